@@ -1,0 +1,82 @@
+# One environment for everything, grown from the pinned locks: training first, the tests' tools on top when they are wanted.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(firstword $(shell command -v python3.11) $(shell command -v python3))
+BIN := .venv/bin
+DATA ?= users_behavior.csv
+INPUT ?= users_behavior.csv
+OUTPUT ?= artifacts/scored.csv
+REF ?= users_behavior.csv
+CUR ?= users_behavior.csv
+HOST ?= 127.0.0.1
+PORT ?= 3000
+
+# BentoML posts usage statistics unless it is told not to.
+export BENTOML_DO_NOT_TRACK := True
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps
+
+.PHONY: help install demo test lint check train evaluate predict drift serve build containerize loadtest benchmark clean
+.DEFAULT_GOAL := help
+
+help:  ## what each target does
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 14
+
+.venv/training: requirements/training.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "make: expected Python 3.11, found $$($(PYTHON) --version) at $(PYTHON); name another with make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "installing the pinned requirements into .venv (about a minute)"
+	@"$(PYTHON)" -m venv .venv
+	@$(PIP) -r requirements/training.txt
+	@touch $@
+
+.venv/dev: requirements/dev.txt .venv/training
+	@echo "installing the test tools into .venv (about a minute)"
+	@$(PIP) -r requirements/dev.txt
+	@touch $@
+
+install: .venv/training  ## a virtual environment from the pinned lock
+
+demo: .venv/training  ## train, serve, ask, show, stop
+	@$(BIN)/python tools/demo.py
+
+test: .venv/dev  ## every test, with coverage
+	@$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: .venv/dev  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+check: lint test  ## lint and test
+
+train: .venv/training  ## fit, evaluate, register (DATA=CSV)
+	@$(BIN)/python train.py --data "$(DATA)"
+
+evaluate: .venv/training  ## measure the registered model on its test part
+	@$(BIN)/python evaluate.py
+
+predict: .venv/training  ## score a file (INPUT=CSV OUTPUT=CSV)
+	@$(BIN)/python predict.py --input "$(INPUT)" --output "$(OUTPUT)"
+
+drift: .venv/training  ## compare two samples (REF=CSV CUR=CSV)
+	@$(BIN)/python drift.py --ref "$(REF)" --cur "$(CUR)"
+
+serve: .venv/training  ## the service on HOST:PORT, until Ctrl-C
+	@$(BIN)/bentoml serve service:PlanRecommender --host "$(HOST)" --port "$(PORT)"
+
+build: .venv/training  ## a Bento from the registered model
+	@$(BIN)/bentoml build
+
+containerize: build  ## an image from the Bento (needs a container engine)
+	@$(BIN)/bentoml containerize plan_recommender:latest
+
+loadtest: .venv/dev  ## locust against a service that it starts itself
+	@$(BIN)/python tools/loadtest.py
+
+benchmark: .venv/training  ## one-row scoring, the compiled scorer beside the pipeline
+	@$(BIN)/python benchmark/scorer.py
+
+clean:  ## remove the environment, the artifacts and the caches; the model store is yours
+	@rm -rf .venv artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,120 @@
+"""Say whether a current sample of subscribers still looks like the reference."""
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from plan_recommender import cli, registry
+from plan_recommender.config import DEFAULT_CONFIG, DriftSettings, load_settings
+from plan_recommender.errors import ConfigError, ModelError
+from plan_recommender.files import replacing
+from plan_recommender.reference import DriftReport, ReferenceProfile, Values, compare, profile
+from plan_recommender.report import drift_html
+from plan_recommender.table import read_features
+from plan_recommender.usage import FEATURE_NAMES
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Compare two samples; returns 1 when the world has moved."""
+    options = _parser().parse_args(arguments)
+    settings = load_settings(options.config).drift
+    names = _features(options.features)
+    if options.evidently is not None:
+        _require_evidently()
+    reference = _reference(options, names, settings)
+    current = read_features(options.cur, names)
+    report = compare(reference, current, settings)
+    with replacing(options.out) as file:
+        file.write(report.model_dump_json(indent=2) + "\n")
+    if options.html is not None:
+        with replacing(options.html) as file:
+            file.write(drift_html(report, reference, current))
+    if options.evidently is not None:
+        _write_evidently(options.evidently, reference, current)
+    print(_table(report))
+    return cli.ANSWER_IS_NO if report.drifted_features else cli.DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="drift.py",
+        description="Compare a current sample with a reference: Kolmogorov-Smirnov and PSI for each feature.",
+        epilog="Exit code 0: no drift; 1: drift; 2: could not decide. Thresholds: section drift of the configuration.",
+    )
+    parser.add_argument(
+        "--ref", type=Path, metavar="CSV", help="reference sample (default: the profile stored with the model)"
+    )
+    parser.add_argument("--cur", type=Path, required=True, metavar="CSV", help="current sample")
+    parser.add_argument(
+        "--features", nargs="+", default=[",".join(FEATURE_NAMES)], metavar="NAME",
+        help="features to compare, separated by spaces or commas (default: all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, default=Path("artifacts/drift_report.json"), metavar="JSON",
+        help="report to write (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--html", type=Path, metavar="FILE", help="report for a person, with the distributions")
+    parser.add_argument(
+        "--evidently", type=Path, metavar="FILE", help="Evidently's data drift report, if it is installed"
+    )
+    parser.add_argument(
+        "--model", default=registry.LATEST, metavar="TAG", help="whose profile, without --ref (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="configuration (default: %(default)s)"
+    )
+    return parser
+
+
+def _features(arguments: list[str]) -> list[str]:
+    names = [name.strip() for argument in arguments for name in argument.split(",") if name.strip()]
+    unknown = [name for name in names if name not in FEATURE_NAMES]
+    if unknown or not names or len(set(names)) < len(names):
+        raise ConfigError(f"--features: expected names among {', '.join(FEATURE_NAMES)}, each once, found {names}")
+    return names
+
+
+def _reference(options: argparse.Namespace, names: list[str], settings: DriftSettings) -> ReferenceProfile:
+    if options.ref is not None:
+        return profile(read_features(options.ref, names), names, settings)
+    model = registry.find(options.model)
+    try:
+        stored = ReferenceProfile.model_validate_json(model.reference())
+    except ValidationError as error:
+        raise ModelError(f"{model.tag}: expected a reference profile of this version; train again") from error
+    by_name = {feature.name: feature for feature in stored.features}
+    return ReferenceProfile(rows=stored.rows, features=[by_name[name] for name in names])
+
+
+def _table(report: DriftReport) -> str:
+    lines = [f"{'feature':<10} {'PSI':>8} {'KS':>8} {'KS p':>10} {'n ref.':>8} {'n cur.':>8}  verdict"]
+    lines += [
+        f"{f.name:<10} {f.psi:>8.4f} {f.ks_statistic:>8.4f} {f.ks_p_value:>10.2g} "
+        f"{f.reference_n:>8} {f.current_n:>8}  {'drift: ' + '; '.join(f.reasons) if f.drifted else 'no drift'}"
+        for f in report.features
+    ]
+    return "\n".join([*lines, f"verdict: {report.verdict}"])
+
+
+def _require_evidently() -> None:
+    if importlib.util.find_spec("evidently") is None:
+        raise ConfigError("--evidently: expected the package evidently, found none; pip install evidently")
+
+
+def _write_evidently(path: Path, reference: ReferenceProfile, current: Values) -> None:
+    """Write Evidently's own report; it compares each column by itself, so the marginals are all it needs."""
+    import pandas as pd
+    from evidently import Report
+    from evidently.presets import DataDriftPreset
+
+    before = pd.DataFrame({feature.name: pd.Series(feature.values) for feature in reference.features})
+    after = pd.DataFrame(current, columns=[feature.name for feature in reference.features])
+    snapshot = Report([DataDriftPreset()]).run(current_data=after, reference_data=before)
+    with replacing(path) as file:
+        file.write(snapshot.get_html_str(as_iframe=False))
+
+
+if __name__ == "__main__":
+    cli.run(main)

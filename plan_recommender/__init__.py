@@ -1,0 +1,1 @@
+"""What the service and the command lines share: features, configuration, training, scoring, registry and drift."""

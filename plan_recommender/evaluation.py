@@ -1,0 +1,76 @@
+"""How good the answers are, beside the rule that always names the majority plan."""
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+from sklearn.metrics import (
+    accuracy_score,
+    brier_score_loss,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
+
+Labels = npt.NDArray[np.int64]
+Probabilities = npt.NDArray[np.float64]
+
+
+class ConfusionMatrix(BaseModel):
+    """Counts of rows; positive is Ultra."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    true_negative: int
+    false_positive: int
+    false_negative: int
+    true_positive: int
+
+
+class Metrics(BaseModel):
+    """Quality of a set of answers; precision, recall and F1 are of Ultra, and 0 where Ultra is never answered."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    accuracy: float = Field(description="share of rows answered right")
+    precision: float = Field(description="share of Ultra answers that are right")
+    recall: float = Field(description="share of Ultra subscribers that are found")
+    f1: float = Field(description="harmonic mean of precision and recall")
+    roc_auc: float = Field(description="chance that an Ultra subscriber is ranked above a Smart one")
+    brier: float = Field(description="mean squared error of the probability; less is better")
+    log_loss: float = Field(description="mean negative log likelihood, in nats; less is better")
+    confusion_matrix: ConfusionMatrix
+
+
+def measure(target: Labels, probabilities: Probabilities, decisions: Labels) -> Metrics:
+    """Measure answers against labels, each of shape (rows,); both labels must occur."""
+    tn, fp, fn, tp = confusion_matrix(target, decisions, labels=[0, 1]).ravel().tolist()
+    return Metrics(
+        accuracy=float(accuracy_score(target, decisions)),
+        precision=float(precision_score(target, decisions, zero_division=0)),
+        recall=float(recall_score(target, decisions)),
+        f1=float(f1_score(target, decisions)),
+        roc_auc=float(roc_auc_score(target, probabilities)),
+        brier=float(brier_score_loss(target, probabilities)),
+        log_loss=float(log_loss(target, probabilities, labels=[0, 1])),
+        confusion_matrix=ConfusionMatrix(true_negative=tn, false_positive=fp, false_negative=fn, true_positive=tp),
+    )
+
+
+def measure_majority_rule(target: Labels, training_ultra_share: float) -> Metrics:
+    """Measure the rule that gives everybody the training part's majority plan, and its share as the probability."""
+    majority = np.full(len(target), int(training_ultra_share >= 0.5), dtype=np.int64)
+    return measure(target, np.full(len(target), training_ultra_share), majority)
+
+
+def comparison(model: Metrics, majority: Metrics) -> str:
+    """Lay the two out side by side, for a terminal."""
+    lines = [f"{'':<10} {'model':>8} {'majority rule':>14}"]
+    lines += [
+        f"{name:<10} {getattr(model, name):>8.4f} {getattr(majority, name):>14.4f}"
+        for name in Metrics.model_fields
+        if name != "confusion_matrix"
+    ]
+    return "\n".join(lines)

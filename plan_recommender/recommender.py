@@ -1,0 +1,116 @@
+"""The answers of one loaded model, typed: what every route of the service comes down to."""
+
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from plan_recommender.errors import ModelError
+from plan_recommender.registry import RegisteredModel
+from plan_recommender.scorer import Scorer
+from plan_recommender.usage import (
+    PLANS,
+    BatchRecommendation,
+    CustomerUsage,
+    Decision,
+    FeatureMatrix,
+    FeatureSpec,
+    Recommendation,
+    UsageBatch,
+    matrix,
+)
+
+_PROBE = CustomerUsage(calls=60, minutes=420, messages=30, mb_used=17000)
+
+
+class Health(BaseModel):
+    """Whether a model can answer; found out by asking it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Literal["ok", "unavailable"]
+    model: str | None = Field(description="tag of the model that answers")
+    detail: str | None = Field(default=None, description="why no model can answer")
+
+
+class ModelDescription(BaseModel):
+    """What is known of the model that answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str = Field(description="tag in the BentoML model store")
+    trained_at: str = Field(description="UTC, ISO 8601")
+    estimator: str
+    features: list[FeatureSpec]
+    target: str
+    threshold: float = Field(description="probability of Ultra from which Ultra is recommended")
+    metrics: dict[str, Any] = Field(description="on the test part, beside the majority rule")
+    data: dict[str, Any] = Field(description="the table it was trained on")
+    versions: dict[str, str] = Field(description="of the libraries that trained it")
+
+
+class Recommender:
+    """A registered model, loaded and ready."""
+
+    def __init__(self, model: RegisteredModel) -> None:
+        """Load the scorer and let it answer once.
+
+        Raises:
+            ModelError: the scorer is damaged or cannot answer.
+        """
+        self._model = model
+        self._scorer: Scorer = model.scorer()
+        self.recommend(_PROBE)
+
+    def recommend(self, usage: CustomerUsage) -> Recommendation:
+        """Answer for one subscriber.
+
+        Raises:
+            ModelError: the model cannot answer.
+        """
+        decision = self._decide(matrix([usage]))[0]
+        return Recommendation(**dict(decision), model=self._model.tag)
+
+    def recommend_batch(self, batch: UsageBatch) -> BatchRecommendation:
+        """Answer for many subscribers, in the order given.
+
+        Raises:
+            ModelError: the model cannot answer.
+        """
+        return BatchRecommendation(predictions=self._decide(matrix(batch.rows)), model=self._model.tag)
+
+    def health(self) -> Health:
+        """Ask the model for an answer, and tell whether one came."""
+        try:
+            self.recommend(_PROBE)
+        except ModelError as error:
+            return Health(status="unavailable", model=self._model.tag, detail=str(error))
+        return Health(status="ok", model=self._model.tag)
+
+    def about(self) -> ModelDescription:
+        """Tell what was stored with the model when it was registered."""
+        record = self._model.record
+        return ModelDescription(
+            model=self._model.tag,
+            trained_at=record.trained_at,
+            estimator=record.settings["estimator"],
+            features=record.features,
+            target=record.target,
+            threshold=record.threshold,
+            metrics=record.metrics,
+            data=record.data.model_dump(),
+            versions=record.versions,
+        )
+
+    def _decide(self, features: FeatureMatrix) -> list[Decision]:
+        try:
+            probabilities = self._scorer.probabilities(features)
+        except Exception as error:  # ONNX Runtime raises a class of its own for each of its status codes
+            raise ModelError(f"{self._model.tag} failed to answer: {error}") from error
+        if not np.isfinite(probabilities).all():
+            raise ModelError(f"{self._model.tag} answered with a probability that is not a number")
+        decisions = self._scorer.decide(probabilities)
+        return [
+            Decision(prediction=decision, probability_is_ultra=probability, recommended_plan=PLANS[decision])
+            for decision, probability in zip(decisions.tolist(), probabilities.tolist(), strict=True)
+        ]

@@ -1,0 +1,178 @@
+"""Drift: a profile of the reference sample, fixed once, and what a current sample looks like beside it."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.stats import ks_2samp
+
+from plan_recommender.config import DriftSettings
+from plan_recommender.errors import TableError
+
+Values = npt.NDArray[np.float64]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FeatureProfile(_Model):
+    """One feature of the reference: its distribution, never whole rows.
+
+    The bins are (-inf, edges[0]], (edges[0], edges[1]], ..., (edges[-1], inf): open ends, so that no current value
+    falls outside. Quantiles that coincide, as at a heap of zeros, make one edge.
+    """
+
+    name: str
+    missing: int
+    values: list[float] = Field(description="sorted; a random sample when there were too many")
+    edges: list[float]
+    counts: list[int] = Field(description="reference values in each bin; one more than the edges")
+
+
+class ReferenceProfile(_Model):
+    """The reference sample as it is stored with a model."""
+
+    rows: int
+    features: list[FeatureProfile]
+
+
+class FeatureDrift(_Model):
+    """One feature of the current sample beside the reference."""
+
+    name: str
+    reference_n: Annotated[int, Field(description="reference values compared, missing ones left out")]
+    current_n: Annotated[int, Field(description="current values compared, missing ones left out")]
+    reference_missing_share: float
+    current_missing_share: float
+    ks_statistic: Annotated[float, Field(description="largest gap between the two distribution functions")]
+    ks_p_value: float
+    psi: Annotated[float, Field(description="population stability index over the reference's bins")]
+    reference_median: float
+    current_median: float
+    drifted: bool
+    reasons: list[str]
+
+
+class DriftReport(_Model):
+    """The verdict, and what it rests on."""
+
+    verdict: Literal["drift", "no drift"]
+    drifted_features: list[str]
+    reference_rows: int
+    current_rows: int
+    thresholds: dict[str, float]
+    features: list[FeatureDrift]
+
+
+def profile(features: Values, names: list[str], settings: DriftSettings, seed: int | None = None) -> ReferenceProfile:
+    """Describe a reference sample.
+
+    Args:
+        features: shape (rows, features), NaN where a value is missing.
+        names: the columns of `features`.
+        settings: bins, and the number of values kept when `seed` is given.
+        seed: draws the sample that is kept; without it every value is kept.
+    """
+    kept = None if seed is None else settings.reference_rows
+    rng = np.random.default_rng(seed)
+    profiles = [_profile_feature(name, features[:, i], settings.bins, kept, rng) for i, name in enumerate(names)]
+    return ReferenceProfile(rows=len(features), features=profiles)
+
+
+def compare(reference: ReferenceProfile, current: Values, settings: DriftSettings) -> DriftReport:
+    """Compare a current sample, its columns in the order of the profile, with the reference.
+
+    A feature has drifted when its PSI reaches `psi_threshold`, or when its Kolmogorov-Smirnov statistic reaches
+    `ks_threshold` with a p-value below `ks_alpha`: a p-value alone would call any difference drift in a large sample.
+    It has drifted too when its share of missing values has moved by `missing_threshold`.
+
+    Raises:
+        TableError: a feature has fewer than `min_rows` values in either sample.
+    """
+    features = [_compare_feature(p, current[:, i], settings) for i, p in enumerate(reference.features)]
+    drifted = [feature.name for feature in features if feature.drifted]
+    return DriftReport(
+        verdict="drift" if drifted else "no drift",
+        drifted_features=drifted,
+        reference_rows=reference.rows,
+        current_rows=len(current),
+        thresholds={
+            "psi": settings.psi_threshold,
+            "ks_statistic": settings.ks_threshold,
+            "ks_alpha": settings.ks_alpha,
+            "missing_share": settings.missing_threshold,
+        },
+        features=features,
+    )
+
+
+def population_stability_index(reference: npt.ArrayLike, current: npt.ArrayLike, smoothing: float) -> float:
+    """PSI of two histograms over the same bins (Siddiqi 2006): the sum of (c - r) ln(c / r) over the bins' shares.
+
+    `smoothing` rows are added to every bin of both, so that an empty bin costs much and not infinitely much.
+    """
+    smoothed = [np.asarray(counts, dtype=np.float64) + smoothing for counts in (reference, current)]
+    r, c = (counts / counts.sum() for counts in smoothed)
+    return float(np.sum((c - r) * np.log(c / r)))
+
+
+def _profile_feature(
+    name: str, values: Values, bins: int, kept: int | None, rng: np.random.Generator
+) -> FeatureProfile:
+    present = values[~np.isnan(values)]
+    edges = np.unique(np.quantile(present, np.arange(1, bins) / bins)) if len(present) else np.empty(0)
+    sample = rng.choice(present, kept, replace=False) if kept is not None and len(present) > kept else present
+    return FeatureProfile(
+        name=name,
+        missing=len(values) - len(present),
+        values=np.sort(sample).tolist(),
+        edges=edges.tolist(),
+        counts=_histogram(present, edges),
+    )
+
+
+def _compare_feature(reference: FeatureProfile, current: Values, settings: DriftSettings) -> FeatureDrift:
+    present = current[~np.isnan(current)]
+    for sample, count in (("reference", sum(reference.counts)), ("current", len(present))):
+        if count < settings.min_rows:
+            raise TableError(
+                f"feature {reference.name!r}: expected at least {settings.min_rows:,} values in the {sample} sample "
+                f"(drift.min_rows), found {count:,}; collect more before asking for a verdict"
+            )
+    test = ks_2samp(reference.values, present, method="asymp")
+    psi = population_stability_index(
+        reference.counts, _histogram(present, np.array(reference.edges)), settings.smoothing
+    )
+    reasons = []
+    if psi >= settings.psi_threshold:
+        reasons.append(f"PSI {psi:.3f} ≥ {settings.psi_threshold:g}")
+    if test.statistic >= settings.ks_threshold and test.pvalue < settings.ks_alpha:
+        reasons.append(
+            f"KS {test.statistic:.3f} ≥ {settings.ks_threshold:g} with p {test.pvalue:.2g} < {settings.ks_alpha:g}"
+        )
+    missing_before = reference.missing / (sum(reference.counts) + reference.missing)
+    missing_now = 1 - len(present) / len(current)
+    if abs(missing_now - missing_before) >= settings.missing_threshold:
+        reasons.append(f"empty cells {missing_before:.1%} → {missing_now:.1%}, {settings.missing_threshold:.0%} apart")
+    return FeatureDrift(
+        name=reference.name,
+        reference_n=len(reference.values),
+        current_n=len(present),
+        reference_missing_share=missing_before,
+        current_missing_share=missing_now,
+        ks_statistic=float(test.statistic),
+        ks_p_value=float(test.pvalue),
+        psi=psi,
+        reference_median=float(np.median(reference.values)),
+        current_median=float(np.median(present)),
+        drifted=bool(reasons),
+        reasons=reasons,
+    )
+
+
+def _histogram(values: Values, edges: Values) -> list[int]:
+    """Count values per bin; a value on an edge belongs to the bin below it."""
+    counts: list[int] = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1).tolist()
+    return counts

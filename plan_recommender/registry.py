@@ -1,0 +1,204 @@
+"""The BentoML model store: register a trained model whole or not at all, find one, verify it, load its scorer."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import bentoml
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.models import ModelStore
+from bentoml.exceptions import BentoMLException, NotFound
+from bentoml.models import ModelContext
+from bentoml.types import ModelSignature
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from plan_recommender.errors import ModelError, OutputError
+from plan_recommender.scorer import Scorer, load_scorer
+from plan_recommender.table import sha256
+from plan_recommender.usage import FEATURES, TARGET, FeatureSpec
+
+MODEL_NAME = "plan_recommender"
+LATEST = f"{MODEL_NAME}:latest"
+
+PIPELINE_FILE = "saved_model.pkl"  # the name that bentoml.sklearn.load_model expects
+SCORER_FILE = "scorer.onnx"
+REFERENCE_FILE = "reference.json"
+
+_RECORD_KEY = "plan_recommender"
+
+
+class TrainingData(BaseModel):
+    """The table a model was trained on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str
+    sha256: str
+    rows: int
+    training_rows: int
+    training_ultra_share: float
+
+
+class ModelRecord(BaseModel):
+    """All that is known of a registered model, stored as its BentoML metadata."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    trained_at: str
+    features: list[FeatureSpec]
+    target: str
+    threshold: float
+    seed: int
+    data: TrainingData
+    metrics: dict[str, Any]
+    proof: dict[str, float]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    digests: dict[str, str]
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A verified record, and where the model's files are; every file is verified when it is read."""
+
+    tag: str
+    path: Path
+    record: ModelRecord
+
+    def scorer(self) -> Scorer:
+        """Load the compiled scorer.
+
+        Raises:
+            ModelError: it is not the one that was registered.
+        """
+        return load_scorer(self.path / SCORER_FILE, self.record.digests[SCORER_FILE], self.record.threshold)
+
+    def reference(self) -> bytes:
+        """Read the reference profile for drift, as JSON.
+
+        Raises:
+            ModelError: it is not the one that was registered.
+        """
+        path = self.path / REFERENCE_FILE
+        if not path.is_file() or sha256(path) != self.record.digests[REFERENCE_FILE]:
+            raise ModelError(f"{path}: expected the registered reference profile, found a missing or altered file")
+        return path.read_bytes()
+
+
+class StagedModel:
+    """A model being built outside the store: write its files to `path`, then `place` it, then `promote` it."""
+
+    def __init__(self, workshop: Path) -> None:
+        self.path = workshop / "files"
+        self.path.mkdir()
+        self._workshop = workshop
+        self._tag = bentoml.Tag.from_taglike(MODEL_NAME).make_new_version()
+
+    @property
+    def tag(self) -> str:
+        """The tag that the model will have."""
+        return str(self._tag)
+
+    def place(self, record: ModelRecord) -> None:
+        """Put the complete model into the store in one step; `:latest` does not change."""
+        with bentoml.models.create(
+            self._tag,
+            module="bentoml.sklearn",  # so that bentoml.sklearn.load_model opens the pipeline
+            labels={"task": "plan-recommendation"},
+            metadata={_RECORD_KEY: record.model_dump(mode="json")},
+            signatures={"predict": ModelSignature(batchable=True), "predict_proba": ModelSignature(batchable=True)},
+            context=ModelContext("sklearn", {"scikit-learn": record.versions["scikit-learn"]}),
+            _model_store=ModelStore(self._workshop),  # a store of one, in which BentoML writes
+        ) as model:
+            shutil.copytree(self.path, model.path, dirs_exist_ok=True)
+        self._home.mkdir(parents=True, exist_ok=True)
+        (self._workshop / self._tag.path()).rename(self._home / str(self._tag.version))
+
+    def withdraw(self) -> None:
+        """Take a placed model out of the store again."""
+        shutil.rmtree(self._home / str(self._tag.version), ignore_errors=True)
+
+    def promote(self) -> None:
+        """Make the placed model the one that `:latest` names, in one step."""
+        pointer = self._workshop / "latest"
+        pointer.write_text(str(self._tag.version))
+        os.replace(pointer, self._home / "latest")
+
+    @property
+    def _home(self) -> Path:
+        return _store_path() / MODEL_NAME
+
+
+@contextmanager
+def staging() -> Iterator[StagedModel]:
+    """Offer a model to build; whatever was not placed in the store when the block ends is gone.
+
+    Raises:
+        OutputError: the store cannot be written.
+    """
+    try:
+        # On the store's file system, so that placing is one rename; outside it, so that no listing sees it.
+        workshop = Path(tempfile.mkdtemp(dir=_store_path().parent, prefix=f".{MODEL_NAME}."))
+    except OSError as error:
+        raise OutputError(f"{_store_path()}: expected a model store that can be written, found: {error}") from error
+    try:
+        yield StagedModel(workshop)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+def find(tag: str = LATEST) -> RegisteredModel:
+    """Find a registered model by its tag.
+
+    Raises:
+        ModelError: there is none, or it is not one of ours.
+    """
+    if tag.partition(":")[0] != MODEL_NAME:
+        raise ModelError(f"expected a model tag {MODEL_NAME}:<version>, found {tag!r}")
+    try:
+        stored = bentoml.models.get(tag)
+    except NotFound as error:
+        raise ModelError(
+            f"expected the model {tag} in the BentoML model store {_store_path()}, found none; "
+            "train one with `python train.py`, or set BENTOML_HOME to the store that holds it"
+        ) from error
+    except (BentoMLException, ValueError) as error:
+        raise ModelError(f"expected the model {tag} in the BentoML model store {_store_path()}: {error}") from error
+    return verify(stored)
+
+
+def verify(stored: bentoml.Model) -> RegisteredModel:
+    """Check that a stored model was registered by this project for this schema; opens none of its files.
+
+    Raises:
+        ModelError: it was not.
+    """
+    try:
+        record = ModelRecord.model_validate(stored.info.metadata.get(_RECORD_KEY))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the record"
+        raise ModelError(
+            f"{stored.tag}: expected the record that train.py stores with a model; {where}: {first['msg']}; train again"
+        ) from error
+    if record.features != list(FEATURES) or record.target != TARGET:
+        raise ModelError(
+            f"{stored.tag}: expected a model for {[f.name for f in FEATURES]}, found one for "
+            f"{[f.name for f in record.features]}; train again with this version of the code"
+        )
+    return RegisteredModel(str(stored.tag), Path(stored.path), record)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a staged model."""
+    return {path.name: sha256(path) for path in sorted(folder.iterdir())}
+
+
+def _store_path() -> Path:
+    return Path(BentoMLContainer.model_store.get()._path)

@@ -1,0 +1,258 @@
+"""Synthetic subscribers: a seeded generator with the shape of a real usage table and none of its rows.
+
+Within each class, calls, messages and megabytes are joined by a Gaussian copula: the correlation of the normal scores
+comes from Spearman's rho as 2 sin(pi rho / 6) (Kruskal 1958, doi 10.2307/2281954), each marginal is a share of zeros
+and a table of quantiles. Minutes are the sum of that many call lengths, each gamma distributed, so the sum is gamma
+too, with the shape multiplied by the calls.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy.special import ndtr
+from scipy.stats import spearmanr
+from tqdm import tqdm
+
+from plan_recommender import cli
+from plan_recommender.errors import ConfigError
+from plan_recommender.files import replacing
+from plan_recommender.table import LabelledTable
+from plan_recommender.usage import FEATURE_NAMES, TARGET, FeatureMatrix
+
+CALIBRATION_FILE = Path(__file__).with_name("synthesis_calibration.json")
+KNOTS = (0.0, 0.005, 0.01, 0.025, 0.05, *(i / 20 for i in range(2, 19)), 0.95, 0.975, 0.99, 0.995, 1.0)
+"""Cumulative probabilities at which the quantiles of the values above zero are kept."""
+
+_CHUNK_ROWS = 50_000  # part of the format: another size draws other rows
+_DRAWN = ("calls", "messages", "mb_used")
+_CALLS, _MINUTES, _MESSAGES, _MB_USED = (FEATURE_NAMES.index(n) for n in ("calls", "minutes", "messages", "mb_used"))
+_SIGNIFICANT_DIGITS = 3  # quantiles are rounded, so that none is the value of one subscriber
+
+
+class Marginal(BaseModel):
+    """One feature within one class: the share of exact zeros, and quantiles of the rest at `KNOTS`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    zero_share: float
+    quantiles: list[float]
+
+
+class ClassCalibration(BaseModel):
+    """One class: its marginals, and Spearman's rho of calls-messages, calls-megabytes, messages-megabytes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    marginals: dict[str, Marginal]
+    rank_correlations: tuple[float, float, float]
+
+
+class Calibration(BaseModel):
+    """All that the generator knows of the table it imitates."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    rows: int
+    ultra_share: float
+    minutes_per_call_mean: float
+    minutes_per_call_sd: float
+    smart: ClassCalibration
+    ultra: ClassCalibration
+
+
+class Subscribers(NamedTuple):
+    """Rows of a table: `features` of shape (rows, 4), and `target` of shape (rows,)."""
+
+    features: FeatureMatrix
+    target: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A named change of the world, for trying out drift detection."""
+
+    sentence: str
+    apply: Callable[[FeatureMatrix, np.random.Generator], None]
+
+
+def _data_growth(features: FeatureMatrix, _: np.random.Generator) -> None:
+    features[:, _MB_USED] *= 1.3
+
+
+def _messaging_decline(features: FeatureMatrix, _: np.random.Generator) -> None:
+    features[:, _MESSAGES] = np.floor(features[:, _MESSAGES] * 0.5)
+
+
+def _longer_calls(features: FeatureMatrix, _: np.random.Generator) -> None:
+    features[:, _MINUTES] *= 1.25
+
+
+def _new_subscribers(features: FeatureMatrix, rng: np.random.Generator) -> None:
+    joined = rng.random(len(features)) < 0.4
+    share_of_month = np.where(joined, rng.uniform(0.05, 1, len(features)), 1.0)
+    features *= share_of_month[:, None]
+    features[:, [_CALLS, _MESSAGES]] = np.floor(features[:, [_CALLS, _MESSAGES]])
+
+
+SHIFTS = {
+    "none": Shift("the world as calibrated", lambda *_: None),
+    "data_growth": Shift("everybody uses 30 % more data", _data_growth),
+    "messaging_decline": Shift("half as many messages", _messaging_decline),
+    "longer_calls": Shift("the same calls last 25 % longer", _longer_calls),
+    "new_subscribers": Shift("40 % joined during the month, so that only a part of it is seen", _new_subscribers),
+}
+
+
+def load_calibration(path: Path = CALIBRATION_FILE) -> Calibration:
+    """Read the summary statistics that the generator draws from.
+
+    Raises:
+        ConfigError: the file is missing or is no calibration.
+    """
+    try:
+        return Calibration.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: expected a readable calibration, found: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise ConfigError(
+            f"{path}: expected a calibration written by tools/calibrate.py; {where}: {first['msg']}"
+        ) from error
+
+
+def calibrate(table: LabelledTable, source: str) -> Calibration:
+    """Reduce a complete labelled table to the summary statistics that the generator draws from."""
+    calls, minutes = table.features[:, _CALLS], table.features[:, _MINUTES]
+    called = calls > 0
+    # The sum of n call lengths has variance n sd^2: weigh each row's deviation accordingly.
+    mean = float(minutes[called].sum() / calls[called].sum())
+    deviations = (minutes[called] - mean * calls[called]) / np.sqrt(calls[called])
+    smart, ultra = (_calibrate_class(table.features[table.target == label]) for label in (0, 1))
+    return Calibration(
+        source=source,
+        rows=len(table.target),
+        ultra_share=round(float(table.target.mean()), 4),
+        minutes_per_call_mean=round(mean, 3),
+        minutes_per_call_sd=round(float(np.sqrt(np.mean(deviations**2))), 3),
+        smart=smart,
+        ultra=ultra,
+    )
+
+
+def generate(
+    rows: int, seed: int, shift: str = "none", calibration: Calibration | None = None
+) -> Iterator[Subscribers]:
+    """Yield subscribers in chunks, in bounded memory; the same arguments give the same rows.
+
+    Args:
+        rows: how many, in all.
+        seed: of the random numbers.
+        shift: a name in `SHIFTS`.
+        calibration: what to imitate; the shipped one when left out.
+    """
+    calibration = calibration or load_calibration()
+    rng, shift_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
+    for start in range(0, rows, _CHUNK_ROWS):
+        size = min(_CHUNK_ROWS, rows - start)
+        # Exactly the calibrated share of Ultra in any prefix of whole chunks, in random order within a chunk.
+        ultra = round(calibration.ultra_share * (start + size)) - round(calibration.ultra_share * start)
+        target = rng.permutation(np.repeat([1, 0], [ultra, size - ultra])).astype(np.int64)
+        features = np.empty((size, len(FEATURE_NAMES)))
+        for label, of_class in enumerate((calibration.smart, calibration.ultra)):
+            features[target == label] = _draw(of_class, int((target == label).sum()), calibration, rng)
+        SHIFTS[shift].apply(features, shift_rng)
+        yield Subscribers(np.round(features, 2), target)
+
+
+def write_csv(file: TextIO, subscribers: Iterator[Subscribers]) -> None:
+    """Write a table with the project's columns, a chunk at a time."""
+    file.write(",".join((*FEATURE_NAMES, TARGET)) + "\n")
+    for features, target in subscribers:
+        rows = zip(*features.T.tolist(), target.tolist(), strict=True)
+        file.writelines(f"{calls},{minutes},{messages},{mb},{label}\n" for calls, minutes, messages, mb, label in rows)
+
+
+def _draw(of_class: ClassCalibration, rows: int, calibration: Calibration, rng: np.random.Generator) -> FeatureMatrix:
+    uniforms = ndtr(rng.standard_normal((rows, len(_DRAWN))) @ _cholesky(of_class.rank_correlations).T)
+    drawn = {name: _quantile(of_class.marginals[name], uniforms[:, i]) for i, name in enumerate(_DRAWN)}
+    calls, messages = np.round(drawn["calls"]), np.round(drawn["messages"])
+    shape = (calibration.minutes_per_call_mean / calibration.minutes_per_call_sd) ** 2
+    minutes = rng.standard_gamma(shape * calls) * calibration.minutes_per_call_mean / shape
+    return np.column_stack([calls, minutes, messages, drawn["mb_used"]])
+
+
+def _quantile(marginal: Marginal, uniforms: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    above_zero = (uniforms - marginal.zero_share) / (1 - marginal.zero_share)
+    return np.where(above_zero < 0, 0.0, np.interp(above_zero, KNOTS, marginal.quantiles))
+
+
+def _cholesky(rank_correlations: tuple[float, float, float]) -> npt.NDArray[np.float64]:
+    """Lower factor of the normal scores' correlation, written out: LAPACK's last bit varies by machine."""
+    ab, ac, bc = (2 * np.sin(np.pi * rho / 6) for rho in rank_correlations)
+    b = np.sqrt(1 - ab**2)
+    cb = (bc - ab * ac) / b
+    return np.array([[1, 0, 0], [ab, b, 0], [ac, cb, np.sqrt(1 - ac**2 - cb**2)]])
+
+
+def _calibrate_class(features: FeatureMatrix) -> ClassCalibration:
+    columns = {name: features[:, FEATURE_NAMES.index(name)] for name in _DRAWN}
+    rho = np.asarray(spearmanr(np.column_stack(list(columns.values()))).statistic)
+    return ClassCalibration(
+        marginals={name: _calibrate_marginal(values) for name, values in columns.items()},
+        rank_correlations=(round(rho[0, 1], 3), round(rho[0, 2], 3), round(rho[1, 2], 3)),
+    )
+
+
+def _calibrate_marginal(values: npt.NDArray[np.float64]) -> Marginal:
+    quantiles = np.quantile(values[values > 0], KNOTS)
+    return Marginal(
+        zero_share=round(float(np.mean(values == 0)), 4),
+        quantiles=[float(f"{value:.{_SIGNIFICANT_DIGITS}g}") for value in quantiles],
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m plan_recommender.synthesis", description="Write a table of synthetic subscribers."
+    )
+    parser.add_argument("--rows", type=cli.positive_int, default=3214, help="rows to write (default: %(default)s)")
+    parser.add_argument("--seed", type=cli.seed, default=42, help="seed of the random numbers (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="file to write")
+    shifts = "; ".join(f"{name}: {shift.sentence}" for name, shift in SHIFTS.items()).replace("%", "%%")
+    parser.add_argument("--shift", choices=SHIFTS, default="none", help=f"{shifts} (default: %(default)s)")
+    parser.add_argument(
+        "--calibration", type=Path, default=CALIBRATION_FILE, metavar="JSON",
+        help="summary statistics from tools/calibrate.py (default: the shipped ones)",
+    )  # fmt: skip
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write a table of synthetic subscribers; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    subscribers = generate(options.rows, options.seed, options.shift, load_calibration(options.calibration))
+    with (
+        replacing(options.out) as file,
+        tqdm(total=options.rows, unit=" rows", unit_scale=True, disable=None, leave=False) as progress,
+    ):
+
+        def counted() -> Iterator[Subscribers]:
+            for chunk in subscribers:
+                yield chunk
+                progress.update(len(chunk.target))
+
+        write_csv(file, counted())
+    print(f"{options.out}: {options.rows:,} synthetic subscribers, seed {options.seed}, shift {options.shift}")
+    return cli.DONE
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,243 @@
+"""CSV files of subscribers: read in chunks, told cell by cell what is usage and what is not.
+
+A row number counts data rows from 1; the header is not counted. An empty cell is a missing value.
+"""
+
+import csv
+import hashlib
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import numpy.typing as npt
+
+from plan_recommender.errors import TableError
+from plan_recommender.usage import FEATURE_NAMES, TARGET, FeatureMatrix
+
+CHUNK_ROWS = 50_000
+EXPECTED_USAGE = "expected a finite number that is not negative, or an empty cell"
+EXPECTED_LABEL = "expected 0 or 1"
+_ROWS_NAMED = 10
+
+Row = list[str]
+
+
+@dataclass(frozen=True)
+class LabelledTable:
+    """A whole table: `features` of shape (rows, 4), NaN where a cell is empty, and `target` of shape (rows,)."""
+
+    path: Path
+    sha256: str
+    features: FeatureMatrix
+    target: npt.NDArray[np.int64]
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """Empty cells of each feature."""
+        return dict(zip(FEATURE_NAMES, np.isnan(self.features).sum(axis=0).tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class CsvReader:
+    """An open CSV file: its header, and the rest of it in chunks of whole rows."""
+
+    path: Path
+    header: Row
+    _rows: Iterator[Row]
+
+    def positions(self, columns: Sequence[str]) -> list[int]:
+        """Where the columns stand.
+
+        Raises:
+            TableError: one of them is missing or stands twice.
+        """
+        found = [name.strip() for name in self.header]
+        missing = [name for name in columns if name not in found]
+        if missing:
+            raise TableError(
+                f"{self.path}: expected the columns {', '.join(columns)}; missing {', '.join(missing)}; "
+                f"found {', '.join(found)}"
+            )
+        twice = [name for name in columns if found.count(name) > 1]
+        if twice:
+            raise TableError(f"{self.path}: expected each column once, found {', '.join(twice)} more than once")
+        return [found.index(name) for name in columns]
+
+    def chunks(self) -> Iterator[list[Row]]:
+        """Yield the rows in order, up to `CHUNK_ROWS` at a time; blank lines are not rows.
+
+        Raises:
+            TableError: the file stops being CSV.
+        """
+        rows = (row for row in self._rows if row)
+        while True:
+            try:
+                chunk = list(itertools.islice(rows, CHUNK_ROWS))
+            except (csv.Error, OSError) as error:
+                raise TableError(f"{self.path}: expected CSV, found: {error}") from error
+            if not chunk:
+                return
+            yield chunk
+
+
+@contextmanager
+def open_csv(path: Path) -> Iterator[CsvReader]:
+    """Open a comma-separated file with a header; bytes that are not UTF-8 are carried along untouched.
+
+    Raises:
+        TableError: there is no such file, or it has no header.
+    """
+    try:
+        file = path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+    except OSError as error:
+        raise TableError(f"{path}: expected a readable CSV file, found: {error.strerror}") from error
+    with file:
+        yield CsvReader(path, *_split_header(path, file))
+
+
+def parse_usage(cells: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Turn the cells of one feature into numbers.
+
+    Returns:
+        The values, shape (cells,), NaN where a cell is empty; and a mask of the cells that are not usage.
+    """
+    try:
+        values = np.array([float(cell) if cell else math.nan for cell in cells])
+    except ValueError:
+        values = np.array([_number(cell) for cell in cells])
+    suspicious = ~(values >= 0) | np.isinf(values)
+    if "_" in "".join(cells):  # float() reads 1_000, no other program does
+        suspicious |= np.array(["_" in cell for cell in cells])
+    for i in np.flatnonzero(suspicious).tolist():
+        if not cells[i].strip():
+            values[i] = math.nan
+            suspicious[i] = False
+    return values, suspicious
+
+
+def read_features(path: Path, columns: Sequence[str] = FEATURE_NAMES) -> FeatureMatrix:
+    """Read feature columns of a whole file, shape (rows, columns), NaN where a cell is empty.
+
+    Raises:
+        TableError: the file, a column or a cell is not what is expected.
+    """
+    return _read(path, columns, labelled=False)[0]
+
+
+def read_labelled(path: Path) -> LabelledTable:
+    """Read a whole labelled table.
+
+    Raises:
+        TableError: the file, a column or a cell is not what is expected.
+    """
+    features, target = _read(path, FEATURE_NAMES, labelled=True)
+    return LabelledTable(path, sha256(path), features, target)
+
+
+def check_trainable(table: LabelledTable, max_missing_share: float) -> None:
+    """Refuse a table that a classifier cannot be fitted on.
+
+    Raises:
+        TableError: it holds one class only, or a feature misses more than `max_missing_share` of its values.
+    """
+    classes = np.unique(table.target)
+    if len(classes) < 2:
+        raise TableError(
+            f"{table.path}: expected both labels 0 and 1 in column {TARGET!r}, found only {classes[0]} "
+            f"in all {len(table.target):,} rows"
+        )
+    for name, count in table.missing.items():
+        share = count / len(table.target)
+        if share > max_missing_share:
+            raise TableError(
+                f"{table.path}: expected at most {max_missing_share:.1%} empty cells in column {name!r} "
+                f"(data.max_missing_share), found {count:,} of {len(table.target):,} ({share:.1%})"
+            )
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _split_header(path: Path, file: TextIO) -> tuple[Row, Iterator[Row]]:
+    rows = csv.reader(file)
+    try:
+        header = next(rows, None)
+    except (csv.Error, OSError) as error:
+        raise TableError(f"{path}: expected CSV, found: {error}") from error
+    if not header:
+        raise TableError(f"{path}: expected a header and at least one row, found an empty file")
+    return header, rows
+
+
+def _read(path: Path, columns: Sequence[str], *, labelled: bool) -> tuple[FeatureMatrix, npt.NDArray[np.int64]]:
+    features: list[FeatureMatrix] = []
+    labels: list[npt.NDArray[np.int64]] = []
+    problems = _Problems(path)
+    first_row = 1
+    with open_csv(path) as table:
+        places = table.positions([*columns, TARGET] if labelled else columns)
+        for chunk in table.chunks():
+            whole = [len(row) == len(table.header) for row in chunk]
+            for i, row in enumerate(chunk):
+                if not whole[i]:
+                    problems.add("", f"expected {len(table.header)} cells", first_row + i, f"{len(row)} cells")
+                    row.extend([""] * len(table.header))
+            values = np.empty((len(chunk), len(columns)))
+            for j, name in enumerate(columns):
+                cells = [row[places[j]] for row in chunk]
+                values[:, j], bad = parse_usage(cells)
+                for i in np.flatnonzero(bad).tolist():
+                    problems.add(name, EXPECTED_USAGE, first_row + i, repr(cells[i]))
+            features.append(values)
+            if labelled:
+                cells = [row[places[-1]] for row in chunk]
+                target = np.array([_number(cell) for cell in cells])
+                for i in np.flatnonzero((target != 0) & (target != 1) & np.array(whole)).tolist():
+                    problems.add(TARGET, EXPECTED_LABEL, first_row + i, repr(cells[i]) if cells[i] else "no label")
+                labels.append(np.nan_to_num(target, posinf=0, neginf=0).astype(np.int64))
+            first_row += len(chunk)
+    if first_row == 1:
+        raise TableError(f"{path}: expected at least one row after the header, found none")
+    problems.raise_if_any()
+    return np.concatenate(features), np.concatenate(labels) if labelled else np.empty(0, np.int64)
+
+
+class _Problems:
+    """Collects what is wrong with a table, so that one error can name it all."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._found: dict[tuple[str, str], tuple[list[int], str]] = {}
+
+    def add(self, column: str, expected: str, row: int, found: str) -> None:
+        rows, _ = self._found.setdefault((column, expected), ([], found))
+        rows.append(row)
+
+    def raise_if_any(self) -> None:
+        if self._found:
+            sentences = [self._sentence(*key, *found) for key, found in self._found.items()]
+            raise TableError(f"{self._path}: " + "; ".join(sentences) + " (rows are counted from 1 after the header)")
+
+    @staticmethod
+    def _sentence(column: str, expected: str, rows: list[int], found: str) -> str:
+        where = f"column {column!r}, " if column else ""
+        named = ", ".join(map(str, rows[:_ROWS_NAMED]))
+        more = f" and {len(rows) - _ROWS_NAMED:,} more" if len(rows) > _ROWS_NAMED else ""
+        noun = "row" if len(rows) == 1 else "rows"
+        first = "" if len(rows) == 1 else f" in row {rows[0]}"
+        return f"{where}{noun} {named}{more}: {expected}, found {found}{first}"
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan

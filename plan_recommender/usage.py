@@ -1,0 +1,95 @@
+"""One month of a subscriber's usage: the four features and the typed requests and answers.
+
+`CustomerUsage` is the one definition of the features. The configuration, the tables, the fitted pipeline, the compiled
+scorer and the HTTP API are all checked against it.
+"""
+
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+MAX_BATCH_ROWS = 10_000
+PLANS: tuple[Literal["Smart"], Literal["Ultra"]] = ("Smart", "Ultra")
+
+FeatureMatrix = npt.NDArray[np.float64]
+"""Shape (rows, 4), columns in the order of `FEATURE_NAMES`, NaN where a value is missing."""
+
+_EXAMPLE: dict[str, JsonValue] = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
+
+
+class CustomerUsage(BaseModel):
+    """What one subscriber used in one month: four finite numbers, none negative, none missing.
+
+    Strict: a number in quotes and a boolean are refused, because they are more often a client's mistake than its
+    intention.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, json_schema_extra={"examples": [_EXAMPLE]}
+    )
+
+    calls: Annotated[float, Field(ge=0, description="calls made", json_schema_extra={"unit": "calls / month"})]
+    minutes: Annotated[float, Field(ge=0, description="total call time", json_schema_extra={"unit": "minutes / month"})]
+    messages: Annotated[float, Field(ge=0, description="text messages sent", json_schema_extra={"unit": "SMS / month"})]
+    mb_used: Annotated[float, Field(ge=0, description="mobile data used", json_schema_extra={"unit": "MB / month"})]
+
+
+class UsageBatch(BaseModel):
+    """Between one and 10,000 subscribers, answered in the order sent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [{"rows": [_EXAMPLE]}]})
+
+    rows: Annotated[list[CustomerUsage], Field(min_length=1, max_length=MAX_BATCH_ROWS)]
+
+
+class Decision(BaseModel):
+    """The answer for one subscriber."""
+
+    model_config = ConfigDict(frozen=True)
+
+    prediction: Annotated[Literal[0, 1], Field(description="1 for Ultra, 0 for Smart")]
+    probability_is_ultra: Annotated[float, Field(ge=0, le=1, description="the model's probability of Ultra")]
+    recommended_plan: Annotated[Literal["Smart", "Ultra"], Field(description="the plan that `prediction` stands for")]
+
+
+class Recommendation(Decision):
+    """The answer for one subscriber, and the model that gave it."""
+
+    model: Annotated[str, Field(description="tag of the model that answered")]
+
+
+class BatchRecommendation(BaseModel):
+    """One decision a row, in the order sent, and the model that gave them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    predictions: list[Decision]
+    model: Annotated[str, Field(description="tag of the model that answered")]
+
+
+class FeatureSpec(BaseModel):
+    """One feature as it is stored with a model and shown at `GET /model`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    unit: str
+    description: str
+    minimum: float
+
+
+def _spec(name: str) -> FeatureSpec:
+    schema = CustomerUsage.model_json_schema()["properties"][name]
+    return FeatureSpec(name=name, unit=schema["unit"], description=schema["description"], minimum=schema["minimum"])
+
+
+FEATURE_NAMES: tuple[str, ...] = tuple(CustomerUsage.model_fields)
+FEATURES: tuple[FeatureSpec, ...] = tuple(_spec(name) for name in FEATURE_NAMES)
+TARGET = "is_ultra"
+
+
+def matrix(rows: list[CustomerUsage]) -> FeatureMatrix:
+    """Lay requests out as the scorer takes them: shape (rows, 4), columns in the order of `FEATURE_NAMES`."""
+    return np.array([(row.calls, row.minutes, row.messages, row.mb_used) for row in rows], dtype=np.float64)

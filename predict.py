@@ -1,0 +1,117 @@
+"""Score a file of subscribers: its own columns untouched, and two new ones."""
+
+import argparse
+import csv
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from plan_recommender import cli, registry
+from plan_recommender.errors import TableError
+from plan_recommender.files import replacing
+from plan_recommender.scorer import Scorer
+from plan_recommender.table import EXPECTED_USAGE, Row, open_csv, parse_usage
+from plan_recommender.usage import FEATURE_NAMES, PLANS
+
+NEW_COLUMNS = ("pred_is_ultra", "proba_is_ultra")
+REJECT_COLUMNS = ("row", "reason")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Score one file; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    rejects_path = options.rejects or options.output.with_name(f"{options.output.stem}.rejects.csv")
+    if len({options.output.resolve(), rejects_path.resolve(), options.input.resolve()}) < 3:
+        raise TableError("expected three different files for --input, --output and --rejects")
+    model = registry.find(options.model)
+    scorer = model.scorer()
+    counts: Counter[str] = Counter()
+    with open_csv(options.input) as table, replacing(options.output) as output, replacing(rejects_path) as rejects:
+        positions = table.positions(FEATURE_NAMES)
+        taken = [name for name in NEW_COLUMNS if name in table.header]
+        if taken:
+            raise TableError(f"{options.input}: expected no column named {', '.join(taken)}, which this command adds")
+        scored, rejected = (csv.writer(file, lineterminator="\n") for file in (output, rejects))
+        scored.writerow([*table.header, *NEW_COLUMNS])
+        rejected.writerow([*REJECT_COLUMNS, *table.header])
+        with tqdm(unit=" rows", unit_scale=True, disable=None, leave=False) as progress:
+            for chunk in table.chunks():
+                good, bad = _score(chunk, counts["rows"] + 1, len(table.header), positions, scorer, counts)
+                scored.writerows(good)
+                rejected.writerows(bad)
+                progress.update(len(chunk))
+        if not counts["rows"]:
+            raise TableError(f"{options.input}: expected at least one row after the header, found none")
+    print(_summary(options.input, options.output, rejects_path, counts))
+    print(f"model: {model.tag}, threshold {scorer.threshold:g}")
+    return cli.DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="predict.py",
+        description=(
+            "Score a CSV file of subscribers. Every row of the input goes either to the output, with "
+            f"{' and '.join(NEW_COLUMNS)} added, or to the rejects, with its row number (from 1 after the header) and "
+            "the reason. An empty feature cell is imputed with the training median."
+        ),
+    )
+    parser.add_argument("--input", type=Path, required=True, metavar="IN", help="CSV with the four usage columns")
+    parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="CSV to write, once complete")
+    parser.add_argument(
+        "--model", default=registry.LATEST, metavar="TAG", help="registered model (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rejects", type=Path, metavar="FILE", help="CSV for rows that are not usage (default: OUT with .rejects.csv)"
+    )
+    return parser
+
+
+def _score(
+    chunk: list[Row], first_row: int, width: int, positions: list[int], scorer: Scorer, counts: Counter[str]
+) -> tuple[list[Row], list[Row]]:
+    """Divide a chunk into scored rows and rejected rows, and count both."""
+    reasons: dict[int, list[str]] = {
+        i: [f"expected {width} cells, found {len(row)}"] for i, row in enumerate(chunk) if len(row) != width
+    }
+    whole = [i for i in range(len(chunk)) if i not in reasons]
+    features = np.empty((len(whole), len(FEATURE_NAMES)))
+    for j, name in enumerate(FEATURE_NAMES):
+        cells = [chunk[i][positions[j]] for i in whole]
+        features[:, j], bad = parse_usage(cells)
+        for k in np.flatnonzero(bad).tolist():
+            reasons.setdefault(whole[k], []).append(f"{name}: {EXPECTED_USAGE}, found {cells[k]!r}")
+    usable = np.array([i not in reasons for i in whole], dtype=bool)
+    features = features[usable]
+    probabilities = scorer.probabilities(features)
+    decisions = scorer.decide(probabilities)
+    counts.update(
+        {
+            "rows": len(chunk),
+            "rejected": len(reasons),
+            "ultra": int(decisions.sum()),
+            "scored": len(decisions),
+            **{name: int(np.isnan(features[:, j]).sum()) for j, name in enumerate(FEATURE_NAMES)},
+        }
+    )
+    kept = (i for i, fits in zip(whole, usable, strict=True) if fits)
+    answers = zip(kept, decisions.tolist(), probabilities.tolist(), strict=True)
+    good = [[*chunk[i], str(decision), repr(probability)] for i, decision, probability in answers]
+    return good, [[str(first_row + i), "; ".join(reasons[i]), *chunk[i]] for i in sorted(reasons)]
+
+
+def _summary(source: Path, output: Path, rejects: Path, counts: Counter[str]) -> str:
+    imputed = ", ".join(f"{counts[name]:,} in {name}" for name in FEATURE_NAMES if counts[name])
+    smart = counts["scored"] - counts["ultra"]
+    return (
+        f"{source}: {counts['rows']:,} rows\n"
+        f"{output}: {counts['scored']:,} scored, {counts['ultra']:,} {PLANS[1]} and {smart:,} {PLANS[0]}; "
+        f"empty cells imputed: {imputed or 'none'}\n"
+        f"{rejects}: {counts['rejected']:,} rejected"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
