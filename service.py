@@ -13,24 +13,21 @@ from plan_recommender.recommender import Recommender
 from plan_recommender.usage import BatchRecommendation, CustomerUsage, Recommendation, UsageBatch
 
 
-MODEL = BentoModel(registry.LATEST)
-
-
 @bentoml.service(name="plan_recommender")
 class PlanRecommender:
     """Recommends a mobile plan, Ultra or Smart, from one month of a subscriber's usage."""
 
-    model = MODEL  # an attribute of the class, or the Bento would not carry it
+    model = BentoModel(registry.LATEST)  # an attribute of the class, or the Bento would not carry it
 
     def __init__(self) -> None:
-        self.recommender = Recommender(registry.verify(self.model))
+        self.recommender = _load()
 
     @bentoml.on_deployment
     @staticmethod
     def refuse_a_damaged_model() -> None:
         """Load the model once before any worker starts, so that a bad one stops the start with one sentence."""
         try:
-            Recommender(registry.verify(MODEL.resolve()))
+            _load()
         except ModelError as error:
             raise BentoMLException(str(error)) from error
 
@@ -49,5 +46,15 @@ class PlanRecommender:
         return self.recommender.health().status == "ok"
 
 
-# The decorator makes the class a Service, which its types do not say.
-cast(Any, PlanRecommender).add_asgi_middleware(HttpContract)
+_SERVICE = cast(Any, PlanRecommender)  # the decorator makes the class a bentoml.Service, which its types do not say
+_SERVICE.add_asgi_middleware(HttpContract)
+
+
+def _load() -> Recommender:
+    """Load the model that the Bento was built with; from source, the latest.
+
+    BentoML by itself would look `:latest` up when the Bento starts, and serve whatever was trained since the build.
+    """
+    built_with = [] if _SERVICE.bento is None else [info.to_model() for info in _SERVICE.bento.info.all_models]
+    reference = built_with[0] if built_with else _SERVICE.inner.model
+    return Recommender(registry.verify(reference.resolve()))

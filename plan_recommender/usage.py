@@ -27,7 +27,7 @@ class CustomerUsage(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, json_schema_extra={"examples": [_EXAMPLE]}
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, json_schema_extra={"example": _EXAMPLE}
     )
 
     calls: Annotated[float, Field(ge=0, description="calls made", json_schema_extra={"unit": "calls / month"})]
@@ -39,7 +39,7 @@ class CustomerUsage(BaseModel):
 class UsageBatch(BaseModel):
     """Between one and 10,000 subscribers, answered in the order sent."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [{"rows": [_EXAMPLE]}]})
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": {"rows": [_EXAMPLE]}})
 
     rows: Annotated[list[CustomerUsage], Field(min_length=1, max_length=MAX_BATCH_ROWS)]
 
