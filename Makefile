@@ -17,7 +17,7 @@ PORT ?= 3000
 export BENTOML_DO_NOT_TRACK := True
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps
 
-.PHONY: help install demo test lint check train evaluate predict drift serve build containerize loadtest benchmark clean
+.PHONY: help install demo test lint check model train evaluate predict drift serve build containerize loadtest benchmark clean
 .DEFAULT_GOAL := help
 
 help:  ## what each target does
@@ -38,7 +38,7 @@ help:  ## what each target does
 install: .venv/training  ## a virtual environment from the pinned lock
 
 demo: .venv/training  ## train, serve, ask, show, stop
-	@$(BIN)/python tools/demo.py
+	@$(BIN)/python -m tools.demo
 
 test: .venv/dev  ## every test, with coverage
 	@$(BIN)/python -m pytest --cov --cov-report=term
@@ -53,30 +53,33 @@ check: lint test  ## lint and test
 train: .venv/training  ## fit, evaluate, register (DATA=CSV)
 	@$(BIN)/python train.py --data "$(DATA)"
 
-evaluate: .venv/training  ## measure the registered model on its test part
+model: .venv/training
+	@$(BIN)/bentoml models get plan_recommender:latest >/dev/null 2>&1 || $(MAKE) --no-print-directory train
+
+evaluate: model  ## measure the registered model on its test part
 	@$(BIN)/python evaluate.py
 
-predict: .venv/training  ## score a file (INPUT=CSV OUTPUT=CSV)
+predict: model  ## score a file (INPUT=CSV OUTPUT=CSV)
 	@$(BIN)/python predict.py --input "$(INPUT)" --output "$(OUTPUT)"
 
 drift: .venv/training  ## compare two samples (REF=CSV CUR=CSV)
 	@$(BIN)/python drift.py --ref "$(REF)" --cur "$(CUR)"
 
-serve: .venv/training  ## the service on HOST:PORT, until Ctrl-C
+serve: model  ## the service on HOST:PORT, until Ctrl-C
 	@$(BIN)/bentoml serve service:PlanRecommender --host "$(HOST)" --port "$(PORT)"
 
-build: .venv/training  ## a Bento from the registered model
+build: model  ## a Bento from the registered model
 	@$(BIN)/bentoml build
 
 containerize: build  ## an image from the Bento (needs a container engine)
 	@$(BIN)/bentoml containerize plan_recommender:latest
 
-loadtest: .venv/dev  ## locust against a service that it starts itself
-	@$(BIN)/python tools/loadtest.py
+loadtest: model .venv/dev  ## locust against a service that it starts itself
+	@$(BIN)/python -m tools.loadtest
 
-benchmark: .venv/training  ## one-row scoring, the compiled scorer beside the pipeline
-	@$(BIN)/python benchmark/scorer.py
+benchmark: model  ## one row, the compiled scorer beside the pipeline
+	@$(BIN)/python -m benchmark.scorer
 
 clean:  ## remove the environment, the artifacts and the caches; the model store is yours
-	@rm -rf .venv artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	@rm -rf .venv artifacts .artifacts.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -124,7 +124,7 @@ def load_calibration(path: Path = CALIBRATION_FILE) -> Calibration:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the document"
         raise ConfigError(
-            f"{path}: expected a calibration written by tools/calibrate.py; {where}: {first['msg']}"
+            f"{path}: expected a calibration written by tools.calibrate; {where}: {first['msg']}"
         ) from error
 
 
@@ -230,7 +230,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--shift", choices=SHIFTS, default="none", help=f"{shifts} (default: %(default)s)")
     parser.add_argument(
         "--calibration", type=Path, default=CALIBRATION_FILE, metavar="JSON",
-        help="summary statistics from tools/calibrate.py (default: the shipped ones)",
+        help="summary statistics from tools.calibrate (default: the shipped ones)",
     )  # fmt: skip
     return parser
 

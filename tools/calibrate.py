@@ -1,13 +1,10 @@
 """Reduce a labelled usage table to the summary statistics that the synthetic generator draws from.
 
-usage: python tools/calibrate.py --data CSV [--out JSON] [--source TEXT]
+usage: python -m tools.calibrate --data CSV [--out JSON] [--source TEXT]
 """
 
 import argparse
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from plan_recommender import cli
 from plan_recommender.files import replacing

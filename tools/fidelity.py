@@ -1,13 +1,12 @@
 """Measure what training on synthetic instead of real subscribers costs, in ROC AUC on real rows never used.
 
-usage: python tools/fidelity.py --real CSV [--folds 4] [--repeats 5] [--draws 4] [--seed 42]
+usage: python -m tools.fidelity --real CSV [--folds 4] [--repeats 5] [--draws 4] [--seed 42]
 
 For each fold: calibrate the generator on the fold's training rows, draw as many synthetic rows, fit the same gradient
 boosting once on the real and once on the synthetic rows, and score both on the fold's held-out real rows.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,6 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import RepeatedStratifiedKFold
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from plan_recommender import cli
 from plan_recommender.synthesis import calibrate, generate

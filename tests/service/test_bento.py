@@ -1,0 +1,98 @@
+"""The Bento as it ships: built, looked into, and served from an environment that holds the serving lock and no more."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from starlette.testclient import TestClient
+
+from tests.service.corpus import CORPUS, Case
+from tools.serving import ROOT, serving
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, copy_store: Callable[[Path], Path]) -> Path:
+    """A BENTOML_HOME of its own, with the trained model in it."""
+    place = tmp_path_factory.mktemp("home")
+    copy_store(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def bento(home: Path) -> Path:
+    """Build the Bento from the checkout; returns its folder."""
+    built = subprocess.run(
+        [Path(sys.executable).with_name("bentoml"), "build", "--output", "tag"],
+        cwd=ROOT,
+        env=os.environ | {"BENTOML_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return home / "bentos" / built.stdout.strip().removeprefix("__tag__:").replace(":", "/")
+
+
+@pytest.fixture(scope="module")
+def serving_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the serving lock only; returns its bentoml program."""
+    place = tmp_path_factory.mktemp("serving") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", place], check=True)
+    install = ["-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r"]
+    subprocess.run([place / "bin" / "python", *install, ROOT / "requirements" / "serving.txt"], check=True)
+    return place / "bin" / "bentoml"
+
+
+@pytest.fixture(scope="module")
+def http(
+    home: Path, bento: Path, serving_environment: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """The Bento, served away from the checkout, after a newer model has been trained into the same store."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    env = {"BENTOML_HOME": str(home)}
+    train = [sys.executable, "train.py", "--seed", "7", "--artifacts", elsewhere / "artifacts"]
+    subprocess.run(train, cwd=ROOT, env=os.environ | env, capture_output=True, check=True)
+    with (
+        serving(f"{bento.parent.name}:{bento.name}", elsewhere, serving_environment, env) as server,
+        httpx.Client(base_url=server.url, timeout=30) as client,
+    ):
+        yield client
+
+
+def test_it_carries_the_service_and_the_lock_and_nothing_of_training(bento: Path) -> None:
+    files = {str(path.relative_to(bento / "src")) for path in (bento / "src").rglob("*") if path.is_file()}
+    assert files == {"service.py", "bentofile.yaml"} | {
+        f"plan_recommender/{name}.py"
+        for name in ("__init__", "errors", "http", "recommender", "registry", "scorer", "table", "usage")
+    }
+    locked = (bento / "env" / "python" / "requirements.txt").read_text()
+    assert "--hash=sha256:" in locked
+    assert not [name for name in ("scikit-learn", "pandas", "skl2onnx", "scipy") if f"\n{name}==" in locked]
+    assert "\nonnxruntime==" in locked
+
+
+def test_it_names_the_model_it_was_built_with(bento: Path, trained_tag: str) -> None:
+    document = yaml.safe_load((bento / "bento.yaml").read_text())
+    assert document["name"] == "plan_recommender"
+    assert [model["tag"] for model in document["services"][0]["models"]] == [trained_tag]
+
+
+def test_it_serves_the_model_it_was_built_with_after_a_newer_one_was_trained(
+    http: httpx.Client, home: Path, trained_tag: str
+) -> None:
+    version = trained_tag.partition(":")[2]
+    assert (home / "models" / "plan_recommender" / "latest").read_text() != version  # the control: it has moved
+    assert http.get("/health").json()["model"] == trained_tag
+
+
+@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
+def test_every_answer_is_byte_for_byte_that_of_the_service_from_source(
+    http: httpx.Client, client: TestClient, case: Case
+) -> None:
+    served = http.request(case.method, case.path, content=case.body, headers=case.headers)
+    in_process = client.request(case.method, case.path, content=case.body, headers=case.headers)
+    assert (served.status_code, served.content) == (case.status, in_process.content)

@@ -1,0 +1,222 @@
+"""The HTTP contract, asked of the service in this process."""
+
+import json
+from collections.abc import Iterator
+
+import bentoml
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from plan_recommender import registry
+from plan_recommender.usage import FEATURE_NAMES
+from tests.service.corpus import CORPUS, GOOD, JSON, LIGHT, MIB, REFUSED, VALID, Case, encode, rows
+
+AMOUNT = st.floats(min_value=0, allow_nan=False, allow_infinity=False) | st.integers(min_value=0, max_value=10**6)
+USAGE = st.fixed_dictionaries(dict.fromkeys(FEATURE_NAMES, AMOUNT))
+
+
+def ask(client: TestClient, case: Case) -> tuple[int, dict[str, object]]:
+    response = client.request(case.method, case.path, content=case.body, headers=case.headers)
+    assert response.headers["content-type"] == "application/json"
+    document: dict[str, object] = response.json()
+    return response.status_code, document
+
+
+def assert_error_shape(document: dict[str, object]) -> None:
+    """Hold an answer against the one shape that every error has."""
+    assert list(document) == ["error", "detail"]
+    assert isinstance(document["error"], str)
+    assert document["error"].endswith(".")
+    assert isinstance(document["detail"], list)
+    assert document["detail"]
+    for problem in document["detail"]:
+        assert list(problem) == ["loc", "msg", "type"]
+        assert isinstance(problem["loc"], list)
+        assert problem["msg"]
+        assert problem["type"]
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
+def test_refused_requests_get_their_status_in_the_one_shape(client: TestClient, case: Case) -> None:
+    status, document = ask(client, case)
+    assert status == case.status
+    assert_error_shape(document)
+    assert document["detail"][0]["loc"] == case.loc  # type: ignore[index]
+
+
+@pytest.mark.parametrize("case", VALID, ids=lambda case: case.name)
+def test_valid_requests_are_answered(client: TestClient, case: Case) -> None:
+    assert ask(client, case)[0] == 200
+
+
+def test_an_answer_has_the_documented_fields_and_the_models_tag(client: TestClient, trained_tag: str) -> None:
+    answer = client.post("/predict", json=GOOD).json()
+    assert list(answer) == ["prediction", "probability_is_ultra", "recommended_plan", "model"]
+    assert answer["model"] == trained_tag
+    assert answer["recommended_plan"] == ("Smart", "Ultra")[answer["prediction"]]
+
+
+def test_the_answer_is_the_registered_pipelines(client: TestClient, trained_tag: str) -> None:
+    pipeline = bentoml.sklearn.load_model(trained_tag)
+    for month in (GOOD, LIGHT):
+        expected = pipeline.predict_proba(pd.DataFrame([month]))[0, 1]
+        assert client.post("/predict", json=month).json()["probability_is_ultra"] == pytest.approx(expected, abs=1e-12)
+
+
+@given(st.lists(USAGE, min_size=1, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_a_batch_answers_as_single_requests_do_in_the_order_sent(client: TestClient, months: list[object]) -> None:
+    batch = client.post("/predict_batch", json={"rows": months}).json()
+    singles = [client.post("/predict", json=month).json() for month in months]
+    assert [decision | {"model": batch["model"]} for decision in batch["predictions"]] == singles
+
+
+def test_a_batch_of_ten_thousand_is_answered_in_order(client: TestClient, trained_tag: str) -> None:
+    months = [GOOD | {"calls": calls} for calls in range(10_000)]
+    decisions = client.post("/predict_batch", json={"rows": months}).json()["predictions"]
+    scorer = registry.find(trained_tag).scorer()
+    features = np.array([[month[name] for name in FEATURE_NAMES] for month in months], dtype=np.float64)
+    assert [d["probability_is_ultra"] for d in decisions] == scorer.probabilities(features).tolist()
+
+
+@given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode) | USAGE.map(encode))
+@settings(max_examples=300, deadline=None)
+def test_no_body_gets_a_5xx_or_an_answer_that_is_not_json(client: TestClient, body: bytes) -> None:
+    for path in ("/predict", "/predict_batch"):
+        status, document = ask(client, Case("fuzz", body, 0, path=path))
+        assert status in (200, 400)
+        if status == 400:
+            assert_error_shape(document)
+
+
+@given(st.dictionaries(st.sampled_from(FEATURE_NAMES), st.none() | st.booleans() | st.text() | st.floats() | AMOUNT))
+@settings(max_examples=200, deadline=None)
+def test_exactly_the_complete_finite_and_non_negative_months_are_answered(
+    client: TestClient, month: dict[str, object]
+) -> None:
+    def is_usage(value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+    valid = set(month) == set(FEATURE_NAMES) and all(map(is_usage, month.values()))
+    status, _ = ask(client, Case("fuzz", json.dumps(month).encode(), 0))
+    assert status == (200 if valid else 400)
+
+
+def test_a_refusal_lists_at_most_a_hundred_problems_and_says_how_many_there_are(client: TestClient) -> None:
+    refused = client.post("/predict_batch", content=rows(*[{}] * 1000), headers=JSON).json()
+    assert len(refused["detail"]) == 100
+    assert "3,999 more" in refused["error"]
+
+
+def test_oversize_bodies_are_refused_by_their_real_bytes_not_their_announced_ones(client: TestClient) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield from [b" " * 1024] * 1025
+
+    assert client.post("/predict", content=chunks(), headers=JSON).status_code == 413
+    exactly = encode(GOOD) + b" " * (MIB - len(encode(GOOD)))
+    assert client.post("/predict", content=exactly, headers=JSON).status_code == 200
+
+
+def test_a_refused_method_names_the_allowed_ones(client: TestClient) -> None:
+    assert client.get("/predict").headers["allow"] == "POST"
+    assert client.post("/health").headers["allow"] == "GET, HEAD"
+
+
+def test_head_of_health_has_the_headers_and_no_body(client: TestClient) -> None:
+    head, get = client.head("/health"), client.get("/health")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(get.content))
+
+
+def test_health_says_which_model_answers(client: TestClient, trained_tag: str) -> None:
+    assert client.get("/health").json() == {"status": "ok", "model": trained_tag}
+    assert client.get("/readyz").status_code == 200
+
+
+def test_model_tells_what_was_registered(client: TestClient, trained_tag: str) -> None:
+    record = registry.find(trained_tag).record
+    about = client.get("/model").json()
+    assert about["model"] == trained_tag
+    assert about["trained_at"] == record.trained_at
+    assert [feature["name"] for feature in about["features"]] == list(FEATURE_NAMES)
+    assert [feature["minimum"] for feature in about["features"]] == [0.0] * 4
+    assert about["threshold"] == 0.5
+    assert about["metrics"] == record.metrics
+    assert about["versions"]["scikit-learn"] == record.versions["scikit-learn"]
+
+
+class BrokenScorer:
+    """Stands where the scorer stands and fails as a damaged ONNX Runtime session would."""
+
+    threshold = 0.5
+
+    def __init__(self, fault: Exception | float) -> None:
+        self._fault = fault
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        if isinstance(self._fault, Exception):
+            raise self._fault
+        return np.full(len(features), self._fault)
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        return (probabilities >= self.threshold).astype(np.int64)
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("session lost"), float("nan")], ids=["raises", "answers NaN"])
+def test_a_model_that_cannot_answer_is_unavailable_everywhere_and_nobodys_bad_request(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, fault: Exception | float
+) -> None:
+    assert client.get("/health").status_code == 200  # the control: before the fault everything answers
+    monkeypatch.setattr(bentoml.get_current_service().recommender, "_scorer", BrokenScorer(fault))
+    health = client.get("/health")
+    assert (health.status_code, health.json()["status"]) == (503, "unavailable")
+    assert client.get("/readyz").status_code == 503
+    for path, document in (("/predict", GOOD), ("/predict_batch", {"rows": [GOOD]})):
+        refused = client.post(path, json=document)
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) > 0
+        assert_error_shape(refused.json())
+        assert "session lost" not in refused.text
+
+
+def test_a_fault_of_ours_is_a_500_in_the_same_shape_and_not_the_clients(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A probability of 2 fails the validation of our own answer, which BentoML would report as a bad request.
+    monkeypatch.setattr(bentoml.get_current_service().recommender, "_scorer", BrokenScorer(2.0))
+    failed = client.post("/predict", json=GOOD)
+    assert failed.status_code == 500
+    assert_error_shape(failed.json())
+
+
+def test_the_openapi_document_describes_the_apis(client: TestClient) -> None:
+    document = client.get("/docs.json").json()
+    assert {"/predict", "/predict_batch"} <= set(document["paths"])
+    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert list(body["properties"]) == list(FEATURE_NAMES)
+    assert body["required"] == list(FEATURE_NAMES)
+
+
+def test_bentomls_own_routes_are_left_to_it(client: TestClient) -> None:
+    for path in ("/livez", "/readyz", "/healthz", "/metrics", "/docs.json", "/schema.json", "/"):
+        assert client.get(path).status_code == 200
+    assert client.get("/nowhere").status_code == 404
+
+
+def test_the_typed_apis_answer_in_process_as_over_http(client: TestClient) -> None:
+    from plan_recommender.usage import CustomerUsage, UsageBatch
+    from service import PlanRecommender
+
+    service = PlanRecommender.inner()  # type: ignore[attr-defined]
+    month = CustomerUsage.model_validate(GOOD)
+    assert service.predict(month).model_dump() == client.post("/predict", json=GOOD).json()
+    batch = service.predict_batch(UsageBatch(rows=[month])).model_dump()
+    assert batch == client.post("/predict_batch", json={"rows": [GOOD]}).json()
+
+
+def test_the_corpus_has_no_two_cases_of_one_name() -> None:
+    assert len({case.name for case in CORPUS}) == len(CORPUS)

@@ -1,0 +1,131 @@
+"""The service as a user starts it from source: a real server on a real socket."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from plan_recommender.usage import FEATURE_NAMES
+from tests.service.corpus import CORPUS, GOOD, JSON, Case
+from tools.serving import ROOT, Server
+
+
+@pytest.fixture(scope="module")
+def http(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        yield client
+
+
+@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
+def test_every_answer_is_byte_for_byte_the_in_process_one(http: httpx.Client, client: TestClient, case: Case) -> None:
+    served = http.request(case.method, case.path, content=case.body, headers=case.headers)
+    in_process = client.request(case.method, case.path, content=case.body, headers=case.headers)
+    assert (served.status_code, served.content) == (case.status, in_process.content)
+    assert served.headers["content-type"] == "application/json"
+
+
+def test_after_the_corpus_the_server_lives_and_nobody_was_answered_with_a_5xx(http: httpx.Client) -> None:
+    assert http.get("/health").json()["status"] == "ok"
+    metrics = [line for line in http.get("/metrics").text.splitlines() if "request_total{" in line]
+    assert any('http_response_code="400"' in line for line in metrics)
+    assert not [line for line in metrics if 'http_response_code="5' in line and not line.endswith(" 0.0")]
+
+
+def test_a_chunked_body_is_cut_off_at_the_limit(http: httpx.Client) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(64):
+            yield b" " * 65536
+
+    refused = http.post("/predict", content=endless(), headers=JSON)
+    assert (refused.status_code, refused.headers["connection"]) == (413, "close")
+
+
+def test_concurrent_clients_get_their_own_answers(http: httpx.Client) -> None:
+    months = [GOOD | {"calls": calls} for calls in range(200)]
+    alone = [http.post("/predict", json=month).json() for month in months]
+    batch = {"rows": months}
+    with ThreadPoolExecutor(8) as pool:
+        batches = [pool.submit(http.post, "/predict_batch", json=batch) for _ in range(4)]
+        together = list(pool.map(lambda month: http.post("/predict", json=month).json(), months))
+    assert together == alone
+    for answer in batches:
+        probabilities = [decision["probability_is_ultra"] for decision in answer.result().json()["predictions"]]
+        assert probabilities == [one["probability_is_ultra"] for one in alone]
+
+
+def test_no_feature_value_and_no_stack_trace_reaches_the_log(http: httpx.Client, server: Server) -> None:
+    http.post("/predict", json=GOOD | {"calls": 424242.125, "minutes": -31337.5})
+    log = server.log.read_text()
+    assert "path=/predict" in log  # the control: the request was logged
+    assert "424242" not in log
+    assert "31337" not in log
+    assert "Traceback" not in log
+
+
+def test_bentomls_own_client_and_curl_work(server: Server, trained_tag: str) -> None:
+    python = subprocess.run(
+        [sys.executable, "examples/client.py", server.url], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert python.stdout == "Ultra 0.596\n['Ultra', 'Smart']\n"
+    curl = subprocess.run(
+        ["bash", "examples/client.sh", server.url], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    single, batch = curl.stdout.splitlines()
+    assert f'"model":"{trained_tag}"' in single
+    assert batch.count("recommended_plan") == 2
+
+
+def test_the_pipeline_example_gives_the_services_probability(trained_tag: str) -> None:
+    example = subprocess.run(
+        [sys.executable, "examples/load_pipeline.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert example.stdout.endswith("probability of Ultra: 0.596\n")
+
+
+WATCHED_SERVICE = """
+import sys
+unpickled = []
+sys.addaudithook(lambda event, arguments: event == "pickle.find_class" and unpickled.append(arguments))
+from starlette.testclient import TestClient
+from service import PlanRecommender
+with TestClient(PlanRecommender.to_asgi()) as client:
+    assert client.post("/predict", json={usage}).status_code == 200
+    assert client.post("/predict_batch", json={{"rows": [{usage}]}}).status_code == 200
+    assert client.get("/model").status_code == client.get("/docs.json").status_code == 200
+    {control}
+training = {{"sklearn", "joblib", "pandas", "scipy", "skl2onnx", "onnx", "matplotlib"}} & sys.modules.keys()
+print(sorted(training), len(unpickled))
+"""
+
+
+@pytest.mark.parametrize(
+    ("control", "expected"),
+    [
+        ("pass", "[] 0\n"),
+        (
+            "import bentoml; bentoml.sklearn.load_model(client.get('/model').json()['model'])",
+            "['joblib', 'pandas', 'scipy', 'sklearn'] ",
+        ),
+    ],
+    ids=["the service", "a control that unpickles"],
+)
+def test_the_serving_process_imports_no_training_library_and_unpickles_nothing(
+    trained_tag: str, control: str, expected: str
+) -> None:
+    program = WATCHED_SERVICE.format(usage=GOOD, control=control)
+    watched = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    last = watched.stdout.splitlines(keepends=True)[-1]
+    assert last.startswith(expected)
+    assert last.endswith(" 0\n") == (control == "pass")
+
+
+def test_the_request_schema_is_the_feature_list(http: httpx.Client) -> None:
+    schema = http.get("/schema.json").json()
+    predict = next(route for route in schema["routes"] if route["route"] == "/predict")
+    assert list(predict["input"]["properties"]) == list(FEATURE_NAMES)

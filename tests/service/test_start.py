@@ -1,0 +1,105 @@
+"""What stops a start: no model, or one that is not as it was registered. One sentence, soon, and nothing served."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from plan_recommender import registry
+from tools.serving import ROOT, ServerDidNotStartError, serving
+
+Damage = Callable[[Path], object]
+
+
+def _truncate(model: Path) -> None:
+    scorer = model / registry.SCORER_FILE
+    scorer.write_bytes(scorer.read_bytes()[:100])
+
+
+def _flip_a_bit(model: Path) -> None:
+    scorer = model / registry.SCORER_FILE
+    graph = bytearray(scorer.read_bytes())
+    graph[len(graph) // 2] ^= 1
+    scorer.write_bytes(graph)
+
+
+def _other_schema(model: Path) -> None:
+    document = yaml.safe_load((model / "model.yaml").read_text())
+    document["metadata"]["plan_recommender"]["features"].reverse()
+    (model / "model.yaml").write_text(yaml.safe_dump(document))
+
+
+def _no_record(model: Path) -> None:
+    document = yaml.safe_load((model / "model.yaml").read_text())
+    document["metadata"] = {}
+    (model / "model.yaml").write_text(yaml.safe_dump(document))
+
+
+@pytest.fixture
+def store(tmp_path: Path, copy_store: Callable[[Path], Path]) -> Path:
+    """The folder of the trained model in a store of its own, to be damaged."""
+    return copy_store(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda model: shutil.rmtree(model.parent), "plan_recommender:latest"),
+        (lambda model: (model / registry.SCORER_FILE).unlink(), "expected the compiled scorer, found: No such file"),
+        (_truncate, "expected the registered scorer (SHA-256"),
+        (_flip_a_bit, "expected the registered scorer (SHA-256"),
+        (_other_schema, "found one for ['mb_used', 'messages', 'minutes', 'calls']"),
+        (_no_record, "expected the record that train.py stores with a model"),
+    ],
+    ids=["no model", "no scorer", "truncated", "one bit flipped", "another schema", "no record"],
+)
+def test_a_damaged_model_stops_the_start_with_one_sentence(store: Path, damage: Damage, sentence: str) -> None:
+    damage(store)
+    started = time.monotonic()
+    with pytest.raises(ServerDidNotStartError) as failure, serving(env={"BENTOML_HOME": str(store.parents[2])}):
+        pass
+    assert time.monotonic() - started < 20
+    assert "ended with 1" in str(failure.value)
+    log = str(failure.value).partition("\n")[2]
+    assert sentence in log
+    assert "Traceback" not in log
+
+
+def test_the_undamaged_copy_starts(store: Path) -> None:
+    """The control of the test above."""
+    with serving(env={"BENTOML_HOME": str(store.parents[2])}) as server:
+        assert server.process.poll() is None
+
+
+def test_a_damaged_pipeline_does_not_concern_the_service(store: Path) -> None:
+    """The service never opens the pickle, so not even a hostile one can hurt it."""
+    (store / registry.PIPELINE_FILE).write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
+    with serving(env={"BENTOML_HOME": str(store.parents[2])}) as server:
+        assert server.process.poll() is None
+
+
+def test_the_commands_name_the_missing_model_and_what_to_do(tmp_path: Path) -> None:
+    for command in (
+        ["predict.py", "--input", "users_behavior.csv", "--output", str(tmp_path / "out.csv")],
+        ["evaluate.py"],
+    ):
+        result = subprocess.run(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=os.environ | {"BENTOML_HOME": str(tmp_path / "empty")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith("error: expected the model plan_recommender:latest in the BentoML model store")
+        assert "python train.py" in result.stderr
+        assert json.dumps(result.stderr).count("\\n") == 1
+    assert not (tmp_path / "out.csv").exists()

@@ -1,0 +1,58 @@
+"""`make demo`: train, start the real service, ask it over HTTP as a client would, show the answers, stop it."""
+
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+
+from tools.serving import ROOT, ServerDidNotStartError, serving
+
+SUBSCRIBERS = {
+    "a heavy data user": {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96},
+    "an average month": {"calls": 60, "minutes": 420.0, "messages": 30, "mb_used": 16500.0},
+    "hardly uses the phone": {"calls": 4, "minutes": 21.5, "messages": 0, "mb_used": 1200.0},
+    "talks and writes a lot": {"calls": 150, "minutes": 1050.0, "messages": 120, "mb_used": 9000.0},
+}
+
+
+def main() -> None:
+    """Run the demo; exits with 1 and says why when an answer is not what it should be."""
+    print("== train and register a model", flush=True)
+    subprocess.run([sys.executable, "train.py"], cwd=ROOT, check=True)
+    print("\n== start the service", flush=True)
+    try:
+        with serving() as server, httpx.Client(base_url=server.url, timeout=10) as client:
+            _show_answers(client)
+    except ServerDidNotStartError as error:
+        sys.exit(f"error: {error}")
+    print("\nstopped; `make serve` starts it again, README.md shows the rest")
+
+
+def _show_answers(client: httpx.Client) -> None:
+    print(f"listening on {client.base_url}, model {_expect(client.get('/health'), 200)['model']}")
+    print("\n== POST /predict, one request a subscriber")
+    for who, usage in SUBSCRIBERS.items():
+        print(f"{who:<24} {_sentence(_expect(client.post('/predict', json=usage), 200))}")
+    print("\n== POST /predict_batch, the same four in one request")
+    batch = _expect(client.post("/predict_batch", json={"rows": list(SUBSCRIBERS.values())}), 200)
+    for who, decision in zip(SUBSCRIBERS, batch["predictions"], strict=True):
+        print(f"{who:<24} {_sentence(decision)}")
+    print("\n== POST /predict with minutes = -1, which nobody can have used")
+    refused = _expect(client.post("/predict", json=SUBSCRIBERS["an average month"] | {"minutes": -1}), 400)
+    print(f"refused with 400: {refused['error']}", flush=True)
+
+
+def _expect(response: httpx.Response, status: int) -> dict[str, Any]:
+    if response.status_code != status:
+        sys.exit(f"error: expected {status} from {response.url}, found {response.status_code}: {response.text}")
+    document: dict[str, Any] = response.json()
+    return document
+
+
+def _sentence(decision: dict[str, Any]) -> str:
+    return f"{decision['recommended_plan']:<6} (probability of Ultra {decision['probability_is_ultra']:.0%})"
+
+
+if __name__ == "__main__":
+    main()
