@@ -94,6 +94,8 @@ def main(arguments: list[str] | None = None) -> int:
             _commit(model, record, artifacts, directory)
             progress.update()
     print(comparison(trained.model, trained.majority_rule))
+    if trained.model.accuracy <= trained.majority_rule.accuracy:
+        print("warning: less accurate than the majority rule: do not act on this model's recommendations")
     print(
         f"compiled scorer: same decision as the pipeline on {trained.proof.rows:,} rows, "
         f"largest difference in probability {trained.proof.largest_difference:.1e}"

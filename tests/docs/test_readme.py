@@ -1,0 +1,129 @@
+"""What the README shows is what happens: its commands are run, in order, and print what it says they print."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tools.serving import FROM_SOURCE, ROOT, serving
+
+README = (ROOT / "README.md").read_text()
+SERVE = f"bentoml serve {FROM_SOURCE}"
+ITSELF = "make test"  # what runs this
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of the README, and the output that stands below it."""
+
+    command: str
+    output: str
+
+
+def steps() -> Iterator[Step]:
+    for block in re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            yield Step(command, output)
+
+
+def pattern(output: str) -> re.Pattern[str]:
+    """What a command has to print: `...` on a line of its own stands for any lines, a model's tag for any tag."""
+    text = re.escape(output).replace(re.escape("...\n"), "(?:.*\n)*")
+    return re.compile(re.sub(r"plan_recommender:[a-z0-9]{16}", "plan_recommender:[a-z0-9]{16}", text))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What git tracks, with this environment as its .venv."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    place = tmp_path / "checkout"
+    for name in filter(None, tracked.split("\0")):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, place / name)
+    (place / ".venv").symlink_to(sys.prefix)
+    return place
+
+
+def test_every_command_of_the_readme_does_what_the_readme_says(checkout: Path, tmp_path: Path) -> None:
+    home = {"BENTOML_HOME": str(tmp_path / "home")}
+    environment = os.environ | home | {"PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    commands = [step.command for step in steps()]
+    assert commands[:2] == ["make demo", ITSELF]
+    url = "http://127.0.0.1:3000"
+    with ExitStack() as stack:
+        for step in steps():
+            if step.command == ITSELF:
+                continue
+            if step.command == SERVE:
+                url = stack.enter_context(serving(cwd=checkout, env=home)).url
+                continue
+            command = step.command.replace("http://127.0.0.1:3000", url)
+            command = command.replace("examples/client.py", f"examples/client.py {url}")
+            ran = subprocess.run(["bash", "-c", command], cwd=checkout, env=environment, capture_output=True, text=True)
+            expected_code = 1 if "verdict: drift" in step.output else 0
+            assert ran.returncode == expected_code, f"{step.command}\n{ran.stdout}{ran.stderr}"
+            if step.output:
+                printed = ran.stdout if ran.stdout.endswith("\n") else f"{ran.stdout}\n"
+                assert pattern(step.output).fullmatch(printed), f"{step.command} printed:\n{printed}"
+
+
+def test_a_wrong_output_would_be_noticed() -> None:
+    """The control of the test above."""
+    assert pattern("registered plan_recommender:aaaaaaaaaaaaaaaa\n").fullmatch(
+        "registered plan_recommender:bbbbbbbbbbbbbbbb\n"
+    )
+    assert not pattern("accuracy 0.61\n").fullmatch("accuracy 0.62\n")
+    assert pattern("a\n...\nb\n").fullmatch("a\nx\ny\nb\n")
+    assert not pattern("a\n...\nb\n").fullmatch("a\nx\n")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)\)", document.read_text())
+    missing = [target for target in targets if not (document.parent / target).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_make_targets_that_are_named_exist(document: Path) -> None:
+    named = set(re.findall(r"`make ([a-z]+)", document.read_text()))
+    declared = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert named <= declared
+
+
+CONTRACT_TARGETS = (
+    "install demo test lint check train evaluate predict drift serve build containerize loadtest benchmark clean"
+)
+
+
+@pytest.mark.parametrize("target", CONTRACT_TARGETS.split())
+def test_every_target_of_the_contract_is_in_the_makefile_and_in_its_help(target: str) -> None:
+    planned = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
+    assert planned.returncode == 0, planned.stderr
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert re.search(rf"^{target} +\S", shown, re.MULTILINE)
+
+
+COMMANDS = {
+    "train.py": ["--config", "--data", "--artifacts", "--seed"],
+    "evaluate.py": ["--data", "--model", "--artifacts"],
+    "predict.py": ["--input", "--output", "--model", "--rejects"],
+    "drift.py": ["--ref", "--cur", "--features", "--out", "--html"],
+    "-m plan_recommender.synthesis": ["--rows", "--seed", "--out", "--shift"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_every_option_of_the_contract(command: str) -> None:
+    shown = subprocess.run([sys.executable, *command.split(), "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert shown.returncode == 0
+    assert all(option in shown.stdout for option in COMMANDS[command])
