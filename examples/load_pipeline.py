@@ -1,6 +1,7 @@
 """Load the registered scikit-learn pipeline: `python examples/load_pipeline.py`.
 
-Loading runs code that is stored with the model (a pickle), so do it with models of your own only; the service never does.
+Loading runs code that is stored with the model (a pickle), so load models of your own only.
+The service never does.
 """
 
 import bentoml

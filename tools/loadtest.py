@@ -1,4 +1,4 @@
-"""`make loadtest`: start the service, drive it with locust for the configured time, hold it to the configured budget."""
+"""`make loadtest`: start the service, drive it with locust, hold it to the configured budget."""
 
 import subprocess
 import sys

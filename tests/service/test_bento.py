@@ -54,7 +54,7 @@ def http(
     """The Bento, served away from the checkout, after a newer model has been trained into the same store."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     env = {"BENTOML_HOME": str(home)}
-    train = [sys.executable, "train.py", "--seed", "7", "--artifacts", elsewhere / "artifacts"]
+    train = [sys.executable, "train.py", "--seed", "7", "--artifacts", str(elsewhere / "artifacts")]
     subprocess.run(train, cwd=ROOT, env=os.environ | env, capture_output=True, check=True)
     with (
         serving(f"{bento.parent.name}:{bento.name}", elsewhere, serving_environment, env) as server,
