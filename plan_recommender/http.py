@@ -77,7 +77,7 @@ ROUTES: Final[dict[str, Query | Command]] = {
 }
 
 
-@dataclass
+@dataclass(eq=False)
 class HttpError(Exception):
     """A request that is answered with an error, and nothing else."""
 
@@ -103,8 +103,6 @@ class HttpContract:
         try:
             status, answer = await _answer(route, scope, receive)
             body = answer.model_dump_json(exclude_none=True).encode()
-        except _ClientGoneError:
-            return
         except HttpError as error:
             status, body = error.status, ErrorAnswer(error=error.error, detail=error.detail).model_dump_json().encode()
             headers += error.headers
@@ -118,10 +116,6 @@ class HttpContract:
         headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": int(status), "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-
-
-class _ClientGoneError(Exception):
-    """The client hung up before its request was complete."""
 
 
 def _server_side(error: str, kind: str) -> bytes:
@@ -196,7 +190,10 @@ async def _read_body(receive: Receive, headers: dict[str, str], max_bytes: int) 
     while True:
         message: Message = await receive()
         if message["type"] == "http.disconnect":
-            raise _ClientGoneError
+            # Nobody reads this answer; it is given so that everything around us sees the request end.
+            raise _refusal(
+                HTTPStatus.BAD_REQUEST, "The body ended before it was complete.", "body", "expected all of it"
+            )
         part = message.get("body", b"")
         size += len(part)
         if size > max_bytes:
