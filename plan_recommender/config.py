@@ -47,7 +47,10 @@ class SplitSettings(_Section):
 class LogisticRegressionSettings(_Section):
     """Parameters of scikit-learn's LogisticRegression, under scikit-learn's names."""
 
-    C: Annotated[float, Field(gt=0)] = Field(1.0, description="Inverse strength of the penalty (no unit).")
+    # Within these bounds liblinear ends; far above them it turns in C code that nothing can interrupt.
+    C: Annotated[float, Field(ge=1e-6, le=1e6)] = Field(
+        1.0, description="Inverse strength of the penalty (1e-6 to 1e6)."
+    )
     l1_ratio: Share = Field(0.0, description="Mix of the penalty (0 to 1): 0 is l2, 1 is l1.")
     solver: Literal["liblinear", "lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"] = Field(
         "liblinear", description="Optimiser; liblinear takes a pure l1 or l2 penalty."
