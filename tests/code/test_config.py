@@ -1,0 +1,249 @@
+"""The configuration: what it refuses, what it resolves, and that every setting is documented and used."""
+
+import ast
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from plan_recommender import config
+from plan_recommender.config import Settings, load_settings, reference, walk
+from plan_recommender.errors import ConfigError
+from tools.serving import ROOT
+
+ENDING = "; docs/configuration.md describes every setting"
+CHECKED_NOT_READ = {"features", "target"}
+"""Settings that state the schema: their validators refuse anything else, so nothing needs to read them."""
+
+IMPOSSIBLE = [
+    ("seed: fortytwo", "seed", "valid integer", "fortytwo"),
+    ("seed: '42'", "seed", "valid integer", "'42'"),
+    ("seed: 42.5", "seed", "valid integer", "42.5"),
+    ("seed: -1", "seed", "greater than or equal to 0", "-1"),
+    ("seed: 4294967296", "seed", "less than 4294967296", "4294967296"),
+    ("threshold: 1.5", "threshold", "less than or equal to 1", "1.5"),
+    ("threshold: .nan", "threshold", "finite number", "nan"),
+    ("threshold: true", "threshold", "valid number", "True"),
+    ("threshold: null", "threshold", "valid number", "None"),
+    ("proof: {tolerance: 1e-5}", "proof.tolerance", "valid number", "'1e-5'"),
+    ("split: {test_share: 0}", "split.test_share", "greater than 0", "0"),
+    ("split: {test_share: 1.0}", "split.test_share", "less than 1", "1.0"),
+    ("data: {max_missing_share: -0.1}", "data.max_missing_share", "greater than or equal to 0", "-0.1"),
+    ("data: {path: 7}", "data.path", "path", "7"),
+    ("data: users.csv", "data", "dictionary", "users.csv"),
+    ("features: [minutes, calls, messages, mb_used]", "features", "the request schema in its order", "minutes"),
+    ("features: [calls, minutes, messages]", "features", "the request schema in its order", "messages"),
+    ("target: plan", "target", "'is_ultra'", "'plan'"),
+    ("estimator: forest", "estimator", "'logistic_regression'", "'forest'"),
+    (
+        "estimators: {logistic_regression: {solver: newton}}",
+        "estimators.logistic_regression.solver",
+        "'liblinear'",
+        "'newton'",
+    ),
+    ("drift: {bins: 1}", "drift.bins", "greater than or equal to 2", "1"),
+    ("drift: {smoothing: 0}", "drift.smoothing", "greater than 0", "0"),
+    ("loadtest: {users: 0}", "loadtest.users", "greater than 0", "0"),
+    ("[seed, 1]", "the document", "dictionary", "['seed', 1]"),
+    ("just words", "the document", "dictionary", "just words"),
+]
+"""Text, then what its refusal names: the setting, what was expected, what was found."""
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def to_file(text: str) -> Path:
+        path = tmp_path / "config.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return to_file
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message.removeprefix(f"{path}: ")
+
+
+def test_the_shipped_file_states_every_default() -> None:
+    document = yaml.safe_load((ROOT / "model_config.yaml").read_text(encoding="utf-8"))
+    assert document == json.loads(Settings().model_dump_json())
+
+
+def test_an_empty_file_is_the_defaults(write: Write) -> None:
+    path = write("# nothing\n")
+    settings = load_settings(path)
+    assert settings.model_copy(update={"data": Settings().data, "artifacts": Settings().artifacts}) == Settings()
+
+
+def test_relative_paths_start_at_the_configuration_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write("data: {path: in/table.csv}\nartifacts: {directory: ../out}\n")
+    monkeypatch.chdir("/")
+    settings = load_settings(path)
+    assert settings.data.path == path.parent / "in/table.csv"
+    assert settings.artifacts.directory == path.parent / "../out"
+
+
+def test_absolute_paths_stay(write: Write) -> None:
+    settings = load_settings(write("data: {path: /x/table.csv}\nartifacts: {directory: /y}\n"))
+    assert (settings.data.path, settings.artifacts.directory) == (Path("/x/table.csv"), Path("/y"))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("sed: 1", "sed"),
+        ("data: {pth: x.csv}", "data.pth"),
+        ("estimators: {logistic_regression: {penalty: l2}}", "estimators.logistic_regression.penalty"),
+        ("estimators: {forest: {}}", "estimators.forest"),
+    ],
+)
+def test_unknown_settings_are_refused_by_name(write: Write, text: str, name: str) -> None:
+    assert refusal(write(text)).startswith(f"{name}: Extra inputs are not permitted")
+
+
+@pytest.mark.parametrize(("text", "name", "expected", "found"), IMPOSSIBLE)
+def test_impossible_settings_are_refused_in_one_sentence(
+    write: Write, text: str, name: str, expected: str, found: str
+) -> None:
+    message = refusal(write(text))
+    assert message.startswith(f"{name}: ")
+    assert message.endswith(ENDING)
+    assert expected in message
+
+
+@pytest.mark.parametrize(("text", "name", "expected", "found"), IMPOSSIBLE)
+def test_the_refusal_says_what_was_found(write: Write, text: str, name: str, expected: str, found: str) -> None:
+    assert found in refusal(write(text)).removeprefix(name).replace(expected, "")
+
+
+def test_every_problem_is_named_at_once(write: Write) -> None:
+    message = refusal(write("seed: -1\nthreshold: 2\nnonsense: 1\n"))
+    assert [name for name in ("seed: ", "threshold: ", "nonsense: ") if name not in message] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["seed: [1", "a: b: c", "\tseed: 1", "seed: !!python/object:os.system x", "seed: 2024-13-01", "[" * 5000]
+)
+def test_text_that_is_not_yaml_is_refused(write: Write, text: str) -> None:
+    assert refusal(write(text)).startswith("expected YAML, found: ")
+
+
+def test_bytes_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"seed: 1 # caf\xe9\n")
+    assert refusal(path).startswith("expected YAML, found: 'utf-8' codec can't decode byte 0xe9")
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "no.yaml") == "expected a readable configuration file, found: No such file or directory"
+    assert refusal(tmp_path) == "expected a readable configuration file, found: Is a directory"
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().seed = 7  # type: ignore[misc]
+
+
+def test_the_reference_is_the_documentation() -> None:
+    assert (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8") == reference()
+
+
+@pytest.mark.parametrize("setting", list(walk(Settings)), ids=lambda setting: setting.name)
+def test_every_setting_is_documented_with_a_sentence(setting: config.Setting) -> None:
+    assert setting.sentence.endswith(".")
+    assert len(setting.sentence.split()) >= 3
+    assert f"| `{setting.name}` |" in reference()
+
+
+def test_every_setting_is_read_by_something() -> None:
+    assert unread(Settings, sources()) == CHECKED_NOT_READ
+
+
+def test_a_setting_that_nothing_reads_is_found() -> None:
+    class DriftSettings(config.DriftSettings):
+        seconds: int = 1  # loadtest.seconds is read, which must not count for drift.seconds
+
+    class WithUnused(Settings):
+        drift: DriftSettings = DriftSettings()
+        nobody: int = 1
+
+    assert unread(WithUnused, sources()) == {*CHECKED_NOT_READ, "drift.seconds", "nobody"}
+
+
+def sources() -> list[Path]:
+    files = [*ROOT.glob("*.py"), *(ROOT / "plan_recommender").glob("*.py")]
+    files += [ROOT / "tools" / "loadtest.py", ROOT / "loadtest" / "locustfile.py"]
+    return [path for path in files if path.name != "config.py" and path.is_file()]
+
+
+def unread(root: type[BaseModel], files: list[Path]) -> set[str]:
+    """Settings `section.name` that no code reads as an attribute of that section."""
+    sections = {"": root, **dict(walk_sections(root))}
+    read: set[tuple[str, str]] = set()
+    for path in files:
+        read |= reads(ast.parse(path.read_text(encoding="utf-8")), sections)
+    return {setting.name for setting in walk(root) if tuple(setting.name.rpartition(".")[::2]) not in read}
+
+
+def walk_sections(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield f"{prefix}{name}", field.annotation
+            yield from walk_sections(field.annotation, f"{prefix}{name}.")
+
+
+def reads(tree: ast.Module, sections: dict[str, type[BaseModel]]) -> set[tuple[str, str]]:
+    """Pairs (section, name) of the attributes that code reads of what it holds a section in.
+
+    A section is what `load_settings` returns, a parameter annotated with the section's class, an attribute of a
+    section, and a name that one of these was assigned to.
+    """
+    by_class = {cls.__name__: path for path, cls in sections.items()} | {"Settings": ""}
+    held: dict[str, str] = {}
+
+    def section_of(node: ast.AST) -> str | None:
+        if isinstance(node, ast.Name):
+            return held.get(node.id)
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            return "" if called in ("load_settings", "_settings") else None
+        if isinstance(node, ast.Attribute):
+            parent = section_of(node.value)
+            path = None if parent is None else f"{parent}.{node.attr}".lstrip(".")
+            return path if path in sections else None
+        return None
+
+    for node in [*ast.walk(tree), *ast.walk(tree)]:  # twice: a body is walked before its parameters
+        if isinstance(node, ast.arg) and isinstance(node.annotation, ast.Name) and node.annotation.id in by_class:
+            held[node.arg] = by_class[node.annotation.id]
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            section = section_of(node.value)
+            if section is not None:
+                held[node.targets[0].id] = section
+    loads = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)]
+    return {(section, node.attr) for node in loads if (section := section_of(node.value)) is not None}
+
+
+def test_the_reader_of_code_sees_chains_parameters_and_names() -> None:
+    code = """
+def by_chain(): return load_settings(path).data.path
+def by_parameter(settings: DriftSettings): return settings.bins
+def by_name():
+    budget = config.load_settings().loadtest
+    return budget.users
+def not_a_section(other): return other.seed
+"""
+    sections: dict[str, Any] = {"": Settings, **dict(walk_sections(Settings))}
+    leaves = {(s, name) for s, name in reads(ast.parse(code), sections) if f"{s}.{name}".lstrip(".") not in sections}
+    assert leaves == {("data", "path"), ("drift", "bins"), ("loadtest", "users")}

@@ -1,0 +1,467 @@
+"""Training: reproducible, measured honestly, registered whole or not at all."""
+
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import joblib
+import numpy as np
+import pytest
+from bentoml._internal.models import ModelStore
+from sklearn import metrics as sk
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline
+
+import train
+from plan_recommender import registry
+from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, frame
+from plan_recommender.reference import ReferenceProfile
+from plan_recommender.registry import RegisteredModel
+from plan_recommender.table import read_labelled, sha256
+from tests.conftest import TrainedModel, run
+from tests.model.conftest import Command
+from tools.serving import ROOT
+
+DATA = ROOT / "users_behavior.csv"
+ARTIFACTS = {"metrics.json", "roc_curve.png", "confusion_matrix.png", "model.joblib", "preprocessor.joblib", "run.json"}
+KILLS = 4
+
+
+class InjectedError(Exception):
+    """What the tests break a run with."""
+
+
+def state(store: Path, artifacts: Path) -> dict[str, str]:
+    """Every file of the store and the artifacts, by its SHA-256."""
+    files = [p for folder in (store, artifacts) for p in sorted(folder.rglob("*")) if p.is_file()]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def metrics_of(artifacts: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((artifacts / "metrics.json").read_text())
+    return document
+
+
+def test_all_artifacts_are_there(trained: TrainedModel) -> None:
+    assert {path.name for path in trained.artifacts.iterdir()} == ARTIFACTS
+    for name in ("roc_curve.png", "confusion_matrix.png"):
+        assert (trained.artifacts / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_the_majority_rule_is_measured_exactly(trained: TrainedModel) -> None:
+    rule = metrics_of(trained.artifacts)["majority_rule"]
+    assert rule["confusion_matrix"] == {
+        "true_negative": 446, "false_positive": 0, "false_negative": 197, "true_positive": 0
+    }  # fmt: skip
+    share = 788 / 2571  # of Ultra in the training part
+    assert rule["accuracy"] == 446 / 643
+    assert (rule["precision"], rule["recall"], rule["f1"], rule["roc_auc"]) == (0, 0, 0, 0.5)
+    assert rule["brier"] == pytest.approx((446 * share**2 + 197 * (1 - share) ** 2) / 643, rel=1e-12)
+    assert rule["log_loss"] == pytest.approx(
+        -(446 * np.log(1 - share) + 197 * np.log(share)) / 643, rel=1e-12
+    )  # fmt: skip
+
+
+def test_the_metrics_are_what_scikit_learn_finds_for_the_registered_pipeline(
+    trained: TrainedModel, pipeline: Pipeline
+) -> None:
+    table = read_labelled(DATA)
+    _, rows = train_test_split(np.arange(3214), test_size=0.2, random_state=42, stratify=table.target)
+    target, probabilities = table.target[rows], pipeline.predict_proba(frame(table.features[rows]))[:, 1]
+    answers = (probabilities >= 0.5).astype(int)
+    found = metrics_of(trained.artifacts)
+    tn, fp, fn, tp = (found["confusion_matrix"][k] for k in (
+        "true_negative", "false_positive", "false_negative", "true_positive"))  # fmt: skip
+    np.testing.assert_array_equal(sk.confusion_matrix(target, answers), [[tn, fp], [fn, tp]])
+    assert found["accuracy"] == sk.accuracy_score(target, answers) == (tp + tn) / 643
+    assert found["precision"] == sk.precision_score(target, answers) == tp / (tp + fp)
+    assert found["recall"] == sk.recall_score(target, answers) == tp / (tp + fn)
+    assert found["f1"] == pytest.approx(2 * tp / (2 * tp + fp + fn), rel=1e-12)
+    assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(target, probabilities), rel=1e-9)
+    assert found["brier"] == pytest.approx(np.mean((target - probabilities) ** 2), rel=1e-9)
+    assert found["log_loss"] == pytest.approx(sk.log_loss(target, probabilities), rel=1e-9)
+    assert (found["test_rows"], found["seed"], found["threshold"]) == (643, 42, 0.5)
+    assert found["data_sha256"] == sha256(DATA)
+
+
+def test_the_baseline_ranks_better_than_chance(trained: TrainedModel) -> None:
+    assert metrics_of(trained.artifacts)["roc_auc"] > 0.6
+
+
+def test_the_pipeline_is_the_one_that_was_asked_for(pipeline: Pipeline) -> None:
+    assert list(pipeline.named_steps) == [PREPROCESSOR, CLASSIFIER]
+    classifier = pipeline.named_steps[CLASSIFIER].get_params()
+    asked = {"C": 1.0, "l1_ratio": 0.0, "solver": "liblinear", "class_weight": "balanced", "random_state": 42}
+    assert {name: classifier[name] for name in asked} == asked
+    table = read_labelled(DATA)
+    rows, _ = train_test_split(np.arange(3214), test_size=0.2, random_state=42, stratify=table.target)
+    usage = pipeline.named_steps[PREPROCESSOR].named_transformers_[USAGE]
+    np.testing.assert_array_equal(usage["imputer"].statistics_, np.median(table.features[rows], axis=0))
+    np.testing.assert_allclose(usage["scaler"].mean_, table.features[rows].mean(axis=0), rtol=1e-12)
+
+
+def test_the_artifacts_hold_the_registered_pipeline(
+    trained: TrainedModel, pipeline: Pipeline, model: RegisteredModel
+) -> None:
+    usage = frame(read_labelled(DATA).features)
+    np.testing.assert_array_equal(
+        joblib.load(trained.artifacts / "model.joblib").predict_proba(usage), pipeline.predict_proba(usage)
+    )
+    np.testing.assert_array_equal(
+        joblib.load(trained.artifacts / "preprocessor.joblib").transform(usage),
+        pipeline.named_steps[PREPROCESSOR].transform(usage),
+    )
+    assert json.loads((trained.artifacts / "run.json").read_text()) == {
+        "model": trained.tag, **model.record.model_dump(mode="json")
+    }  # fmt: skip
+
+
+def test_the_record_says_what_the_model_was_made_of(trained: TrainedModel, model: RegisteredModel) -> None:
+    record = model.record
+    assert record.data.model_dump() == {
+        "file": "users_behavior.csv",
+        "sha256": sha256(DATA),
+        "rows": 3214,
+        "training_rows": 2571,
+        "training_ultra_share": 788 / 2571,
+    }
+    assert record.metrics == metrics_of(trained.artifacts)
+    assert record.settings["seed"] == record.seed == 42
+    assert record.settings["estimators"]["logistic_regression"]["solver"] == "liblinear"
+    assert record.settings["data"]["path"] == str(DATA)
+    assert (record.proof["decisions_that_differ"], record.proof["rows_beyond_tolerance"]) == (0, 0)
+    assert record.proof["rows"] >= 103_214
+    assert record.versions == {"python": ".".join(map(str, sys.version_info[:3]))} | {
+        name: version(name)
+        for name in ("bentoml", "numpy", "onnxruntime", "pandas", "scikit-learn", "scipy", "skl2onnx")
+    }
+    assert record.digests == {name: sha256(model.path / name) for name in (
+        "reference.json", "saved_model.pkl", "scorer.onnx")}  # fmt: skip
+
+
+def test_the_reference_profile_is_of_the_training_part(model: RegisteredModel) -> None:
+    reference = ReferenceProfile.model_validate_json(model.reference())
+    assert reference.rows == 2571
+    table = read_labelled(DATA)
+    rows, _ = train_test_split(np.arange(3214), test_size=0.2, random_state=42, stratify=table.target)
+    for i, feature in enumerate(reference.features):
+        assert feature.values == np.sort(table.features[rows, i]).tolist()
+        assert sum(feature.counts) == 2571
+
+
+def test_bentoml_lists_the_model_as_scikit_learn_users_expect(trained: TrainedModel) -> None:
+    stored = bentoml.models.get(trained.tag)
+    assert stored.info.module == "bentoml.sklearn"
+    assert set(stored.info.signatures) == {"predict", "predict_proba"}
+    assert stored.info.context.framework_name == "sklearn"
+
+
+def test_same_seed_and_data_give_the_same_result_in_another_process(
+    trained: TrainedModel, model: RegisteredModel, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    result = run("train.py", "--artifacts", tmp_path / "artifacts", env={"BENTOML_HOME": str(home)})
+    assert (result.returncode, result.stderr) == (0, "")
+    same = ARTIFACTS - {"run.json"}
+    assert {n: sha256(tmp_path / "artifacts" / n) for n in same} == {n: sha256(trained.artifacts / n) for n in same}
+    tag = re.fullmatch(r"registered (plan_recommender:\w+)", result.stdout.splitlines()[-1])
+    assert tag
+    again = registry.verify(ModelStore(home / "models").get(tag[1]))
+    assert again.record.digests == model.record.digests
+
+
+def test_another_seed_gives_another_split_and_another_scorer(
+    command: Command, store: Path, quick: Path, tmp_path: Path, trained: TrainedModel, model: RegisteredModel
+) -> None:
+    assert command(train.main, "--config", quick, "--seed", 7).code == 0
+    other = registry.find()
+    assert other.record.seed == other.record.settings["seed"] == 7
+    assert other.record.digests[registry.SCORER_FILE] != model.record.digests[registry.SCORER_FILE]
+    found = metrics_of(tmp_path / "artifacts")
+    assert found["seed"] == 7
+    assert found["roc_auc"] != metrics_of(trained.artifacts)["roc_auc"]
+
+
+def test_the_scorer_does_not_depend_on_the_size_of_the_proof(
+    command: Command, store: Path, quick: Path, model: RegisteredModel
+) -> None:
+    assert command(train.main, "--config", quick).code == 0
+    assert registry.find().record.digests == model.record.digests
+
+
+def test_what_a_run_prints(command: Command, store: Path, quick: Path, tmp_path: Path) -> None:
+    answer = command(train.main, "--config", quick)
+    assert (answer.code, answer.err) == (0, "")
+    lines = answer.out.splitlines()
+    assert lines[0] == f"{DATA}: 3,214 rows, 30.6% Ultra, empty cells imputed with the median: none"
+    assert f"artifacts: {tmp_path / 'artifacts'}" in lines
+    assert lines[-1] == f"registered {registry.find().tag}"
+
+
+def test_a_second_run_becomes_the_latest_and_keeps_the_first(command: Command, store: Path, quick: Path) -> None:
+    command(train.main, "--config", quick)
+    first = registry.find()
+    command(train.main, "--config", quick, "--seed", 1)
+    assert registry.find().tag != first.tag
+    assert registry.find(first.tag) == first
+    assert len(bentoml.models.list(registry.MODEL_NAME)) == 2
+
+
+def test_missing_cells_are_imputed_and_counted(
+    command: Command, store: Path, quick: Path, table: Callable[..., Path]
+) -> None:
+    rows = [line.split(",") for line in DATA.read_text().splitlines()[1:]]
+    for i in range(0, 3000, 40):
+        rows[i][2] = ""
+    answer = command(train.main, "--config", quick, "--data", table(*map(",".join, rows)))
+    assert answer.code == 0
+    assert "empty cells imputed with the median: 75 in messages" in answer.out
+    features = np.array([[np.nan if cell == "" else float(cell) for cell in row[:4]] for row in rows])
+    target = [int(row[4]) for row in rows]
+    training, _ = train_test_split(np.arange(len(rows)), test_size=0.2, random_state=42, stratify=target)
+    medians = np.nanmedian(features[training], axis=0)
+    scorer = registry.find().scorer()
+    empty = np.isnan(features[:, 2])
+    filled = np.where(np.isnan(features), medians, features)
+    np.testing.assert_array_equal(scorer.probabilities(features[empty]), scorer.probabilities(filled[empty]))
+
+
+@pytest.mark.parametrize("setting", ["class_weight: null", "solver: lbfgs", "l1_ratio: 1.0", "C: 0.01"])
+def test_every_allowed_estimator_setting_trains(command: Command, store: Path, quick: Path, setting: str) -> None:
+    with quick.open("a", encoding="utf-8") as file:
+        file.write(f"estimators: {{logistic_regression: {{{setting}}}}}\n")
+    answer = command(train.main, "--config", quick)
+    assert (answer.code, answer.err) == (0, "")
+    name, value = setting.split(": ")
+    stored = registry.find().record.settings["estimators"]["logistic_regression"][name]
+    assert str(stored) == value.replace("null", "None")
+
+
+def mixed_labels(rows: int, ultra: int) -> list[str]:
+    return [f"{i % 50},{i % 50 * 7},{i % 9},{1000 + i},{int(i < ultra)}" for i in range(rows)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ([], "expected at least one row after the header, found none"),
+        (["1,2,3,4,0"] * 20, "expected both labels 0 and 1 in column 'is_ultra', found only 0 in all 20 rows"),
+        (["1,2,x,4,0"], "column 'messages', row 1: expected a finite number that is not negative, or an empty cell"),
+        (["1,2,,4,0", "1,2,,4,1"], "expected at most 5.0% empty cells in column 'messages' (data.max_missing_share)"),
+        (["1,2,3,4,0", "1,2,3,4,1"], "expected enough rows of both labels to split, found: "),
+        (mixed_labels(10, 2), "expected enough rows of both labels to split"),
+    ],
+    ids=["no rows", "one class", "no number", "too many empty", "two rows", "no Ultra in the test part"],
+)
+def test_bad_data_is_refused_in_one_sentence_and_changes_nothing(
+    command: Command, store: Path, quick: Path, tmp_path: Path, table: Callable[..., Path],
+    lines: list[str], sentence: str,
+) -> None:  # fmt: skip
+    path = table(*lines)
+    answer = command(train.main, "--config", quick, "--data", path)
+    assert answer.code == 2
+    assert answer.err.startswith(f"error: {path}: {sentence}")
+    assert answer.err.count("\n") == 1
+    assert state(store, tmp_path / "artifacts") == {}
+
+
+def test_a_column_without_any_value_is_refused_in_one_sentence(
+    store: Path, quick: Path, table: Callable[..., Path], command: Command
+) -> None:
+    quick.write_text("data: {max_missing_share: 1.0}\nproof: {rows: 500}\n")
+    path = table(*[line.replace(line.split(",")[2], "", 1) for line in (f"1,2,7777,4,{i % 2}" for i in range(50))])
+    answer = command(train.main, "--config", quick, "--data", path)
+    assert answer.code == 2
+    assert answer.err.startswith(f"error: {path}: ")
+    assert "messages" in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_a_real_command_line_exits_with_2_and_no_traceback(tmp_path: Path) -> None:
+    result = run("train.py", "--data", "no.csv", env={"BENTOML_HOME": str(tmp_path)})
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "error: no.csv: expected a readable CSV file, found: No such file or directory\n"
+    assert not (tmp_path / "models" / "plan_recommender").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--config", "no.yaml"], "error: no.yaml: expected a readable configuration file, found: No such file"),
+        (["--seed", "x"], "train.py: error: argument --seed: expected a whole number from 0 to 4294967295, found 'x'"),
+        (["--artifacts", "."], "error: .: expected a folder of its own, found the working directory"),
+    ],
+)
+def test_bad_arguments_exit_with_2(command: Command, store: Path, arguments: list[str], sentence: str) -> None:
+    answer = command(train.main, *arguments)
+    assert answer.code == 2
+    assert answer.err.splitlines()[-1].startswith(sentence)
+    assert list(store.iterdir()) == []
+
+
+def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    home, artifacts = tmp_path / "home", tmp_path / "artifacts"
+    arguments = [sys.executable, "train.py", "--artifacts", str(artifacts)]
+    limited = ["bash", "-c", 'ulimit -f 8; exec "$@"', "limited", *arguments]  # no file above 8 KiB: the plots are
+    env = os.environ | {"BENTOML_HOME": str(home)}
+    result = subprocess.run(limited, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert "Traceback" not in result.stderr
+    assert not artifacts.exists()
+    assert list((home / "models").glob("*")) == []
+
+
+Break = Callable[[pytest.MonkeyPatch], None]
+
+
+def before(target: str) -> Break:
+    """Fail instead of a step."""
+
+    def break_it(monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise InjectedError(target)
+
+        monkeypatch.setattr(target, fail)
+
+    return break_it
+
+
+def after(target: str, owner: Any, name: str, times: int = 1) -> Break:
+    """Be interrupted just after a step was done, as Ctrl-C and SIGTERM interrupt."""
+
+    def break_it(monkeypatch: pytest.MonkeyPatch) -> None:
+        real, calls = getattr(owner, name), []
+
+        def interrupted(*arguments: Any, **options: Any) -> Any:
+            result = real(*arguments, **options)
+            calls.append(1)
+            if len(calls) == times:
+                raise KeyboardInterrupt
+            return result
+
+        monkeypatch.setattr(target, interrupted)
+
+    return break_it
+
+
+FAULTS = {
+    "while fitting": before("train._fit"),
+    "while compiling": before("train.compile_pipeline"),
+    "while proving": before("train.prove"),
+    "while plotting": before("train.plot_confusion_matrix"),
+    "while writing the model": before("train._write_model"),
+    "before placing": before("plan_recommender.registry.StagedModel.place"),
+    "while placing": before("plan_recommender.registry.shutil.copytree"),
+    "before publishing": before("train.publish"),
+    "while publishing": before("plan_recommender.files._exchange"),
+    "before promoting": before("plan_recommender.registry.StagedModel.promote"),
+    "while promoting": before("plan_recommender.registry.os.replace"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("earlier_runs", [0, 1])
+def test_a_run_that_fails_changes_nothing(
+    command: Command, store: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    fault: str, earlier_runs: int,
+) -> None:  # fmt: skip
+    artifacts = tmp_path / "artifacts"
+    if earlier_runs:
+        assert command(train.main, "--config", quick).code == 0
+        (artifacts / "evaluation.json").write_text("the user's own")
+    previous = state(store, artifacts)
+    with monkeypatch.context() as broken:
+        FAULTS[fault](broken)
+        with pytest.raises(InjectedError):
+            train.main(["--config", str(quick), "--seed", "1"])
+    assert state(store, artifacts) == previous
+    assert [path.name for path in store.parent.iterdir() if path.name != "models"] == []
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    # The control: without the fault the same run changes all of it.
+    assert command(train.main, "--config", quick, "--seed", 1).code == 0
+    assert metrics_of(artifacts)["seed"] == registry.find().record.seed == 1
+    assert len(bentoml.models.list(registry.MODEL_NAME)) == earlier_runs + 1
+
+
+INTERRUPTIONS = {
+    "after placing": after("plan_recommender.registry.StagedModel.place", registry.StagedModel, "place"),
+    "after publishing": after("train.publish", train, "publish"),
+    "after promoting": after("plan_recommender.registry.StagedModel.promote", registry.StagedModel, "promote"),
+}
+
+
+@pytest.mark.parametrize("moment", INTERRUPTIONS)
+def test_a_run_that_is_interrupted_leaves_the_old_or_the_new_state_whole(
+    command: Command, store: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    artifacts = tmp_path / "artifacts"
+    assert command(train.main, "--config", quick).code == 0
+    previous = state(store, artifacts)
+    with monkeypatch.context() as broken:
+        INTERRUPTIONS[moment](broken)
+        answer = command(train.main, "--config", quick, "--seed", 1)
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    if registry.find().record.seed == 42:
+        assert state(store, artifacts) == previous
+    else:
+        assert metrics_of(artifacts)["seed"] == 1
+        assert json.loads((artifacts / "run.json").read_text())["model"] == registry.find().tag
+        registry.find().scorer()
+
+
+def check_whole(home: Path, artifacts: Path) -> int:
+    """Whatever is in the store can be used, and the artifacts are all of one run; returns how many models there are."""
+    models = ModelStore(home / "models")
+    listed = [registry.verify(found) for found in models.list(registry.MODEL_NAME)]
+    for found in listed:
+        found.scorer()
+        for name, digest in found.record.digests.items():
+            assert sha256(found.path / name) == digest
+    latest = registry.verify(models.get(registry.LATEST))
+    assert latest.tag in [found.tag for found in listed]
+    assert {path.name for path in artifacts.iterdir()} == ARTIFACTS
+    document = json.loads((artifacts / "run.json").read_text())
+    assert document["model"] == latest.tag
+    assert metrics_of(artifacts) == document["metrics"] == latest.record.metrics
+    assert sha256(artifacts / "model.joblib") == latest.record.digests[registry.PIPELINE_FILE]
+    return len(listed)
+
+
+def test_a_run_that_is_killed_leaves_the_old_or_the_new_state_whole(
+    copy_store: Callable[[Path], Path], trained: TrainedModel, tmp_path: Path, quick: Path
+) -> None:
+    home, artifacts = tmp_path / "home", tmp_path / "artifacts"
+    copy_store(home)
+    shutil.copytree(trained.artifacts, artifacts)
+    assert check_whole(home, artifacts) == 1
+    arguments = [sys.executable, "train.py", "--config", str(quick), "--artifacts", str(artifacts), "--seed"]
+    env = os.environ | {"BENTOML_HOME": str(home)}
+    started = time.monotonic()
+    subprocess.run([*arguments, "1"], cwd=ROOT, env=env, check=True, capture_output=True)
+    whole_run = time.monotonic() - started
+    assert check_whole(home, artifacts) == 2  # the control: left alone, it registers
+    rng = random.Random(0)  # noqa: S311
+    killed = 0
+    for i in range(KILLS):
+        process = subprocess.Popen([*arguments, str(i + 2)], cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
+        time.sleep(whole_run * rng.uniform(0.5, 1.0))
+        process.kill()
+        killed += process.wait() == -signal.SIGKILL
+        check_whole(home, artifacts)
+    assert killed >= KILLS // 2
+    subprocess.run([*arguments, "99"], cwd=ROOT, env=env, check=True, capture_output=True)
+    check_whole(home, artifacts)
+    assert metrics_of(artifacts)["seed"] == 99
