@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from plan_recommender import cli, registry
 from plan_recommender.config import DEFAULT_CONFIG, DriftSettings, load_settings
 from plan_recommender.errors import ConfigError, ModelError
-from plan_recommender.files import replacing
+from plan_recommender.files import replacing, require_distinct
 from plan_recommender.reference import DriftReport, ReferenceProfile, Values, compare, profile
 from plan_recommender.report import drift_html
 from plan_recommender.table import read_features
@@ -19,6 +19,8 @@ from plan_recommender.usage import FEATURE_NAMES
 def main(arguments: list[str] | None = None) -> int:
     """Compare two samples; returns 1 when the world has moved."""
     options = _parser().parse_args(arguments)
+    for sample in (options.ref, options.cur):  # one file may be both samples, but no report may take the place of one
+        require_distinct(sample, options.out, options.html, options.evidently)
     settings = load_settings(options.config).drift
     names = _features(options.features)
     if options.evidently is not None:

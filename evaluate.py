@@ -7,10 +7,10 @@ from pathlib import Path
 from plan_recommender import cli, registry
 from plan_recommender.errors import ModelError
 from plan_recommender.evaluation import comparison, measure, measure_majority_rule
-from plan_recommender.files import publish, staged_directory
+from plan_recommender.files import staged_directory
 from plan_recommender.report import plot_confusion_matrix, plot_roc_curve
 from plan_recommender.selection import split_table
-from plan_recommender.table import LabelledTable, check_trainable, read_labelled
+from plan_recommender.table import LabelledTable, check_measurable, read_labelled
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     model = registry.find(options.model)
     scorer = model.scorer()
     table, what = _test_part(model) if options.data is None else _whole_file(model, options.data)
-    check_trainable(table, max_missing_share=1)
+    check_measurable(table)
     probabilities = scorer.probabilities(table.features)
     metrics = measure(table.target, probabilities, scorer.decide(probabilities))
     majority_rule = measure_majority_rule(table.target, model.record.data.training_ultra_share)
@@ -32,10 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
             "rows": len(table.target),
             "data_sha256": table.sha256,
         }
-        (artifacts / "evaluation.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
-        plot_roc_curve(artifacts / "evaluation_roc_curve.png", table.target, probabilities, metrics.roc_auc)
-        plot_confusion_matrix(artifacts / "evaluation_confusion_matrix.png", metrics)
-        publish(artifacts, options.artifacts)
+        (artifacts.path / "evaluation.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+        plot_roc_curve(artifacts.path / "evaluation_roc_curve.png", table.target, probabilities, metrics.roc_auc)
+        plot_confusion_matrix(artifacts.path / "evaluation_confusion_matrix.png", metrics)
+        artifacts.publish()
     print(f"{model.tag} on {what}, {table.target.mean():.1%} Ultra, threshold {scorer.threshold:g}")
     print(comparison(metrics, majority_rule))
     print(f"artifacts: {options.artifacts}")

@@ -1,7 +1,6 @@
 """Score a file of subscribers: its own columns untouched, and two new ones."""
 
 import argparse
-import csv
 from collections import Counter
 from pathlib import Path
 
@@ -10,9 +9,9 @@ from tqdm import tqdm
 
 from plan_recommender import cli, registry
 from plan_recommender.errors import TableError
-from plan_recommender.files import replacing
+from plan_recommender.files import replacing, require_distinct
 from plan_recommender.scorer import Scorer
-from plan_recommender.table import EXPECTED_USAGE, Row, open_csv, parse_usage
+from plan_recommender.table import EXPECTED_USAGE, Row, open_csv, parse_usage, shortened, write_rows
 from plan_recommender.usage import FEATURE_NAMES, PLANS
 
 NEW_COLUMNS = ("pred_is_ultra", "proba_is_ultra")
@@ -22,25 +21,24 @@ REJECT_COLUMNS = ("row", "reason")
 def main(arguments: list[str] | None = None) -> int:
     """Score one file; returns the exit code."""
     options = _parser().parse_args(arguments)
-    rejects_path = options.rejects or options.output.with_name(f"{options.output.stem}.rejects.csv")
-    if len({options.output.resolve(), rejects_path.resolve(), options.input.resolve()}) < 3:
-        raise TableError("expected three different files for --input, --output and --rejects")
+    output_path = options.output.resolve()
+    rejects_path = options.rejects or options.output.parent / f"{output_path.stem}.rejects.csv"
+    require_distinct(options.input, options.output, rejects_path)
     model = registry.find(options.model)
     scorer = model.scorer()
     counts: Counter[str] = Counter()
     with open_csv(options.input) as table, replacing(options.output) as output, replacing(rejects_path) as rejects:
         positions = table.positions(FEATURE_NAMES)
-        taken = [name for name in NEW_COLUMNS if name in table.header]
+        taken = [name for name in NEW_COLUMNS if name in [column.strip() for column in table.header]]
         if taken:
             raise TableError(f"{options.input}: expected no column named {', '.join(taken)}, which this command adds")
-        scored, rejected = (csv.writer(file, lineterminator="\n") for file in (output, rejects))
-        scored.writerow([*table.header, *NEW_COLUMNS])
-        rejected.writerow([*REJECT_COLUMNS, *table.header])
+        write_rows(output, [[*table.header, *NEW_COLUMNS]])
+        write_rows(rejects, [[*REJECT_COLUMNS, *table.header]])
         with tqdm(unit=" rows", unit_scale=True, disable=None, leave=False) as progress:
             for chunk in table.chunks():
                 good, bad = _score(chunk, counts["rows"] + 1, len(table.header), positions, scorer, counts)
-                scored.writerows(good)
-                rejected.writerows(bad)
+                write_rows(output, good)
+                write_rows(rejects, bad)
                 progress.update(len(chunk))
         if not counts["rows"]:
             raise TableError(f"{options.input}: expected at least one row after the header, found none")
@@ -82,7 +80,7 @@ def _score(
         cells = [chunk[i][positions[j]] for i in whole]
         features[:, j], bad = parse_usage(cells)
         for k in np.flatnonzero(bad).tolist():
-            reasons.setdefault(whole[k], []).append(f"{name}: {EXPECTED_USAGE}, found {cells[k]!r}")
+            reasons.setdefault(whole[k], []).append(f"{name}: {EXPECTED_USAGE}, found {shortened(cells[k])}")
     usable = np.array([i not in reasons for i in whole], dtype=bool)
     features = features[usable]
     probabilities = scorer.probabilities(features)

@@ -19,7 +19,7 @@ from plan_recommender.compiler import Proof, compile_pipeline, prove
 from plan_recommender.config import DEFAULT_CONFIG, Settings, load_settings
 from plan_recommender.errors import ConfigError
 from plan_recommender.evaluation import Labels, Metrics, Probabilities, comparison, measure, measure_majority_rule
-from plan_recommender.files import publish, staged_directory
+from plan_recommender.files import StagedDirectory, staged_directory
 from plan_recommender.pipeline import PREPROCESSOR, build_pipeline, frame
 from plan_recommender.reference import profile
 from plan_recommender.report import plot_confusion_matrix, plot_roc_curve
@@ -86,12 +86,12 @@ def main(arguments: list[str] | None = None) -> int:
         directory = settings.artifacts.directory
         with staged_directory(directory) as artifacts, registry.staging() as model:
             progress.set_description("write artifacts")
-            _write_artifacts(artifacts, trained, table, settings)
-            record = _write_model(model.path, artifacts, trained, table, settings)
-            (artifacts / "run.json").write_text(_json({"model": model.tag, **record.model_dump(mode="json")}))
+            _write_artifacts(artifacts.path, trained, table, settings)
+            record = _write_model(model.path, artifacts.path, trained, table, settings)
+            (artifacts.path / "run.json").write_text(_json({"model": model.tag, **record.model_dump(mode="json")}))
             progress.update()
             progress.set_description("register")
-            _commit(model, record, artifacts, directory)
+            _commit(model, record, artifacts)
             progress.update()
     print(comparison(trained.model, trained.majority_rule))
     if trained.model.accuracy <= trained.majority_rule.accuracy:
@@ -179,19 +179,17 @@ def _write_model(
     )
 
 
-def _commit(model: registry.StagedModel, record: registry.ModelRecord, artifacts: Path, directory: Path) -> None:
+def _commit(model: registry.StagedModel, record: registry.ModelRecord, artifacts: StagedDirectory) -> None:
     """Put model and artifacts in place; what fails on the way takes back what was done before it."""
-    model.place(record)
-    try:
-        publish(artifacts, directory)
+    with cli.uninterrupted():
         try:
+            model.place(record)
+            artifacts.publish()
             model.promote()
         except BaseException:
-            publish(artifacts, directory)
+            artifacts.take_back()
+            model.withdraw()
             raise
-    except BaseException:
-        model.withdraw()
-        raise
 
 
 def _metrics(trained: Trained, table: LabelledTable, settings: Settings) -> dict[str, object]:

@@ -6,8 +6,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Literal, NamedTuple, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -16,6 +15,7 @@ from plan_recommender.errors import ConfigError
 from plan_recommender.usage import FEATURE_NAMES, TARGET
 
 DEFAULT_CONFIG = Path("model_config.yaml")
+_SHOWN = 60  # characters of a value that an error repeats
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -55,9 +55,9 @@ class LogisticRegressionSettings(_Section):
     solver: Literal["liblinear", "lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"] = Field(
         "liblinear", description="Optimiser; liblinear takes a pure l1 or l2 penalty."
     )
-    class_weight: Literal["balanced"] | None = Field(
+    class_weight: Literal["balanced", "none"] = Field(
         "balanced",
-        description="`balanced` weighs each class by the inverse of its frequency; null weighs every row alike.",
+        description="`balanced` weighs each class by the inverse of its frequency; `none` weighs every row alike.",
     )
     max_iter: PositiveInt = Field(100, description="Most iterations of the optimiser (count).")
 
@@ -167,7 +167,7 @@ def load_settings(path: Path = DEFAULT_CONFIG) -> Settings:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: expected a readable configuration file, found: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a date that does not exist
         raise ConfigError(f"{path}: expected YAML, found: {' '.join(str(error).split())}") from error
     try:
         settings = Settings.model_validate({} if document is None else document)
@@ -221,17 +221,21 @@ def walk(section: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
 def _type_name(kind: object) -> str:
     if get_origin(kind) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(kind))
-    if get_origin(kind) in (Union, UnionType):
-        return " or ".join(map(_type_name, get_args(kind)))
-    if kind is NoneType:
-        return "null"
     names: dict[object, str] = {float: "number", int: "whole number", str: "text", Path: "path"}
     return names.get(kind, "list of texts")
 
 
 def _sentence(error: ValidationError) -> str:
-    problems = [f"{'.'.join(map(str, e['loc'])) or 'the document'}: {e['msg']}" for e in error.errors()]
+    problems = [
+        f"{'.'.join(map(str, e['loc'])) or 'the document'}: {e['msg']}, found {_shortened(e['input'])}"
+        for e in error.errors()
+    ]
     return "; ".join(problems) + "; docs/configuration.md describes every setting"
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 if __name__ == "__main__":

@@ -21,13 +21,16 @@ def replacing(path: Path) -> Iterator[TextIO]:
     """Open a text file that takes the place of `path` when the block ends, and leaves no trace when it fails.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: there can be no such file.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
+        target = path.resolve()  # through a link, to what it names
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
             raise IsADirectoryError(None, "Is a directory")
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        if target.exists() and not target.is_file():
+            raise OSError(None, "Not a regular file")
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:
         raise OutputError(f"{path}: expected a file that can be written, found: {error.strerror}") from error
     try:
@@ -36,50 +39,84 @@ def replacing(path: Path) -> Iterator[TextIO]:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        os.replace(name, target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
 
 
+class StagedDirectory:
+    """A folder being filled at `path`, beside the one whose place it will take."""
+
+    def __init__(self, path: Path, target: Path) -> None:
+        self.path = path
+        self._target = target
+        self._identity = path.stat().st_ino
+
+    def publish(self) -> None:
+        """Take the target's place, at once; what the target holds and was not staged anew stays."""
+        if not self._target.exists():
+            _move(self.path, self._target)
+            return
+        for kept in self._target.iterdir():
+            link = self.path / kept.name
+            if link.exists() or link.is_symlink():
+                continue
+            if kept.is_dir() and not kept.is_symlink():
+                shutil.copytree(kept, link, symlinks=True, copy_function=os.link)
+            else:
+                os.link(kept, link, follow_symlinks=False)
+        _exchange(self.path, self._target)
+
+    def take_back(self) -> None:
+        """Undo `publish`, if it was done."""
+        if not self._target.exists() or self._target.stat().st_ino != self._identity:
+            return
+        if self.path.exists():
+            _exchange(self.path, self._target)
+        else:
+            _move(self._target, self.path)
+
+
 @contextmanager
-def staged_directory(target: Path) -> Iterator[Path]:
-    """Offer an empty folder beside `target`; what the block leaves there is for `publish`, the rest is removed.
+def staged_directory(target: Path) -> Iterator[StagedDirectory]:
+    """Offer an empty folder beside `target`, to be published; what is not published when the block ends is gone.
 
     Raises:
         OutputError: the folder cannot be written, or is no folder of its own.
     """
-    if Path.cwd().is_relative_to(target.resolve()):
+    resolved = target.resolve()  # through a link, to the folder it names
+    if Path.cwd().is_relative_to(resolved):
         raise OutputError(f"{target}: expected a folder of its own, found the working directory or one above it")
     try:
-        if target.exists() and not target.is_dir():
+        if resolved.exists() and not resolved.is_dir():
             raise NotADirectoryError(None, "Not a directory")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        resolved.parent.mkdir(parents=True, exist_ok=True)
+        path = Path(tempfile.mkdtemp(dir=resolved.parent, prefix=f".{resolved.name}."))
     except OSError as error:
         raise OutputError(f"{target}: expected a folder that can be written, found: {error.strerror}") from error
     try:
-        staging.chmod(0o777 & ~_umask())
-        yield staging
+        path.chmod(0o777 & ~_umask())
+        yield StagedDirectory(path, resolved)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def publish(staging: Path, target: Path) -> None:
-    """Put a staged folder in the place of `target`, at once; files of `target` that were not staged anew stay.
+def require_distinct(*paths: Path | None) -> None:
+    """Refuse a command that would write over its own input, or one result over another.
 
-    After it `staging` holds what `target` held before, so that calling it a second time takes the first back.
+    Raises:
+        OutputError: two of the paths are the same file.
     """
-    if not target.exists():
-        target.mkdir()
-    for kept in target.iterdir():
-        if (staging / kept.name).exists():
-            continue
-        if kept.is_dir():
-            shutil.copytree(kept, staging / kept.name, symlinks=True, copy_function=os.link)
-        else:
-            os.link(kept, staging / kept.name, follow_symlinks=False)
-    _exchange(staging, target)
+    seen: set[Path] = set()
+    for path in filter(None, paths):
+        if path.resolve() in seen:
+            raise OutputError(f"{path}: expected a file of its own for each input and output, found it named twice")
+        seen.add(path.resolve())
+
+
+def _move(one: Path, other: Path) -> None:
+    one.rename(other)
 
 
 def _exchange(one: Path, other: Path) -> None:

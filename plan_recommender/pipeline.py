@@ -39,7 +39,7 @@ def _classifier(settings: Settings) -> ClassifierMixin:
         C=parameters.C,
         l1_ratio=parameters.l1_ratio,
         solver=parameters.solver,
-        class_weight=parameters.class_weight,
+        class_weight=None if parameters.class_weight == "none" else parameters.class_weight,
         max_iter=parameters.max_iter,
         random_state=settings.seed,
     )

@@ -57,7 +57,7 @@ class ModelRecord(BaseModel):
     seed: int
     data: TrainingData
     metrics: dict[str, Any]
-    proof: dict[str, float]
+    proof: dict[str, int | float]
     settings: dict[str, Any]
     versions: dict[str, str]
     digests: dict[str, str]
@@ -87,7 +87,10 @@ class RegisteredModel:
         """
         path = self.path / REFERENCE_FILE
         if not path.is_file() or sha256(path) != self.record.digests[REFERENCE_FILE]:
-            raise ModelError(f"{path}: expected the registered reference profile, found a missing or altered file")
+            raise ModelError(
+                f"{path}: expected the registered reference profile, found none or an altered one; train again, or "
+                "name a reference sample with --ref"
+            )
         return path.read_bytes()
 
 
@@ -99,6 +102,7 @@ class StagedModel:
         self.path.mkdir()
         self._workshop = workshop
         self._tag = bentoml.Tag.from_taglike(MODEL_NAME).make_new_version()
+        self._latest_before = self._latest.read_text() if self._latest.is_file() else None
 
     @property
     def tag(self) -> str:
@@ -120,19 +124,33 @@ class StagedModel:
         self._home.mkdir(parents=True, exist_ok=True)
         (self._workshop / self._tag.path()).rename(self._home / str(self._tag.version))
 
-    def withdraw(self) -> None:
-        """Take a placed model out of the store again."""
-        shutil.rmtree(self._home / str(self._tag.version), ignore_errors=True)
-
     def promote(self) -> None:
         """Make the placed model the one that `:latest` names, in one step."""
+        self._point_latest_at(str(self._tag.version))
+
+    def withdraw(self) -> None:
+        """Undo `promote` and `place`, as far as they were done."""
+        if self._latest.is_file() and self._latest.read_text() == self._tag.version:
+            if self._latest_before is None:
+                self._latest.unlink()
+            else:
+                self._point_latest_at(self._latest_before)
+        shutil.rmtree(self._home / str(self._tag.version), ignore_errors=True)
+        if self._home.is_dir() and not any(self._home.iterdir()):
+            self._home.rmdir()
+
+    def _point_latest_at(self, version: str) -> None:
         pointer = self._workshop / "latest"
-        pointer.write_text(str(self._tag.version))
-        os.replace(pointer, self._home / "latest")
+        pointer.write_text(version)
+        os.replace(pointer, self._latest)
 
     @property
     def _home(self) -> Path:
         return _store_path() / MODEL_NAME
+
+    @property
+    def _latest(self) -> Path:
+        return self._home / "latest"
 
 
 @contextmanager

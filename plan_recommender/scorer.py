@@ -15,6 +15,7 @@ from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
 
 INPUT = "usage"
 OUTPUT = "probabilities"
+_REMEDY = "train again, or delete this model with `bentoml models delete`"
 
 
 class Scorer:
@@ -43,6 +44,8 @@ class Scorer:
 
     def probabilities(self, features: FeatureMatrix) -> npt.NDArray[np.float64]:
         """Probability of Ultra of each row, shape (rows,); NaN features are imputed as in training."""
+        if not len(features):
+            return np.empty(0)
         answers: npt.NDArray[np.float64] = self._session.run([OUTPUT], {INPUT: features})[0]
         return answers[:, 1]
 
@@ -60,13 +63,12 @@ def load_scorer(path: Path, expected_sha256: str, threshold: float) -> Scorer:
     try:
         graph = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path}: expected the compiled scorer, found: {error.strerror}") from error
+        raise ModelError(f"{path}: expected the compiled scorer, found: {error.strerror}; {_REMEDY}") from error
     found = hashlib.sha256(graph).hexdigest()
     if found != expected_sha256:
         raise ModelError(
             f"{path}: expected the registered scorer (SHA-256 {expected_sha256}), found {len(graph):,} bytes with "
-            f"SHA-256 {found}; the file was damaged or replaced: train again, or delete this model with "
-            "`bentoml models delete`"
+            f"SHA-256 {found}; the file was damaged or replaced: {_REMEDY}"
         )
     try:
         return Scorer(graph, threshold)

@@ -30,4 +30,9 @@ def split_table(table: LabelledTable, test_share: float, seed: int) -> Split:
         )
     except ValueError as error:
         raise TableError(f"{table.path}: expected enough rows of both labels to split, found: {error}") from error
+    if any(len(np.unique(table.target[part])) < 2 for part in (training, test)):
+        raise TableError(
+            f"{table.path}: expected enough rows of both labels to split, found {int(table.target.sum()):,} Ultra of "
+            f"{len(table.target):,} rows, which leaves a part with one label only"
+        )
     return Split(training, test)

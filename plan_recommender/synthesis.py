@@ -10,11 +10,11 @@ import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import Annotated, NamedTuple, TextIO
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from scipy.special import ndtr
 from scipy.stats import spearmanr
 from tqdm import tqdm
@@ -32,6 +32,7 @@ KNOTS = (0.0, 0.005, 0.01, 0.025, 0.05, *(i / 20 for i in range(2, 19)), 0.95, 0
 _CHUNK_ROWS = 50_000  # part of the format: another size draws other rows
 _DRAWN = ("calls", "messages", "mb_used")
 _CALLS, _MINUTES, _MESSAGES, _MB_USED = (FEATURE_NAMES.index(n) for n in ("calls", "minutes", "messages", "mb_used"))
+_Rho = Annotated[float, Field(gt=-1, lt=1)]
 _SIGNIFICANT_DIGITS = 3  # quantiles are rounded, so that none is the value of one subscriber
 
 
@@ -40,8 +41,15 @@ class Marginal(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    zero_share: float
-    quantiles: list[float]
+    zero_share: Annotated[float, Field(ge=0, lt=1)]
+    quantiles: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=len(KNOTS), max_length=len(KNOTS))]
+
+    @field_validator("quantiles")
+    @classmethod
+    def _ascend(cls, quantiles: list[float]) -> list[float]:
+        if sorted(quantiles) != quantiles:
+            raise ValueError("expected quantiles that ascend")
+        return quantiles
 
 
 class ClassCalibration(BaseModel):
@@ -50,7 +58,23 @@ class ClassCalibration(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     marginals: dict[str, Marginal]
-    rank_correlations: tuple[float, float, float]
+    rank_correlations: tuple[_Rho, _Rho, _Rho]
+
+    @field_validator("marginals")
+    @classmethod
+    def _are_complete(cls, marginals: dict[str, Marginal]) -> dict[str, Marginal]:
+        if set(marginals) != set(_DRAWN):
+            raise ValueError(
+                f"expected a marginal of each of {', '.join(_DRAWN)}, found {', '.join(marginals) or 'none'}"
+            )
+        return marginals
+
+    @field_validator("rank_correlations")
+    @classmethod
+    def _are_possible(cls, correlations: tuple[float, float, float]) -> tuple[float, float, float]:
+        if not np.isfinite(_cholesky(correlations)).all():
+            raise ValueError("expected correlations that three variables can have")
+        return correlations
 
 
 class Calibration(BaseModel):
@@ -59,10 +83,10 @@ class Calibration(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str
-    rows: int
-    ultra_share: float
-    minutes_per_call_mean: float
-    minutes_per_call_sd: float
+    rows: Annotated[int, Field(gt=0)]
+    ultra_share: Annotated[float, Field(ge=0, le=1)]
+    minutes_per_call_mean: Annotated[float, Field(gt=0)]
+    minutes_per_call_sd: Annotated[float, Field(gt=0)]
     smart: ClassCalibration
     ultra: ClassCalibration
 
@@ -99,6 +123,7 @@ def _new_subscribers(features: FeatureMatrix, rng: np.random.Generator) -> None:
     share_of_month = np.where(joined, rng.uniform(0.05, 1, len(features)), 1.0)
     features *= share_of_month[:, None]
     features[:, [_CALLS, _MESSAGES]] = np.floor(features[:, [_CALLS, _MESSAGES]])
+    features[features[:, _CALLS] == 0, _MINUTES] = 0
 
 
 SHIFTS = {
@@ -199,7 +224,9 @@ def _cholesky(rank_correlations: tuple[float, float, float]) -> npt.NDArray[np.f
     ab, ac, bc = (2 * np.sin(np.pi * rho / 6) for rho in rank_correlations)
     b = np.sqrt(1 - ab**2)
     cb = (bc - ab * ac) / b
-    return np.array([[1, 0, 0], [ab, b, 0], [ac, cb, np.sqrt(1 - ac**2 - cb**2)]])
+    with np.errstate(invalid="ignore"):  # NaN where no three variables have these correlations
+        c = np.sqrt(1 - ac**2 - cb**2)
+    return np.array([[1, 0, 0], [ab, b, 0], [ac, cb, c]])
 
 
 def _calibrate_class(features: FeatureMatrix) -> ClassCalibration:

@@ -23,6 +23,7 @@ CHUNK_ROWS = 50_000
 EXPECTED_USAGE = "expected a finite number that is not negative, or an empty cell"
 EXPECTED_LABEL = "expected 0 or 1"
 _ROWS_NAMED = 10
+_CELL_SHOWN = 40  # characters of a cell that an error repeats
 
 Row = list[str]
 
@@ -111,8 +112,9 @@ def parse_usage(cells: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDAr
     except ValueError:
         values = np.array([_number(cell) for cell in cells])
     suspicious = ~(values >= 0) | np.isinf(values)
-    if "_" in "".join(cells):  # float() reads 1_000, no other program does
-        suspicious |= np.array(["_" in cell for cell in cells])
+    text = "".join(cells)
+    if "_" in text or not text.isascii():  # float() reads 1_000 and other scripts' digits, no other program does
+        suspicious |= np.array(["_" in cell or not cell.isascii() for cell in cells])
     for i in np.flatnonzero(suspicious).tolist():
         if not cells[i].strip():
             values[i] = math.nan
@@ -143,14 +145,9 @@ def check_trainable(table: LabelledTable, max_missing_share: float) -> None:
     """Refuse a table that a classifier cannot be fitted on.
 
     Raises:
-        TableError: it holds one class only, or a feature misses more than `max_missing_share` of its values.
+        TableError: it holds one label only, or a feature misses all or more than `max_missing_share` of its values.
     """
-    classes = np.unique(table.target)
-    if len(classes) < 2:
-        raise TableError(
-            f"{table.path}: expected both labels 0 and 1 in column {TARGET!r}, found only {classes[0]} "
-            f"in all {len(table.target):,} rows"
-        )
+    check_measurable(table)
     for name, count in table.missing.items():
         share = count / len(table.target)
         if share > max_missing_share:
@@ -158,6 +155,34 @@ def check_trainable(table: LabelledTable, max_missing_share: float) -> None:
                 f"{table.path}: expected at most {max_missing_share:.1%} empty cells in column {name!r} "
                 f"(data.max_missing_share), found {count:,} of {len(table.target):,} ({share:.1%})"
             )
+        if count == len(table.target):
+            raise TableError(f"{table.path}: expected values in column {name!r}, found only empty cells")
+
+
+def check_measurable(table: LabelledTable) -> None:
+    """Refuse a table on which a classifier cannot be measured.
+
+    Raises:
+        TableError: it holds one label only.
+    """
+    classes = np.unique(table.target)
+    if len(classes) < 2:
+        raise TableError(
+            f"{table.path}: expected both labels 0 and 1 in column {TARGET!r}, found only {classes[0]} "
+            f"in all {len(table.target):,} rows"
+        )
+
+
+def write_rows(file: TextIO, rows: list[Row]) -> None:
+    """Write rows as comma-separated lines that read back as the same cells."""
+    # With this line ending, Python's writer leaves a carriage return in a cell unquoted, and readers see a new row.
+    returns = any("\r" in cell for row in rows for cell in row)
+    csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL).writerows(rows)
+
+
+def shortened(cell: str) -> str:
+    """Show a cell in an error, its beginning if it is long."""
+    return repr(cell) if len(cell) <= _CELL_SHOWN else f"{cell[:_CELL_SHOWN]!r}… ({len(cell):,} characters)"
 
 
 def sha256(path: Path) -> str:
@@ -169,7 +194,7 @@ def sha256(path: Path) -> str:
 def _split_header(path: Path, file: TextIO) -> tuple[Row, Iterator[Row]]:
     rows = csv.reader(file)
     try:
-        header = next(rows, None)
+        header = next(filter(None, rows), None)  # blank lines are not rows
     except (csv.Error, OSError) as error:
         raise TableError(f"{path}: expected CSV, found: {error}") from error
     if not header:
@@ -179,35 +204,35 @@ def _split_header(path: Path, file: TextIO) -> tuple[Row, Iterator[Row]]:
 
 def _read(path: Path, columns: Sequence[str], *, labelled: bool) -> tuple[FeatureMatrix, npt.NDArray[np.int64]]:
     features: list[FeatureMatrix] = []
-    labels: list[npt.NDArray[np.int64]] = []
+    labels: list[npt.NDArray[np.bool_]] = []
     problems = _Problems(path)
     first_row = 1
     with open_csv(path) as table:
         places = table.positions([*columns, TARGET] if labelled else columns)
         for chunk in table.chunks():
-            whole = [len(row) == len(table.header) for row in chunk]
+            whole = np.array([len(row) == len(table.header) for row in chunk])
             for i, row in enumerate(chunk):
-                if not whole[i]:
+                if len(row) != len(table.header):
                     problems.add("", f"expected {len(table.header)} cells", first_row + i, f"{len(row)} cells")
                     row.extend([""] * len(table.header))
             values = np.empty((len(chunk), len(columns)))
             for j, name in enumerate(columns):
                 cells = [row[places[j]] for row in chunk]
                 values[:, j], bad = parse_usage(cells)
-                for i in np.flatnonzero(bad).tolist():
-                    problems.add(name, EXPECTED_USAGE, first_row + i, repr(cells[i]))
+                for i in np.flatnonzero(bad & whole).tolist():
+                    problems.add(name, EXPECTED_USAGE, first_row + i, shortened(cells[i]))
             features.append(values)
             if labelled:
                 cells = [row[places[-1]] for row in chunk]
-                target = np.array([_number(cell) for cell in cells])
-                for i in np.flatnonzero((target != 0) & (target != 1) & np.array(whole)).tolist():
-                    problems.add(TARGET, EXPECTED_LABEL, first_row + i, repr(cells[i]) if cells[i] else "no label")
-                labels.append(np.nan_to_num(target, posinf=0, neginf=0).astype(np.int64))
+                target, bad = parse_usage(cells)
+                for i in np.flatnonzero((bad | (target != 0) & (target != 1)) & whole).tolist():
+                    problems.add(TARGET, EXPECTED_LABEL, first_row + i, shortened(cells[i]) if cells[i] else "no label")
+                labels.append(target == 1)
             first_row += len(chunk)
     if first_row == 1:
         raise TableError(f"{path}: expected at least one row after the header, found none")
     problems.raise_if_any()
-    return np.concatenate(features), np.concatenate(labels) if labelled else np.empty(0, np.int64)
+    return np.concatenate(features), np.concatenate(labels).astype(np.int64) if labelled else np.empty(0, np.int64)
 
 
 class _Problems:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from plan_recommender.errors import OutputError
-from plan_recommender.files import publish, replacing, staged_directory
+from plan_recommender.files import replacing, staged_directory
 
 
 class InjectedError(Exception):
@@ -100,8 +100,8 @@ def test_permissions_are_what_the_umask_leaves(tmp_path: Path, mask: int) -> Non
         with replacing(tmp_path / "out.csv"):
             pass
         with staged_directory(tmp_path / "folder") as staging:
-            (staging / "file").write_text("")
-            publish(staging, tmp_path / "folder")
+            (staging.path / "file").write_text("")
+            staging.publish()
         assert os.umask(mask) == mask  # asking for the umask did not change it
     assert mode(tmp_path / "out.csv") == 0o666 & ~mask
     assert mode(tmp_path / "folder") == 0o777 & ~mask
@@ -133,10 +133,10 @@ def test_a_device_or_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
 def test_a_folder_is_published_whole(tmp_path: Path) -> None:
     target = tmp_path / "a" / "artifacts"
     with staged_directory(target) as staging:
-        (staging / "one").write_text("1")
-        (staging / "two").write_text("2")
+        (staging.path / "one").write_text("1")
+        (staging.path / "two").write_text("2")
         assert not target.exists()
-        publish(staging, target)
+        staging.publish()
         assert contents(target) == {"one": "1", "two": "2"}
     assert contents(target) == {"one": "1", "two": "2"}
     assert os.listdir(target.parent) == ["artifacts"]
@@ -148,8 +148,8 @@ def test_what_was_not_staged_anew_stays(tmp_path: Path) -> None:
     (target / "deep" / "er" / "kept").write_text("kept")
     (target / "gone").symlink_to("nowhere")
     with staged_directory(target) as staging:
-        (staging / "replaced").write_text("new")
-        publish(staging, target)
+        (staging.path / "replaced").write_text("new")
+        staging.publish()
     assert contents(target) == {"replaced": "new", "kept": "previous", "deep/er/kept": "kept"}
     assert os.readlink(target / "gone") == "nowhere"
     assert os.listdir(tmp_path) == ["artifacts"]
@@ -160,7 +160,7 @@ def test_a_failed_block_leaves_the_previous_folder_and_no_trace(tmp_path: Path) 
 
     def fail() -> None:
         with staged_directory(target) as staging:
-            (staging / "replaced").write_text("new")
+            (staging.path / "replaced").write_text("new")
             raise InjectedError
 
     with pytest.raises(InjectedError):
@@ -169,24 +169,33 @@ def test_a_failed_block_leaves_the_previous_folder_and_no_trace(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("new_file", ["replaced", "added"])
-def test_publishing_a_second_time_takes_the_first_back(tmp_path: Path, new_file: str) -> None:
+def test_what_was_published_can_be_taken_back(tmp_path: Path, new_file: str) -> None:
     target = previous_folder(tmp_path)
     before = contents(target)
     with staged_directory(target) as staging:
-        (staging / new_file).write_text("new")
-        publish(staging, target)
+        (staging.path / new_file).write_text("new")
+        staging.publish()
         assert contents(target) == before | {new_file: "new"}
-        publish(staging, target)
+        staging.take_back()
     assert contents(target) == before
 
 
 def test_taking_the_first_run_back_leaves_no_file(tmp_path: Path) -> None:
     target = tmp_path / "artifacts"
     with staged_directory(target) as staging:
-        (staging / "metrics.json").write_text("new")
-        publish(staging, target)
-        publish(staging, target)
-    assert contents(tmp_path) == {}
+        (staging.path / "metrics.json").write_text("new")
+        staging.publish()
+        staging.take_back()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_not_published_is_not_taken_back(tmp_path: Path) -> None:
+    target = previous_folder(tmp_path)
+    before = contents(target)
+    with staged_directory(target) as staging:
+        (staging.path / "replaced").write_text("new")
+        staging.take_back()
+    assert contents(target) == before
 
 
 def test_a_failed_exchange_leaves_the_previous_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,9 +207,9 @@ def test_a_failed_exchange_leaves_the_previous_folder(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("plan_recommender.files._exchange", fail)
     with staged_directory(target) as staging:
-        (staging / "replaced").write_text("new")
+        (staging.path / "replaced").write_text("new")
         with pytest.raises(InjectedError):
-            publish(staging, target)
+            staging.publish()
     assert contents(target) == before
     assert os.listdir(tmp_path) == ["artifacts"]
 
@@ -209,8 +218,8 @@ def test_folders_are_exchanged_where_the_kernel_cannot(tmp_path: Path, monkeypat
     target = previous_folder(tmp_path)
     monkeypatch.setattr("plan_recommender.files.sys.platform", "darwin")
     with staged_directory(target) as staging:
-        (staging / "replaced").write_text("new")
-        publish(staging, target)
+        (staging.path / "replaced").write_text("new")
+        staging.publish()
     assert contents(target) == {"replaced": "new", "kept": "previous"}
     assert os.listdir(tmp_path) == ["artifacts"]
 
@@ -220,8 +229,8 @@ def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(elsewhere)
     with staged_directory(link) as staging:
-        (staging / "replaced").write_text("new")
-        publish(staging, link)
+        (staging.path / "replaced").write_text("new")
+        staging.publish()
     assert link.is_symlink()
     assert contents(elsewhere) == {"replaced": "new", "kept": "previous"}
     assert sorted(os.listdir(tmp_path)) == ["artifacts", "link"]

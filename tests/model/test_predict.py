@@ -212,9 +212,9 @@ def test_a_bad_file_is_refused_in_one_sentence_and_writes_nothing(
     [
         (["--input", "no.csv"], "no.csv: expected a readable CSV file, found: No such file or directory"),
         (["--input", "."], ".: expected a readable CSV file, found: Is a directory"),
-        (["--output", "{data}"], "expected three different files for --input, --output and --rejects"),
-        (["--rejects", "{data}"], "expected three different files for --input, --output and --rejects"),
-        (["--rejects", "{out}"], "expected three different files for --input, --output and --rejects"),
+        (["--output", "{data}"], "expected a file of its own for each input and output, found it named twice"),
+        (["--rejects", "{data}"], "expected a file of its own for each input and output, found it named twice"),
+        (["--rejects", "{out}"], "expected a file of its own for each input and output, found it named twice"),
         (["--output", "."], ".: expected a file that can be written, found: Is a directory"),
         (["--output", "/"], "/: expected a file that can be written, found: Is a directory"),
         (["--model", "plan_recommender:none"], "expected the model plan_recommender:none in the BentoML model store "),
@@ -233,7 +233,8 @@ def test_bad_arguments_are_refused_in_one_sentence(
     given = [argument.format(data=DATA, out=out) for argument in arguments]
     answer = command(predict.main, *usual, *given)
     assert answer.code == 2
-    assert answer.err.startswith(f"error: {sentence}")
+    assert answer.err.startswith("error: ")
+    assert sentence in answer.err
     assert answer.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
     assert hashlib.sha256(DATA.read_bytes()).hexdigest() == before

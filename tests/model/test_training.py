@@ -25,7 +25,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 
 import train
-from plan_recommender import registry
+from plan_recommender import files, registry
 from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from plan_recommender.reference import ReferenceProfile
 from plan_recommender.registry import RegisteredModel
@@ -238,7 +238,7 @@ def test_missing_cells_are_imputed_and_counted(
     np.testing.assert_array_equal(scorer.probabilities(features[empty]), scorer.probabilities(filled[empty]))
 
 
-@pytest.mark.parametrize("setting", ["class_weight: null", "solver: lbfgs", "l1_ratio: 1.0", "C: 0.01"])
+@pytest.mark.parametrize("setting", ["class_weight: none", "solver: lbfgs", "l1_ratio: 1.0", "C: 0.01"])
 def test_every_allowed_estimator_setting_trains(command: Command, store: Path, quick: Path, setting: str) -> None:
     with quick.open("a", encoding="utf-8") as file:
         file.write(f"estimators: {{logistic_regression: {{{setting}}}}}\n")
@@ -246,7 +246,7 @@ def test_every_allowed_estimator_setting_trains(command: Command, store: Path, q
     assert (answer.code, answer.err) == (0, "")
     name, value = setting.split(": ")
     stored = registry.find().record.settings["estimators"]["logistic_regression"][name]
-    assert str(stored) == value.replace("null", "None")
+    assert str(stored) == value
 
 
 def mixed_labels(rows: int, ultra: int) -> list[str]:
@@ -339,6 +339,14 @@ def before(target: str) -> Break:
     return break_it
 
 
+def both(one: Break, other: Break) -> Break:
+    def break_it(monkeypatch: pytest.MonkeyPatch) -> None:
+        one(monkeypatch)
+        other(monkeypatch)
+
+    return break_it
+
+
 def after(target: str, owner: Any, name: str, times: int = 1) -> Break:
     """Be interrupted just after a step was done, as Ctrl-C and SIGTERM interrupt."""
 
@@ -365,8 +373,8 @@ FAULTS = {
     "while writing the model": before("train._write_model"),
     "before placing": before("plan_recommender.registry.StagedModel.place"),
     "while placing": before("plan_recommender.registry.shutil.copytree"),
-    "before publishing": before("train.publish"),
-    "while publishing": before("plan_recommender.files._exchange"),
+    "before publishing": before("plan_recommender.files.StagedDirectory.publish"),
+    "while publishing": both(before("plan_recommender.files._exchange"), before("plan_recommender.files._move")),
     "before promoting": before("plan_recommender.registry.StagedModel.promote"),
     "while promoting": before("plan_recommender.registry.os.replace"),
 }
@@ -398,7 +406,7 @@ def test_a_run_that_fails_changes_nothing(
 
 INTERRUPTIONS = {
     "after placing": after("plan_recommender.registry.StagedModel.place", registry.StagedModel, "place"),
-    "after publishing": after("train.publish", train, "publish"),
+    "after publishing": after("plan_recommender.files.StagedDirectory.publish", files.StagedDirectory, "publish"),
     "after promoting": after("plan_recommender.registry.StagedModel.promote", registry.StagedModel, "promote"),
 }
 
