@@ -41,7 +41,7 @@ demo: .venv/training  ## train, serve, ask, show, stop
 	@$(BIN)/python -m tools.demo
 
 test: .venv/dev  ## every test, with coverage
-	@$(BIN)/python -m pytest --cov --cov-report=term
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 lint: .venv/dev  ## ruff and mypy
 	@$(BIN)/ruff check .
