@@ -9,11 +9,12 @@ from bentoml.models import BentoModel
 from plan_recommender import registry
 from plan_recommender.errors import ModelError
 from plan_recommender.http import HttpContract
+from plan_recommender.openapi import DescribedService
 from plan_recommender.recommender import Recommender
 from plan_recommender.usage import BatchRecommendation, CustomerUsage, Recommendation, UsageBatch
 
 
-@bentoml.service(name="plan_recommender")
+@bentoml.service(name="plan_recommender", service_class=DescribedService)
 class PlanRecommender:
     """Recommends a mobile plan, Ultra or Smart, from one month of a subscriber's usage."""
 

@@ -102,7 +102,7 @@ class HttpContract:
         headers = list(_JSON)
         try:
             status, answer = await _answer(route, scope, receive)
-            body = answer.model_dump_json(exclude_none=True).encode()
+            body = answer.model_dump_json().encode()
         except HttpError as error:
             status, body = error.status, ErrorAnswer(error=error.error, detail=error.detail).model_dump_json().encode()
             headers += error.headers

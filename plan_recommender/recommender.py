@@ -29,8 +29,8 @@ class Health(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     status: Literal["ok", "unavailable"]
-    model: str | None = Field(description="tag of the model that answers")
-    detail: str | None = Field(default=None, description="why no model can answer")
+    model: str = Field(description="tag of the model that was asked")
+    detail: str = Field(description="that it answered, or why it did not")
 
 
 class ModelDescription(BaseModel):
@@ -85,7 +85,7 @@ class Recommender:
             self.recommend(_PROBE)
         except ModelError as error:
             return Health(status="unavailable", model=self._model.tag, detail=str(error))
-        return Health(status="ok", model=self._model.tag)
+        return Health(status="ok", model=self._model.tag, detail="the model answers")
 
     def about(self) -> ModelDescription:
         """Tell what was stored with the model when it was registered."""

@@ -30,10 +30,14 @@ class CustomerUsage(BaseModel):
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, json_schema_extra={"example": _EXAMPLE}
     )
 
-    calls: Annotated[float, Field(ge=0, description="calls made", json_schema_extra={"unit": "calls / month"})]
-    minutes: Annotated[float, Field(ge=0, description="total call time", json_schema_extra={"unit": "minutes / month"})]
-    messages: Annotated[float, Field(ge=0, description="text messages sent", json_schema_extra={"unit": "SMS / month"})]
-    mb_used: Annotated[float, Field(ge=0, description="mobile data used", json_schema_extra={"unit": "MB / month"})]
+    calls: Annotated[float, Field(ge=0, description="calls made", json_schema_extra={"x-unit": "calls / month"})]
+    minutes: Annotated[
+        float, Field(ge=0, description="total call time", json_schema_extra={"x-unit": "minutes / month"})
+    ]
+    messages: Annotated[
+        float, Field(ge=0, description="text messages sent", json_schema_extra={"x-unit": "SMS / month"})
+    ]
+    mb_used: Annotated[float, Field(ge=0, description="mobile data used", json_schema_extra={"x-unit": "MB / month"})]
 
 
 class UsageBatch(BaseModel):
@@ -82,7 +86,7 @@ class FeatureSpec(BaseModel):
 
 def _spec(name: str) -> FeatureSpec:
     schema = CustomerUsage.model_json_schema()["properties"][name]
-    return FeatureSpec(name=name, unit=schema["unit"], description=schema["description"], minimum=schema["minimum"])
+    return FeatureSpec(name=name, unit=schema["x-unit"], description=schema["description"], minimum=schema["minimum"])
 
 
 FEATURE_NAMES: tuple[str, ...] = tuple(CustomerUsage.model_fields)

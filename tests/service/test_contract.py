@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
 from plan_recommender import registry
@@ -133,7 +134,7 @@ def test_head_of_health_has_the_headers_and_no_body(client: TestClient) -> None:
 
 
 def test_health_says_which_model_answers(client: TestClient, trained_tag: str) -> None:
-    assert client.get("/health").json() == {"status": "ok", "model": trained_tag}
+    assert client.get("/health").json() == {"status": "ok", "model": trained_tag, "detail": "the model answers"}
     assert client.get("/readyz").status_code == 200
 
 
@@ -193,12 +194,42 @@ def test_a_fault_of_ours_is_a_500_in_the_same_shape_and_not_the_clients(
     assert_error_shape(failed.json())
 
 
-def test_the_openapi_document_describes_the_apis(client: TestClient) -> None:
+def test_the_openapi_document_describes_the_requests(client: TestClient) -> None:
     document = client.get("/docs.json").json()
-    assert {"/predict", "/predict_batch"} <= set(document["paths"])
-    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/CustomerUsage"
+    }
+    body = document["components"]["schemas"]["CustomerUsage"]
     assert list(body["properties"]) == list(FEATURE_NAMES)
     assert body["required"] == list(FEATURE_NAMES)
+    assert [body["properties"][name]["minimum"] for name in FEATURE_NAMES] == [0] * 4
+
+
+@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
+def test_every_answer_is_one_that_the_openapi_document_announces(client: TestClient, case: Case) -> None:
+    document = client.get("/docs.json").json()
+    (operation,) = document["paths"][case.path].values()
+    announced = operation["responses"][str(case.status)]["content"]["application/json"]["schema"]
+    schema = (
+        document["components"]["schemas"][announced["$ref"].rpartition("/")[2]] if "$ref" in announced else announced
+    )
+    assert list(ask(client, case)[1]) == list(schema["properties"])
+
+
+@pytest.mark.parametrize("name", ["get predict", "text type", "too large", "negative"])
+def test_the_examples_of_the_openapi_document_are_real_answers(client: TestClient, name: str) -> None:
+    case = next(case for case in REFUSED if case.name == name)
+    responses = client.get("/docs.json").json()["paths"]["/predict"]["post"]["responses"]
+    assert responses[str(case.status)]["content"]["application/json"]["example"] == ask(client, case)[1]
+
+
+def test_the_openapi_document_is_valid_and_complete(client: TestClient) -> None:
+    text = client.get("/docs.json").text
+    validate(json.loads(text))
+    schemas = json.loads(text)["components"]["schemas"]
+    referred = {part.partition('"')[0] for part in text.split("#/components/schemas/")[1:]}
+    assert referred <= set(schemas)
+    assert {"ErrorAnswer", "Health", "ModelDescription"} <= referred
 
 
 def test_bentomls_own_routes_are_left_to_it(client: TestClient) -> None:
