@@ -11,7 +11,7 @@ from plan_recommender.config import DEFAULT_CONFIG, DriftSettings, load_settings
 from plan_recommender.errors import ConfigError, ModelError
 from plan_recommender.files import replacing, require_distinct
 from plan_recommender.reference import DriftReport, ReferenceProfile, Values, compare, profile
-from plan_recommender.report import drift_html
+from plan_recommender.report import drift_html, number
 from plan_recommender.table import read_features
 from plan_recommender.usage import FEATURE_NAMES
 
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
             file.write(drift_html(report, reference, current))
     if options.evidently is not None:
         _write_evidently(options.evidently, reference, current)
-    print(_table(report))
+    cli.say(_table(report))
     return cli.ANSWER_IS_NO if report.drifted_features else cli.DONE
 
 
@@ -93,7 +93,7 @@ def _reference(options: argparse.Namespace, names: list[str], settings: DriftSet
 def _table(report: DriftReport) -> str:
     lines = [f"{'feature':<10} {'PSI':>8} {'KS':>8} {'KS p':>10} {'n ref.':>8} {'n cur.':>8}  verdict"]
     lines += [
-        f"{f.name:<10} {f.psi:>8.4f} {f.ks_statistic:>8.4f} {f.ks_p_value:>10.2g} "
+        f"{f.name:<10} {number(f.psi, '.4f'):>8} {number(f.ks_statistic, '.4f'):>8} {number(f.ks_p_value, '.2g'):>10} "
         f"{f.reference_n:>8} {f.current_n:>8}  {'drift: ' + '; '.join(f.reasons) if f.drifted else 'no drift'}"
         for f in report.features
     ]

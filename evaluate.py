@@ -7,7 +7,7 @@ from pathlib import Path
 from plan_recommender import cli, registry
 from plan_recommender.errors import ModelError
 from plan_recommender.evaluation import comparison, measure, measure_majority_rule
-from plan_recommender.files import staged_directory
+from plan_recommender.files import staged_directory, writing
 from plan_recommender.report import plot_confusion_matrix, plot_roc_curve
 from plan_recommender.selection import split_table
 from plan_recommender.table import LabelledTable, check_measurable, read_labelled
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     probabilities = scorer.probabilities(table.features)
     metrics = measure(table.target, probabilities, scorer.decide(probabilities))
     majority_rule = measure_majority_rule(table.target, model.record.data.training_ultra_share)
-    with staged_directory(options.artifacts) as artifacts:
+    with staged_directory(options.artifacts) as artifacts, writing(options.artifacts):
         document = {
             **metrics.model_dump(),
             "majority_rule": majority_rule.model_dump(),
@@ -36,9 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
         plot_roc_curve(artifacts.path / "evaluation_roc_curve.png", table.target, probabilities, metrics.roc_auc)
         plot_confusion_matrix(artifacts.path / "evaluation_confusion_matrix.png", metrics)
         artifacts.publish()
-    print(f"{model.tag} on {what}, {table.target.mean():.1%} Ultra, threshold {scorer.threshold:g}")
-    print(comparison(metrics, majority_rule))
-    print(f"artifacts: {options.artifacts}")
+    cli.say(f"{model.tag} on {what}, {table.target.mean():.1%} Ultra, threshold {scorer.threshold:g}")
+    cli.say(comparison(metrics, majority_rule))
+    cli.say(f"artifacts: {options.artifacts}")
     return cli.DONE
 
 
@@ -62,7 +62,10 @@ def _test_part(model: registry.RegisteredModel) -> tuple[LabelledTable, str]:
     settings, data = model.record.settings, model.record.data
     path = Path(settings["data"]["path"])
     if not path.is_file():
-        raise ModelError(f"expected {path}, the table that {model.tag} was trained on, found no such file; pass --data")
+        raise ModelError(
+            f"expected {path}, the table that {model.tag} was trained on, found no such file; run this in the "
+            "folder where it was trained, or pass --data"
+        )
     table = read_labelled(path)
     if table.sha256 != data.sha256:
         raise ModelError(

@@ -42,8 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
                 progress.update(len(chunk))
         if not counts["rows"]:
             raise TableError(f"{options.input}: expected at least one row after the header, found none")
-    print(_summary(options.input, options.output, rejects_path, counts))
-    print(f"model: {model.tag}, threshold {scorer.threshold:g}")
+    cli.say(_summary(options.input, options.output, rejects_path, counts))
+    cli.say(f"model: {model.tag}, threshold {scorer.threshold:g}")
     return cli.DONE
 
 
@@ -71,9 +71,7 @@ def _score(
     chunk: list[Row], first_row: int, width: int, positions: list[int], scorer: Scorer, counts: Counter[str]
 ) -> tuple[list[Row], list[Row]]:
     """Divide a chunk into scored rows and rejected rows, and count both."""
-    reasons: dict[int, list[str]] = {
-        i: [f"expected {width} cells, found {len(row)}"] for i, row in enumerate(chunk) if len(row) != width
-    }
+    reasons: dict[int, list[str]] = {i: [_wrong_width(row, width)] for i, row in enumerate(chunk) if len(row) != width}
     whole = [i for i in range(len(chunk)) if i not in reasons]
     features = np.empty((len(whole), len(FEATURE_NAMES)))
     for j, name in enumerate(FEATURE_NAMES):
@@ -97,7 +95,17 @@ def _score(
     kept = (i for i, fits in zip(whole, usable, strict=True) if fits)
     answers = zip(kept, decisions.tolist(), probabilities.tolist(), strict=True)
     good = [[*chunk[i], str(decision), repr(probability)] for i, decision, probability in answers]
-    return good, [[str(first_row + i), "; ".join(reasons[i]), *chunk[i]] for i in sorted(reasons)]
+    rejected = [[str(first_row + i), "; ".join(reasons[i]), *_fitted(chunk[i], width)] for i in sorted(reasons)]
+    return good, rejected
+
+
+def _wrong_width(row: Row, width: int) -> str:
+    beyond = f"; beyond them: {', '.join(map(repr, row[width:]))}" if len(row) > width else ""
+    return f"expected {width} cells, found {len(row)}{beyond}"
+
+
+def _fitted(row: Row, width: int) -> Row:
+    return (row + [""] * width)[:width]
 
 
 def _summary(source: Path, output: Path, rejects: Path, counts: Counter[str]) -> str:

@@ -4,7 +4,6 @@ from typing import Any, cast
 
 import bentoml
 from bentoml.exceptions import BentoMLException
-from bentoml.models import BentoModel
 
 from plan_recommender import registry
 from plan_recommender.errors import ModelError
@@ -18,7 +17,7 @@ from plan_recommender.usage import BatchRecommendation, CustomerUsage, Recommend
 class PlanRecommender:
     """Recommends a mobile plan, Ultra or Smart, from one month of a subscriber's usage."""
 
-    model = BentoModel(registry.LATEST)  # an attribute of the class, or the Bento would not carry it
+    model = registry.ServedModel(registry.LATEST)  # an attribute of the class, or the Bento would not carry it
 
     def __init__(self) -> None:
         self.recommender = _load()

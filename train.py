@@ -19,7 +19,7 @@ from plan_recommender.compiler import Proof, compile_pipeline, prove
 from plan_recommender.config import DEFAULT_CONFIG, Settings, load_settings
 from plan_recommender.errors import ConfigError
 from plan_recommender.evaluation import Labels, Metrics, Probabilities, comparison, measure, measure_majority_rule
-from plan_recommender.files import StagedDirectory, staged_directory
+from plan_recommender.files import StagedDirectory, staged_directory, writing
 from plan_recommender.pipeline import PREPROCESSOR, build_pipeline, frame
 from plan_recommender.reference import profile
 from plan_recommender.report import plot_confusion_matrix, plot_roc_curve
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     settings = _settings(options)
     table = read_labelled(settings.data.path)
-    check_trainable(table, settings.data.max_missing_share)
+    check_trainable(table, settings.data.max_missing_share, settings.data.min_rows)
     _print_table(table)
     with tqdm(total=3, unit="step", disable=None, leave=False) as progress:
         progress.set_description("fit, compile and prove")
@@ -86,22 +86,27 @@ def main(arguments: list[str] | None = None) -> int:
         directory = settings.artifacts.directory
         with staged_directory(directory) as artifacts, registry.staging() as model:
             progress.set_description("write artifacts")
-            _write_artifacts(artifacts.path, trained, table, settings)
-            record = _write_model(model.path, artifacts.path, trained, table, settings)
-            (artifacts.path / "run.json").write_text(_json({"model": model.tag, **record.model_dump(mode="json")}))
+            with writing(directory):
+                _write_artifacts(artifacts.path, trained, table, settings)
+            with writing(registry.store_path()):
+                record = _write_model(model.path, artifacts.path, trained, table, settings)
+            with writing(directory):
+                (artifacts.path / "run.json").write_text(_json({"model": model.tag, **record.model_dump(mode="json")}))
+                artifacts.keep_the_rest()
             progress.update()
             progress.set_description("register")
-            _commit(model, record, artifacts)
+            with writing(registry.store_path()):
+                _commit(model, record, artifacts)
             progress.update()
-    print(comparison(trained.model, trained.majority_rule))
+    cli.say(comparison(trained.model, trained.majority_rule))
     if trained.model.accuracy <= trained.majority_rule.accuracy:
-        print("warning: less accurate than the majority rule: do not act on this model's recommendations")
-    print(
+        cli.say("warning: less accurate than the majority rule: do not act on this model's recommendations")
+    cli.say(
         f"compiled scorer: same decision as the pipeline on {trained.proof.rows:,} rows, "
         f"largest difference in probability {trained.proof.largest_difference:.1e}"
     )
-    print(f"artifacts: {directory}")
-    print(f"registered {model.tag}")
+    cli.say(f"artifacts: {directory}")
+    cli.say(f"registered {model.tag}")
     return cli.DONE
 
 
@@ -207,7 +212,7 @@ def _metrics(trained: Trained, table: LabelledTable, settings: Settings) -> dict
 
 def _print_table(table: LabelledTable) -> None:
     missing = ", ".join(f"{count} in {name}" for name, count in table.missing.items() if count)
-    print(
+    cli.say(
         f"{table.path}: {len(table.target):,} rows, {table.target.mean():.1%} Ultra, "
         f"empty cells imputed with the median: {missing or 'none'}"
     )

@@ -1,6 +1,7 @@
 """What the command lines share: exit codes, and errors as one sentence on stderr."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -22,15 +23,11 @@ def run(main: Callable[[], int]) -> None:
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     # So that a terminated run cleans up behind itself, as an interrupted one does.
     signal.signal(signal.SIGTERM, _interrupt)
+    _tolerate_any_output()
     try:
         code = main()
-        sys.stdout.flush()
     except PlanRecommenderError as error:
         code = _fail(f"error: {error}")
-    except BrokenPipeError:
-        # The reader of our output has gone, as `head` does; what was to be written to files has been.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = DONE
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         code = _fail(f"error: {where}expected to read or write, found: {error.strerror or error}")
@@ -43,14 +40,29 @@ def run(main: Callable[[], int]) -> None:
     sys.exit(code)
 
 
+def say(text: str) -> None:
+    """Print a result; when nobody reads any more, as behind `head`, the work and its exit code are the same."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Put off Ctrl-C and SIGTERM until a block of a few steps that belong together has ended."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    caught: list[int] = []
+    # By handlers and not by a signal mask: a mask holds for one thread, and the libraries have started others.
+    before = {
+        number: signal.signal(number, lambda n, _: caught.append(n)) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if caught:
+        raise KeyboardInterrupt
 
 
 def positive_int(text: str) -> int:
@@ -65,6 +77,16 @@ def seed(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {2**32 - 1}, found {text!r}")
     return int(text)
+
+
+def _tolerate_any_output() -> None:
+    """Let no closed stream and no encoding that lacks a character stand between a command and its exit code."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # open for as long as the process is
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace" if name == "stdout" else "backslashreplace")
 
 
 def _fail(sentence: str) -> int:

@@ -57,6 +57,9 @@ def compile_pipeline(pipeline: Pipeline) -> bytes:
             )
         label = next(output for output in graph.graph.output if output.name != OUTPUT)
         graph.graph.output.remove(label)  # the threshold decides, not scikit-learn's 0.5
+        opsets = sorted(graph.opset_import, key=lambda opset: opset.domain)  # skl2onnx's order is that of a set
+        del graph.opset_import[:]
+        graph.opset_import.extend(opsets)
         onnx.checker.check_model(graph)
     except Exception as error:  # converters raise what they like
         raise CompileError(f"expected a pipeline that compiles to ONNX, found: {error}") from error

@@ -4,9 +4,9 @@
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -34,6 +34,7 @@ class DataSettings(_Section):
     max_missing_share: Share = Field(
         0.05, description="Largest share of empty cells (0 to 1) that a feature column may have when training."
     )
+    min_rows: PositiveInt = Field(100, description="Fewest rows that a table to train on must have (rows).")
 
 
 class SplitSettings(_Section):
@@ -164,7 +165,7 @@ def load_settings(path: Path = DEFAULT_CONFIG) -> Settings:
         ConfigError: the file is missing, is not YAML, or holds an unknown, missing or impossible setting.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506  # it is a SafeLoader
     except OSError as error:
         raise ConfigError(f"{path}: expected a readable configuration file, found: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a date that does not exist
@@ -181,6 +182,17 @@ def load_settings(path: Path = DEFAULT_CONFIG) -> Settings:
             ),
         }
     )
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, refusing a key that stands twice: one of the two would be read by nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} more than once in one section, {node.start_mark}")
+        return super().construct_mapping(node, deep)
 
 
 def reference() -> str:

@@ -34,15 +34,15 @@ def replacing(path: Path) -> Iterator[TextIO]:
     except OSError as error:
         raise OutputError(f"{path}: expected a file that can be written, found: {error.strerror}") from error
     try:
-        with open(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, target)
-    except BaseException:
+        with writing(path):
+            with open(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, target.stat().st_mode if target.exists() else 0o666 & ~_umask())
+            os.replace(name, target)
+    finally:
         Path(name).unlink(missing_ok=True)
-        raise
 
 
 class StagedDirectory:
@@ -53,12 +53,9 @@ class StagedDirectory:
         self._target = target
         self._identity = path.stat().st_ino
 
-    def publish(self) -> None:
-        """Take the target's place, at once; what the target holds and was not staged anew stays."""
-        if not self._target.exists():
-            _move(self.path, self._target)
-            return
-        for kept in self._target.iterdir():
+    def keep_the_rest(self) -> None:
+        """Take over what the target holds and was not staged anew; `publish` does so too, but then it is slower."""
+        for kept in self._target.iterdir() if self._target.exists() else ():
             link = self.path / kept.name
             if link.exists() or link.is_symlink():
                 continue
@@ -66,7 +63,14 @@ class StagedDirectory:
                 shutil.copytree(kept, link, symlinks=True, copy_function=os.link)
             else:
                 os.link(kept, link, follow_symlinks=False)
-        _exchange(self.path, self._target)
+
+    def publish(self) -> None:
+        """Take the target's place, at once; what the target holds and was not staged anew stays."""
+        if self._target.exists():
+            self.keep_the_rest()
+            _exchange(self.path, self._target)
+        else:
+            _move(self.path, self._target)
 
     def take_back(self) -> None:
         """Undo `publish`, if it was done."""
@@ -91,6 +95,8 @@ def staged_directory(target: Path) -> Iterator[StagedDirectory]:
     try:
         if resolved.exists() and not resolved.is_dir():
             raise NotADirectoryError(None, "Not a directory")
+        if resolved.is_mount():
+            raise OSError(None, "A mount point, which cannot be exchanged; name a folder inside it")
         resolved.parent.mkdir(parents=True, exist_ok=True)
         path = Path(tempfile.mkdtemp(dir=resolved.parent, prefix=f".{resolved.name}."))
     except OSError as error:
@@ -100,6 +106,19 @@ def staged_directory(target: Path) -> Iterator[StagedDirectory]:
         yield StagedDirectory(path, resolved)
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name what was being written when the disk was full, or whatever else went wrong with it.
+
+    Raises:
+        OutputError: the block met an error of the system.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: expected to write it to its end, found: {error.strerror or error}") from error
 
 
 def require_distinct(*paths: Path | None) -> None:

@@ -25,6 +25,9 @@ MIB: Final = 1024 * 1024
 MAX_PROBLEMS = 100
 """Most problems that one answer lists; a batch can hold 40,000."""
 
+MAX_KEY = 100
+"""Most characters of an unknown field's name that an answer repeats."""
+
 _JSON = [(b"content-type", b"application/json")]
 _UTF8 = {"utf-8", "utf8", "us-ascii"}
 
@@ -209,7 +212,7 @@ def _parse(route: Command, body: bytes) -> BaseModel:
     except ValidationError as error:
         count = error.error_count()
         problems = [
-            Problem(loc=list(e["loc"]), msg=e["msg"], type=e["type"])
+            Problem(loc=[_shortened(part) for part in e["loc"]], msg=e["msg"], type=e["type"])
             for e in error.errors(include_url=False, include_context=False, include_input=False)[:MAX_PROBLEMS]
         ]
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problems[0].loc).lstrip(".")
@@ -217,6 +220,11 @@ def _parse(route: Command, body: bytes) -> BaseModel:
     more = f" ({count - 1:,} more; the first {MAX_PROBLEMS} are listed)" if count > MAX_PROBLEMS else ""
     more = more or (f" ({count - 1} more)" if count > 1 else "")
     raise HttpError(HTTPStatus.BAD_REQUEST, f"The request is not valid: {first}{more}.", problems)
+
+
+def _shortened(part: str | int) -> str | int:
+    """Do not send a client's own megabyte back to it."""
+    return part if isinstance(part, int) or len(part) <= MAX_KEY else f"{part[:MAX_KEY]}…"
 
 
 def _too_large(max_bytes: int) -> HttpError:

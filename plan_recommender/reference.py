@@ -39,18 +39,18 @@ class ReferenceProfile(_Model):
 
 
 class FeatureDrift(_Model):
-    """One feature of the current sample beside the reference."""
+    """One feature of the current sample beside the reference; None where too few values are left to compare."""
 
     name: str
     reference_n: Annotated[int, Field(description="reference values compared, missing ones left out")]
     current_n: Annotated[int, Field(description="current values compared, missing ones left out")]
     reference_missing_share: float
     current_missing_share: float
-    ks_statistic: Annotated[float, Field(description="largest gap between the two distribution functions")]
-    ks_p_value: float
-    psi: Annotated[float, Field(description="population stability index over the reference's bins")]
+    ks_statistic: Annotated[float | None, Field(description="largest gap between the two distribution functions")]
+    ks_p_value: Annotated[float | None, Field(description="asymptotic, two-sided")]
+    psi: Annotated[float | None, Field(description="population stability index over the reference's bins")]
     reference_median: float
-    current_median: float
+    current_median: float | None
     drifted: bool
     reasons: list[str]
 
@@ -86,10 +86,11 @@ def compare(reference: ReferenceProfile, current: Values, settings: DriftSetting
 
     A feature has drifted when its PSI reaches `psi_threshold`, or when its Kolmogorov-Smirnov statistic reaches
     `ks_threshold` with a p-value below `ks_alpha`: a p-value alone would call any difference drift in a large sample.
-    It has drifted too when its share of missing values has moved by `missing_threshold`.
+    It has drifted too when its share of missing values has moved by `missing_threshold`, whatever the values say.
 
     Raises:
-        TableError: a feature has fewer than `min_rows` values in either sample.
+        TableError: a sample has fewer than `min_rows` rows, or a feature so few values and no other reason to call it
+            drifted.
     """
     features = [_compare_feature(p, current[:, i], settings) for i, p in enumerate(reference.features)]
     drifted = [feature.name for feature in features if feature.drifted]
@@ -135,41 +136,51 @@ def _profile_feature(
 
 def _compare_feature(reference: FeatureProfile, current: Values, settings: DriftSettings) -> FeatureDrift:
     present = current[~np.isnan(current)]
-    for sample, count in (("reference", sum(reference.counts)), ("current", len(present))):
-        if count < settings.min_rows:
-            raise TableError(
-                f"feature {reference.name!r}: expected at least {settings.min_rows:,} values in the {sample} sample "
-                f"(drift.min_rows), found {count:,}; collect more before asking for a verdict"
-            )
-    test = ks_2samp(reference.values, present, method="asymp")
-    psi = population_stability_index(
-        reference.counts, _histogram(present, np.array(reference.edges)), settings.smoothing
-    )
+    before, now = sum(reference.counts), len(present)
+    _require_rows("reference", reference.name, before, settings)
+    _require_rows("current", reference.name, len(current), settings)
+    missing_before = reference.missing / (before + reference.missing)
+    missing_now = 1 - now / len(current)
     reasons = []
-    if psi >= settings.psi_threshold:
-        reasons.append(f"PSI {psi:.3f} ≥ {settings.psi_threshold:g}")
-    if test.statistic >= settings.ks_threshold and test.pvalue < settings.ks_alpha:
-        reasons.append(
-            f"KS {test.statistic:.3f} ≥ {settings.ks_threshold:g} with p {test.pvalue:.2g} < {settings.ks_alpha:g}"
-        )
-    missing_before = reference.missing / (sum(reference.counts) + reference.missing)
-    missing_now = 1 - len(present) / len(current)
     if abs(missing_now - missing_before) >= settings.missing_threshold:
-        reasons.append(f"empty cells {missing_before:.1%} → {missing_now:.1%}, {settings.missing_threshold:.0%} apart")
+        reasons.append(
+            f"empty cells {missing_before:.1%} → {missing_now:.1%} (threshold {settings.missing_threshold:.0%})"
+        )
+    if not reasons:
+        _require_rows("current", reference.name, now, settings)
+    psi = ks = p_value = None
+    if now >= settings.min_rows:
+        psi = population_stability_index(
+            reference.counts, _histogram(present, np.array(reference.edges)), settings.smoothing
+        )
+        test = ks_2samp(reference.values, present, method="asymp")
+        ks, p_value = float(test.statistic), float(test.pvalue)
+        if psi >= settings.psi_threshold:
+            reasons.append(f"PSI {psi:.3f} ≥ {settings.psi_threshold:g}")
+        if ks >= settings.ks_threshold and p_value < settings.ks_alpha:
+            reasons.append(f"KS {ks:.3f} ≥ {settings.ks_threshold:g} with p {p_value:.2g} < {settings.ks_alpha:g}")
     return FeatureDrift(
         name=reference.name,
         reference_n=len(reference.values),
-        current_n=len(present),
+        current_n=now,
         reference_missing_share=missing_before,
         current_missing_share=missing_now,
-        ks_statistic=float(test.statistic),
-        ks_p_value=float(test.pvalue),
+        ks_statistic=ks,
+        ks_p_value=p_value,
         psi=psi,
         reference_median=float(np.median(reference.values)),
-        current_median=float(np.median(present)),
+        current_median=float(np.median(present)) if now else None,
         drifted=bool(reasons),
         reasons=reasons,
     )
+
+
+def _require_rows(sample: str, feature: str, count: int, settings: DriftSettings) -> None:
+    if count < settings.min_rows:
+        raise TableError(
+            f"feature {feature!r}: expected at least {settings.min_rows:,} values in the {sample} sample "
+            f"(drift.min_rows), found {count:,}; collect more before asking for a verdict"
+        )
 
 
 def _histogram(values: Values, edges: Values) -> list[int]:

@@ -1,5 +1,6 @@
 """The BentoML model store: register a trained model whole or not at all, find one, verify it, load its scorer."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -7,15 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 from bentoml.exceptions import BentoMLException, NotFound
-from bentoml.models import ModelContext
+from bentoml.models import BentoModel, ModelContext
 from bentoml.types import ModelSignature
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from plan_recommender.errors import ModelError, OutputError
 from plan_recommender.scorer import Scorer, load_scorer
@@ -53,7 +54,7 @@ class ModelRecord(BaseModel):
     trained_at: str
     features: list[FeatureSpec]
     target: str
-    threshold: float
+    threshold: Annotated[float, Field(ge=0, le=1)]
     seed: int
     data: TrainingData
     metrics: dict[str, Any]
@@ -61,6 +62,39 @@ class ModelRecord(BaseModel):
     settings: dict[str, Any]
     versions: dict[str, str]
     digests: dict[str, str]
+
+    @field_validator("digests")
+    @classmethod
+    def _are_of_every_file(cls, digests: dict[str, str]) -> dict[str, str]:
+        if set(digests) != {PIPELINE_FILE, REFERENCE_FILE, SCORER_FILE}:
+            raise ValueError(f"expected digests of {PIPELINE_FILE}, {REFERENCE_FILE} and {SCORER_FILE}")
+        return digests
+
+
+class ServedModel(BentoModel):
+    """The reference by which a service names its model; unlike BentoML's, it looks in the local store only."""
+
+    def to_info(self, alias: str | None = None) -> Any:
+        """Name the model for a Bento.
+
+        Raises:
+            BentoMLException: it is not in the store.
+        """
+        self._require()
+        return super().to_info(alias)
+
+    def resolve(self, *arguments: Any, **options: Any) -> bentoml.Model:
+        """Open the model.
+
+        Raises:
+            BentoMLException: it is not in the store.
+        """
+        self._require()
+        return cast(bentoml.Model, super().resolve(*arguments, **options))
+
+    def _require(self) -> None:
+        if self.stored is None:
+            raise BentoMLException(_not_found(str(self.tag)))
 
 
 @dataclass(frozen=True)
@@ -122,7 +156,16 @@ class StagedModel:
         ) as model:
             shutil.copytree(self.path, model.path, dirs_exist_ok=True)
         self._home.mkdir(parents=True, exist_ok=True)
-        (self._workshop / self._tag.path()).rename(self._home / str(self._tag.version))
+        made, place = self._workshop / self._tag.path(), self._home / str(self._tag.version)
+        try:
+            made.rename(place)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # The store is a volume of its own: copy, beginning with the file without which BentoML cannot list it.
+            place.mkdir()
+            shutil.copy2(made / "model.yaml", place)
+            shutil.copytree(made, place, dirs_exist_ok=True)
 
     def promote(self) -> None:
         """Make the placed model the one that `:latest` names, in one step."""
@@ -140,13 +183,13 @@ class StagedModel:
             self._home.rmdir()
 
     def _point_latest_at(self, version: str) -> None:
-        pointer = self._workshop / "latest"
+        pointer = self._home / f".{self._tag.version}"  # on the store's file system; a file, so no listing sees it
         pointer.write_text(version)
         os.replace(pointer, self._latest)
 
     @property
     def _home(self) -> Path:
-        return _store_path() / MODEL_NAME
+        return store_path() / MODEL_NAME
 
     @property
     def _latest(self) -> Path:
@@ -161,10 +204,12 @@ def staging() -> Iterator[StagedModel]:
         OutputError: the store cannot be written.
     """
     try:
-        # On the store's file system, so that placing is one rename; outside it, so that no listing sees it.
-        workshop = Path(tempfile.mkdtemp(dir=_store_path().parent, prefix=f".{MODEL_NAME}."))
+        # Beside the store, so that placing is one rename; outside it, so that no listing sees it.
+        workshop = Path(tempfile.mkdtemp(dir=store_path().parent, prefix=f".{MODEL_NAME}."))
     except OSError as error:
-        raise OutputError(f"{_store_path()}: expected a model store that can be written, found: {error}") from error
+        raise OutputError(
+            f"{error.filename}: expected a model store that can be written, found: {error.strerror}"
+        ) from error
     try:
         yield StagedModel(workshop)
     finally:
@@ -182,12 +227,13 @@ def find(tag: str = LATEST) -> RegisteredModel:
     try:
         stored = bentoml.models.get(tag)
     except NotFound as error:
+        raise ModelError(_not_found(tag)) from error
+    except Exception as error:  # a damaged model.yaml fails in whatever way its damage makes BentoML fail
+        reason = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"expected the model {tag} in the BentoML model store {_store_path()}, found none; "
-            "train one with `python train.py`, or set BENTOML_HOME to the store that holds it"
+            f"expected the model {tag} in the BentoML model store {store_path()}, found one that BentoML cannot read: "
+            f"{reason}; delete its folder, or train again"
         ) from error
-    except (BentoMLException, ValueError) as error:
-        raise ModelError(f"expected the model {tag} in the BentoML model store {_store_path()}: {error}") from error
     return verify(stored)
 
 
@@ -218,5 +264,13 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: sha256(path) for path in sorted(folder.iterdir())}
 
 
-def _store_path() -> Path:
+def store_path() -> Path:
+    """Tell where the models are."""
     return Path(BentoMLContainer.model_store.get()._path)
+
+
+def _not_found(tag: str) -> str:
+    return (
+        f"expected the model {tag} in the BentoML model store {store_path()}, found none; "
+        "train one with `python train.py`, or set BENTOML_HOME to the store that holds it"
+    )

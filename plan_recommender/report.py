@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from plan_recommender.evaluation import Labels, Metrics, Probabilities
-from plan_recommender.reference import DriftReport, ReferenceProfile
+from plan_recommender.reference import DriftReport, FeatureDrift, ReferenceProfile
 from plan_recommender.usage import FEATURES, PLANS
 
 matplotlib.use("Agg")
@@ -63,13 +63,7 @@ def plot_confusion_matrix(path: Path, metrics: Metrics) -> None:
 
 def drift_html(report: DriftReport, reference: ReferenceProfile, current: npt.NDArray[np.float64]) -> str:
     """Lay out a drift report as one self-contained HTML page with the distributions of both samples."""
-    rows = "".join(
-        f"<tr class='{'drift' if f.drifted else ''}'><td>{html.escape(f.name)}</td><td>{f.psi:.4f}</td>"
-        f"<td>{f.ks_statistic:.4f}</td><td>{f.ks_p_value:.3g}</td><td>{f.reference_n:,}</td><td>{f.current_n:,}</td>"
-        f"<td>{f.reference_median:,.2f}</td><td>{f.current_median:,.2f}</td>"
-        f"<td>{html.escape('; '.join(f.reasons)) or 'no drift'}</td></tr>"
-        for f in report.features
-    )
+    rows = "".join(_drift_row(feature) for feature in report.features)
     drifted = ", ".join(report.drifted_features) or "none"
     picture = base64.b64encode(_plot_distributions(reference, current)).decode()
     limits = ", ".join(f"{name} {value:g}" for name, value in report.thresholds.items())
@@ -92,6 +86,26 @@ rows. Thresholds: {limits}.</p>
 """
 
 
+def number(value: float | None, form: str) -> str:
+    """Write a number, or a dash where there is none."""
+    return "-" if value is None else format(value, form)
+
+
+def _drift_row(f: FeatureDrift) -> str:
+    cells = (
+        html.escape(f.name),
+        number(f.psi, ".4f"),
+        number(f.ks_statistic, ".4f"),
+        number(f.ks_p_value, ".3g"),
+        f"{f.reference_n:,}",
+        f"{f.current_n:,}",
+        f"{f.reference_median:,.2f}",
+        number(f.current_median, ",.2f"),
+        html.escape("; ".join(f.reasons)) or "no drift",
+    )
+    return f"<tr class='{'drift' if f.drifted else ''}'>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
 def _plot_distributions(reference: ReferenceProfile, current: npt.NDArray[np.float64]) -> bytes:
     units = {feature.name: feature.unit for feature in FEATURES}
     columns = min(2, len(reference.features))
@@ -102,7 +116,8 @@ def _plot_distributions(reference: ReferenceProfile, current: npt.NDArray[np.flo
         values = current[~np.isnan(current[:, i]), i]
         bins = np.histogram_bin_edges(np.concatenate([feature.values, values]), bins=40).tolist()
         axes.hist(feature.values, bins=bins, density=True, color=_BLUE, alpha=0.55, label="reference")
-        axes.hist(values, bins=bins, density=True, histtype="step", linewidth=1.6, color=_ORANGE, label="current")
+        if len(values):
+            axes.hist(values, bins=bins, density=True, histtype="step", linewidth=1.6, color=_ORANGE, label="current")
         axes.set(title=feature.name, xlabel=units.get(feature.name, ""), yticks=[], ylabel="density")
         axes.legend()
     buffer = io.BytesIO()

@@ -33,7 +33,7 @@ _CHUNK_ROWS = 50_000  # part of the format: another size draws other rows
 _DRAWN = ("calls", "messages", "mb_used")
 _CALLS, _MINUTES, _MESSAGES, _MB_USED = (FEATURE_NAMES.index(n) for n in ("calls", "minutes", "messages", "mb_used"))
 _Rho = Annotated[float, Field(gt=-1, lt=1)]
-_SIGNIFICANT_DIGITS = 3  # quantiles are rounded, so that none is the value of one subscriber
+_SIGNIFICANT_DIGITS = 3  # of a stored quantile: the shape of a marginal needs no more
 
 
 class Marginal(BaseModel):
@@ -277,7 +277,7 @@ def main(arguments: list[str] | None = None) -> int:
                 progress.update(len(chunk.target))
 
         write_csv(file, counted())
-    print(f"{options.out}: {options.rows:,} synthetic subscribers, seed {options.seed}, shift {options.shift}")
+    cli.say(f"{options.out}: {options.rows:,} synthetic subscribers, seed {options.seed}, shift {options.shift}")
     return cli.DONE
 
 

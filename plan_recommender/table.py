@@ -22,6 +22,8 @@ from plan_recommender.usage import FEATURE_NAMES, TARGET, FeatureMatrix
 CHUNK_ROWS = 50_000
 EXPECTED_USAGE = "expected a finite number that is not negative, or an empty cell"
 EXPECTED_LABEL = "expected 0 or 1"
+MOST_USAGE = 1e15
+"""Largest value in a table to learn or measure from; sums of squares of larger ones would overflow."""
 _ROWS_NAMED = 10
 _CELL_SHOWN = 40  # characters of a cell that an error repeats
 
@@ -58,11 +60,11 @@ class CsvReader:
             TableError: one of them is missing or stands twice.
         """
         found = [name.strip() for name in self.header]
+        shown = ", ".join(map(_readable, found[:_ROWS_NAMED])) + (", …" if len(found) > _ROWS_NAMED else "")
         missing = [name for name in columns if name not in found]
         if missing:
             raise TableError(
-                f"{self.path}: expected the columns {', '.join(columns)}; missing {', '.join(missing)}; "
-                f"found {', '.join(found)}"
+                f"{self.path}: expected the columns {', '.join(columns)}; missing {', '.join(missing)}; found {shown}"
             )
         twice = [name for name in columns if found.count(name) > 1]
         if twice:
@@ -141,13 +143,19 @@ def read_labelled(path: Path) -> LabelledTable:
     return LabelledTable(path, sha256(path), features, target)
 
 
-def check_trainable(table: LabelledTable, max_missing_share: float) -> None:
+def check_trainable(table: LabelledTable, max_missing_share: float, min_rows: int = 1) -> None:
     """Refuse a table that a classifier cannot be fitted on.
 
     Raises:
-        TableError: it holds one label only, or a feature misses all or more than `max_missing_share` of its values.
+        TableError: it holds one label or fewer than `min_rows` rows, or a feature misses all or more than
+            `max_missing_share` of its values.
     """
     check_measurable(table)
+    if len(table.target) < min_rows:
+        raise TableError(
+            f"{table.path}: expected at least {min_rows:,} rows to train on (data.min_rows), "
+            f"found {len(table.target):,}"
+        )
     for name, count in table.missing.items():
         share = count / len(table.target)
         if share > max_missing_share:
@@ -219,6 +227,8 @@ def _read(path: Path, columns: Sequence[str], *, labelled: bool) -> tuple[Featur
             for j, name in enumerate(columns):
                 cells = [row[places[j]] for row in chunk]
                 values[:, j], bad = parse_usage(cells)
+                for i in np.flatnonzero((values[:, j] > MOST_USAGE) & ~bad & whole).tolist():
+                    problems.add(name, f"expected at most {MOST_USAGE:g}", first_row + i, shortened(cells[i]))
                 for i in np.flatnonzero(bad & whole).tolist():
                     problems.add(name, EXPECTED_USAGE, first_row + i, shortened(cells[i]))
             features.append(values)
@@ -259,6 +269,10 @@ class _Problems:
         noun = "row" if len(rows) == 1 else "rows"
         first = "" if len(rows) == 1 else f" in row {rows[0]}"
         return f"{where}{noun} {named}{more}: {expected}, found {found}{first}"
+
+
+def _readable(name: str) -> str:
+    return name if name.isprintable() and len(name) <= _CELL_SHOWN else shortened(name)
 
 
 def _number(cell: str) -> float:

@@ -1,6 +1,6 @@
 """Reduce a labelled usage table to the summary statistics that the synthetic generator draws from.
 
-usage: python -m tools.calibrate --data CSV [--out JSON] [--source TEXT]
+usage: python -m tools.calibrate --data CSV --out JSON [--source TEXT]
 """
 
 import argparse
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from plan_recommender import cli
 from plan_recommender.files import replacing
-from plan_recommender.synthesis import CALIBRATION_FILE, calibrate
+from plan_recommender.synthesis import calibrate
 from plan_recommender.table import check_trainable, read_labelled
 
 
@@ -16,14 +16,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the calibration of one table; returns the exit code."""
     parser = argparse.ArgumentParser(description="Reduce a labelled table to the generator's summary statistics.")
     parser.add_argument("--data", type=Path, required=True, metavar="CSV", help="labelled table without empty cells")
-    parser.add_argument("--out", type=Path, default=CALIBRATION_FILE, metavar="JSON", help="file to write")
+    parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="file to write")
     parser.add_argument("--source", default="", help="where the table comes from, for the record")
     options = parser.parse_args(arguments)
     table = read_labelled(options.data)
     check_trainable(table, max_missing_share=0)
     with replacing(options.out) as file:
         file.write(calibrate(table, options.source or options.data.name).model_dump_json(indent=1) + "\n")
-    print(f"{options.out}: summary of {len(table.target):,} rows")
+    cli.say(f"{options.out}: summary of {len(table.target):,} rows")
     return cli.DONE
 
 

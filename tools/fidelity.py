@@ -49,10 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
             chunks = list(generate(len(training), seed, calibration=calibration))
             losses.append(baselines[-1] - auc(*map(np.concatenate, zip(*chunks, strict=True))))
     loss = np.array(losses)
-    print(f"real rows a fold: {len(splits[0][0]):,} to train, {len(splits[0][1]):,} held out, {len(splits)} folds")
-    print(f"ROC AUC trained on real rows: {np.mean(baselines):.4f}")
-    print(f"lost by training on as many synthetic rows: mean {loss.mean():.4f}, standard deviation {loss.std():.4f}, ")
-    print(f"at most 0.03 in {np.mean(loss <= 0.03):.0%} of {len(loss)} draws")
+    cli.say(f"real rows a fold: {len(splits[0][0]):,} to train, {len(splits[0][1]):,} held out, {len(splits)} folds")
+    cli.say(f"ROC AUC trained on real rows: {np.mean(baselines):.4f}")
+    cli.say(
+        f"lost by training on as many synthetic rows: mean {loss.mean():.4f}, standard deviation {loss.std():.4f}, "
+    )
+    cli.say(f"at most 0.03 in {np.mean(loss <= 0.03):.0%} of {len(loss)} draws")
     return cli.DONE
 
 

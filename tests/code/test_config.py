@@ -247,3 +247,12 @@ def not_a_section(other): return other.seed
     sections: dict[str, Any] = {"": Settings, **dict(walk_sections(Settings))}
     leaves = {(s, name) for s, name in reads(ast.parse(code), sections) if f"{s}.{name}".lstrip(".") not in sections}
     assert leaves == {("data", "path"), ("drift", "bins"), ("loadtest", "users")}
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("drift:\n  bins: 5\n  bins: 6\n")
+    with pytest.raises(ConfigError, match="found: bins more than once in one section"):
+        load_settings(path)
+    path.write_text("drift:\n  bins: 5\n")
+    assert load_settings(path).drift.bins == 5

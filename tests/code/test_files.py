@@ -1,5 +1,6 @@
 """Outputs appear whole or not at all, and what was there before survives a failure."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -267,3 +268,22 @@ def previous_folder(tmp_path: Path) -> Path:
     (target / "replaced").write_text("previous")
     (target / "kept").write_text("previous")
     return target
+
+
+def test_a_replaced_file_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("previous")
+    path.chmod(0o640)
+    with replacing(path) as file:
+        file.write("new")
+    assert (path.read_text(), mode(path)) == ("new", 0o640)
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with (
+        pytest.raises(OutputError, match=r"out\.csv: expected to write it to its end, found: No space left on device"),
+        replacing(path),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []

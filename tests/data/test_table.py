@@ -282,3 +282,15 @@ def test_a_table_written_by_python_is_read_back(
     read = read_labelled(path)
     assert read.features.tolist() == [list(row[:4]) for row in rows]
     assert read.target.tolist() == [row[4] for row in rows]
+
+
+def test_values_whose_squares_would_overflow_are_refused_by_row(table: Table) -> None:
+    with pytest.raises(TableError, match=r"column 'calls', row 2: expected at most 1e\+15, found '1e200'"):
+        read_labelled(table("1e15,2,3,4,0", "1e200,2,3,4,1"))
+
+
+def test_a_table_too_small_to_train_on_is_refused(table: Table) -> None:
+    read = read_labelled(table(*["1,2,3,4,0", "1,2,3,4,1"] * 5))
+    check_trainable(read, 0, min_rows=10)
+    with pytest.raises(TableError, match=r"expected at least 11 rows to train on \(data\.min_rows\), found 10"):
+        check_trainable(read, 0, min_rows=11)

@@ -65,7 +65,9 @@ def store(tmp_path: Path) -> Iterator[Path]:
 def quick(tmp_path: Path) -> Path:
     """The shipped configuration, with a proof on fewer rows and artifacts in the test's folder."""
     path = tmp_path / "config.yaml"
-    path.write_text(f"data: {{path: {ROOT / 'users_behavior.csv'}}}\nproof: {{rows: 500}}\n", encoding="utf-8")
+    path.write_text(
+        f"data: {{path: {ROOT / 'users_behavior.csv'}, min_rows: 1}}\nproof: {{rows: 500}}\n", encoding="utf-8"
+    )
     return path
 
 

@@ -127,7 +127,31 @@ def test_missing_values_are_left_out_and_their_share_is_watched() -> None:
     assert (found.reference_missing_share, found.current_missing_share) == pytest.approx((0.1, 0.1))
     found = one(reference, column(1, 2, 3, 4, 5, 6, 7, 8, 9, *[nan] * 3))
     assert found.current_missing_share == pytest.approx(0.25)
-    assert found.reasons == ["empty cells 10.0% → 25.0%, 10% apart"]
+    assert found.reasons == ["empty cells 10.0% → 25.0% (threshold 10%)"]
+
+
+def test_a_column_that_has_become_empty_has_drifted_though_nothing_is_left_to_compare(
+    command: Command, table: Table, tmp_path: Path
+) -> None:
+    out, page = tmp_path / "report.json", tmp_path / "report.html"
+    answer = command(
+        drift.main,
+        "--ref",
+        DATA,
+        "--cur",
+        table(*[",2,3,4,0"] * 500),
+        "--features",
+        "calls",
+        "--out",
+        out,
+        "--html",
+        page,
+    )
+    assert (answer.code, answer.err) == (1, "")
+    assert "drift: empty cells 0.0% → 100.0% (threshold 10%)" in answer.out
+    (found,) = json.loads(out.read_text())["features"]
+    assert (found["psi"], found["ks_statistic"], found["current_median"], found["current_n"]) == (None, None, None, 0)
+    assert "<td>-</td>" in page.read_text()
 
 
 @pytest.mark.parametrize(
@@ -290,13 +314,11 @@ def test_other_names_are_refused(command: Command, tmp_path: Path, arguments: li
     [
         (["1,2,3,4,0"] * 99, "feature 'calls': expected at least 100 values in the current sample (drift.min_rows), "
          "found 99; collect more before asking for a verdict"),
-        ([",2,3,4,0"] * 500, "feature 'calls': expected at least 100 values in the current sample (drift.min_rows), "
-         "found 0; collect more before asking for a verdict"),
         ([], "{path}: expected at least one row after the header, found none"),
         (["1,2,3,x,0"], "{path}: column 'mb_used', row 1: expected a finite number that is not negative, or an empty "
          "cell, found 'x' (rows are counted from 1 after the header)"),
     ],
-    ids=["too few rows", "no values", "no rows", "no number"],
+    ids=["too few rows", "no rows", "no number"],
 )  # fmt: skip
 def test_a_sample_that_gives_no_verdict_exits_with_2_and_writes_nothing(
     command: Command, table: Table, tmp_path: Path, lines: list[str], sentence: str

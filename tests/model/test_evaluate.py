@@ -113,7 +113,8 @@ def test_a_training_table_that_has_changed_or_gone_is_told(
     data.unlink()
     answer = command(evaluate.main, "--artifacts", artifacts)
     assert (answer.code, answer.err) == (
-        2, f"error: expected {data}, the table that {tag} was trained on, found no such file; pass --data\n"
+        2, f"error: expected {data}, the table that {tag} was trained on, found no such file; "
+        "run this in the folder where it was trained, or pass --data\n"
     )  # fmt: skip
     assert not artifacts.exists()
 

@@ -95,8 +95,8 @@ def test_what_is_not_usage_goes_to_the_rejects_with_row_and_reason(score: Score,
         ["row", "reason", *HEADER, "id"],
         ["2", f"calls: {REASON}, found 'x'; messages: {REASON}, found '-3'", "x", "2", "-3", "4", "b"],
         ["4", f"minutes: {REASON}, found 'inf'", "1", "inf", "3", "4", "d"],
-        ["5", "expected 5 cells, found 2", "1", "2"],
-        ["6", "expected 5 cells, found 6", "1", "2", "3", "1_000", "e", "f"],
+        ["5", "expected 5 cells, found 2", "1", "2", "", "", ""],
+        ["6", "expected 5 cells, found 6; beyond them: 'f'", "1", "2", "3", "1_000", "e"],
     ]
 
 
@@ -172,7 +172,7 @@ def test_rows_in_are_rows_out_plus_rejects(
             probability = scorer.probabilities(values[None, :])[0]
             good.append([*row, str(int(probability >= 0.5)), repr(float(probability))])
         else:
-            bad.append([str(number), *row])
+            bad.append([str(number), *[*row, *[""] * 5][:5]])
     assert scored == [[*HEADER, "note", *NEW], *good]
     assert [[row[0], *row[2:]] for row in rejected[1:]] == bad
     assert all(row[1].startswith(("expected", *(f"{name}: {REASON}" for name in HEADER))) for row in rejected[1:])

@@ -280,7 +280,7 @@ def test_bad_data_is_refused_in_one_sentence_and_changes_nothing(
 def test_a_column_without_any_value_is_refused_in_one_sentence(
     store: Path, quick: Path, table: Callable[..., Path], command: Command
 ) -> None:
-    quick.write_text("data: {max_missing_share: 1.0}\nproof: {rows: 500}\n")
+    quick.write_text("data: {max_missing_share: 1.0, min_rows: 1}\nproof: {rows: 500}\n")
     path = table(*[line.replace(line.split(",")[2], "", 1) for line in (f"1,2,7777,4,{i % 2}" for i in range(50))])
     answer = command(train.main, "--config", quick, "--data", path)
     assert answer.code == 2

@@ -51,7 +51,7 @@ def store(tmp_path: Path, copy_store: Callable[[Path], Path]) -> Path:
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (lambda model: shutil.rmtree(model.parent), "plan_recommender:latest"),
+        (lambda model: shutil.rmtree(model.parent), "train one with `python train.py`"),
         (lambda model: (model / registry.SCORER_FILE).unlink(), "expected the compiled scorer, found: No such file"),
         (_truncate, "expected the registered scorer (SHA-256"),
         (_flip_a_bit, "expected the registered scorer (SHA-256"),

@@ -1,0 +1,94 @@
+"""A model enters the store whole, and nothing that is not as it was registered comes out of it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from plan_recommender import registry
+from tools.serving import ROOT
+
+COMPILE = """
+import hashlib, joblib, sys
+from plan_recommender.compiler import compile_pipeline
+print(hashlib.sha256(compile_pipeline(joblib.load(sys.argv[1]))).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "30"])
+def test_the_scorers_bytes_do_not_depend_on_pythons_hash_seed(model: registry.RegisteredModel, hash_seed: str) -> None:
+    compiled = subprocess.run(
+        [sys.executable, "-c", COMPILE, model.path / registry.PIPELINE_FILE],
+        cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert compiled.stdout.strip() == model.record.digests[registry.SCORER_FILE]
+
+
+def _threshold(record: dict[str, Any]) -> None:
+    record["threshold"] = 5.5
+
+
+def _no_scorer_digest(record: dict[str, Any]) -> None:
+    del record["digests"][registry.SCORER_FILE]
+
+
+def _unknown_key(record: dict[str, Any]) -> None:
+    record["extra"] = 1
+
+
+@pytest.mark.parametrize("change", [_threshold, _no_scorer_digest, _unknown_key])
+def test_a_record_that_training_would_not_write_is_refused(
+    copy_store: Callable[[Path], Path], tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    document = copy_store(tmp_path) / "model.yaml"
+    assert evaluate(tmp_path).returncode == 0  # the control
+    content = yaml.safe_load(document.read_text())
+    change(content["metadata"]["plan_recommender"])
+    document.write_text(yaml.safe_dump(content))
+    assert_refused(evaluate(tmp_path), "expected the record that train.py stores with a model")
+
+
+@pytest.mark.parametrize("garbage", ["{[", "", "- a\n- b\n", "\x00"])
+def test_a_garbled_model_file_is_refused_in_one_sentence(
+    copy_store: Callable[[Path], Path], tmp_path: Path, garbage: str
+) -> None:
+    (copy_store(tmp_path) / "model.yaml").write_text(garbage)
+    assert_refused(evaluate(tmp_path), "found one that BentoML cannot read")
+
+
+def test_a_store_on_a_volume_of_its_own_is_written_too(tmp_path: Path) -> None:
+    volume = Path("/dev/shm") / tmp_path.name  # noqa: S108  # another file system than the temporary folder's
+    volume.mkdir()
+    try:
+        (tmp_path / "home").mkdir()
+        (tmp_path / "home" / "models").symlink_to(volume)
+        env = os.environ | {"BENTOML_HOME": str(tmp_path / "home")}
+        train = [sys.executable, "train.py", "--artifacts", str(tmp_path / "artifacts")]
+        trained = subprocess.run(train, cwd=ROOT, env=env, capture_output=True, text=True)
+        assert (trained.returncode, trained.stderr) == (0, "")
+        tag = json.loads((tmp_path / "artifacts" / "run.json").read_text())["model"]
+        assert (volume / registry.MODEL_NAME / "latest").read_text() == tag.partition(":")[2]
+        assert evaluate(tmp_path / "home").returncode == 0
+    finally:
+        shutil.rmtree(volume)
+
+
+def evaluate(home: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "evaluate.py", "--artifacts", str(home / "evaluation")]
+    env = os.environ | {"BENTOML_HOME": str(home)}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+
+
+def assert_refused(result: subprocess.CompletedProcess[str], sentence: str) -> None:
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "Traceback" not in result.stderr
+    last = result.stderr.splitlines()[-1]  # BentoML may have logged what it could not read
+    assert last.startswith("error: ")
+    assert sentence in last
