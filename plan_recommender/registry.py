@@ -184,8 +184,11 @@ class StagedModel:
 
     def _point_latest_at(self, version: str) -> None:
         pointer = self._home / f".{self._tag.version}"  # on the store's file system; a file, so no listing sees it
-        pointer.write_text(version)
-        os.replace(pointer, self._latest)
+        try:
+            pointer.write_text(version)
+            os.replace(pointer, self._latest)
+        finally:
+            pointer.unlink(missing_ok=True)
 
     @property
     def _home(self) -> Path:
