@@ -26,7 +26,7 @@ from plan_recommender.report import plot_confusion_matrix, plot_roc_curve
 from plan_recommender.scorer import Scorer
 from plan_recommender.selection import Split, split_table
 from plan_recommender.table import LabelledTable, check_trainable, read_labelled
-from plan_recommender.usage import FEATURE_NAMES, FEATURES, TARGET
+from plan_recommender.usage import FEATURES
 
 VERSIONS_RECORDED = ("bentoml", "numpy", "onnxruntime", "pandas", "scikit-learn", "scipy", "skl2onnx")
 
@@ -158,14 +158,14 @@ def _write_model(
     folder: Path, artifacts: Path, trained: Trained, table: LabelledTable, settings: Settings
 ) -> registry.ModelRecord:
     training = trained.split.training
-    reference = profile(table.features[training], list(FEATURE_NAMES), settings.drift, settings.seed)
+    reference = profile(table.features[training], settings.features, settings.drift, settings.seed)
     (folder / registry.PIPELINE_FILE).write_bytes((artifacts / "model.joblib").read_bytes())
     (folder / registry.SCORER_FILE).write_bytes(trained.graph)
     (folder / registry.REFERENCE_FILE).write_text(reference.model_dump_json())
     return registry.ModelRecord(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         features=list(FEATURES),
-        target=TARGET,
+        target=settings.target,
         threshold=settings.threshold,
         seed=settings.seed,
         data=registry.TrainingData(

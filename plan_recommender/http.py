@@ -29,6 +29,7 @@ MAX_KEY = 100
 """Most characters of an unknown field's name that an answer repeats."""
 
 _JSON = [(b"content-type", b"application/json")]
+_LONGEST_LENGTH = 18  # digits of a content length; Python refuses to read thousands of them
 _UTF8 = {"utf-8", "utf8", "us-ascii"}
 
 logger = logging.getLogger("bentoml.plan_recommender")
@@ -186,7 +187,7 @@ def _require_json(headers: dict[str, str]) -> None:
 async def _read_body(receive: Receive, headers: dict[str, str], max_bytes: int) -> bytes:
     """Read a body, counting the bytes that really come, and no more of them than the limit allows."""
     announced = headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > max_bytes:
+    if announced.isascii() and announced.isdigit() and (len(announced) > _LONGEST_LENGTH or int(announced) > max_bytes):
         raise _too_large(max_bytes)
     parts: list[bytes] = []
     size = 0

@@ -1,5 +1,6 @@
 """What the tests share: a model store of their own, a trained model, servers that are real and are stopped."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 _SESSION = Path(tempfile.mkdtemp(prefix="plan-recommender-tests-"))
 
@@ -18,11 +20,11 @@ os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_SESSION / "prometheus")
 os.environ.pop("BENTOML_CONFIG", None)
 (_SESSION / "prometheus").mkdir()
 
-import pytest  # noqa: E402
-from starlette.testclient import TestClient  # noqa: E402
+import pytest
+from starlette.testclient import TestClient
 
-from plan_recommender import registry  # noqa: E402
-from tools.serving import ROOT, Server, serving  # noqa: E402
+from plan_recommender import registry
+from tools.serving import ROOT, Server, serving
 
 GOOD = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
 HEADER = "calls,minutes,messages,mb_used,is_ultra"
@@ -60,6 +62,13 @@ def trained_tag(trained: TrainedModel) -> str:
 
 
 @pytest.fixture(scope="session")
+def trained_metrics(trained: TrainedModel) -> dict[str, Any]:
+    """What metrics.json of the same run holds."""
+    metrics: dict[str, Any] = json.loads((trained.artifacts / "metrics.json").read_text())
+    return metrics
+
+
+@pytest.fixture(scope="session")
 def copy_store(trained_tag: str) -> Callable[[Path], Path]:
     """Make a BENTOML_HOME that holds the trained model and nothing else; returns the model's folder in it."""
 
@@ -78,7 +87,8 @@ def client(trained: TrainedModel) -> Iterator[TestClient]:
     """The service in this process, its start-up and shutdown included."""
     from service import PlanRecommender
 
-    with TestClient(PlanRecommender.to_asgi()) as test_client:  # type: ignore[attr-defined]
+    service = cast(Any, PlanRecommender)  # the decorator makes it a bentoml.Service, which its types do not say
+    with TestClient(service.to_asgi()) as test_client:
         yield test_client
 
 

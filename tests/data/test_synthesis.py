@@ -4,9 +4,10 @@ import csv
 import hashlib
 import json
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -206,22 +207,20 @@ def test_whole_chunks_are_a_prefix_of_longer_tables() -> None:
 
 
 def test_memory_does_not_grow_with_the_rows() -> None:
-    class Counter:
+    class Counter(StringIO):
+        """Counts what is written to it and keeps none of it."""
+
         written = 0
 
-        def write(self, text: str) -> int:
+        def write(self, text: str, /) -> int:
             self.written += len(text)
             return len(text)
-
-        def writelines(self, lines: object) -> None:
-            for line in lines:  # type: ignore[attr-defined]
-                self.write(line)
 
     def peak(rows: int) -> tuple[int, int]:
         sink = Counter()
         tracemalloc.start()
         try:
-            write_csv(sink, generate(rows, 1))  # type: ignore[arg-type]
+            write_csv(sink, generate(rows, 1))
             return tracemalloc.get_traced_memory()[1], sink.written
         finally:
             tracemalloc.stop()
@@ -321,8 +320,8 @@ def test_an_interrupted_run_leaves_the_previous_file(tmp_path: Path, monkeypatch
     before = hashlib.sha256(out.read_bytes()).hexdigest()
     real = synthesis.write_csv
 
-    def interrupted(*inputs: object) -> None:
-        real(*inputs)  # type: ignore[arg-type]
+    def interrupted(file: TextIO, subscribers: Iterator[Subscribers]) -> None:
+        real(file, subscribers)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(synthesis, "write_csv", interrupted)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,16 @@ def test_a_wrong_output_would_be_noticed() -> None:
     assert shows(["a", "...", "b"], ["a", "x", "y", "b"])
     assert not shows(["a", "...", "b"], ["a", "x"])
     assert not shows(["a"], ["a", "b"])
+
+
+def test_the_model_cards_figures_are_those_of_a_run(trained_metrics: dict[str, Any]) -> None:
+    names = {"accuracy", "precision", "recall", "f1", "roc_auc", "brier", "log_loss"}
+    card = (ROOT / "docs" / "model_card.md").read_text()
+    rows = re.findall(
+        r"^\| ([A-Za-z0-9 ]+?)(?: score)?(?: \(less is better\))? \| ([0-9.]+) \| ([0-9.]+) \|$", card, re.MULTILINE
+    )
+    found = {name.lower().replace(" ", "_"): (float(model), float(rule)) for name, model, rule in rows}
+    assert found == {n: (round(trained_metrics[n], 4), round(trained_metrics["majority_rule"][n], 4)) for n in names}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

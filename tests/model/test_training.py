@@ -461,7 +461,7 @@ def test_a_run_that_is_killed_leaves_the_old_or_the_new_state_whole(
     subprocess.run([*arguments, "1"], cwd=ROOT, env=env, check=True, capture_output=True)
     whole_run = time.monotonic() - started
     assert check_whole(home, artifacts) == 2  # the control: left alone, it registers
-    rng = random.Random(0)  # noqa: S311
+    rng = random.Random(0)  # noqa: S311  # moments to kill at, not secrets
     killed = 0
     for i in range(KILLS):
         process = subprocess.Popen([*arguments, str(i + 2)], cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
