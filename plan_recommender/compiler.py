@@ -2,15 +2,14 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
-from skl2onnx import convert_sklearn, update_registered_converter
+from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import DoubleTensorType
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 
+from plan_recommender import converters
 from plan_recommender.config import ProofSettings
 from plan_recommender.errors import CompileError
 from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, frame
@@ -18,7 +17,9 @@ from plan_recommender.scorer import INPUT, OUTPUT, Scorer
 from plan_recommender.synthesis import generate
 from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
 
-_OPSET = {"": 21, "ai.onnx.ml": 3}
+_OPSET = {"": 21, converters.ML_DOMAIN: converters.ML_DECLARED}
+_CHUNK = 2000  # rows: the pipeline makes a thousand columns of four
+_SHOWN = 200  # characters of a converter's reason that an error repeats: some are half a page
 _EXTREMES = (0.0, 5e-324, 1.0, 1e9, 1e300, np.finfo(np.float64).max, np.nan)
 
 
@@ -44,8 +45,9 @@ def compile_pipeline(pipeline: Pipeline) -> bytes:
         raise CompileError(f"expected one transformer {USAGE!r} over {FEATURE_NAMES}, found {name!r} over {columns}")
     # With one transformer over all columns in order, the ColumnTransformer is that transformer: compiled without it,
     # the graph takes one matrix instead of four columns, which halves the time of a call.
-    flat = Pipeline([(PREPROCESSOR, usage), (CLASSIFIER, pipeline.named_steps[CLASSIFIER])])
+    converters.register()
     try:
+        flat = Pipeline([(PREPROCESSOR, usage), (CLASSIFIER, converters.fused(pipeline.named_steps[CLASSIFIER]))])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of skl2onnx's own making
             graph = convert_sklearn(
@@ -58,16 +60,23 @@ def compile_pipeline(pipeline: Pipeline) -> bytes:
         label = next(output for output in graph.graph.output if output.name != OUTPUT)
         graph.graph.output.remove(label)  # the threshold decides, not scikit-learn's 0.5
         opsets = sorted(graph.opset_import, key=lambda opset: opset.domain)  # skl2onnx's order is that of a set
+        for opset in opsets:
+            if opset.domain == converters.ML_DOMAIN:
+                opset.version = converters.ML_WRITTEN
         del graph.opset_import[:]
         graph.opset_import.extend(opsets)
         onnx.checker.check_model(graph)
     except Exception as error:  # converters raise what they like
-        raise CompileError(f"expected a pipeline that compiles to ONNX, found: {error}") from error
+        reason = " ".join(str(error).split())[:_SHOWN]
+        raise CompileError(f"expected a pipeline that compiles to ONNX, found: {reason}") from error
     return bytes(graph.SerializeToString(deterministic=True))
 
 
 def prove(scorer: Scorer, pipeline: Pipeline, table: FeatureMatrix, settings: ProofSettings, seed: int) -> Proof:
     """Compare scorer and pipeline on the table, on generated rows and on the extremes that a request may hold.
+
+    Scikit-learn refuses usage so large that its standardised value overflows; the scorer must answer it, and as it
+    answers the largest usage that does not overflow.
 
     Raises:
         CompileError: a decision differs, or too many probabilities do.
@@ -75,9 +84,13 @@ def prove(scorer: Scorer, pipeline: Pipeline, table: FeatureMatrix, settings: Pr
     generated = np.concatenate([chunk.features for chunk in generate(settings.rows, seed)])
     features = np.concatenate([table, generated, _extremes()])
     compiled = scorer.probabilities(features)
-    expected = pipeline.predict_proba(frame(features))[:, 1]
+    answerable = np.minimum(features, _largest_usage(pipeline))
+    expected = np.concatenate([
+        pipeline.predict_proba(frame(answerable[start : start + _CHUNK]))[:, 1]
+        for start in range(0, len(answerable), _CHUNK)
+    ])  # fmt: skip
     differences = np.abs(compiled - expected)
-    decisions = int(np.sum(scorer.decide(compiled) != scorer.decide(expected)))
+    decisions = int(np.sum(scorer.decide(features, compiled) != scorer.decide(features, expected)))
     beyond = int(np.sum(~(differences <= settings.tolerance)))
     proof = Proof(len(features), decisions, float(np.nanmax(differences)), beyond, settings.tolerance)
     if decisions or beyond > settings.tolerated_share * len(features):
@@ -90,26 +103,13 @@ def prove(scorer: Scorer, pipeline: Pipeline, table: FeatureMatrix, settings: Pr
     return proof
 
 
+def _largest_usage(pipeline: Pipeline) -> FeatureMatrix:
+    """Of each feature, about the largest usage that does not overflow when it is standardised."""
+    scale = pipeline.named_steps[PREPROCESSOR].named_transformers_[USAGE]["scaler"].scale_
+    largest: FeatureMatrix = np.finfo(np.float64).max * np.where(scale < 1, scale / 2, 1.0)
+    return largest
+
+
 def _extremes() -> FeatureMatrix:
     """Every combination of numbers at the edges of what a request or a file may hold, and of missing values."""
     return np.array(np.meshgrid(*[_EXTREMES] * len(FEATURE_NAMES))).T.reshape(-1, len(FEATURE_NAMES))
-
-
-def _imputer_shape(operator: Any) -> None:
-    operator.outputs[0].type = DoubleTensorType([None, len(operator.raw_operator.statistics_)])
-
-
-def _convert_imputer(scope: Any, operator: Any, container: Any) -> None:
-    """SimpleImputer as IsNaN and Where: ONNX Runtime has no kernel for the Imputer operator in double precision."""
-    statistics = operator.raw_operator.statistics_
-    values = scope.get_unique_variable_name("statistics")
-    missing = scope.get_unique_variable_name("missing")
-    source, target = operator.inputs[0].full_name, operator.outputs[0].full_name
-    container.add_initializer(values, onnx.TensorProto.DOUBLE, [1, len(statistics)], statistics.tolist())
-    container.add_node("IsNaN", [source], [missing], name=scope.get_unique_operator_name("IsNaN"), op_version=20)
-    container.add_node(
-        "Where", [missing, values, source], [target], name=scope.get_unique_operator_name("Where"), op_version=16
-    )
-
-
-update_registered_converter(SimpleImputer, "PlanRecommenderSimpleImputer", _imputer_shape, _convert_imputer)

@@ -6,19 +6,44 @@
 import json
 from collections.abc import Hashable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from plan_recommender.errors import ConfigError
 from plan_recommender.usage import FEATURE_NAMES, TARGET
 
 DEFAULT_CONFIG = Path("model_config.yaml")
+SQLITE = "sqlite:///"
 _SHOWN = 60  # characters of a value that an error repeats
 
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0)]
+Bins = Annotated[int, Field(ge=2, le=50)]
+Knots = Annotated[int, Field(ge=2, le=20)]
+Strength = Annotated[float, Field(ge=1e-6, le=1e6)]
+Trees = Annotated[int, Field(gt=0, le=5000)]
+LearningRate = Annotated[float, Field(gt=0, le=1)]
+Leaves = Annotated[int, Field(ge=2)]
+_Parameter = TypeVar("_Parameter")
+Ends = Annotated[list[_Parameter], Field(min_length=2, max_length=2)]
+"""The least and the largest value that a search tries, each one that the parameter itself can have."""
+
+BASELINES = ("majority_rule", "logistic_regression")
+"""Candidates that every comparison holds, because the gate asks for better than both."""
+
+Candidate = Literal[
+    "majority_rule", "logistic_regression", "binned_logistic", "spline_logistic", "boosted_trees", "blend"
+]
+Objective = Literal["f1", "accuracy", "expected_profit"]
+Metric = Literal["roc_auc", "accuracy", "f1", "brier", "log_loss"]
+Amount = Annotated[float, Field(ge=0, le=1e9)]  # beyond it, sums would lose what they count
+Resamples = Annotated[int, Field(ge=100, le=100_000)]  # fewer have no tails to read an interval from
+Confidence = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Section(BaseModel):
@@ -49,9 +74,7 @@ class LogisticRegressionSettings(_Section):
     """Parameters of scikit-learn's LogisticRegression, under scikit-learn's names."""
 
     # Within these bounds liblinear ends; far above them it turns in C code that nothing can interrupt.
-    C: Annotated[float, Field(ge=1e-6, le=1e6)] = Field(
-        1.0, description="Inverse strength of the penalty (1e-6 to 1e6)."
-    )
+    C: Strength = Field(1.0, description="Inverse strength of the penalty (1e-6 to 1e6).")
     l1_ratio: Share = Field(0.0, description="Mix of the penalty (0 to 1): 0 is l2, 1 is l1.")
     solver: Literal["liblinear", "lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"] = Field(
         "liblinear", description="Optimiser; liblinear takes a pure l1 or l2 penalty."
@@ -63,10 +86,151 @@ class LogisticRegressionSettings(_Section):
     max_iter: PositiveInt = Field(100, description="Most iterations of the optimiser (count).")
 
 
+class _SearchSpace(_Section):
+    @field_validator("*")
+    @classmethod
+    def _ends_in_order(cls, ends: list[float]) -> list[float]:
+        if ends[0] > ends[1]:
+            raise ValueError("expected the lower end first")
+        return ends
+
+
+class BinnedLogisticSearch(_SearchSpace):
+    """Where `--search` looks for the parameters of the binned logistic regression."""
+
+    bins: Ends[Bins] = Field([3, 16], description="Ends of `bins`.")
+    C: Ends[Strength] = Field([1e-3, 1.0], description="Ends of `C`, searched on a log scale.")
+
+
+class BinnedLogisticSettings(_Section):
+    """A logistic regression on one-hot quantile bins of each feature and all their pairwise products."""
+
+    bins: Bins = Field(10, description="Quantile bins of a feature (count, 2 to 50).")
+    C: Strength = Field(0.1, description="Inverse strength of the l2 penalty (1e-6 to 1e6).")
+    search: BinnedLogisticSearch = BinnedLogisticSearch()
+
+
+class SplineLogisticSearch(_SearchSpace):
+    """Where `--search` looks for the parameters of a spline logistic regression."""
+
+    knots: Ends[Knots] = Field([4, 10], description="Ends of `knots`.")
+    C: Ends[Strength] = Field([1e-4, 0.1], description="Ends of `C`, searched on a log scale.")
+
+
+class SplineLogisticSettings(_Section):
+    """A logistic regression on cubic B-splines of each feature and all their pairwise products."""
+
+    knots: Knots = Field(6, description="Knots of a feature's spline (count, 2 to 20).")
+    placement: Literal["quantile", "uniform"] = Field(
+        "quantile", description="Whether knots stand at quantiles of the training part or at equal distances."
+    )
+    C: Strength = Field(0.003, description="Inverse strength of the l2 penalty (1e-6 to 1e6).")
+    search: SplineLogisticSearch = SplineLogisticSearch()
+
+
+class BoostedTreesSearch(_SearchSpace):
+    """Where `--search` looks for the parameters of the boosted trees."""
+
+    trees: Ends[Trees] = Field([40, 300], description="Ends of `trees`.")
+    learning_rate: Ends[LearningRate] = Field(
+        [0.02, 0.2], description="Ends of `learning_rate`, searched on a log scale."
+    )
+    max_leaf_nodes: Ends[Leaves] = Field([4, 24], description="Ends of `max_leaf_nodes`.")
+    min_samples_leaf: Ends[PositiveInt] = Field([5, 50], description="Ends of `min_samples_leaf`.")
+    l2_regularization: Ends[Positive] = Field(
+        [0.1, 50.0], description="Ends of `l2_regularization`, searched on a log scale."
+    )
+
+
+class BoostedTreesSettings(_Section):
+    """Histogram gradient boosting with log loss, scikit-learn's HistGradientBoostingClassifier."""
+
+    trees: Trees = Field(100, description="Trees (count, at most 5,000).")
+    learning_rate: LearningRate = Field(0.05, description="Share of each tree (0 to 1).")
+    max_leaf_nodes: Leaves = Field(8, description="Most leaves of a tree (count).")
+    min_samples_leaf: PositiveInt = Field(15, description="Fewest training rows in a leaf (rows).")
+    l2_regularization: Annotated[float, Field(ge=0)] = Field(5.0, description="Penalty on leaf values (no unit).")
+    search: BoostedTreesSearch = BoostedTreesSearch()
+
+
+class BlendSettings(_Section):
+    """The mean probability of `spline_logistic`, of a second one with other knots, and of `boosted_trees`."""
+
+    knots: Knots = Field(8, description="Knots of the second spline (count, 2 to 20).")
+    placement: Literal["quantile", "uniform"] = Field("uniform", description="Where the second spline's knots stand.")
+    C: Strength = Field(0.003, description="Inverse strength of the second spline's l2 penalty (1e-6 to 1e6).")
+
+
 class EstimatorsSettings(_Section):
-    """The estimators that training knows, each with its parameters."""
+    """The parameters of every candidate that has any."""
 
     logistic_regression: LogisticRegressionSettings = LogisticRegressionSettings()
+    binned_logistic: BinnedLogisticSettings = BinnedLogisticSettings()
+    spline_logistic: SplineLogisticSettings = SplineLogisticSettings()
+    boosted_trees: BoostedTreesSettings = BoostedTreesSettings()
+    blend: BlendSettings = BlendSettings()
+
+
+class SelectionSettings(_Section):
+    """How the champion is chosen, by repeated stratified cross-validation on the training part."""
+
+    candidates: list[Candidate] = Field(
+        list(get_args(Candidate)),
+        description="Estimators that are compared, the simplest first: of those that are as good as the best, within "
+        "one standard error, the first one wins.",
+    )
+    metric: Metric = Field("log_loss", description="Metric by which the champion is chosen.")
+    folds: Annotated[int, Field(ge=2)] = Field(5, description="Folds of the cross-validation (count).")
+    repeats: PositiveInt = Field(4, description="Repeats of the cross-validation, each with other folds (count).")
+    confidence: Confidence = Field(0.95, description="Confidence of the intervals in the table of candidates (0 to 1).")
+
+    @field_validator("candidates")
+    @classmethod
+    def _hold_the_baselines_and_another(cls, names: list[str]) -> list[str]:
+        if len(set(names)) != len(names) or not set(BASELINES) < set(names):
+            raise ValueError(f"expected {', '.join(BASELINES)} and at least one more, each once")
+        return names
+
+
+class SegmentThresholdsSettings(_Section):
+    """A threshold for each third of the subscribers, by the feature that `threshold_segments` names."""
+
+    light: Share
+    medium: Share
+    heavy: Share
+
+
+def _kind_of_threshold(value: object) -> str:
+    if isinstance(value, str):
+        return "objective"
+    return "segments" if isinstance(value, dict | SegmentThresholdsSettings) else "number"
+
+
+ThresholdSetting = Annotated[
+    Annotated[Share, Tag("number")]
+    | Annotated[Objective, Tag("objective")]
+    | Annotated[SegmentThresholdsSettings, Tag("segments")],
+    Discriminator(_kind_of_threshold),
+]
+
+
+class CalibrationSettings(_Section):
+    """How calibration is measured."""
+
+    bins: Annotated[int, Field(ge=2)] = Field(
+        10, description="Bins of equally many probabilities, in which mean and share of Ultra are compared (count)."
+    )
+
+
+class GateSettings(_Section):
+    """What a model must show before it is registered, beside being better than both baselines."""
+
+    max_ece: Share = Field(
+        0.03, description="Largest expected calibration error (0 to 1) of the out-of-fold probabilities."
+    )
+    margin: Share = Field(
+        0.01, description="How much larger than the registered model's the Brier score on the same rows may be."
+    )
 
 
 class ProofSettings(_Section):
@@ -91,6 +255,38 @@ class ArtifactsSettings(_Section):
         strict=False,
         description="Folder for metrics, plots and the pipeline; relative to the configuration file.",
     )
+
+
+class SearchSettings(_Section):
+    """Where `train.py --search` keeps its trials."""
+
+    directory: Path = Field(
+        Path("search"),
+        strict=False,
+        description="Folder of the finished trials, by which a search resumes; relative to the configuration file.",
+    )
+
+
+class MlflowSettings(_Section):
+    """Tracking of training runs with MLflow, an optional library."""
+
+    enabled: bool = Field(False, description="Whether training runs are tracked; `train.py --mlflow` tracks one run.")
+    tracking_uri: Annotated[str, Field(min_length=1)] = Field(
+        "sqlite:///mlflow.db",
+        description="Where to: a server (`http://…`), or a local store, whose path is relative to the configuration "
+        "file and which keeps its artifacts in `mlartifacts` beside it.",
+    )
+    experiment: Annotated[str, Field(min_length=1, max_length=500)] = Field(
+        "plan_recommender", description="MLflow's experiment that the runs belong to."
+    )
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _holds_no_password(cls, uri: str) -> str:
+        if urlsplit(uri).password is not None:
+            raise ValueError("expected no password in it, as settings are stored with every model: MLflow takes it "
+                             "from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")  # fmt: skip
+        return uri
 
 
 class DriftSettings(_Section):
@@ -125,6 +321,57 @@ class LoadtestSettings(_Section):
     max_failure_share: Share = Field(0.0, description="Largest share of failed requests (0 to 1).")
 
 
+class MoneySettings(_Section):
+    """What a recommendation of Ultra is worth; assumptions of the operator, not measurements.
+
+    Nothing in the table tells them: it holds no payments, no contacts and nobody who left.
+    """
+
+    currency: Annotated[str, Field(min_length=1)] = Field("RUB", description="Currency of the amounts (its code).")
+    uplift_per_month: Amount = Field(
+        300.0, description="Assumed: what a subscriber who fits Ultra brings more, once moved (currency per month)."
+    )
+    contact_cost: Amount = Field(
+        30.0, description="Assumed: cost of contacting one subscriber who is recommended Ultra (currency)."
+    )
+    churn_cost: Amount = Field(
+        150.0, description="Assumed: expected loss on a contacted subscriber who does not fit Ultra (currency)."
+    )
+    bootstrap_samples: Resamples = Field(1000, description="Resamples behind the intervals of the net result (count).")
+    confidence: Confidence = Field(0.95, description="Share of the resamples (0 to 1) that an interval covers.")
+
+
+class SliceSettings(_Section):
+    """What is shown of the segments in which the model does worst."""
+
+    min_rows: PositiveInt = Field(30, description="Fewest rows of a segment that is called one of the worst (rows).")
+    worst: PositiveInt = Field(5, description="Most segments that are called the worst (count).")
+    errors: PositiveInt = Field(10, description="Most confident errors of each kind that are listed (count).")
+
+
+class ParitySettings(_Section):
+    """When `evaluate.py --group` finds that groups are treated unalike."""
+
+    tolerance: Share = Field(0.1, description="Largest difference of a rate (0 to 1) between two groups.")
+    min_rows: PositiveInt = Field(
+        30,
+        description="Fewest rows of a group that is judged on a rate: all for the selection rate, its Ultra rows for "
+        "the true positive rate, its Smart rows for the false positive rate (rows).",
+    )
+    bootstrap_samples: Resamples = Field(1000, description="Resamples behind the intervals of the rates (count).")
+    confidence: Confidence = Field(0.95, description="Share of the resamples (0 to 1) that an interval covers.")
+    max_groups: Annotated[int, Field(ge=2)] = Field(
+        50, description="Most different values that the column of the groups may hold (count)."
+    )
+
+
+class ComparisonSettings(_Section):
+    """How sure `evaluate.py` with two models is of their differences."""
+
+    bootstrap_samples: Resamples = Field(1000, description="Resamples behind the intervals of the differences (count).")
+    confidence: Confidence = Field(0.95, description="Share of the resamples (0 to 1) that an interval covers.")
+
+
 class Settings(_Section):
     """Everything in `model_config.yaml`."""
 
@@ -133,15 +380,39 @@ class Settings(_Section):
     features: list[str] = Field(list(FEATURE_NAMES), description="Feature columns, in the order of the request schema.")
     target: str = Field(TARGET, description="Label column: 1 when the subscriber is on Ultra, 0 on Smart.")
     split: SplitSettings = SplitSettings()
-    estimator: Literal["logistic_regression"] = Field(
-        "logistic_regression", description="Which of `estimators` is trained."
-    )
+    selection: SelectionSettings = SelectionSettings()
     estimators: EstimatorsSettings = EstimatorsSettings()
-    threshold: Share = Field(0.5, description="Probability of Ultra (0 to 1) from which Ultra is recommended.")
+    threshold: ThresholdSetting = Field(
+        0.5,
+        description="Probability of Ultra (0 to 1) from which Ultra is recommended; or what it is chosen for, on the "
+        "training folds: `f1`, `accuracy`, `expected_profit`; or `{light: , medium: , heavy: }`, a number for each "
+        "segment.",
+    )
+    threshold_segments: Literal["none", "calls", "messages", "minutes", "mb_used"] = Field(
+        "none",
+        description="Feature by whose thirds of the training part (light, medium, heavy) the threshold differs.",
+    )
+    calibration: CalibrationSettings = CalibrationSettings()
+    gate: GateSettings = GateSettings()
     proof: ProofSettings = ProofSettings()
     artifacts: ArtifactsSettings = ArtifactsSettings()
     drift: DriftSettings = DriftSettings()
     loadtest: LoadtestSettings = LoadtestSettings()
+    money: MoneySettings = MoneySettings()
+    slices: SliceSettings = SliceSettings()
+    parity: ParitySettings = ParitySettings()
+    comparison: ComparisonSettings = ComparisonSettings()
+    search: SearchSettings = SearchSettings()
+    mlflow: MlflowSettings = MlflowSettings()
+
+    @model_validator(mode="after")
+    def _segments_and_thresholds_agree(self) -> Self:
+        by_segment = isinstance(self.threshold, SegmentThresholdsSettings)
+        if by_segment and self.threshold_segments == "none":
+            raise ValueError("threshold: expected threshold_segments to name a feature, as it has three numbers")
+        if isinstance(self.threshold, float) and self.threshold_segments != "none":
+            raise ValueError("threshold_segments: expected none, as threshold is one number for everybody")
+        return self
 
     @field_validator("features")
     @classmethod
@@ -174,14 +445,23 @@ def load_settings(path: Path = DEFAULT_CONFIG) -> Settings:
         settings = Settings.model_validate({} if document is None else document)
     except ValidationError as error:
         raise ConfigError(f"{path}: {_sentence(error)}") from error
+    folder = path.parent
+    places = {
+        "data": {"path": folder / settings.data.path},
+        "artifacts": {"directory": folder / settings.artifacts.directory},
+        "search": {"directory": folder / settings.search.directory},
+        "mlflow": {"tracking_uri": _beside(settings.mlflow.tracking_uri, folder)},
+    }
     return settings.model_copy(
-        update={
-            "data": settings.data.model_copy(update={"path": path.parent / settings.data.path}),
-            "artifacts": settings.artifacts.model_copy(
-                update={"directory": path.parent / settings.artifacts.directory}
-            ),
-        }
+        update={section: getattr(settings, section).model_copy(update=place) for section, place in places.items()}
     )
+
+
+def _beside(uri: str, folder: Path) -> str:
+    """Resolve the path of a local store; any other address stays."""
+    if not uri.startswith(SQLITE):
+        return uri
+    return f"{SQLITE}{folder / uri.removeprefix(SQLITE)}"
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -231,10 +511,23 @@ def walk(section: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
 
 
 def _type_name(kind: object) -> str:
-    if get_origin(kind) is Literal:
+    origin = get_origin(kind)
+    if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(kind))
-    names: dict[object, str] = {float: "number", int: "whole number", str: "text", Path: "path"}
-    return names.get(kind, "list of texts")
+    if origin is Annotated:
+        return _type_name(get_args(kind)[0])
+    if origin is list:
+        return f"list: {_type_name(get_args(kind)[0])}"
+    if origin is UnionType or origin is Union:
+        return " or ".join(_type_name(member) for member in get_args(kind))
+    names: dict[object, str] = {
+        bool: "`true`, `false`",
+        float: "number",
+        int: "whole number",
+        str: "text",
+        Path: "path",
+    }
+    return names.get(kind, "section")
 
 
 def _sentence(error: ValidationError) -> str:

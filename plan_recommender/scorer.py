@@ -11,17 +11,20 @@ import numpy.typing as npt
 import onnxruntime
 
 from plan_recommender.errors import ModelError
+from plan_recommender.threshold import Threshold
 from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
 
 INPUT = "usage"
 OUTPUT = "probabilities"
+_BLOCK = 1000  # rows in one call: what a model makes of them, up to a thousand columns, stays in the cache
+_LEAST_PROBABILITY = 2.0**-54  # the largest double whose complement rounds to 1
 _REMEDY = "train again, or delete this model with `bentoml models delete`"
 
 
 class Scorer:
     """A compiled pipeline and the threshold that turns its probability into a plan."""
 
-    def __init__(self, graph: bytes, threshold: float) -> None:
+    def __init__(self, graph: bytes, threshold: Threshold) -> None:
         """Load an ONNX graph with input `usage`, double (rows, 4), and output `probabilities`, double (rows, 2).
 
         Raises:
@@ -44,17 +47,35 @@ class Scorer:
 
     def probabilities(self, features: FeatureMatrix) -> npt.NDArray[np.float64]:
         """Probability of Ultra of each row, shape (rows,); NaN features are imputed as in training."""
+        return self._both(features)[:, 1]
+
+    def log_odds(self, features: FeatureMatrix) -> npt.NDArray[np.float64]:
+        """Logarithm of the odds of Ultra of each row, shape (rows,), within ±37.5.
+
+        It is log(p1) - log(p0) of the graph's two columns and not log(p1 / (1 - p1)) of one: 1 - p1 keeps few digits of
+        a p0 near 0, or none. A column below 2 ** -54 counts as that: ONNX Runtime's Sigmoid errs by as much and answers
+        0 from -37 on, so that beyond it a smaller number would be noise, and the logarithm of 0 infinite.
+        """
+        smart, ultra = np.log(np.maximum(self._both(features), _LEAST_PROBABILITY)).T
+        log_odds: npt.NDArray[np.float64] = ultra - smart
+        return log_odds
+
+    def decide(self, features: FeatureMatrix, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """1 (Ultra) where the probability reaches the row's threshold, else 0 (Smart)."""
+        return self.threshold.decide(features, probabilities)
+
+    def _both(self, features: FeatureMatrix) -> npt.NDArray[np.float64]:
+        """Probabilities of Smart and of Ultra, shape (rows, 2)."""
+        if len(features) > _BLOCK:
+            blocks = [features[start : start + _BLOCK] for start in range(0, len(features), _BLOCK)]
+            return np.concatenate([self._both(block) for block in blocks])
         if not len(features):
-            return np.empty(0)
+            return np.empty((0, 2))
         answers: npt.NDArray[np.float64] = self._session.run([OUTPUT], {INPUT: features})[0]
-        return answers[:, 1]
-
-    def decide(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """1 (Ultra) where the probability reaches the threshold, else 0 (Smart)."""
-        return (probabilities >= self.threshold).astype(np.int64)
+        return answers
 
 
-def load_scorer(path: Path, expected_sha256: str, threshold: float) -> Scorer:
+def load_scorer(path: Path, expected_sha256: str, threshold: Threshold) -> Scorer:
     """Load a scorer whose bytes are those that were registered.
 
     Raises:

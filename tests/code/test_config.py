@@ -22,10 +22,10 @@ IMPOSSIBLE = [
     ("seed: 42.5", "seed", "valid integer", "42.5"),
     ("seed: -1", "seed", "greater than or equal to 0", "-1"),
     ("seed: 4294967296", "seed", "less than 4294967296", "4294967296"),
-    ("threshold: 1.5", "threshold", "less than or equal to 1", "1.5"),
-    ("threshold: .nan", "threshold", "finite number", "nan"),
-    ("threshold: true", "threshold", "valid number", "True"),
-    ("threshold: null", "threshold", "valid number", "None"),
+    ("threshold: 1.5", "threshold.number", "less than or equal to 1", "1.5"),
+    ("threshold: .nan", "threshold.number", "finite number", "nan"),
+    ("threshold: true", "threshold.number", "valid number", "True"),
+    ("threshold: null", "threshold.number", "valid number", "None"),
     ("proof: {tolerance: 1e-5}", "proof.tolerance", "valid number", "'1e-5'"),
     ("split: {test_share: 0}", "split.test_share", "greater than 0", "0"),
     ("split: {test_share: 1.0}", "split.test_share", "less than 1", "1.0"),
@@ -35,13 +35,42 @@ IMPOSSIBLE = [
     ("features: [minutes, calls, messages, mb_used]", "features", "the request schema in its order", "minutes"),
     ("features: [calls, minutes, messages]", "features", "the request schema in its order", "messages"),
     ("target: plan", "target", "'is_ultra'", "'plan'"),
-    ("estimator: forest", "estimator", "'logistic_regression'", "'forest'"),
+    ("threshold: best", "threshold.objective", "'expected_profit'", "'best'"),
+    (
+        "threshold: {light: 0.4, medium: 2, heavy: 0.6}\nthreshold_segments: calls",
+        "threshold.segments.medium",
+        "less than or equal to 1",
+        "2",
+    ),
+    ("threshold: {light: 0.4, medium: 0.5, heavy: 0.6}", "the document", "threshold_segments to name a feature", "0.4"),
+    ("threshold: 0.4\nthreshold_segments: calls", "the document", "threshold_segments: expected none", "0.4"),
+    ("selection: {candidates: [forest]}", "selection.candidates.0", "'blend'", "'forest'"),
+    ("selection: {candidates: [blend]}", "selection.candidates", "expected majority_rule, logistic", "['blend']"),
+    (
+        "selection: {candidates: [majority_rule, logistic_regression]}",
+        "selection.candidates",
+        "at least one more",
+        "logistic",
+    ),
+    (
+        "estimators: {boosted_trees: {search: {trees: [300, 40]}}}",
+        "estimators.boosted_trees.search.trees",
+        "lower end first",
+        "[300, 40]",
+    ),
+    (
+        "estimators: {spline_logistic: {search: {knots: [4, 21]}}}",
+        "estimators.spline_logistic.search.knots.1",
+        "less than or equal to 20",
+        "21",
+    ),
     (
         "estimators: {logistic_regression: {solver: newton}}",
         "estimators.logistic_regression.solver",
         "'liblinear'",
         "'newton'",
     ),
+    ("mlflow: {tracking_uri: 'http://me:secret@host'}", "mlflow.tracking_uri", "MLFLOW_TRACKING_PASSWORD", "secret"),
     ("drift: {bins: 1}", "drift.bins", "greater than or equal to 2", "1"),
     ("drift: {smoothing: 0}", "drift.smoothing", "greater than 0", "0"),
     ("loadtest: {users: 0}", "loadtest.users", "greater than 0", "0"),
@@ -80,20 +109,29 @@ def test_the_shipped_file_states_every_default() -> None:
 def test_an_empty_file_is_the_defaults(write: Write) -> None:
     path = write("# nothing\n")
     settings = load_settings(path)
-    assert settings.model_copy(update={"data": Settings().data, "artifacts": Settings().artifacts}) == Settings()
+    defaults = Settings()
+    placed = {name: getattr(defaults, name) for name in ("data", "artifacts", "search", "mlflow")}
+    assert settings.model_copy(update=placed) == defaults
 
 
 def test_relative_paths_start_at_the_configuration_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write("data: {path: in/table.csv}\nartifacts: {directory: ../out}\n")
+    path = write("data: {path: in/table.csv}\nartifacts: {directory: ../out}\nmlflow: {tracking_uri: sqlite:///m.db}\n")
     monkeypatch.chdir("/")
     settings = load_settings(path)
     assert settings.data.path == path.parent / "in/table.csv"
     assert settings.artifacts.directory == path.parent / "../out"
+    assert settings.search.directory == path.parent / "search"
+    assert settings.mlflow.tracking_uri == f"sqlite:///{path.parent / 'm.db'}"
 
 
 def test_absolute_paths_stay(write: Write) -> None:
     settings = load_settings(write("data: {path: /x/table.csv}\nartifacts: {directory: /y}\n"))
     assert (settings.data.path, settings.artifacts.directory) == (Path("/x/table.csv"), Path("/y"))
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:5000", "sqlite:////x/mlflow.db", "databricks"])
+def test_an_address_that_is_no_relative_path_stays(write: Write, uri: str) -> None:
+    assert load_settings(write(f"mlflow: {{tracking_uri: '{uri}'}}\n")).mlflow.tracking_uri == uri
 
 
 @pytest.mark.parametrize(
@@ -126,7 +164,7 @@ def test_the_refusal_says_what_was_found(write: Write, text: str, name: str, exp
 
 def test_every_problem_is_named_at_once(write: Write) -> None:
     message = refusal(write("seed: -1\nthreshold: 2\nnonsense: 1\n"))
-    assert [name for name in ("seed: ", "threshold: ", "nonsense: ") if name not in message] == []
+    assert [name for name in ("seed: ", "threshold.number: ", "nonsense: ") if name not in message] == []
 
 
 @pytest.mark.parametrize(
@@ -206,30 +244,47 @@ def reads(tree: ast.Module, sections: dict[str, type[BaseModel]]) -> set[tuple[s
     A section is what `load_settings` returns, a parameter annotated with the section's class, an attribute of a
     section, and a name that one of these was assigned to.
     """
-    by_class = {cls.__name__: path for path, cls in sections.items()} | {"Settings": ""}
-    held: dict[str, str] = {}
+    by_class: dict[str, set[str]] = {"Settings": {""}}
+    for path, cls in sections.items():
+        by_class.setdefault(cls.__name__, set()).add(path)
+    found: set[tuple[str, str]] = set()
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    outside = ast.Module([node for node in tree.body if not isinstance(node, ast.FunctionDef | ast.ClassDef)], [])
+    everywhere: dict[str, set[str]] = {}
+    for scope in [outside, *functions]:
+        held = {name: set(places) for name, places in everywhere.items()}
+        found |= _reads_in(scope, sections, by_class, held)
+        everywhere = held if scope is outside else everywhere
+    return found
 
-    def section_of(node: ast.AST) -> str | None:
+
+def _reads_in(
+    scope: ast.AST, sections: dict[str, type[BaseModel]], by_class: dict[str, set[str]], held: dict[str, set[str]]
+) -> set[tuple[str, str]]:
+    """What one function, or the code outside functions, reads; `held` gets the names that it gives to sections."""
+
+    def sections_of(node: ast.AST) -> set[str]:
         if isinstance(node, ast.Name):
-            return held.get(node.id)
+            return held.get(node.id, set())
         if isinstance(node, ast.Call):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            return "" if called in ("load_settings", "_settings") else None
+            return {""} if called in ("load_settings", "_settings") else set()
         if isinstance(node, ast.Attribute):
-            parent = section_of(node.value)
-            path = None if parent is None else f"{parent}.{node.attr}".lstrip(".")
-            return path if path in sections else None
-        return None
+            return {f"{parent}.{node.attr}".lstrip(".") for parent in sections_of(node.value)} & sections.keys()
+        return set()
 
-    for node in [*ast.walk(tree), *ast.walk(tree)]:  # twice: a body is walked before its parameters
-        if isinstance(node, ast.arg) and isinstance(node.annotation, ast.Name) and node.annotation.id in by_class:
-            held[node.arg] = by_class[node.annotation.id]
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            section = section_of(node.value)
-            if section is not None:
-                held[node.targets[0].id] = section
-    loads = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)]
-    return {(section, node.attr) for node in loads if (section := section_of(node.value)) is not None}
+    for node in [*ast.walk(scope), *ast.walk(scope)]:  # twice: a body is walked before its parameters
+        if isinstance(node, ast.arg) and node.annotation is not None:
+            classes = {name.id for name in ast.walk(node.annotation) if isinstance(name, ast.Name)}
+            held.setdefault(node.arg, set()).update(*(by_class.get(name, set()) for name in classes))
+        if isinstance(node, ast.Assign):
+            targets = node.targets[0].elts if isinstance(node.targets[0], ast.Tuple) else node.targets[:1]
+            values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+            for target, value in zip(targets, values, strict=False):
+                if isinstance(target, ast.Name):
+                    held.setdefault(target.id, set()).update(sections_of(value))
+    loads = [node for node in ast.walk(scope) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)]
+    return {(section, node.attr) for node in loads for section in sections_of(node.value)}
 
 
 def test_the_reader_of_code_sees_chains_parameters_and_names() -> None:
@@ -239,11 +294,18 @@ def by_parameter(settings: DriftSettings): return settings.bins
 def by_name():
     budget = config.load_settings().loadtest
     return budget.users
-def not_a_section(other): return other.seed
+def by_tuple(settings: Settings):
+    gate, seed = settings.gate, settings.seed
+    return gate.margin
+def by_union(parameters: SplineLogisticSettings | BlendSettings): return parameters.C
+def not_a_section(other, budget): return other.seed, budget.seconds
 """
     sections: dict[str, Any] = {"": Settings, **dict(walk_sections(Settings))}
     leaves = {(s, name) for s, name in reads(ast.parse(code), sections) if f"{s}.{name}".lstrip(".") not in sections}
-    assert leaves == {("data", "path"), ("drift", "bins"), ("loadtest", "users")}
+    assert leaves == {
+        ("data", "path"), ("drift", "bins"), ("loadtest", "users"), ("", "seed"), ("gate", "margin"),
+        ("estimators.spline_logistic", "C"), ("estimators.blend", "C"),
+    }  # fmt: skip
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:

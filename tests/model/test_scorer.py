@@ -22,10 +22,12 @@ from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from plan_recommender.registry import SCORER_FILE, RegisteredModel
 from plan_recommender.scorer import INPUT, OUTPUT, Scorer, load_scorer
 from plan_recommender.table import read_labelled
+from plan_recommender.threshold import Threshold
 from plan_recommender.usage import FeatureMatrix
 from tools.serving import ROOT
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=200)
+HALF = Threshold(value=0.5)
 QUICK = ProofSettings(rows=500)
 USAGE_CELL = st.one_of(
     st.floats(min_value=0, allow_infinity=False), st.floats(0, 50_000), st.just(math.nan), st.integers(0, 300)
@@ -40,7 +42,7 @@ def test_scorer_and_pipeline_decide_alike_and_differ_by_at_most_1e_12(
         expected = pipeline.predict_proba(frame(features))[:, 1]
         compiled = scorer.probabilities(features)
         np.testing.assert_allclose(compiled, expected, rtol=0, atol=1e-12)
-        np.testing.assert_array_equal(scorer.decide(compiled), pipeline.predict(frame(features)))
+        np.testing.assert_array_equal(scorer.decide(features, compiled), pipeline.predict(frame(features)))
 
 
 @PROPERTY
@@ -77,7 +79,7 @@ def test_a_large_batch_gets_the_same_bits_as_its_parts(scorer: Scorer, subscribe
 def test_no_rows_get_no_answers(scorer: Scorer) -> None:
     probabilities = scorer.probabilities(np.empty((0, 4)))
     assert probabilities.shape == (0,)
-    assert scorer.decide(probabilities).shape == (0,)
+    assert scorer.decide(np.empty((0, 4)), probabilities).shape == (0,)
 
 
 def test_rows_that_are_a_view_are_scored_as_their_copy(scorer: Scorer, subscribers: FeatureMatrix) -> None:
@@ -98,17 +100,20 @@ def test_a_missing_value_is_the_training_median(scorer: Scorer, pipeline: Pipeli
 
 def test_a_probability_on_the_threshold_is_ultra(model: RegisteredModel, subscribers: FeatureMatrix) -> None:
     graph = (model.path / SCORER_FILE).read_bytes()
-    for probability in Scorer(graph, 0.5).probabilities(subscribers[:50]).tolist():
+    for probability in Scorer(graph, HALF).probabilities(subscribers[:50]).tolist():
         on = np.array([probability])
-        assert Scorer(graph, probability).decide(on).tolist() == [1]
-        assert Scorer(graph, math.nextafter(probability, 1)).decide(on).tolist() == [0]
-        assert Scorer(graph, math.nextafter(probability, 0)).decide(on).tolist() == [1]
+        for threshold, decision in (
+            (probability, 1),
+            (math.nextafter(probability, 1), 0),
+            (math.nextafter(probability, 0), 1),
+        ):
+            assert Scorer(graph, Threshold(value=threshold)).decide(subscribers[:1], on).tolist() == [decision]
 
 
 @pytest.mark.parametrize(("threshold", "decisions"), [(0.0, [1, 1, 1]), (0.5, [0, 1, 1]), (1.0, [0, 0, 1])])
 def test_the_threshold_decides(model: RegisteredModel, threshold: float, decisions: list[int]) -> None:
-    scorer = Scorer((model.path / SCORER_FILE).read_bytes(), threshold)
-    assert scorer.decide(np.array([0.0, 0.5, 1.0])).tolist() == decisions
+    scorer = Scorer((model.path / SCORER_FILE).read_bytes(), Threshold(value=threshold))
+    assert scorer.decide(np.zeros((3, 4)), np.array([0.0, 0.5, 1.0])).tolist() == decisions
 
 
 def test_the_same_pipeline_compiles_to_the_same_bytes(pipeline: Pipeline, model: RegisteredModel) -> None:
@@ -134,8 +139,8 @@ def test_the_proof_fails_for_the_scorer_of_another_pipeline(
 
 def test_the_proof_fails_when_only_probabilities_differ(pipeline: Pipeline, subscribers: FeatureMatrix) -> None:
     shifted = clone(pipeline).fit(*training_part())
-    shifted.named_steps[CLASSIFIER].intercept_ += 1e-3
-    always_ultra = Scorer(compile_pipeline(shifted), threshold=0.0)  # so that no decision can differ
+    shifted.named_steps[CLASSIFIER]._baseline_prediction += 1e-2
+    always_ultra = Scorer(compile_pipeline(shifted), Threshold(value=0.0))  # so that no decision can differ
     with pytest.raises(CompileError, match=r"found 0 other decisions and [1-9][0-9,]* larger differences"):
         prove(always_ultra, pipeline, subscribers[:1000], QUICK, seed=1)
     prove(always_ultra, shifted, subscribers[:1000], QUICK, seed=1)
@@ -214,7 +219,7 @@ def test_bytes_that_are_no_graph_are_refused_even_with_their_digest(tmp_path: Pa
     path.write_bytes(b"not a graph")
     digest = hashlib.sha256(b"not a graph").hexdigest()
     with pytest.raises(ModelError) as caught:
-        load_scorer(path, digest, 0.5)
+        load_scorer(path, digest, HALF)
     assert str(caught.value).startswith(f"{path}: expected a compiled scorer (ONNX), found: ")
 
 
@@ -230,10 +235,10 @@ def test_bytes_that_are_no_graph_are_refused_even_with_their_digest(tmp_path: Pa
 def test_a_graph_with_other_inputs_is_refused(name: str, kind: int, width: int, fits: bool) -> None:
     graph = identity(name, kind, width).SerializeToString()
     if fits:
-        assert Scorer(graph, 0.5).probabilities(np.array([[0.1, 0.2, 0.3, 0.4]])).tolist() == [0.2]
+        assert Scorer(graph, HALF).probabilities(np.array([[0.1, 0.2, 0.3, 0.4]])).tolist() == [0.2]
     else:
         with pytest.raises(ModelError, match="expected a compiled scorer with"):
-            Scorer(graph, 0.5)
+            Scorer(graph, HALF)
 
 
 def identity(name: str, kind: int, width: int) -> ModelProto:

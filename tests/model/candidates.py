@@ -1,0 +1,110 @@
+"""Every candidate that can be the champion, fitted and compiled, on the shipped table and on odd ones."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.pipeline import Pipeline
+
+from plan_recommender.compiler import compile_pipeline
+from plan_recommender.config import Candidate, Settings
+from plan_recommender.evaluation import Labels
+from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, fit, frame
+from plan_recommender.scorer import Scorer
+from plan_recommender.table import LabelledTable, read_labelled
+from plan_recommender.threshold import Threshold
+from plan_recommender.usage import FeatureMatrix
+from tools.serving import ROOT
+
+FAMILIES: tuple[Candidate, ...] = ("binned_logistic", "spline_logistic", "boosted_trees", "blend")
+HALF = Threshold(value=0.5)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted pipeline, and what it was compiled to."""
+
+    pipeline: Pipeline
+    graph: bytes
+    scorer: Scorer
+
+    def expected(self, features: FeatureMatrix) -> npt.NDArray[np.float64]:
+        """What scikit-learn answers, shape (rows,)."""
+        probabilities: npt.NDArray[np.float64] = self.pipeline.predict_proba(frame(features))[:, 1]
+        return probabilities
+
+    @property
+    def classifier(self) -> Any:
+        return self.pipeline.named_steps[CLASSIFIER]
+
+    @property
+    def scaler(self) -> Any:
+        return self.pipeline.named_steps[PREPROCESSOR].named_transformers_[USAGE]["scaler"]
+
+    def standardised(self, features: FeatureMatrix) -> FeatureMatrix:
+        """What the classifier gets, shape (rows, 4)."""
+        matrix: FeatureMatrix = self.pipeline.named_steps[PREPROCESSOR].transform(frame(features))
+        return matrix
+
+
+def configured(candidate: Candidate, **parameters: object) -> Settings:
+    """The defaults, but for these parameters of a candidate."""
+    return Settings.model_validate({"estimators": {candidate: parameters}} if parameters else {})
+
+
+def fitted(candidate: Candidate, features: FeatureMatrix, target: Labels, **parameters: object) -> Fitted:
+    """Fit and compile a candidate."""
+    pipeline = fit(candidate, configured(candidate, **parameters), features, target)
+    graph = compile_pipeline(pipeline)
+    return Fitted(pipeline, graph, Scorer(graph, HALF))
+
+
+@cache
+def shipped() -> LabelledTable:
+    """The shipped table."""
+    return read_labelled(ROOT / "users_behavior.csv")
+
+
+@cache
+def on_shipped(candidate: Candidate) -> Fitted:
+    """A candidate with the defaults, fitted on the shipped table."""
+    return fitted(candidate, shipped().features, shipped().target)
+
+
+def _few_rows() -> FeatureMatrix:
+    return shipped().features[:400].copy()
+
+
+def _messages(values: npt.NDArray[np.float64] | float) -> FeatureMatrix:
+    features = _few_rows()
+    features[:, 2] = values
+    return features
+
+
+def _mostly_no_messages() -> FeatureMatrix:
+    return _messages(np.where(np.arange(400) % 7, 0, shipped().features[:400, 2]))
+
+
+def _with_empty_cells() -> FeatureMatrix:
+    features = _few_rows()
+    features[np.random.default_rng(0).random(features.shape) < 0.1] = np.nan
+    return features
+
+
+@cache
+def odd_tables() -> dict[str, tuple[FeatureMatrix, Labels]]:
+    """Small tables of the kinds that make knots coincide, columns constant, and products of splines nearly so."""
+    target = shipped().target[:400]
+    both = np.concatenate([np.flatnonzero(shipped().target == label)[:count] for label, count in ((0, 14), (1, 8))])
+    return {
+        "22 rows": (shipped().features[both], shipped().target[both]),
+        "most send no messages": (_mostly_no_messages(), target),
+        "nobody sends messages": (_messages(0.0), target),
+        "everybody sends seven": (_messages(7.0), target),
+        "few send one": (_messages((np.arange(400) % 20 == 0).astype(float)), target),
+        "empty cells": (_with_empty_cells(), target),
+        "tiny numbers": (_few_rows() / 1e4, target),
+        "large numbers": (_few_rows() * 1e9, target),
+    }
