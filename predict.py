@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not counts["rows"]:
             raise TableError(f"{options.input}: expected at least one row after the header, found none")
     cli.say(_summary(options.input, options.output, rejects_path, counts))
-    cli.say(f"model: {model.tag}, threshold {scorer.threshold:g}")
+    cli.say(f"model: {model.tag}, threshold {scorer.threshold}")
     return cli.DONE
 
 
@@ -82,7 +82,7 @@ def _score(
     usable = np.array([i not in reasons for i in whole], dtype=bool)
     features = features[usable]
     probabilities = scorer.probabilities(features)
-    decisions = scorer.decide(probabilities)
+    decisions = scorer.decide(features, probabilities)
     counts.update(
         {
             "rows": len(chunk),

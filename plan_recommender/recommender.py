@@ -6,19 +6,25 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from plan_recommender.errors import ModelError
+from plan_recommender.explainer import Explainer
 from plan_recommender.registry import RegisteredModel
 from plan_recommender.scorer import Scorer
+from plan_recommender.threshold import SegmentThresholds
 from plan_recommender.usage import (
+    FEATURE_NAMES,
     PLANS,
     BatchRecommendation,
+    Contribution,
     CustomerUsage,
     Decision,
+    Explanation,
     FeatureMatrix,
     FeatureSpec,
     Recommendation,
     UsageBatch,
     matrix,
 )
+from plan_recommender.wording import sentence
 
 _PROBE = CustomerUsage(calls=60, minutes=420, messages=30, mb_used=17000)
 
@@ -44,6 +50,10 @@ class ModelDescription(BaseModel):
     features: list[FeatureSpec]
     target: str
     threshold: float = Field(description="probability of Ultra from which Ultra is recommended")
+    threshold_objective: str = Field(description="what it was chosen for; none: it is a configured number")
+    segment_thresholds: list[SegmentThresholds] = Field(
+        description="thresholds that differ by usage of one feature; empty: one for everybody"
+    )
     metrics: dict[str, Any] = Field(description="on the test part, beside the majority rule")
     data: dict[str, Any] = Field(description="the table it was trained on")
     versions: dict[str, str] = Field(description="of the libraries that trained it")
@@ -53,14 +63,15 @@ class Recommender:
     """A registered model, loaded and ready."""
 
     def __init__(self, model: RegisteredModel) -> None:
-        """Load the scorer and let it answer once.
+        """Load the scorer and the background of its explanations, and let both answer once.
 
         Raises:
-            ModelError: the scorer is damaged or cannot answer.
+            ModelError: one of them is damaged or cannot answer.
         """
         self._model = model
         self._scorer: Scorer = model.scorer()
-        self.recommend(_PROBE)
+        self._explainer = Explainer(self._scorer, model.background())
+        self.explain(_PROBE)
 
     def recommend(self, usage: CustomerUsage) -> Recommendation:
         """Answer for one subscriber.
@@ -79,6 +90,33 @@ class Recommender:
         """
         return BatchRecommendation(predictions=self._decide(matrix(batch.rows)), model=self._model.tag)
 
+    def explain(self, usage: CustomerUsage) -> Explanation:
+        """Answer for one subscriber, and say how much each feature contributed.
+
+        Raises:
+            ModelError: the model cannot answer.
+        """
+        features = matrix([usage])
+        decision = self._decide(features)[0]
+        attribution = self._explainer.explain(features)
+        typical = self._explainer.background.typical
+        contributions = [
+            Contribution(
+                feature=name,
+                value=getattr(usage, name),
+                contribution=contribution,
+                sentence=sentence(name, getattr(usage, name), getattr(typical, name), contribution),
+            )
+            for name, contribution in zip(FEATURE_NAMES, attribution.contributions.tolist(), strict=True)
+        ]
+        return Explanation(
+            **dict(decision),
+            log_odds=attribution.log_odds,
+            base_value=attribution.base_value,
+            contributions=sorted(contributions, key=lambda c: abs(c.contribution), reverse=True),
+            model=self._model.tag,
+        )
+
     def health(self) -> Health:
         """Ask the model for an answer, and tell whether one came."""
         try:
@@ -93,10 +131,12 @@ class Recommender:
         return ModelDescription(
             model=self._model.tag,
             trained_at=record.trained_at,
-            estimator=record.settings["estimator"],
+            estimator=record.estimator,
             features=record.features,
             target=record.target,
-            threshold=record.threshold,
+            threshold=record.threshold.value,
+            threshold_objective=record.threshold.objective,
+            segment_thresholds=[] if record.threshold.segments is None else [record.threshold.segments],
             metrics=record.metrics,
             data=record.data.model_dump(),
             versions=record.versions,
@@ -109,7 +149,7 @@ class Recommender:
             raise ModelError(f"{self._model.tag} failed to answer: {error}") from error
         if not np.isfinite(probabilities).all():
             raise ModelError(f"{self._model.tag} answered with a probability that is not a number")
-        decisions = self._scorer.decide(probabilities)
+        decisions = self._scorer.decide(features, probabilities)
         return [
             Decision(prediction=decision, probability_is_ultra=probability, recommended_plan=PLANS[decision])
             for decision, probability in zip(decisions.tolist(), probabilities.tolist(), strict=True)

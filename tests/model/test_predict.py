@@ -54,7 +54,7 @@ def test_the_shipped_table_gets_the_scorers_answers_and_keeps_its_columns(score:
     assert [row[:5] for row in out[1:]] == read(DATA)[1:]
     probabilities = scorer.probabilities(read_features(DATA))
     assert [float(row[6]) for row in out[1:]] == probabilities.tolist()
-    assert [int(row[5]) for row in out[1:]] == scorer.decide(probabilities).tolist()
+    assert [int(row[5]) for row in out[1:]] == scorer.decide(read_features(DATA), probabilities).tolist()
 
 
 def test_a_real_command_line_scores_and_says_what_it_did(trained: TrainedModel, tmp_path: Path) -> None:

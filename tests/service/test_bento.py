@@ -67,7 +67,10 @@ def test_it_carries_the_service_and_the_lock_and_nothing_of_training(bento: Path
     files = {str(path.relative_to(bento / "src")) for path in (bento / "src").rglob("*") if path.is_file()}
     assert files == {"service.py", "bentofile.yaml"} | {
         f"plan_recommender/{name}.py"
-        for name in ("__init__", "errors", "http", "openapi", "recommender", "registry", "scorer", "table", "usage")
+        for name in (
+            *("__init__", "errors", "explainer", "http", "openapi", "recommender", "registry", "scorer", "table"),
+            *("threshold", "usage", "wording"),
+        )
     }
     locked = (bento / "env" / "python" / "requirements.txt").read_text()
     assert "--hash=sha256:" in locked

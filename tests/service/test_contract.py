@@ -14,7 +14,9 @@ from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
 from plan_recommender import registry
+from plan_recommender.threshold import Threshold
 from plan_recommender.usage import FEATURE_NAMES
+from plan_recommender.wording import sentence
 from tests.service.corpus import CORPUS, GOOD, JSON, LIGHT, MIB, REFUSED, VALID, Case, encode, rows
 
 AMOUNT = st.floats(min_value=0, allow_nan=False, allow_infinity=False) | st.integers(min_value=0, max_value=10**6)
@@ -69,6 +71,34 @@ def test_the_answer_is_the_registered_pipelines(client: TestClient, trained_tag:
         assert client.post("/predict", json=month).json()["probability_is_ultra"] == pytest.approx(expected, abs=1e-12)
 
 
+def test_an_explanation_has_the_documented_fields(client: TestClient, trained_tag: str) -> None:
+    answer = client.post("/explain", json=GOOD).json()
+    decision = ["prediction", "probability_is_ultra", "recommended_plan"]
+    assert list(answer) == [*decision, "log_odds", "base_value", "contributions", "model"]
+    assert answer["model"] == trained_tag
+    typical = registry.find(trained_tag).background().typical.model_dump()
+    for contribution in answer["contributions"]:
+        assert list(contribution) == ["feature", "value", "contribution", "sentence"]
+        name = contribution["feature"]
+        assert contribution["value"] == GOOD[name]
+        expected = sentence(name, GOOD[name], typical[name], contribution["contribution"])
+        assert contribution["sentence"] == expected
+
+
+@given(USAGE)
+@settings(max_examples=100, deadline=None)
+def test_an_explanation_is_of_the_prediction_and_sums_to_its_log_odds_largest_first(
+    client: TestClient, month: dict[str, float]
+) -> None:
+    answer = client.post("/explain", json=month).json()
+    predicted = client.post("/predict", json=month).json()
+    assert {name: answer[name] for name in predicted} == predicted
+    parts = [contribution["contribution"] for contribution in answer["contributions"]]
+    assert sorted(c["feature"] for c in answer["contributions"]) == sorted(FEATURE_NAMES)
+    assert parts == sorted(parts, key=abs, reverse=True)
+    assert answer["base_value"] + sum(parts) == pytest.approx(answer["log_odds"], rel=1e-9, abs=1e-11)
+
+
 @given(st.lists(USAGE, min_size=1, max_size=20))
 @settings(max_examples=50, deadline=None)
 def test_a_batch_answers_as_single_requests_do_in_the_order_sent(client: TestClient, months: list[object]) -> None:
@@ -88,7 +118,7 @@ def test_a_batch_of_ten_thousand_is_answered_in_order(client: TestClient, traine
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode) | USAGE.map(encode))
 @settings(max_examples=300, deadline=None)
 def test_no_body_gets_a_5xx_or_an_answer_that_is_not_json(client: TestClient, body: bytes) -> None:
-    for path in ("/predict", "/predict_batch"):
+    for path in ("/predict", "/predict_batch", "/explain"):
         status, document = ask(client, Case("fuzz", body, 0, path=path))
         assert status in (200, 400)
         if status == 400:
@@ -156,7 +186,8 @@ def test_model_tells_what_was_registered(client: TestClient, trained_tag: str) -
     assert about["trained_at"] == record.trained_at
     assert [feature["name"] for feature in about["features"]] == list(FEATURE_NAMES)
     assert [feature["minimum"] for feature in about["features"]] == [0.0] * 4
-    assert about["threshold"] == 0.5
+    assert (about["estimator"], about["threshold"], about["threshold_objective"]) == (record.estimator, 0.5, "none")
+    assert about["segment_thresholds"] == []
     assert about["metrics"] == record.metrics
     assert about["versions"]["scikit-learn"] == record.versions["scikit-learn"]
 
@@ -164,7 +195,7 @@ def test_model_tells_what_was_registered(client: TestClient, trained_tag: str) -
 class BrokenScorer:
     """Stands where the scorer stands and fails as a damaged ONNX Runtime session would."""
 
-    threshold = 0.5
+    threshold = Threshold(value=0.5)
 
     def __init__(self, fault: Exception | float) -> None:
         self._fault = fault
@@ -174,8 +205,8 @@ class BrokenScorer:
             raise self._fault
         return np.full(len(features), self._fault)
 
-    def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        return (probabilities >= self.threshold).astype(np.int64)
+    def decide(self, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        return self.threshold.decide(features, probabilities)
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("session lost"), float("nan")], ids=["raises", "answers NaN"])
@@ -187,7 +218,7 @@ def test_a_model_that_cannot_answer_is_unavailable_everywhere_and_nobodys_bad_re
     health = client.get("/health")
     assert (health.status_code, health.json()["status"]) == (503, "unavailable")
     assert client.get("/readyz").status_code == 503
-    for path, document in (("/predict", GOOD), ("/predict_batch", {"rows": [GOOD]})):
+    for path, document in (("/predict", GOOD), ("/predict_batch", {"rows": [GOOD]}), ("/explain", GOOD)):
         refused = client.post(path, json=document)
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) > 0
@@ -200,9 +231,10 @@ def test_a_fault_of_ours_is_a_500_in_the_same_shape_and_not_the_clients(
 ) -> None:
     # A probability of 2 fails the validation of our own answer, which BentoML would report as a bad request.
     monkeypatch.setattr(bentoml.get_current_service().recommender, "_scorer", BrokenScorer(2.0))
-    failed = client.post("/predict", json=GOOD)
-    assert failed.status_code == 500
-    assert_error_shape(failed.json())
+    for path in ("/predict", "/explain"):
+        failed = client.post(path, json=GOOD)
+        assert failed.status_code == 500
+        assert_error_shape(failed.json())
 
 
 def test_the_openapi_document_describes_the_requests(client: TestClient) -> None:
@@ -256,6 +288,7 @@ def test_the_typed_apis_answer_in_process_as_over_http(client: TestClient) -> No
     service = cast(Any, PlanRecommender).inner()  # the decorated class is a bentoml.Service, which its types do not say
     month = CustomerUsage.model_validate(GOOD)
     assert service.predict(month).model_dump() == client.post("/predict", json=GOOD).json()
+    assert service.explain(month).model_dump() == client.post("/explain", json=GOOD).json()
     batch = service.predict_batch(UsageBatch(rows=[month])).model_dump()
     assert batch == client.post("/predict_batch", json={"rows": [GOOD]}).json()
 

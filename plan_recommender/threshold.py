@@ -1,0 +1,62 @@
+"""From a probability to a plan: one threshold, or one for each segment of subscribers. Every path decides by it."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
+
+SEGMENTS = ("light", "medium", "heavy")
+
+_Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class SegmentThresholds(BaseModel):
+    """A threshold for light, medium and heavy users of one feature."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    feature: Literal["calls", "minutes", "messages", "mb_used"]
+    # Lists and not tuples, which OpenAPI 3.0 cannot say.
+    bounds: list[float] = Field(min_length=2, max_length=2, description="least usage of a medium and of a heavy user")
+    thresholds: list[_Probability] = Field(min_length=3, max_length=3, description="of light, medium and heavy users")
+
+
+class Threshold(BaseModel):
+    """The probability of Ultra from which Ultra is recommended, and how it came about."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    value: _Probability = Field(description="for everybody without a segment of their own")
+    objective: Literal["none", "f1", "accuracy", "expected_profit"] = Field(
+        "none", description="what it was chosen for on the training folds; none: it is the configured number"
+    )
+    segments: SegmentThresholds | None = None
+
+    def decide(self, features: FeatureMatrix, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """1 (Ultra) where a row's probability reaches its threshold, else 0 (Smart); shape (rows,)."""
+        return (probabilities >= self._of(features)).astype(np.int64)
+
+    def __str__(self) -> str:
+        """Name it in one line."""
+        if self.segments is None:
+            return f"{self.value:g}"
+        by_segment = ", ".join(
+            f"{name} {threshold:g}" for name, threshold in zip(SEGMENTS, self.segments.thresholds, strict=True)
+        )
+        return f"by {self.segments.feature}: {by_segment}"
+
+    def _of(self, features: FeatureMatrix) -> npt.NDArray[np.float64] | float:
+        if self.segments is None:
+            return self.value
+        segment = segment_of(features, self.segments.feature, self.segments.bounds)
+        return np.array([*self.segments.thresholds, self.value])[segment]  # -1, no segment, is the last
+
+
+def segment_of(features: FeatureMatrix, feature: str, bounds: Sequence[float]) -> npt.NDArray[np.int64]:
+    """Position in `SEGMENTS` of each row, shape (rows,); -1 where the feature is missing."""
+    values = features[:, FEATURE_NAMES.index(feature)]
+    return np.where(np.isnan(values), -1, np.searchsorted(np.array(bounds), values, side="right"))
