@@ -1,90 +1,241 @@
-"""Measure a registered model on a labelled file, beside the majority rule."""
+"""Measure a registered model on a labelled file, beside the majority rule; compare groups of rows, or two models."""
 
 import argparse
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from plan_recommender import cli, registry
+from plan_recommender.comparison import COMPARED, PairedComparison, compare_paired
+from plan_recommender.config import DEFAULT_CONFIG, load_settings
 from plan_recommender.errors import ModelError
-from plan_recommender.evaluation import comparison, measure, measure_majority_rule
+from plan_recommender.evaluation import Labels, comparison, measure, measure_majority_rule
 from plan_recommender.files import staged_directory, writing
-from plan_recommender.report import plot_confusion_matrix, plot_roc_curve
-from plan_recommender.selection import split_table
-from plan_recommender.table import LabelledTable, check_measurable, read_labelled
+from plan_recommender.parity import DEFINITIONS, RATES, ParityReport, Rate, measure_parity
+from plan_recommender.pictures import plot_confusion_matrix, plot_roc_curve
+from plan_recommender.scorer import Scorer
+from plan_recommender.selection import row_keys, split_table
+from plan_recommender.table import LabelledTable, check_measurable, read_labelled, readable
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure one model on one table; returns the exit code."""
-    options = _parser().parse_args(arguments)
-    model = registry.find(options.model)
+    """Measure one model, or compare two, on one table; returns 1 when groups are not treated alike."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    tags = options.model or [registry.LATEST]
+    if len(tags) > 2:
+        parser.error(f"argument --model: expected one model, or two to compare, found {len(tags)}")
+    if len(tags) == 2 and options.group is not None:
+        parser.error("argument --group: expected one --model, found two; measure the groups of each by itself")
+    models = [registry.find(tag) for tag in tags]
+    if len(models) == 2:
+        return _compare(models[0], models[1], options)
+    return _measure(models[0], options)
+
+
+def _measure(model: registry.RegisteredModel, options: argparse.Namespace) -> int:
     scorer = model.scorer()
-    table, what = _test_part(model) if options.data is None else _whole_file(model, options.data)
+    chosen = _choose_rows(model, options)
+    table = chosen.part
     check_measurable(table)
     probabilities = scorer.probabilities(table.features)
-    metrics = measure(table.target, probabilities, scorer.decide(probabilities))
+    decisions = scorer.decide(table.features, probabilities)
+    metrics = measure(table.target, probabilities, decisions)
     majority_rule = measure_majority_rule(table.target, model.record.data.training_ultra_share)
+    parity = None
+    if table.texts is not None:
+        settings = load_settings(options.config)
+        parity = measure_parity(options.group, table.texts, table.target, decisions, settings.parity, settings.seed)
     with staged_directory(options.artifacts) as artifacts, writing(options.artifacts):
         document = {
             **metrics.model_dump(),
             "majority_rule": majority_rule.model_dump(),
             "model": model.tag,
-            "threshold": scorer.threshold,
+            **_threshold(scorer),
             "rows": len(table.target),
             "data_sha256": table.sha256,
         }
         (artifacts.path / "evaluation.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
         plot_roc_curve(artifacts.path / "evaluation_roc_curve.png", table.target, probabilities, metrics.roc_auc)
         plot_confusion_matrix(artifacts.path / "evaluation_confusion_matrix.png", metrics)
+        if parity is not None:
+            (artifacts.path / "parity.json").write_text(parity.model_dump_json(indent=2) + "\n", encoding="utf-8")
         artifacts.publish()
-    cli.say(f"{model.tag} on {what}, {table.target.mean():.1%} Ultra, threshold {scorer.threshold:g}")
+    cli.say(f"{model.tag} on {chosen.what}, {table.target.mean():.1%} Ultra, threshold {scorer.threshold}")
     cli.say(comparison(metrics, majority_rule))
+    if parity is not None:
+        cli.say(_parity_table(parity))
+    cli.say(f"artifacts: {options.artifacts}")
+    return cli.ANSWER_IS_NO if parity is not None and parity.verdict == "no parity" else cli.DONE
+
+
+def _compare(first: registry.RegisteredModel, second: registry.RegisteredModel, options: argparse.Namespace) -> int:
+    settings = load_settings(options.config)
+    chosen = _choose_rows(first, options)
+    table = chosen.part
+    check_measurable(table)
+    scorers = [first.scorer(), second.scorer()]
+    probabilities = [scorer.probabilities(table.features) for scorer in scorers]
+    one, other = [(p, scorer.decide(table.features, p)) for p, scorer in zip(probabilities, scorers, strict=True)]
+    budget = settings.comparison
+    found = compare_paired(table.target, one, other, budget.bootstrap_samples, budget.confidence, settings.seed)
+    seen = _what_the_second_saw(second, table)
+    with staged_directory(options.artifacts) as artifacts, writing(options.artifacts):
+        document = {
+            "first": {"model": first.tag, **_threshold(scorers[0])},
+            "second": {"model": second.tag, **_threshold(scorers[1]), "training": seen},
+            "data_sha256": table.sha256,
+            "seed": settings.seed,
+            **found.model_dump(),
+        }
+        (artifacts.path / "comparison.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+        artifacts.publish()
+    cli.say(f"first:  {first.tag} on {chosen.what}, {table.target.mean():.1%} Ultra, threshold {scorers[0].threshold}")
+    cli.say(f"second: {second.tag} on the same rows, threshold {scorers[1].threshold}; {seen}")
+    cli.say(_comparison_table(found))
     cli.say(f"artifacts: {options.artifacts}")
     return cli.DONE
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="evaluate.py", description="Measure a registered model on a labelled file.")
+    parser = argparse.ArgumentParser(
+        prog="evaluate.py",
+        description="Measure a registered model on a labelled file, or compare two on the same rows.",
+        epilog="Exit code 0: measured; 1: the groups of --group are not treated alike; 2: could not decide. Tolerance "
+        "and resamples: sections parity and comparison of the configuration.",
+    )
     parser.add_argument(
         "--data", type=Path, metavar="CSV",
         help="labelled table (default: the part of the training table that the model was never trained on)",
     )  # fmt: skip
     parser.add_argument(
-        "--model", default=registry.LATEST, metavar="TAG", help="registered model (default: %(default)s)"
-    )
+        "--model", action="append", metavar="TAG",
+        help=f"registered model (default: {registry.LATEST}); given twice, the second is compared with the first",
+    )  # fmt: skip
+    parser.add_argument(
+        "--group", metavar="COLUMN",
+        help="column of the table: compare the rates at which its values are recommended Ultra",
+    )  # fmt: skip
+    parser.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML",
+        help="configuration of --group and of two models (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--artifacts", type=Path, default=Path("artifacts"), metavar="DIR", help="results folder (default: %(default)s)"
     )
     return parser
 
 
-def _test_part(model: registry.RegisteredModel) -> tuple[LabelledTable, str]:
+@dataclass(frozen=True)
+class _Rows:
+    """The rows to measure on: of which table, their numbers in it, and what they are."""
+
+    table: LabelledTable
+    numbers: Labels
+    what: str
+
+    @property
+    def part(self) -> LabelledTable:
+        """The table of these rows only."""
+        return self.table.take(self.numbers)
+
+
+def _choose_rows(model: registry.RegisteredModel, options: argparse.Namespace) -> _Rows:
+    if options.data is None:
+        return _test_part(model, options.group)
+    return _whole_file(model, options.data, options.group)
+
+
+def _test_part(model: registry.RegisteredModel, text_column: str | None) -> _Rows:
     """Read the table that the model was trained on, and keep the rows that training did not see."""
-    settings, data = model.record.settings, model.record.data
-    path = Path(settings["data"]["path"])
+    data = model.record.data
+    path = Path(model.record.settings["data"]["path"])
     if not path.is_file():
         raise ModelError(
             f"expected {path}, the table that {model.tag} was trained on, found no such file; run this in the "
             "folder where it was trained, or pass --data"
         )
-    table = read_labelled(path)
+    table = read_labelled(path, text_column)
     if table.sha256 != data.sha256:
         raise ModelError(
             f"{path}: expected the table that {model.tag} was trained on (SHA-256 {data.sha256}), found another "
             f"({table.sha256}), of which no test part is known; pass --data to measure on all of its rows"
         )
-    test = split_table(table, settings["split"]["test_share"], model.record.seed).test
-    part = LabelledTable(path, table.sha256, table.features[test], table.target[test])
-    return part, f"the {len(test):,} rows of {path} that it was never trained on"
+    test = split_table(table, model.record.settings["split"]["test_share"], model.record.seed).test
+    return _Rows(table, test, f"the {len(test):,} rows of {path} that it was never trained on")
 
 
-def _whole_file(model: registry.RegisteredModel, path: Path) -> tuple[LabelledTable, str]:
-    table = read_labelled(path)
+def _whole_file(model: registry.RegisteredModel, path: Path, text_column: str | None) -> _Rows:
+    table = read_labelled(path, text_column)
     what = f"all {len(table.target):,} rows of {path}"
     if table.sha256 == model.record.data.sha256:
         what += (
             f" (of which it was trained on {model.record.data.training_rows:,}: leave --data out for an honest figure)"
         )
-    return table, what
+    return _Rows(table, np.arange(len(table.target)), what)
+
+
+def _what_the_second_saw(second: registry.RegisteredModel, table: LabelledTable) -> str:
+    """Say whether the rows of a comparison, which are the first model's, are honest for the second one too."""
+    seen = int(np.isin(row_keys(table), second.training_rows()).sum())
+    if not seen:
+        return "never trained on them either"
+    return f"trained on {seen:,} of them, so that the comparison favours it"
+
+
+def _threshold(scorer: Scorer) -> dict[str, object]:
+    segments = scorer.threshold.segments
+    return {
+        "threshold": scorer.threshold.value,
+        "segment_thresholds": [] if segments is None else [segments.model_dump()],
+    }
+
+
+def _comparison_table(found: PairedComparison) -> str:
+    interval = f"{found.confidence:.0%} interval"
+    lines = [f"{'':<10} {'first':>8} {'second':>8} {'difference':>11}   {interval}"]
+    for name in COMPARED:
+        metric = getattr(found, name)
+        lines.append(
+            f"{name:<10} {metric.first:>8.4f} {metric.second:>8.4f} {metric.difference:>+11.4f}   "
+            f"{metric.low:+.4f} to {metric.high:+.4f}"
+        )
+    return "\n".join([*lines, "of brier and log_loss, less is better"])
+
+
+def _parity_table(report: ParityReport) -> str:
+    """Lay out the rates of every group, and where they differ most."""
+    names = {group.group: readable(group.group) for group in report.groups}
+    column = readable(report.column)
+    width = max(len(column), *map(len, names.values()))
+    lines = [f"{column:<{width}} {'rows':>7}  {'  '.join(f'{name:<25}' for name in RATES)}".rstrip()]
+    few = False
+    for group in report.groups:
+        rates = (group.selection_rate, group.true_positive_rate, group.false_positive_rate)
+        few = few or not all(rate is not None and rate.judged for rate in rates)
+        cells = "  ".join(f"{_rate(rate):<25}" for rate in rates)
+        lines.append(f"{names[group.group]:<{width}} {group.rows:>7}  {cells}".rstrip())
+    if few:
+        lines.append(f"* not judged: fewer than {report.min_rows:,} rows to take the rate of (parity.min_rows)")
+    lines += [
+        f"{d.rate} ({DEFINITIONS[d.rate]}): {d.difference:.3f} ({d.low:+.3f} to {d.high:+.3f}) between "
+        f"{names[d.highest]} and {names[d.lowest]}, {'beyond' if d.beyond_tolerance else 'within'} the tolerance of "
+        f"{report.tolerance:g}"
+        for d in report.differences
+    ]
+    lines += [
+        f"{name} ({DEFINITIONS[name]}): not judged, fewer than two groups have the rows for it"
+        for name in report.not_judged
+    ]
+    return "\n".join([*lines, f"verdict: {report.verdict}"])
+
+
+def _rate(rate: Rate | None) -> str:
+    if rate is None:
+        return "-*"
+    return f"{rate.rate:.3f} ({rate.low:.3f} to {rate.high:.3f}){'' if rate.judged else '*'}"
 
 
 if __name__ == "__main__":

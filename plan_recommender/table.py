@@ -9,9 +9,9 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Self, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from plan_recommender.usage import FEATURE_NAMES, TARGET, FeatureMatrix
 CHUNK_ROWS = 50_000
 EXPECTED_USAGE = "expected a finite number that is not negative, or an empty cell"
 EXPECTED_LABEL = "expected 0 or 1"
+EXPECTED_TEXT = "expected text in UTF-8"
 MOST_USAGE = 1e15
 """Largest value in a table to learn or measure from; sums of squares of larger ones would overflow."""
 _ROWS_NAMED = 10
@@ -32,17 +33,26 @@ Row = list[str]
 
 @dataclass(frozen=True)
 class LabelledTable:
-    """A whole table: `features` of shape (rows, 4), NaN where a cell is empty, and `target` of shape (rows,)."""
+    """A whole table: `features` of shape (rows, 4), NaN where a cell is empty, and `target` of shape (rows,).
+
+    `texts` are the cells of one more column, if one was asked for: shape (rows,), stripped.
+    """
 
     path: Path
     sha256: str
     features: FeatureMatrix
     target: npt.NDArray[np.int64]
+    texts: npt.NDArray[np.object_] | None = None
 
     @property
     def missing(self) -> dict[str, int]:
         """Empty cells of each feature."""
         return dict(zip(FEATURE_NAMES, np.isnan(self.features).sum(axis=0).tolist(), strict=True))
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Self:
+        """Give the part of the table that has these row numbers, in their order."""
+        texts = None if self.texts is None else self.texts[rows]
+        return replace(self, features=self.features[rows], target=self.target[rows], texts=texts)
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ class CsvReader:
             TableError: one of them is missing or stands twice.
         """
         found = [name.strip() for name in self.header]
-        shown = ", ".join(map(_readable, found[:_ROWS_NAMED])) + (", …" if len(found) > _ROWS_NAMED else "")
+        shown = ", ".join(map(readable, found[:_ROWS_NAMED])) + (", …" if len(found) > _ROWS_NAMED else "")
         missing = [name for name in columns if name not in found]
         if missing:
             raise TableError(
@@ -133,14 +143,14 @@ def read_features(path: Path, columns: Sequence[str] = FEATURE_NAMES) -> Feature
     return _read(path, columns, labelled=False)[0]
 
 
-def read_labelled(path: Path) -> LabelledTable:
-    """Read a whole labelled table.
+def read_labelled(path: Path, text_column: str | None = None) -> LabelledTable:
+    """Read a whole labelled table, and the column `text_column` as text if it is named.
 
     Raises:
         TableError: the file, a column or a cell is not what is expected.
     """
-    features, target = _read(path, FEATURE_NAMES, labelled=True)
-    return LabelledTable(path, sha256(path), features, target)
+    features, target, texts = _read(path, FEATURE_NAMES, labelled=True, text_column=text_column)
+    return LabelledTable(path, sha256(path), features, target, None if text_column is None else texts)
 
 
 def check_trainable(table: LabelledTable, max_missing_share: float, min_rows: int = 1) -> None:
@@ -193,6 +203,11 @@ def shortened(cell: str) -> str:
     return repr(cell) if len(cell) <= _CELL_SHOWN else f"{cell[:_CELL_SHOWN]!r}… ({len(cell):,} characters)"
 
 
+def readable(name: str) -> str:
+    """Show a name as it is, or shortened and escaped where it would break a line."""
+    return name if name.isprintable() and len(name) <= _CELL_SHOWN else shortened(name)
+
+
 def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with path.open("rb") as file:
@@ -210,13 +225,17 @@ def _split_header(path: Path, file: TextIO) -> tuple[Row, Iterator[Row]]:
     return header, rows
 
 
-def _read(path: Path, columns: Sequence[str], *, labelled: bool) -> tuple[FeatureMatrix, npt.NDArray[np.int64]]:
+def _read(
+    path: Path, columns: Sequence[str], *, labelled: bool, text_column: str | None = None
+) -> tuple[FeatureMatrix, npt.NDArray[np.int64], npt.NDArray[np.object_]]:
     features: list[FeatureMatrix] = []
     labels: list[npt.NDArray[np.bool_]] = []
+    texts: list[str] = []
     problems = _Problems(path)
     first_row = 1
     with open_csv(path) as table:
-        places = table.positions([*columns, TARGET] if labelled else columns)
+        names = [*columns, *([TARGET] if labelled else []), *([] if text_column is None else [text_column])]
+        place = dict(zip(names, table.positions(names), strict=True))
         for chunk in table.chunks():
             whole = np.array([len(row) == len(table.header) for row in chunk])
             for i, row in enumerate(chunk):
@@ -225,7 +244,7 @@ def _read(path: Path, columns: Sequence[str], *, labelled: bool) -> tuple[Featur
                     row.extend([""] * len(table.header))
             values = np.empty((len(chunk), len(columns)))
             for j, name in enumerate(columns):
-                cells = [row[places[j]] for row in chunk]
+                cells = [row[place[name]] for row in chunk]
                 values[:, j], bad = parse_usage(cells)
                 for i in np.flatnonzero((values[:, j] > MOST_USAGE) & ~bad & whole).tolist():
                     problems.add(name, f"expected at most {MOST_USAGE:g}", first_row + i, shortened(cells[i]))
@@ -233,16 +252,22 @@ def _read(path: Path, columns: Sequence[str], *, labelled: bool) -> tuple[Featur
                     problems.add(name, EXPECTED_USAGE, first_row + i, shortened(cells[i]))
             features.append(values)
             if labelled:
-                cells = [row[places[-1]] for row in chunk]
+                cells = [row[place[TARGET]] for row in chunk]
                 target, bad = parse_usage(cells)
                 for i in np.flatnonzero((bad | (target != 0) & (target != 1)) & whole).tolist():
                     problems.add(TARGET, EXPECTED_LABEL, first_row + i, shortened(cells[i]) if cells[i] else "no label")
                 labels.append(target == 1)
+            if text_column is not None:
+                cells = [row[place[text_column]] for row in chunk]
+                for i in (i for i, cell in enumerate(cells) if whole[i] and not _is_text(cell)):
+                    problems.add(text_column, EXPECTED_TEXT, first_row + i, shortened(cells[i]))
+                texts.extend(cell.strip() for cell in cells)
             first_row += len(chunk)
     if first_row == 1:
         raise TableError(f"{path}: expected at least one row after the header, found none")
     problems.raise_if_any()
-    return np.concatenate(features), np.concatenate(labels).astype(np.int64) if labelled else np.empty(0, np.int64)
+    whole_target = np.concatenate(labels).astype(np.int64) if labelled else np.empty(0, np.int64)
+    return np.concatenate(features), whole_target, np.array(texts, dtype=np.object_)
 
 
 class _Problems:
@@ -271,8 +296,9 @@ class _Problems:
         return f"{where}{noun} {named}{more}: {expected}, found {found}{first}"
 
 
-def _readable(name: str) -> str:
-    return name if name.isprintable() and len(name) <= _CELL_SHOWN else shortened(name)
+def _is_text(cell: str) -> bool:
+    """Tell whether a cell was UTF-8: bytes that are not are carried along as lone surrogates."""
+    return not any("\udc80" <= character <= "\udcff" for character in cell)
 
 
 def _number(cell: str) -> float:

@@ -1,0 +1,175 @@
+"""Where the model does badly: its quality in segments of each feature, and its most confident errors."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
+
+from plan_recommender.errors import TableError
+from plan_recommender.evaluation import Labels, Probabilities
+from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
+
+Segment = Literal["zero", "light", "medium", "heavy", "missing"]
+"""Below the first bound light, from the second on heavy, between them medium; zero is also a part of one of these."""
+
+Bounds = dict[str, tuple[float, float]]
+"""For each feature, where medium and where heavy begins, in the feature's unit."""
+
+_CONFIDENCE = 0.95
+
+
+class SliceMetrics(BaseModel):
+    """Quality in one segment of one feature; None where the segment leaves nothing to measure it on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    feature: str
+    segment: Segment
+    rows: int
+    ultra_share: Annotated[float, Field(description="share of rows on Ultra")]
+    recommended_share: Annotated[float, Field(description="share of rows recommended Ultra")]
+    accuracy: float
+    precision: Annotated[float | None, Field(description="None where Ultra is never recommended")]
+    recall: Annotated[float | None, Field(description="None where nobody is on Ultra")]
+    f1: Annotated[float | None, Field(description="None where nobody is on Ultra or recommended it")]
+    roc_auc: Annotated[float | None, Field(description="None where one label only occurs")]
+    brier: float
+    mean_probability: float
+    accuracy_low: Annotated[float, Field(description="lower end of the 95% Wilson interval of the accuracy")]
+    accuracy_high: Annotated[float, Field(description="upper end of the 95% Wilson interval of the accuracy")]
+    majority_accuracy: Annotated[float, Field(description="accuracy of always answering Smart here")]
+
+
+class ConfidentError(BaseModel):
+    """A row that the model was sure of and wrong about; usage is None where it is missing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    row: int
+    kind: Literal["false positive", "false negative"]
+    probability: Annotated[float, Field(description="of Ultra")]
+    calls: float | None
+    minutes: float | None
+    messages: float | None
+    mb_used: float | None
+
+
+def tercile_bounds(features: FeatureMatrix) -> Bounds:
+    """Cut each feature at its terciles, missing values left out.
+
+    Take them from the training part, so that a segment means the same on any other rows.
+
+    Raises:
+        TableError: a feature has no values.
+    """
+    for name, column in zip(FEATURE_NAMES, features.T, strict=True):
+        if np.isnan(column).all():
+            raise TableError(f"feature {name!r}: expected values to cut into segments, found only empty cells")
+    first, second = np.nanquantile(features, [1 / 3, 2 / 3], axis=0).tolist()
+    return dict(zip(FEATURE_NAMES, zip(first, second, strict=True), strict=True))
+
+
+def measure_slices(
+    features: FeatureMatrix, target: Labels, probabilities: Probabilities, decisions: Labels, bounds: Bounds
+) -> list[SliceMetrics]:
+    """Measure every segment that has rows, in the order of the features and of `Segment`.
+
+    The interval of the accuracy is Wilson's (1927, "Probable inference, the law of succession, and statistical
+    inference"), which holds for small segments too.
+
+    Args:
+        features: usage, shape (rows, 4), NaN where a value is missing.
+        target: labels, shape (rows,).
+        probabilities: of Ultra, shape (rows,).
+        decisions: 1 where Ultra is recommended, shape (rows,).
+        bounds: of every feature, as `tercile_bounds` gives them.
+    """
+    slices = []
+    for name, column in zip(FEATURE_NAMES, features.T, strict=True):
+        for segment, members in _segments(column, *bounds[name]).items():
+            if members.any():
+                slices.append(_measure(name, segment, target[members], probabilities[members], decisions[members]))
+    return slices
+
+
+def worst_slices(slices: list[SliceMetrics], min_rows: int, count: int) -> list[SliceMetrics]:
+    """Pick up to `count` slices of at least `min_rows` rows, the lowest accuracy first."""
+    return sorted((s for s in slices if s.rows >= min_rows), key=lambda s: s.accuracy)[:count]
+
+
+def most_confident_errors(
+    features: FeatureMatrix,
+    target: Labels,
+    probabilities: Probabilities,
+    decisions: Labels,
+    rows: npt.NDArray[np.int64],
+    count: int,
+) -> list[ConfidentError]:
+    """List the false positives of the highest and the false negatives of the lowest probability, up to `count` each.
+
+    Args:
+        features: usage, shape (rows, 4), NaN where a value is missing.
+        target: labels, shape (rows,).
+        probabilities: of Ultra, shape (rows,).
+        decisions: 1 where Ultra is recommended, shape (rows,).
+        rows: numbers of the rows in the table they come from, shape (rows,).
+        count: most errors of one kind.
+    """
+    positives = np.flatnonzero((decisions == 1) & (target == 0))
+    negatives = np.flatnonzero((decisions == 0) & (target == 1))
+    positives = positives[np.argsort(-probabilities[positives], kind="stable")][:count]
+    negatives = negatives[np.argsort(probabilities[negatives], kind="stable")][:count]
+    return [
+        *(_error("false positive", features[i], float(probabilities[i]), int(rows[i])) for i in positives),
+        *(_error("false negative", features[i], float(probabilities[i]), int(rows[i])) for i in negatives),
+    ]
+
+
+def _segments(column: npt.NDArray[np.float64], first: float, second: float) -> dict[Segment, npt.NDArray[np.bool_]]:
+    return {
+        "zero": column == 0,
+        "light": column < first,
+        "medium": (column >= first) & (column < second),
+        "heavy": column >= second,
+        "missing": np.isnan(column),
+    }
+
+
+def _measure(
+    feature: str, segment: Segment, target: Labels, probabilities: Probabilities, decisions: Labels
+) -> SliceMetrics:
+    rows, ultra, recommended = len(target), int(target.sum()), int(decisions.sum())
+    right, found = int(np.sum(target == decisions)), int(np.sum(target & decisions))
+    interval = binomtest(right, rows).proportion_ci(_CONFIDENCE, method="wilson")
+    return SliceMetrics(
+        feature=feature,
+        segment=segment,
+        rows=rows,
+        ultra_share=ultra / rows,
+        recommended_share=recommended / rows,
+        accuracy=right / rows,
+        precision=found / recommended if recommended else None,
+        recall=found / ultra if ultra else None,
+        f1=2 * found / (ultra + recommended) if ultra + recommended else None,
+        roc_auc=float(roc_auc_score(target, probabilities)) if 0 < ultra < rows else None,
+        brier=float(np.mean((probabilities - target) ** 2)),
+        mean_probability=float(probabilities.mean()),
+        accuracy_low=float(interval.low),
+        accuracy_high=float(interval.high),
+        majority_accuracy=(rows - ultra) / rows,
+    )
+
+
+def _error(
+    kind: Literal["false positive", "false negative"],
+    usage: npt.NDArray[np.float64],
+    probability: float,
+    row: int,
+) -> ConfidentError:
+    calls, minutes, messages, mb_used = (None if np.isnan(value) else float(value) for value in usage)
+    return ConfidentError(
+        row=row, kind=kind, probability=probability, calls=calls, minutes=minutes, messages=messages, mb_used=mb_used
+    )
