@@ -10,7 +10,7 @@ from plan_recommender.errors import ModelError
 from plan_recommender.http import HttpContract
 from plan_recommender.openapi import DescribedService
 from plan_recommender.recommender import Recommender
-from plan_recommender.usage import BatchRecommendation, CustomerUsage, Recommendation, UsageBatch
+from plan_recommender.usage import BatchRecommendation, CustomerUsage, Explanation, Recommendation, UsageBatch
 
 
 @bentoml.service(name="plan_recommender", service_class=DescribedService)
@@ -40,6 +40,11 @@ class PlanRecommender:
     def predict_batch(self, batch: UsageBatch, /) -> BatchRecommendation:
         """Recommend a plan for up to 10,000 subscribers, in the order sent."""
         return self.recommender.recommend_batch(batch)
+
+    @bentoml.api(route="/explain")
+    def explain(self, usage: CustomerUsage, /) -> Explanation:
+        """Recommend a plan for one subscriber, and say how much each feature contributed."""
+        return self.recommender.explain(usage)
 
     def __is_ready__(self) -> bool:
         """Tell BentoML's /readyz whether the model can answer."""

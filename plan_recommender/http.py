@@ -69,13 +69,14 @@ class Command:
     request: type[BaseModel]
     answer: Callable[[Recommender, Any], BaseModel]
     max_bytes: int
-    in_thread: bool = False  # a large batch would hold up every other request of its worker
+    in_thread: bool = False  # a large batch or an explanation would hold up every other request of its worker
     methods: tuple[str, ...] = ("POST",)
 
 
 ROUTES: Final[dict[str, Query | Command]] = {
     "/predict": Command(CustomerUsage, Recommender.recommend, max_bytes=1 * MIB),
     "/predict_batch": Command(UsageBatch, Recommender.recommend_batch, max_bytes=10 * MIB, in_thread=True),
+    "/explain": Command(CustomerUsage, Recommender.explain, max_bytes=1 * MIB, in_thread=True),
     "/health": Query(Recommender.health),
     "/model": Query(Recommender.about),
 }

@@ -64,6 +64,31 @@ class Recommendation(Decision):
     model: Annotated[str, Field(description="tag of the model that answered")]
 
 
+class Contribution(BaseModel):
+    """How much one feature moved one prediction."""
+
+    model_config = ConfigDict(frozen=True)
+
+    feature: str
+    value: Annotated[float, Field(description="as sent")]
+    contribution: Annotated[float, Field(description="to the log-odds of Ultra; negative speaks for Smart")]
+    sentence: Annotated[str, Field(description="what it means, in plain English")]
+
+
+class Explanation(Decision):
+    """The answer for one subscriber, why, and the model that gave it."""
+
+    log_odds: Annotated[float, Field(description="logarithm of the odds of Ultra; 0 is a probability of one half")]
+    base_value: Annotated[
+        float, Field(description="mean log-odds of the subscribers it was trained on, as summarised in the background")
+    ]
+    contributions: Annotated[
+        list[Contribution],
+        Field(description="one a feature, largest absolute value first; with base_value they sum to log_odds"),
+    ]
+    model: Annotated[str, Field(description="tag of the model that answered")]
+
+
 class BatchRecommendation(BaseModel):
     """One decision a row, in the order sent, and the model that gave them."""
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from plan_recommender import registry
 from plan_recommender.usage import FEATURE_NAMES
 from tests.service.corpus import CORPUS, GOOD, JSON, Case
 from tools.serving import ROOT, Server
@@ -51,7 +53,11 @@ def test_concurrent_clients_get_their_own_answers(http: httpx.Client) -> None:
     with ThreadPoolExecutor(8) as pool:
         batches = [pool.submit(http.post, "/predict_batch", json=batch) for _ in range(4)]
         together = list(pool.map(lambda month: http.post("/predict", json=month).json(), months))
+        explanations = list(pool.map(lambda month: http.post("/explain", json=month).json(), months))
     assert together == alone
+    assert [{name: explanation[name] for name in alone[0]} for explanation in explanations] == alone
+    explained = [{c["feature"]: c["value"] for c in explanation["contributions"]} for explanation in explanations]
+    assert explained == months
     for answer in batches:
         probabilities = [decision["probability_is_ultra"] for decision in answer.result().json()["predictions"]]
         assert probabilities == [one["probability_is_ultra"] for one in alone]
@@ -66,11 +72,16 @@ def test_no_feature_value_and_no_stack_trace_reaches_the_log(http: httpx.Client,
     assert "Traceback" not in log
 
 
+def probability(tag: str) -> float:
+    """What the registered model says of the examples' first subscriber."""
+    return float(registry.find(tag).scorer().probabilities(np.array([[85, 516.7, 56, 22696.96]]))[0])
+
+
 def test_bentomls_own_client_and_curl_work(server: Server, trained_tag: str) -> None:
     python = subprocess.run(
         [sys.executable, "examples/client.py", server.url], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert python.stdout == "Ultra 0.596\n['Ultra', 'Smart']\n"
+    assert python.stdout == f"Smart {probability(trained_tag):.3f}\n['Smart', 'Ultra']\n"
     curl = subprocess.run(
         ["bash", "examples/client.sh", server.url], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -83,7 +94,7 @@ def test_the_pipeline_example_gives_the_services_probability(trained_tag: str) -
     example = subprocess.run(
         [sys.executable, "examples/load_pipeline.py"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert example.stdout.endswith("probability of Ultra: 0.596\n")
+    assert example.stdout.endswith(f"probability of Ultra: {probability(trained_tag):.3f}\n")
 
 
 WATCHED_SERVICE = """
@@ -95,6 +106,7 @@ from service import PlanRecommender
 with TestClient(PlanRecommender.to_asgi()) as client:
     assert client.post("/predict", json={usage}).status_code == 200
     assert client.post("/predict_batch", json={{"rows": [{usage}]}}).status_code == 200
+    assert client.post("/explain", json={usage}).status_code == 200
     assert client.get("/model").status_code == client.get("/docs.json").status_code == 200
     {control}
 training = {{"sklearn", "joblib", "pandas", "scipy", "skl2onnx", "onnx", "matplotlib"}} & sys.modules.keys()

@@ -30,6 +30,11 @@ def _flip_a_bit(model: Path) -> None:
     scorer.write_bytes(graph)
 
 
+def _other_background(model: Path) -> None:
+    background = model / registry.BACKGROUND_FILE
+    background.write_bytes(background.read_bytes().replace(b"1", b"2", 1))
+
+
 def _other_schema(model: Path) -> None:
     document = yaml.safe_load((model / "model.yaml").read_text())
     document["metadata"]["plan_recommender"]["features"].reverse()
@@ -55,10 +60,11 @@ def store(tmp_path: Path, copy_store: Callable[[Path], Path]) -> Path:
         (lambda model: (model / registry.SCORER_FILE).unlink(), "expected the compiled scorer, found: No such file"),
         (_truncate, "expected the registered scorer (SHA-256"),
         (_flip_a_bit, "expected the registered scorer (SHA-256"),
+        (_other_background, "expected the registered background of the explanations, found an altered one"),
         (_other_schema, "found one for ['mb_used', 'messages', 'minutes', 'calls']"),
         (_no_record, "expected the record that train.py stores with a model"),
     ],
-    ids=["no model", "no scorer", "truncated", "one bit flipped", "another schema", "no record"],
+    ids=["no model", "no scorer", "truncated", "one bit flipped", "another background", "another schema", "no record"],
 )
 def test_a_damaged_model_stops_the_start_with_one_sentence(store: Path, damage: Damage, sentence: str) -> None:
     damage(store)

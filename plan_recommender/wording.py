@@ -1,0 +1,62 @@
+"""What a contribution says, in one sentence for a person who knows odds and not log-odds."""
+
+import math
+from typing import Final
+
+HARDLY: Final = 1.05
+"""A factor of the odds up to which a feature hardly matters."""
+
+_BILLION: Final = 1e9
+_MOST_FACTOR: Final = 1e6
+_NOUNS: Final = {
+    "calls": ("call", "calls"),
+    "minutes": ("minute of calls", "minutes of calls"),
+    "messages": ("text message", "text messages"),
+    "mb_used": ("MB of data", "MB of data"),
+}
+_MASS_NOUNS: Final = {"mb_used"}
+
+
+def sentence(feature: str, value: float, typical: float, contribution: float) -> str:
+    """Say which plan a feature speaks for, and how strongly.
+
+    Args:
+        feature: its name.
+        value: this subscriber's, in the feature's unit.
+        typical: the median of all subscribers.
+        contribution: to the log-odds of Ultra; its exponential is the factor that it multiplies the odds by.
+    """
+    shown = _amount(value)
+    one = shown == "1"
+    speak, matter, it, multiply, change = (
+        ("speaks", "matters", "it", "multiplies", "changes")
+        if one or feature in _MASS_NOUNS
+        else ("speak", "matter", "they", "multiply", "change")
+    )
+    subject = f"{shown} {_NOUNS[feature][0 if one else 1]} this month (typical: {_amount(typical)})"
+    subject = subject[0].upper() + subject[1:]
+    if abs(contribution) <= math.log(HARDLY):
+        return f"{subject} hardly {matter}: {it} {change} the odds by {HARDLY - 1:.0%} at most."
+    plan = "Ultra" if contribution > 0 else "Smart"
+    return f"{subject} {speak} for {plan}: {it} {multiply} the odds of {plan} by {_factor(abs(contribution))}."
+
+
+def _amount(value: float) -> str:
+    if value > _BILLION:
+        return "more than a billion"
+    if 0 < value < 0.01:
+        return "less than 0.01"
+    # abs: a request may say -0.0, which is zero
+    return _trimmed(abs(value), 0 if value >= 100 else 1 if value >= 1 else 2)
+
+
+def _factor(log_factor: float) -> str:
+    if log_factor > math.log(_MOST_FACTOR):
+        return "more than a million"
+    factor = math.exp(log_factor)
+    return _trimmed(factor, 2 if factor < 2 else 1 if factor < 10 else 0)
+
+
+def _trimmed(value: float, decimals: int) -> str:
+    text = f"{value:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
