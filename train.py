@@ -1,75 +1,40 @@
-"""Train the plan recommender: fit, evaluate, compile, prove, register."""
+"""Train the plan recommender: compare candidates, fit the champion, compile, prove, evaluate, gate, register."""
 
 import argparse
 import importlib.metadata
 import json
 import platform
-import warnings
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import joblib
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.pipeline import Pipeline
+import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
-from plan_recommender import cli, registry
-from plan_recommender.compiler import Proof, compile_pipeline, prove
-from plan_recommender.config import DEFAULT_CONFIG, Settings, load_settings
-from plan_recommender.errors import ConfigError
-from plan_recommender.evaluation import Labels, Metrics, Probabilities, comparison, measure, measure_majority_rule
+from plan_recommender import cli, pictures, registry, report
+from plan_recommender.analysis import Findings, describe
+from plan_recommender.background import make_background
+from plan_recommender.config import DEFAULT_CONFIG, Candidate, Settings, load_settings
+from plan_recommender.errors import TrackingError
+from plan_recommender.evaluation import Labels, Probabilities, comparison
 from plan_recommender.files import StagedDirectory, staged_directory, writing
-from plan_recommender.pipeline import PREPROCESSOR, build_pipeline, frame
+from plan_recommender.gate import GateReport
+from plan_recommender.optional import needing
+from plan_recommender.pipeline import PREPROCESSOR
 from plan_recommender.reference import profile
-from plan_recommender.report import plot_confusion_matrix, plot_roc_curve
-from plan_recommender.scorer import Scorer
-from plan_recommender.selection import Split, split_table
+from plan_recommender.selection import (
+    candidates_csv,
+    candidates_table,
+    row_keys,
+)
 from plan_recommender.table import LabelledTable, check_trainable, read_labelled
+from plan_recommender.training import STEPS_AFTER_SELECTION, Trained, judge, train
 from plan_recommender.usage import FEATURES
 
 VERSIONS_RECORDED = ("bentoml", "numpy", "onnxruntime", "pandas", "scikit-learn", "scipy", "skl2onnx")
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A fitted pipeline, its compiled form, and what the one look at the test part found."""
-
-    split: Split
-    pipeline: Pipeline
-    graph: bytes
-    proof: Proof
-    test_target: Labels
-    test_probabilities: Probabilities
-    model: Metrics
-    majority_rule: Metrics
-
-
-def train(table: LabelledTable, settings: Settings) -> Trained:
-    """Fit on the training part, compile, prove the two equal, and measure on the test part.
-
-    Raises:
-        TableError: the table cannot be split.
-        ConfigError: the estimator refuses its parameters.
-        CompileError: the scorer does not answer as the pipeline does.
-    """
-    split = split_table(table, settings.split.test_share, settings.seed)
-    pipeline = _fit(table, split, settings)
-    graph = compile_pipeline(pipeline)
-    scorer = Scorer(graph, settings.threshold)
-    proof = prove(scorer, pipeline, table.features, settings.proof, settings.seed)
-    target = table.target[split.test]
-    probabilities = scorer.probabilities(table.features[split.test])
-    return Trained(
-        split=split,
-        pipeline=pipeline,
-        graph=graph,
-        proof=proof,
-        test_target=target,
-        test_probabilities=probabilities,
-        model=measure(target, probabilities, scorer.decide(probabilities)),
-        majority_rule=measure_majority_rule(target, float(table.target[split.training].mean())),
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,41 +43,85 @@ def main(arguments: list[str] | None = None) -> int:
     settings = _settings(options)
     table = read_labelled(settings.data.path)
     check_trainable(table, settings.data.max_missing_share, settings.data.min_rows)
+    if settings.mlflow.enabled:
+        _require_mlflow()
     _print_table(table)
-    with tqdm(total=3, unit="step", disable=None, leave=False) as progress:
-        progress.set_description("fit, compile and prove")
-        trained = train(table, settings)
-        progress.update()
-        directory = settings.artifacts.directory
-        with staged_directory(directory) as artifacts, registry.staging() as model:
-            progress.set_description("write artifacts")
-            with writing(directory):
-                _write_artifacts(artifacts.path, trained, table, settings)
-            with writing(registry.store_path()):
-                record = _write_model(model.path, artifacts.path, trained, table, settings)
-            with writing(directory):
-                (artifacts.path / "run.json").write_text(_json({"model": model.tag, **record.model_dump(mode="json")}))
-                artifacts.keep_the_rest()
-            progress.update()
-            progress.set_description("register")
-            with writing(registry.store_path()):
-                _commit(model, record, artifacts)
-            progress.update()
-    cli.say(comparison(trained.model, trained.majority_rule))
-    if trained.model.accuracy <= trained.majority_rule.accuracy:
-        cli.say("warning: less accurate than the majority rule: do not act on this model's recommendations")
+    if options.search is not None:
+        settings = _searched(table, settings, options.search)
+    trained, verdict = _train(table, settings)
+    cli.say(candidates_table(trained.results, trained.candidates))
+    cli.say(comparison(trained.analysis.model, trained.analysis.majority_rule))
+    if not verdict.passed:
+        for check in verdict.checks:
+            if not check.passed:
+                cli.say(f"refused: expected {check.name}, found {check.found}")
+        cli.say("nothing was registered; the model store and the artifacts are as they were")
+        _track(trained, verdict, table, settings)
+        return cli.ANSWER_IS_NO
+    tag, written = _register(trained, verdict, table, settings)
+    cli.say(
+        f"champion {trained.champion}, threshold {trained.scorer.threshold}, "
+        f"expected calibration error {trained.calibration.ece:.4f} out of fold"
+    )
     cli.say(
         f"compiled scorer: same decision as the pipeline on {trained.proof.rows:,} rows, "
         f"largest difference in probability {trained.proof.largest_difference:.1e}"
     )
-    cli.say(f"artifacts: {directory}")
-    cli.say(f"registered {model.tag}")
+    cli.say("passed every check of the gate")
+    cli.say(f"artifacts: {settings.artifacts.directory}, of which report.html is for people")
+    cli.say(f"registered {tag}")
+    _track(trained, verdict, table, settings, tag, [settings.artifacts.directory / name for name in written])
     return cli.DONE
+
+
+def _train(table: LabelledTable, settings: Settings) -> tuple[Trained, GateReport]:
+    """Train and judge, with a progress bar on a terminal."""
+    selection = settings.selection
+    fits = len(selection.candidates) * selection.folds * selection.repeats
+    with tqdm(total=fits + STEPS_AFTER_SELECTION, unit="step", disable=None, leave=False) as progress:
+
+        def report_progress(step: str) -> None:
+            progress.set_description(step)
+            progress.update()
+
+        trained = train(table, settings, report_progress)
+        return trained, judge(trained, table, settings)
+
+
+def _register(trained: Trained, verdict: GateReport, table: LabelledTable, settings: Settings) -> tuple[str, list[str]]:
+    """Write artifacts and model, all or nothing; returns the model's tag and the names of the artifacts."""
+    findings = Findings(
+        champion=trained.champion,
+        candidates=trained.candidates,
+        threshold=trained.scorer.threshold,
+        calibration=trained.calibration,
+        gate=verdict,
+        test=trained.analysis,
+        data=describe(table),
+    )
+    directory = settings.artifacts.directory
+    with staged_directory(directory) as artifacts, registry.staging() as model:
+        with writing(directory):
+            _write_artifacts(artifacts.path, trained, findings, table, settings)
+        with writing(registry.store_path()):
+            record = _write_model(model.path, artifacts.path, trained, findings, table, settings)
+        with writing(directory):
+            _write_pages(artifacts.path, model.tag, record, trained, findings, table)
+            written = sorted(path.name for path in artifacts.path.iterdir())
+            artifacts.keep_the_rest()
+        with writing(registry.store_path()):
+            _commit(model, record, artifacts)
+        return model.tag, written
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="train.py", description="Train the plan recommender and register it in the BentoML model store."
+        prog="train.py",
+        description=(
+            "Compare the candidates, train the champion, and register it in the BentoML model store if it passes the "
+            "gate. Exit code 0: it is registered, even if MLflow, when wanted, could not be told of it; 1: it was "
+            "refused, and nothing has changed."
+        ),
     )
     parser.add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="configuration (default: %(default)s)"
@@ -120,6 +129,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, metavar="CSV", help="labelled table (default: data.path)")
     parser.add_argument("--artifacts", type=Path, metavar="DIR", help="results folder (default: artifacts.directory)")
     parser.add_argument("--seed", type=cli.seed, help="seed of everything random (default: seed)")
+    parser.add_argument(
+        "--search",
+        type=cli.positive_int,
+        metavar="N",
+        help="first look for better parameters, N trials of each candidate that has a space to look in; goes on where "
+        "an earlier search of the same stopped (needs Optuna: make optional)",
+    )
+    parser.add_argument(
+        "--mlflow",
+        action="store_true",
+        help="track this run with MLflow, as mlflow.enabled does for every run (needs MLflow: make optional)",
+    )
     return parser
 
 
@@ -132,54 +153,157 @@ def _settings(options: argparse.Namespace) -> Settings:
         settings = settings.model_copy(update={"artifacts": directory})
     if options.seed is not None:
         settings = settings.model_copy(update={"seed": options.seed})
+    if options.mlflow:
+        settings = settings.model_copy(update={"mlflow": settings.mlflow.model_copy(update={"enabled": True})})
     return settings
 
 
-def _fit(table: LabelledTable, split: Split, settings: Settings) -> Pipeline:
-    pipeline = build_pipeline(settings)
+def _searched(table: LabelledTable, settings: Settings, trials: int) -> Settings:
+    """Put the best parameters that a search finds in place of the configured ones, and say which they are."""
+    with needing("optuna", "--search"):
+        from plan_recommender import search
+    total = len(search.searchable(settings)) * trials
+    with tqdm(total=total, unit="trial", disable=None, leave=False) as progress:
+
+        def report_progress(candidate: Candidate, finished: int) -> None:
+            progress.set_description(f"search {candidate}")
+            progress.update(finished)
+
+        settings, found = search.search(table, settings, trials, report_progress)
+    for searched in found:
+        cli.say(searched.line())
+    cli.say(f"this run uses the best; to keep them, write into the configuration:\n\n{search.fragment(found)}")
+    return settings
+
+
+def _require_mlflow() -> None:
+    """Find out before the work whether it can be tracked."""
+    with needing("mlflow", "--mlflow or mlflow.enabled"):
+        from plan_recommender import tracking  # noqa: F401  # to see that it can be imported
+
+
+def _track(
+    trained: Trained,
+    verdict: GateReport,
+    table: LabelledTable,
+    settings: Settings,
+    tag: str | None = None,
+    artifacts: Sequence[Path] = (),
+) -> None:
+    """Tell MLflow of a run, if it is wanted; `tag` is None when the model was refused.
+
+    That MLflow cannot be told is a warning: the exit code answers whether the model is registered.
+    """
+    if not settings.mlflow.enabled:
+        return
+    from plan_recommender import tracking
+
+    tags = {
+        "gate": "passed" if verdict.passed else "refused",
+        "champion": trained.champion,
+        "seed": str(settings.seed),
+        "data.file": table.path.name,
+        "data.sha256": table.sha256,
+        **({} if tag is None else {"model": tag}),
+        **{f"version.{name}": version for name, version in _versions().items()},
+    }
+    analysis = trained.analysis
+    test = {"model": analysis.model.model_dump(), "majority_rule": analysis.majority_rule.model_dump()}
+    run = tracking.TrackedRun(
+        name=tag or f"refused {trained.champion}",
+        tags=tags,
+        results=trained.results,
+        candidates=trained.candidates,
+        metrics={
+            **dict(tracking.flattened(test, "test.")),
+            "expected_calibration_error": trained.calibration.ece,
+            "threshold": trained.scorer.threshold.value,
+        },
+        gate=verdict,
+        # No pickles: who can write to a shared store would run code wherever they are opened.
+        artifacts=[path for path in artifacts if path.suffix != ".joblib"],
+        graph=None if tag is None else trained.graph,
+    )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", ConvergenceWarning)
-            pipeline.fit(frame(table.features[split.training]), table.target[split.training])
-    except (ValueError, ConvergenceWarning) as error:
-        raise ConfigError(f"estimators.{settings.estimator}: scikit-learn refused to fit: {error}") from error
-    return pipeline
+        run_id = tracking.track(run, settings)
+    except TrackingError as error:
+        kept = "nothing was registered" if tag is None else f"{tag} is registered all the same"
+        cli.warn(f"not tracked, {kept}: {error}")
+    else:
+        cli.say(f"tracked as run {run_id} in {settings.mlflow.tracking_uri}, experiment {settings.mlflow.experiment}")
 
 
-def _write_artifacts(folder: Path, trained: Trained, table: LabelledTable, settings: Settings) -> None:
-    (folder / "metrics.json").write_text(_json(_metrics(trained, table, settings)))
-    plot_roc_curve(folder / "roc_curve.png", trained.test_target, trained.test_probabilities, trained.model.roc_auc)
-    plot_confusion_matrix(folder / "confusion_matrix.png", trained.model)
+def _write_artifacts(
+    folder: Path, trained: Trained, findings: Findings, table: LabelledTable, settings: Settings
+) -> None:
+    (folder / "metrics.json").write_text(_json(_metrics(findings, table, settings)))
+    (folder / "findings.json").write_text(findings.model_dump_json(indent=2) + "\n")
+    (folder / "candidates.csv").write_text(candidates_csv(trained.results, trained.candidates))
+    (folder / "business_impact.csv").write_text(
+        pd.DataFrame([row.model_dump() for row in findings.test.impact.curve]).to_csv(index=False)
+    )
+    _draw(folder, findings, table.target[trained.split.test], trained.test_probabilities)
     joblib.dump(trained.pipeline, folder / "model.joblib")
     joblib.dump(trained.pipeline.named_steps[PREPROCESSOR], folder / "preprocessor.joblib")
 
 
+def _draw(folder: Path, findings: Findings, target: Labels, probabilities: Probabilities) -> None:
+    test = findings.test
+    pictures.plot_roc_curve(folder / "roc_curve.png", target, probabilities, test.model.roc_auc)
+    pictures.plot_precision_recall(folder / "precision_recall.png", target, probabilities)
+    pictures.plot_confusion_matrix(folder / "confusion_matrix.png", test.model)
+    calibrations = [("out of fold", findings.calibration), ("test part", test.calibration)]
+    pictures.plot_calibration(folder / "calibration.png", calibrations)
+    pictures.plot_profit(folder / "profit_curve.png", test.impact)
+    pictures.plot_importances(folder / "importances.png", test.importances)
+    pictures.plot_partial_dependence(folder / "partial_dependence.png", test.partial_dependence)
+
+
+def _write_pages(
+    folder: Path,
+    tag: str,
+    record: registry.ModelRecord,
+    trained: Trained,
+    findings: Findings,
+    table: LabelledTable,
+) -> None:
+    (folder / "run.json").write_text(_json({"model": tag, **record.model_dump(mode="json")}))
+    seconds = {result.candidate: float(np.median(result.fit_seconds)) for result in trained.results}
+    (folder / report.REPORT).write_text(report.render_report(tag, record, findings, seconds, folder))
+    for name, text in report.render_cards(record, findings, table).items():
+        (folder / name).write_text(text)
+
+
 def _write_model(
-    folder: Path, artifacts: Path, trained: Trained, table: LabelledTable, settings: Settings
+    folder: Path, artifacts: Path, trained: Trained, findings: Findings, table: LabelledTable, settings: Settings
 ) -> registry.ModelRecord:
-    training = trained.split.training
-    reference = profile(table.features[training], settings.features, settings.drift, settings.seed)
+    training = table.take(trained.split.training)
+    reference = profile(training.features, settings.features, settings.drift, settings.seed)
     (folder / registry.PIPELINE_FILE).write_bytes((artifacts / "model.joblib").read_bytes())
     (folder / registry.SCORER_FILE).write_bytes(trained.graph)
     (folder / registry.REFERENCE_FILE).write_text(reference.model_dump_json())
+    (folder / registry.TRAINING_ROWS_FILE).write_bytes(row_keys(training).astype(registry.ROW_KEY).tobytes())
+    background = make_background(training.features, settings.seed)
+    (folder / registry.BACKGROUND_FILE).write_text(background.model_dump_json())
     return registry.ModelRecord(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         features=list(FEATURES),
         target=settings.target,
-        threshold=settings.threshold,
+        estimator=trained.champion,
+        threshold=trained.scorer.threshold,
         seed=settings.seed,
         data=registry.TrainingData(
             file=table.path.name,
             sha256=table.sha256,
             rows=len(table.target),
-            training_rows=len(training),
-            training_ultra_share=float(table.target[training].mean()),
+            training_rows=len(training.target),
+            training_ultra_share=float(training.target.mean()),
         ),
-        metrics=_metrics(trained, table, settings),
+        metrics=_metrics(findings, table, settings),
+        gate=[check.model_dump() for check in findings.gate.checks],
         proof=asdict(trained.proof),
         settings=settings.model_dump(mode="json"),
-        versions={"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in VERSIONS_RECORDED},
+        versions=_versions(),
         digests=registry.digests(folder),
     )
 
@@ -197,16 +321,27 @@ def _commit(model: registry.StagedModel, record: registry.ModelRecord, artifacts
             raise
 
 
-def _metrics(trained: Trained, table: LabelledTable, settings: Settings) -> dict[str, object]:
+def _metrics(findings: Findings, table: LabelledTable, settings: Settings) -> dict[str, object]:
     """What metrics.json holds: the same for the same data and seed, so no time and no tag."""
+    champion = next(summary for summary in findings.candidates if summary.champion)
+    segments = findings.threshold.segments
     return {
-        **trained.model.model_dump(),
-        "majority_rule": trained.majority_rule.model_dump(),
-        "estimator": settings.estimator,
-        "threshold": settings.threshold,
-        "test_rows": len(trained.test_target),
+        **findings.test.model.model_dump(),
+        "majority_rule": findings.test.majority_rule.model_dump(),
+        "cross_validation": {name: found.model_dump() for name, found in champion.metrics.items()},
+        "expected_calibration_error": findings.calibration.ece,
+        "estimator": findings.champion,
+        "threshold": findings.threshold.value,
+        "segment_thresholds": [] if segments is None else [segments.model_dump()],
+        "test_rows": findings.test.rows,
         "seed": settings.seed,
         "data_sha256": table.sha256,
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in VERSIONS_RECORDED
     }
 
 

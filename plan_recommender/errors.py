@@ -23,3 +23,11 @@ class CompileError(PlanRecommenderError):
 
 class OutputError(PlanRecommenderError):
     """A result could not be written."""
+
+
+class MissingLibraryError(PlanRecommenderError):
+    """An optional library is wanted and not installed."""
+
+
+class TrackingError(PlanRecommenderError):
+    """A run could not be tracked; whatever it registered is registered."""

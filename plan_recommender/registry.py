@@ -1,6 +1,7 @@
 """The BentoML model store: register a trained model whole or not at all, find one, verify it, load its scorer."""
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -8,19 +9,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import bentoml
+import numpy as np
+import numpy.typing as npt
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 from bentoml.exceptions import BentoMLException, NotFound
 from bentoml.models import BentoModel, ModelContext
 from bentoml.types import ModelSignature
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from plan_recommender.errors import ModelError, OutputError
+from plan_recommender.explainer import Background
 from plan_recommender.scorer import Scorer, load_scorer
 from plan_recommender.table import sha256
+from plan_recommender.threshold import Threshold
 from plan_recommender.usage import FEATURES, TARGET, FeatureSpec
 
 MODEL_NAME = "plan_recommender"
@@ -29,6 +34,10 @@ LATEST = f"{MODEL_NAME}:latest"
 PIPELINE_FILE = "saved_model.pkl"  # the name that bentoml.sklearn.load_model expects
 SCORER_FILE = "scorer.onnx"
 REFERENCE_FILE = "reference.json"
+BACKGROUND_FILE = "background.json"
+TRAINING_ROWS_FILE = "training_rows.bin"
+ROW_KEY = np.dtype("<u8")
+MODEL_FILES = (PIPELINE_FILE, SCORER_FILE, REFERENCE_FILE, BACKGROUND_FILE, TRAINING_ROWS_FILE)
 
 _RECORD_KEY = "plan_recommender"
 
@@ -50,14 +59,16 @@ class ModelRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     trained_at: str
     features: list[FeatureSpec]
     target: str
-    threshold: Annotated[float, Field(ge=0, le=1)]
+    estimator: str
+    threshold: Threshold
     seed: int
     data: TrainingData
     metrics: dict[str, Any]
+    gate: list[dict[str, Any]]
     proof: dict[str, int | float]
     settings: dict[str, Any]
     versions: dict[str, str]
@@ -66,8 +77,8 @@ class ModelRecord(BaseModel):
     @field_validator("digests")
     @classmethod
     def _are_of_every_file(cls, digests: dict[str, str]) -> dict[str, str]:
-        if set(digests) != {PIPELINE_FILE, REFERENCE_FILE, SCORER_FILE}:
-            raise ValueError(f"expected digests of {PIPELINE_FILE}, {REFERENCE_FILE} and {SCORER_FILE}")
+        if set(digests) != set(MODEL_FILES):
+            raise ValueError(f"expected digests of {', '.join(MODEL_FILES)}")
         return digests
 
 
@@ -119,13 +130,44 @@ class RegisteredModel:
         Raises:
             ModelError: it is not the one that was registered.
         """
-        path = self.path / REFERENCE_FILE
-        if not path.is_file() or sha256(path) != self.record.digests[REFERENCE_FILE]:
+        return self._verified(REFERENCE_FILE, "reference profile", "train again, or name a reference sample with --ref")
+
+    def background(self) -> Background:
+        """Read the background of the explanations.
+
+        Raises:
+            ModelError: it is not the one that was registered, or it was made for another version of the code.
+        """
+        content = self._verified(BACKGROUND_FILE, "background of the explanations", "train again")
+        try:
+            return Background.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the document"
             raise ModelError(
-                f"{path}: expected the registered reference profile, found none or an altered one; train again, or "
-                "name a reference sample with --ref"
-            )
-        return path.read_bytes()
+                f"{self.path / BACKGROUND_FILE}: expected a background of this version; {where}: {first['msg']}; "
+                "train again"
+            ) from error
+
+    def training_rows(self) -> npt.NDArray[np.uint64]:
+        """Read the keys of the rows that it was trained on, shape (rows,), as `selection.row_keys` makes them.
+
+        Raises:
+            ModelError: they are not the ones that were registered.
+        """
+        return np.frombuffer(self._verified(TRAINING_ROWS_FILE, "keys of its training rows", "train again"), ROW_KEY)
+
+    def _verified(self, name: str, what: str, remedy: str) -> bytes:
+        path = self.path / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(
+                f"{path}: expected the registered {what}, found none that can be read ({error.strerror}); {remedy}"
+            ) from error
+        if hashlib.sha256(content).hexdigest() != self.record.digests[name]:
+            raise ModelError(f"{path}: expected the registered {what}, found an altered one; {remedy}")
+        return content
 
 
 class StagedModel:
@@ -136,7 +178,7 @@ class StagedModel:
         self.path.mkdir()
         self._workshop = workshop
         self._tag = bentoml.Tag.from_taglike(MODEL_NAME).make_new_version()
-        self._latest_before = self._latest.read_text() if self._latest.is_file() else None
+        self._latest_before = _latest_file().read_text() if _latest_file().is_file() else None
 
     @property
     def tag(self) -> str:
@@ -149,14 +191,14 @@ class StagedModel:
             self._tag,
             module="bentoml.sklearn",  # so that bentoml.sklearn.load_model opens the pipeline
             labels={"task": "plan-recommendation"},
-            metadata={_RECORD_KEY: record.model_dump(mode="json")},
+            metadata={_RECORD_KEY: record.model_dump(mode="json", exclude_none=True)},  # BentoML takes no None
             signatures={"predict": ModelSignature(batchable=True), "predict_proba": ModelSignature(batchable=True)},
             context=ModelContext("sklearn", {"scikit-learn": record.versions["scikit-learn"]}),
             _model_store=ModelStore(self._workshop),  # a store of one, in which BentoML writes
         ) as model:
             shutil.copytree(self.path, model.path, dirs_exist_ok=True)
-        self._home.mkdir(parents=True, exist_ok=True)
-        made, place = self._workshop / self._tag.path(), self._home / str(self._tag.version)
+        _home().mkdir(parents=True, exist_ok=True)
+        made, place = self._workshop / self._tag.path(), _home() / str(self._tag.version)
         try:
             made.rename(place)
         except OSError as error:
@@ -169,34 +211,18 @@ class StagedModel:
 
     def promote(self) -> None:
         """Make the placed model the one that `:latest` names, in one step."""
-        self._point_latest_at(str(self._tag.version))
+        _point_latest_at(str(self._tag.version))
 
     def withdraw(self) -> None:
         """Undo `promote` and `place`, as far as they were done."""
-        if self._latest.is_file() and self._latest.read_text() == self._tag.version:
+        if _latest_file().is_file() and _latest_file().read_text() == self._tag.version:
             if self._latest_before is None:
-                self._latest.unlink()
+                _latest_file().unlink()
             else:
-                self._point_latest_at(self._latest_before)
-        shutil.rmtree(self._home / str(self._tag.version), ignore_errors=True)
-        if self._home.is_dir() and not any(self._home.iterdir()):
-            self._home.rmdir()
-
-    def _point_latest_at(self, version: str) -> None:
-        pointer = self._home / f".{self._tag.version}"  # on the store's file system; a file, so no listing sees it
-        try:
-            pointer.write_text(version)
-            os.replace(pointer, self._latest)
-        finally:
-            pointer.unlink(missing_ok=True)
-
-    @property
-    def _home(self) -> Path:
-        return store_path() / MODEL_NAME
-
-    @property
-    def _latest(self) -> Path:
-        return self._home / "latest"
+                _point_latest_at(self._latest_before)
+        shutil.rmtree(_home() / str(self._tag.version), ignore_errors=True)
+        if _home().is_dir() and not any(_home().iterdir()):
+            _home().rmdir()
 
 
 @contextmanager
@@ -240,6 +266,41 @@ def find(tag: str = LATEST) -> RegisteredModel:
     return verify(stored)
 
 
+def latest() -> RegisteredModel | None:
+    """Find the model that `:latest` names; None when no model was ever registered.
+
+    Raises:
+        ModelError: there is one, but it is damaged or not one of ours.
+    """
+    return find() if _latest_file().is_file() else None
+
+
+def earlier_than(model: RegisteredModel) -> RegisteredModel:
+    """Find the newest model that was registered before another one.
+
+    Raises:
+        ModelError: there is none, or it is damaged.
+    """
+    models = bentoml.models.list(MODEL_NAME)
+    now = next(m.info.creation_time for m in models if str(m.tag) == model.tag)
+    earlier = [m for m in models if m.info.creation_time < now]
+    if not earlier:
+        raise ModelError(
+            f"expected a model registered before {model.tag} in the BentoML model store {store_path()}, found none"
+        )
+    return find(str(max(earlier, key=lambda m: m.info.creation_time).tag))
+
+
+def promote(model: RegisteredModel) -> None:
+    """Make a registered model the one that `:latest` names, in one step.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    model.scorer()
+    _point_latest_at(model.tag.partition(":")[2])
+
+
 def verify(stored: bentoml.Model) -> RegisteredModel:
     """Check that a stored model was registered by this project for this schema; opens none of its files.
 
@@ -270,6 +331,23 @@ def digests(folder: Path) -> dict[str, str]:
 def store_path() -> Path:
     """Tell where the models are."""
     return Path(BentoMLContainer.model_store.get()._path)
+
+
+def _home() -> Path:
+    return store_path() / MODEL_NAME
+
+
+def _latest_file() -> Path:
+    return _home() / "latest"
+
+
+def _point_latest_at(version: str) -> None:
+    pointer = _home() / f".{version}.{os.getpid()}"  # on the store's file system; a file, so no listing sees it
+    try:
+        pointer.write_text(version)
+        os.replace(pointer, _latest_file())
+    finally:
+        pointer.unlink(missing_ok=True)
 
 
 def _not_found(tag: str) -> str:

@@ -1,13 +1,40 @@
-"""Which rows train and which test."""
+"""Which rows train and which test, which candidate is the champion, and from which probability it recommends Ultra."""
 
+import math
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import train_test_split
+import numpy.typing as npt
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+from scipy import stats
+from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 
+from plan_recommender.business import expected_profit
+from plan_recommender.calibration import Calibration, measure_calibration
+from plan_recommender.comparison import COMPARED
+from plan_recommender.config import Candidate, Metric, Objective, SegmentThresholdsSettings, Settings
 from plan_recommender.errors import TableError
-from plan_recommender.evaluation import Labels
+from plan_recommender.evaluation import Labels, Metrics, Probabilities, measure
+from plan_recommender.pipeline import fit, frame
+from plan_recommender.slices import tercile_bounds
 from plan_recommender.table import LabelledTable
+from plan_recommender.threshold import SEGMENTS, SegmentThresholds, Threshold, segment_of
+from plan_recommender.usage import FeatureMatrix
+
+RowKeys = npt.NDArray[np.uint64]
+"""One number a row, shape (rows,), the same for the same usage and label."""
+
+Fold = tuple[Labels, Labels]
+"""Row numbers that train, and those that validate."""
+
+LESS_IS_BETTER: frozenset[Metric] = frozenset({"brier", "log_loss"})
+THRESHOLDS = np.arange(1, 100) / 100
+"""Among which a threshold is chosen; a finer grid would follow the noise."""
+
+DEFAULT_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -16,6 +43,42 @@ class Split:
 
     training: Labels
     test: Labels
+
+
+class Interval(BaseModel):
+    """A mean over the folds, and its confidence interval."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mean: float
+    low: float
+    high: float
+
+
+class CandidateSummary(BaseModel):
+    """One row of the table of candidates."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    candidate: Candidate
+    metrics: dict[Metric, Interval]
+    behind_best: float = Field(description="how much worse than the best by the configured metric, mean over folds")
+    standard_error: float = Field(description="of `behind_best`")
+    champion: bool
+
+
+@dataclass(frozen=True)
+class CrossValidated:
+    """What cross-validation found of one candidate."""
+
+    candidate: Candidate
+    folds: list[Metrics]
+    probabilities: Probabilities  # out of fold, shape (repeats, rows)
+    fit_seconds: list[float]
+
+    def scores(self, metric: Metric) -> npt.NDArray[np.float64]:
+        """The metric on every fold, shape (repeats * folds,)."""
+        return np.array([getattr(fold, metric) for fold in self.folds])
 
 
 def split_table(table: LabelledTable, test_share: float, seed: int) -> Split:
@@ -36,3 +99,199 @@ def split_table(table: LabelledTable, test_share: float, seed: int) -> Split:
             f"{len(table.target):,} rows, which leaves a part with one label only"
         )
     return Split(training, test)
+
+
+def row_keys(table: LabelledTable) -> RowKeys:
+    """Give every row of a table its key, by which a row that a model was trained on is known again."""
+    rows = pd.DataFrame(np.column_stack([table.features, table.target]) + 0.0)  # -0.0 is 0.0, and has other bits
+    return np.asarray(pd.util.hash_pandas_object(rows, index=False), dtype=np.uint64)
+
+
+def cross_validate(
+    features: FeatureMatrix, target: Labels, settings: Settings, fitted: Callable[[], object] = lambda: None
+) -> list[CrossValidated]:
+    """Measure every candidate on the same folds, in the order of the configuration; calls `fitted` after each fit.
+
+    Raises:
+        TableError: there are fewer rows of a label than folds.
+        ConfigError: a candidate cannot be fitted.
+    """
+    selection = settings.selection
+    folds = make_folds(target, selection.folds, selection.repeats, settings.seed)
+    return [cross_validate_one(name, features, target, folds, settings, fitted) for name in selection.candidates]
+
+
+def make_folds(target: Labels, folds: int, repeats: int, seed: int) -> list[Fold]:
+    """Divide rows into folds, stratified by the label, as often as is wanted, each time otherwise.
+
+    Raises:
+        TableError: there are fewer rows of a label than folds.
+    """
+    rarest = int(min(target.sum(), len(target) - target.sum()))
+    if rarest < folds:
+        raise TableError(
+            f"expected at least {folds} training rows of each plan for {folds} folds, found "
+            f"{rarest} of the rarer one; bring a larger table, or lower selection.folds"
+        )
+    splitter = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
+    return list(splitter.split(target, target))
+
+
+def cross_validate_one(
+    candidate: Candidate,
+    features: FeatureMatrix,
+    target: Labels,
+    folds: Sequence[Fold],
+    settings: Settings,
+    fitted: Callable[[], object] = lambda: None,
+) -> CrossValidated:
+    """Measure one candidate on folds that `make_folds` made; calls `fitted` after each fit.
+
+    Raises:
+        ConfigError: it cannot be fitted.
+    """
+    threshold = fold_threshold(settings)
+    folds_each_time = settings.selection.folds
+    probabilities = np.empty((len(folds) // folds_each_time, len(target)))
+    found, seconds = [], []
+    for i, (training, validation) in enumerate(folds):
+        start = time.perf_counter()
+        pipeline = fit(candidate, settings, features[training], target[training])
+        seconds.append(time.perf_counter() - start)
+        answers = pipeline.predict_proba(frame(features[validation]))[:, 1]
+        probabilities[i // folds_each_time, validation] = answers
+        found.append(measure(target[validation], answers, (answers >= threshold).astype(np.int64)))
+        fitted()
+    return CrossValidated(candidate, found, probabilities, seconds)
+
+
+def fold_threshold(settings: Settings) -> float:
+    """Tell from which probability on folds are answered with Ultra: one that is yet to be chosen counts as 0.5."""
+    return settings.threshold if isinstance(settings.threshold, float) else DEFAULT_THRESHOLD
+
+
+def summarise(results: Sequence[CrossValidated], settings: Settings) -> list[CandidateSummary]:
+    """Compare candidates and choose the champion.
+
+    The champion is the first candidate, in the configured order, that is at most one standard error behind the best
+    (Breiman et al. 1984), where both are taken over the differences on the same folds. Folds share training rows, so
+    every standard error has the correction of Nadeau and Bengio (2003): sd * sqrt(1/k + 1/(folds - 1)).
+    """
+    metric, folds = settings.selection.metric, settings.selection.folds
+    sign = -1.0 if metric in LESS_IS_BETTER else 1.0
+    best = max(results, key=lambda result: sign * result.scores(metric).mean())
+    behind = {r.candidate: sign * (best.scores(metric) - r.scores(metric)) for r in results}
+    errors = {name: standard_error(differences, folds) for name, differences in behind.items()}
+    champion = next(r.candidate for r in results if behind[r.candidate].mean() <= errors[r.candidate])
+    return [
+        CandidateSummary(
+            candidate=result.candidate,
+            metrics={m: interval(result.scores(m), folds, settings.selection.confidence) for m in COMPARED},
+            behind_best=float(behind[result.candidate].mean()),
+            standard_error=errors[result.candidate],
+            champion=result.candidate == champion,
+        )
+        for result in results
+    ]
+
+
+def calibration_out_of_fold(target: Labels, result: CrossValidated, settings: Settings) -> Calibration:
+    """Measure the calibration of a candidate's out-of-fold probabilities, those of all repeats together."""
+    repeats = len(result.probabilities)
+    return measure_calibration(
+        np.tile(target, repeats),
+        result.probabilities.ravel(),
+        settings.calibration.bins,
+        settings.seed,
+        rows=np.tile(np.arange(len(target)), repeats),
+    )
+
+
+def standard_error(scores: npt.NDArray[np.float64], folds: int) -> float:
+    """Standard error of the mean of scores of repeated cross-validation, shape (k,), after Nadeau and Bengio (2003)."""
+    return float(scores.std(ddof=1) * math.sqrt(1 / len(scores) + 1 / (folds - 1)))
+
+
+def interval(scores: npt.NDArray[np.float64], folds: int, confidence: float) -> Interval:
+    """Mean of scores of repeated cross-validation, shape (k,), with its t interval."""
+    mean = float(scores.mean())
+    half = float(stats.t.ppf((1 + confidence) / 2, len(scores) - 1)) * standard_error(scores, folds)
+    return Interval(mean=mean, low=mean - half, high=mean + half)
+
+
+def candidates_table(results: Sequence[CrossValidated], summaries: Sequence[CandidateSummary]) -> str:
+    """Lay the candidates out for a terminal: mean ± half the interval, median fit time; * is the champion."""
+    lines = [f"{'candidate':<21}" + "".join(f" {name:>15}" for name in COMPARED) + f" {'fit':>8}"]
+    for result, summary in zip(results, summaries, strict=True):
+        cells = [f"{m.mean:.4f} ±{m.high - m.mean:.4f}" for m in summary.metrics.values()]
+        name = f"{'*' if summary.champion else ' '} {summary.candidate}"
+        seconds = float(np.median(result.fit_seconds))
+        lines.append(f"{name:<21}" + "".join(f" {cell:>15}" for cell in cells) + f" {seconds * 1000:>5.0f} ms")
+    return "\n".join(lines)
+
+
+def candidates_csv(results: Sequence[CrossValidated], summaries: Sequence[CandidateSummary]) -> str:
+    """Write the same table as CSV, with both ends of every interval, and of the middle 95 % of the fit times."""
+    ends = ("mean", "low", "high")
+    metrics = [f"{name}_{end}" for name in COMPARED for end in ends]
+    lines = [["candidate", "champion", *metrics, "fit_seconds_median", "fit_seconds_low", "fit_seconds_high"]]
+    for result, summary in zip(results, summaries, strict=True):
+        seconds = np.array(result.fit_seconds)
+        fits = np.quantile(seconds, [0.5, 0.025, 0.975])
+        numbers = [getattr(found, end) for found in summary.metrics.values() for end in ends]
+        lines.append([summary.candidate, str(int(summary.champion)), *(repr(float(n)) for n in (*numbers, *fits))])
+    return "".join(",".join(line) + "\n" for line in lines)
+
+
+def choose_threshold(
+    features: FeatureMatrix, target: Labels, out_of_fold: Probabilities, settings: Settings
+) -> Threshold:
+    """Settle the threshold: the configured number, or the best for the configured objective on the training folds.
+
+    Args:
+        features: of the training part, shape (rows, 4).
+        target: of the training part, shape (rows,).
+        out_of_fold: probabilities of the champion, shape (repeats, rows).
+        settings: whose `threshold` and `threshold_segments` say what is wanted.
+    """
+    wanted, feature = settings.threshold, settings.threshold_segments
+    repeats = len(out_of_fold)
+    bounds = None if feature == "none" else tercile_bounds(features)[feature]
+    if isinstance(wanted, float):
+        return Threshold(value=wanted)
+    if isinstance(wanted, SegmentThresholdsSettings):
+        numbers = (wanted.light, wanted.medium, wanted.heavy)
+        return Threshold(value=wanted.medium, segments=_segments(feature, bounds, numbers))
+    everybody = _best_threshold(np.tile(target, repeats), out_of_fold.ravel(), wanted, settings)
+    if bounds is None:
+        return Threshold(value=everybody, objective=wanted)
+    segment = segment_of(features, feature, bounds)
+    light, medium, heavy = (
+        _best_threshold(np.tile(target[rows], repeats), out_of_fold[:, rows].ravel(), wanted, settings)
+        if (rows := segment == i).any()
+        else everybody
+        for i in range(len(SEGMENTS))
+    )
+    return Threshold(value=everybody, objective=wanted, segments=_segments(feature, bounds, (light, medium, heavy)))
+
+
+def _best_threshold(target: Labels, probabilities: Probabilities, objective: Objective, settings: Settings) -> float:
+    """Find the threshold with the highest value of the objective; of equally good ones, the nearest to 0.5."""
+    values = [_value(target, (probabilities >= t).astype(np.int64), objective, settings) for t in THRESHOLDS]
+    best = np.flatnonzero(np.isclose(values, np.max(values), rtol=0, atol=1e-12))
+    return float(THRESHOLDS[best[np.argmin(np.abs(THRESHOLDS[best] - DEFAULT_THRESHOLD))]])
+
+
+def _value(target: Labels, decisions: Labels, objective: Objective, settings: Settings) -> float:
+    if objective == "expected_profit":
+        return expected_profit(target, decisions, settings.money)
+    if objective == "accuracy":
+        return float(np.mean(target == decisions))
+    hits = int(np.sum(target & decisions))
+    return 2 * hits / max(int(target.sum() + decisions.sum()), 1)
+
+
+def _segments(
+    feature: str, bounds: tuple[float, float] | None, thresholds: tuple[float, float, float]
+) -> SegmentThresholds:
+    return SegmentThresholds.model_validate({"feature": feature, "bounds": bounds, "thresholds": thresholds})

@@ -71,11 +71,12 @@ def trained_metrics(trained: TrainedModel) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def copy_store(trained_tag: str) -> Callable[[Path], Path]:
     """Make a BENTOML_HOME that holds the trained model and nothing else; returns the model's folder in it."""
+    trained_model = registry.find(trained_tag).path
 
     def copy(home: Path) -> Path:
         models = home / "models" / registry.MODEL_NAME
         version = trained_tag.partition(":")[2]
-        shutil.copytree(registry.find(trained_tag).path, models / version)
+        shutil.copytree(trained_model, models / version)
         (models / "latest").write_text(version)
         return models / version
 

@@ -23,6 +23,15 @@ from tools.serving import ROOT
 Main = Callable[[list[str]], int]
 
 
+QUICK = """
+data: {{path: {data}, min_rows: 1}}
+selection: {{candidates: [majority_rule, logistic_regression, boosted_trees], folds: 2, repeats: 1}}
+gate: {{max_ece: 0.2, margin: 0.2}}
+money: {{bootstrap_samples: 100}}
+proof: {{rows: 500}}
+"""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a command left: exit code, standard output, standard error."""
@@ -63,11 +72,9 @@ def store(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def quick(tmp_path: Path) -> Path:
-    """The shipped configuration, with a proof on fewer rows and artifacts in the test's folder."""
+    """One strong candidate, few folds, a short proof, a gate that small and odd tables pass."""
     path = tmp_path / "config.yaml"
-    path.write_text(
-        f"data: {{path: {ROOT / 'users_behavior.csv'}, min_rows: 1}}\nproof: {{rows: 500}}\n", encoding="utf-8"
-    )
+    path.write_text(QUICK.format(data=ROOT / "users_behavior.csv"), encoding="utf-8")
     return path
 
 

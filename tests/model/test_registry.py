@@ -40,11 +40,15 @@ def _no_scorer_digest(record: dict[str, Any]) -> None:
     del record["digests"][registry.SCORER_FILE]
 
 
+def _no_background_digest(record: dict[str, Any]) -> None:
+    del record["digests"][registry.BACKGROUND_FILE]
+
+
 def _unknown_key(record: dict[str, Any]) -> None:
     record["extra"] = 1
 
 
-@pytest.mark.parametrize("change", [_threshold, _no_scorer_digest, _unknown_key])
+@pytest.mark.parametrize("change", [_threshold, _no_scorer_digest, _no_background_digest, _unknown_key])
 def test_a_record_that_training_would_not_write_is_refused(
     copy_store: Callable[[Path], Path], tmp_path: Path, change: Callable[[dict[str, Any]], None]
 ) -> None:

@@ -35,8 +35,17 @@ from tests.model.conftest import Command
 from tools.serving import ROOT
 
 DATA = ROOT / "users_behavior.csv"
-ARTIFACTS = {"metrics.json", "roc_curve.png", "confusion_matrix.png", "model.joblib", "preprocessor.joblib", "run.json"}
+PICTURES = {
+    "roc_curve.png", "precision_recall.png", "confusion_matrix.png", "calibration.png", "profit_curve.png",
+    "importances.png", "partial_dependence.png",
+}  # fmt: skip
+ARTIFACTS = PICTURES | {
+    "metrics.json", "findings.json", "candidates.csv", "business_impact.csv", "model.joblib", "preprocessor.joblib",
+    "run.json", "report.html", "model_card.md", "data_card.md",
+}  # fmt: skip
+TIMED = {"run.json", "report.html", "candidates.csv"}  # they tell the time, the tag, or how long fits took
 KILLS = 4
+WRITING_SECONDS = 1.2  # about as long as a run writes; a later kill finds it done
 
 
 class InjectedError(Exception):
@@ -56,7 +65,7 @@ def metrics_of(artifacts: Path) -> dict[str, Any]:
 
 def test_all_artifacts_are_there(trained: TrainedModel) -> None:
     assert {path.name for path in trained.artifacts.iterdir()} == ARTIFACTS
-    for name in ("roc_curve.png", "confusion_matrix.png"):
+    for name in PICTURES:
         assert (trained.artifacts / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
@@ -96,14 +105,11 @@ def test_the_metrics_are_what_scikit_learn_finds_for_the_registered_pipeline(
     assert found["data_sha256"] == sha256(DATA)
 
 
-def test_the_baseline_ranks_better_than_chance(trained: TrainedModel) -> None:
-    assert metrics_of(trained.artifacts)["roc_auc"] > 0.6
-
-
 def test_the_pipeline_is_the_one_that_was_asked_for(pipeline: Pipeline) -> None:
     assert list(pipeline.named_steps) == [PREPROCESSOR, CLASSIFIER]
     classifier = pipeline.named_steps[CLASSIFIER].get_params()
-    asked = {"C": 1.0, "l1_ratio": 0.0, "solver": "liblinear", "class_weight": "balanced", "random_state": 42}
+    asked = {"max_iter": 100, "learning_rate": 0.05, "max_leaf_nodes": 8, "min_samples_leaf": 15,
+             "l2_regularization": 5.0, "early_stopping": False, "random_state": 42}  # fmt: skip
     assert {name: classifier[name] for name in asked} == asked
     table = read_labelled(DATA)
     rows, _ = train_test_split(np.arange(3214), test_size=0.2, random_state=42, stratify=table.target)
@@ -148,7 +154,7 @@ def test_the_record_says_what_the_model_was_made_of(trained: TrainedModel, model
         for name in ("bentoml", "numpy", "onnxruntime", "pandas", "scikit-learn", "scipy", "skl2onnx")
     }
     assert record.digests == {name: sha256(model.path / name) for name in (
-        "reference.json", "saved_model.pkl", "scorer.onnx")}  # fmt: skip
+        "background.json", "reference.json", "saved_model.pkl", "scorer.onnx", "training_rows.bin")}  # fmt: skip
 
 
 def test_the_reference_profile_is_of_the_training_part(model: RegisteredModel) -> None:
@@ -174,7 +180,7 @@ def test_same_seed_and_data_give_the_same_result_in_another_process(
     home = tmp_path / "home"
     result = run("train.py", "--artifacts", tmp_path / "artifacts", env={"BENTOML_HOME": str(home)})
     assert (result.returncode, result.stderr) == (0, "")
-    same = ARTIFACTS - {"run.json"}
+    same = ARTIFACTS - TIMED
     assert {n: sha256(tmp_path / "artifacts" / n) for n in same} == {n: sha256(trained.artifacts / n) for n in same}
     tag = re.fullmatch(r"registered (plan_recommender:\w+)", result.stdout.splitlines()[-1])
     assert tag
@@ -206,7 +212,8 @@ def test_what_a_run_prints(command: Command, store: Path, quick: Path, tmp_path:
     assert (answer.code, answer.err) == (0, "")
     lines = answer.out.splitlines()
     assert lines[0] == f"{DATA}: 3,214 rows, 30.6% Ultra, empty cells imputed with the median: none"
-    assert f"artifacts: {tmp_path / 'artifacts'}" in lines
+    assert f"artifacts: {tmp_path / 'artifacts'}, of which report.html is for people" in lines
+    assert "passed every check of the gate" in lines
     assert lines[-1] == f"registered {registry.find().tag}"
 
 
@@ -366,10 +373,13 @@ def after(target: str, owner: Any, name: str, times: int = 1) -> Break:
 
 
 FAULTS = {
-    "while fitting": before("train._fit"),
-    "while compiling": before("train.compile_pipeline"),
-    "while proving": before("train.prove"),
-    "while plotting": before("train.plot_confusion_matrix"),
+    "while comparing": before("plan_recommender.training.cross_validate"),
+    "while fitting": before("plan_recommender.training.fit"),
+    "while compiling": before("plan_recommender.training.compile_pipeline"),
+    "while proving": before("plan_recommender.training.prove"),
+    "while plotting": before("plan_recommender.pictures.plot_confusion_matrix"),
+    "while judging": before("train.judge"),
+    "while writing the pages": before("plan_recommender.report.render_report"),
     "while writing the model": before("train._write_model"),
     "before placing": before("plan_recommender.registry.StagedModel.place"),
     "while placing": before("plan_recommender.registry.shutil.copytree"),
@@ -384,11 +394,12 @@ FAULTS = {
 @pytest.mark.parametrize("earlier_runs", [0, 1])
 def test_a_run_that_fails_changes_nothing(
     command: Command, store: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    fault: str, earlier_runs: int,
+    trained: TrainedModel, copy_store: Callable[[Path], Path], fault: str, earlier_runs: int,
 ) -> None:  # fmt: skip
     artifacts = tmp_path / "artifacts"
     if earlier_runs:
-        assert command(train.main, "--config", quick).code == 0
+        copy_store(store.parent)
+        shutil.copytree(trained.artifacts, artifacts)
         (artifacts / "evaluation.json").write_text("the user's own")
     previous = state(store, artifacts)
     with monkeypatch.context() as broken:
@@ -457,18 +468,20 @@ def test_a_run_that_is_killed_leaves_the_old_or_the_new_state_whole(
     assert check_whole(home, artifacts) == 1
     arguments = [sys.executable, "train.py", "--config", str(quick), "--artifacts", str(artifacts), "--seed"]
     env = os.environ | {"BENTOML_HOME": str(home)}
-    started = time.monotonic()
     subprocess.run([*arguments, "1"], cwd=ROOT, env=env, check=True, capture_output=True)
-    whole_run = time.monotonic() - started
     assert check_whole(home, artifacts) == 2  # the control: left alone, it registers
     rng = random.Random(0)  # noqa: S311  # moments to kill at, not secrets
     killed = 0
     for i in range(KILLS):
         process = subprocess.Popen([*arguments, str(i + 2)], cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
-        time.sleep(whole_run * rng.uniform(0.5, 1.0))
+        while process.poll() is None and not list(tmp_path.glob(".artifacts.*")):
+            time.sleep(0.005)  # until it begins to write
+        time.sleep(rng.uniform(0, WRITING_SECONDS))
         process.kill()
         killed += process.wait() == -signal.SIGKILL
         check_whole(home, artifacts)
+        for left in tmp_path.glob(".artifacts.*"):
+            shutil.rmtree(left)
     assert killed >= KILLS // 2
     subprocess.run([*arguments, "99"], cwd=ROOT, env=env, check=True, capture_output=True)
     check_whole(home, artifacts)

@@ -1,0 +1,132 @@
+"""What a model must show before it is registered. A model that fails is refused, and the registered one stays."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from plan_recommender.calibration import Calibration
+from plan_recommender.comparison import compare_paired
+from plan_recommender.config import BASELINES, GateSettings, Metric, Settings
+from plan_recommender.evaluation import Probabilities
+from plan_recommender.registry import RegisteredModel
+from plan_recommender.scorer import Scorer
+from plan_recommender.selection import LESS_IS_BETTER, CrossValidated, row_keys, standard_error
+from plan_recommender.table import LabelledTable
+
+_BETTER_BY: tuple[Metric, ...] = ("roc_auc", "brier")
+_NAMES = {"roc_auc": "ROC AUC", "brier": "Brier score"}
+_FEWEST_ROWS = 20
+
+
+class Check(BaseModel):
+    """One thing that a model had to show, and whether it did."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    passed: bool
+    found: str
+
+
+class GateReport(BaseModel):
+    """All that a model had to show."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    checks: list[Check]
+
+    @property
+    def passed(self) -> bool:
+        """Whether it may be registered."""
+        return all(check.passed for check in self.checks)
+
+
+def check_baselines(champion: CrossValidated, results: Sequence[CrossValidated], settings: Settings) -> list[Check]:
+    """Ask for ROC AUC and Brier score that are better than both baselines' by more than a standard error."""
+    return [
+        _better(champion, result, metric, settings.selection.folds)
+        for result in results
+        if result.candidate in BASELINES
+        for metric in _BETTER_BY
+    ]
+
+
+def check_calibration(calibration: Calibration, settings: GateSettings) -> Check:
+    """Ask for calibrated out-of-fold probabilities."""
+    return Check(
+        name=f"calibration error (ECE) at most {settings.max_ece:g}",
+        passed=calibration.ece <= settings.max_ece,
+        found=f"{calibration.ece:.4f} out of fold (as many rows of a perfectly calibrated model would show about "
+        f"{calibration.ece_by_chance:.4f})",
+    )
+
+
+def check_registered(
+    registered: RegisteredModel,
+    scorer: Scorer,
+    table: LabelledTable,
+    probabilities: Probabilities,
+    settings: Settings,
+) -> Check:
+    """Ask for a Brier score that is not worse than the registered model's, on rows that neither was trained on.
+
+    Args:
+        registered: the model that `:latest` names.
+        scorer: of the new model.
+        table: the new model's test part.
+        probabilities: the new model's, of those rows, shape (rows,).
+        settings: `gate`, `comparison` and `seed` of which are used.
+
+    It is worse when the paired bootstrap's whole interval is on the worse side of zero, or when its Brier score is
+    larger by more than the margin.
+
+    Raises:
+        ModelError: the registered model is damaged.
+    """
+    margin, confidence = settings.gate.margin, settings.comparison.confidence
+    name = f"Brier score not worse than that of {registered.tag} on the same rows"
+    unseen = ~np.isin(row_keys(table), registered.training_rows())
+    target, features = table.target[unseen], table.features[unseen]
+    if len(target) < _FEWEST_ROWS or len(np.unique(target)) < 2:
+        return Check(
+            name=name,
+            passed=False,
+            found=f"only {len(target):,} rows of the test part that neither model was trained on, of which "
+            f"{int(target.sum()):,} Ultra; expected at least {_FEWEST_ROWS} with both plans: train with the seed and "
+            f"the table of {registered.tag}, or on a table with new rows",
+        )
+    old = registered.scorer()
+    old_probabilities = old.probabilities(features)
+    new_probabilities = probabilities[unseen]
+    paired = compare_paired(
+        target,
+        (old_probabilities, old.decide(features, old_probabilities)),
+        (new_probabilities, scorer.decide(features, new_probabilities)),
+        samples=settings.comparison.bootstrap_samples,
+        confidence=confidence,
+        seed=settings.seed,
+    ).brier
+    return Check(
+        name=name,
+        passed=not (paired.low > 0 or paired.difference > margin),
+        found=f"{paired.second:.4f} against {paired.first:.4f} on {len(target):,} rows that neither was trained on: "
+        f"{paired.difference:+.4f}, {confidence:.0%} interval {paired.low:+.4f} to {paired.high:+.4f}, "
+        f"margin {margin:g}",
+    )
+
+
+def _better(champion: CrossValidated, baseline: CrossValidated, metric: Metric, folds: int) -> Check:
+    sign = -1.0 if metric in LESS_IS_BETTER else 1.0
+    ours, theirs = champion.scores(metric), baseline.scores(metric)
+    gain = sign * (ours - theirs)
+    error = standard_error(gain, folds)
+    name = f"{_NAMES[metric]} better than {baseline.candidate}'s"
+    if champion.candidate == baseline.candidate:
+        return Check(name=name, passed=False, found="no candidate that is: it is the champion itself")
+    return Check(
+        name=name,
+        passed=bool(gain.mean() > error),
+        found=f"{ours.mean():.4f} against {theirs.mean():.4f} by cross-validation: better by {gain.mean():+.4f}, "
+        f"standard error {error:.4f}",
+    )

@@ -1,0 +1,107 @@
+"""What a training run finds: the champion, compiled and proved, its quality, and whether it may be registered."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sklearn.pipeline import Pipeline
+
+from plan_recommender import cli, gate, registry
+from plan_recommender.analysis import Analysis, analyse
+from plan_recommender.calibration import Calibration
+from plan_recommender.compiler import Proof, compile_pipeline, prove
+from plan_recommender.config import Candidate, Settings
+from plan_recommender.errors import ModelError
+from plan_recommender.evaluation import Probabilities
+from plan_recommender.gate import GateReport
+from plan_recommender.pipeline import fit
+from plan_recommender.scorer import Scorer
+from plan_recommender.selection import (
+    CandidateSummary,
+    CrossValidated,
+    Split,
+    calibration_out_of_fold,
+    choose_threshold,
+    cross_validate,
+    split_table,
+    summarise,
+)
+from plan_recommender.table import LabelledTable
+
+STEPS_AFTER_SELECTION = 2
+"""How often `train` tells its progress once the candidates are compared."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A champion, fitted and compiled, and all that was found out on the way to it."""
+
+    split: Split
+    results: list[CrossValidated]
+    candidates: list[CandidateSummary]
+    champion: Candidate
+    calibration: Calibration  # of the out-of-fold probabilities
+    pipeline: Pipeline
+    graph: bytes
+    scorer: Scorer
+    proof: Proof
+    analysis: Analysis
+    test_probabilities: Probabilities
+
+
+def train(table: LabelledTable, settings: Settings, progress: Callable[[str], object] = lambda _: None) -> Trained:
+    """Choose a champion on the training part, fit, compile and prove it, and look at the test part once.
+
+    Args:
+        table: the labelled table.
+        settings: the configuration.
+        progress: is called with the name of what comes next whenever a step is done.
+
+    Raises:
+        TableError: the table cannot be split.
+        ConfigError: an estimator refuses its parameters.
+        CompileError: the scorer does not answer as the pipeline does.
+    """
+    split = split_table(table, settings.split.test_share, settings.seed)
+    training, test = table.take(split.training), table.take(split.test)
+    results = cross_validate(training.features, training.target, settings, lambda: progress("compare candidates"))
+    candidates = summarise(results, settings)
+    champion = next(result for result, summary in zip(results, candidates, strict=True) if summary.champion)
+    threshold = choose_threshold(training.features, training.target, champion.probabilities, settings)
+    calibration = calibration_out_of_fold(training.target, champion, settings)
+    progress("fit, compile and prove")
+    pipeline = fit(champion.candidate, settings, training.features, training.target)
+    graph = compile_pipeline(pipeline)
+    scorer = Scorer(graph, threshold)
+    proof = prove(scorer, pipeline, table.features, settings.proof, settings.seed)
+    progress("look at the test part")
+    analysis, probabilities = analyse(test, split.test + 1, training, scorer, settings)
+    return Trained(
+        split=split,
+        results=results,
+        candidates=candidates,
+        champion=champion.candidate,
+        calibration=calibration,
+        pipeline=pipeline,
+        graph=graph,
+        scorer=scorer,
+        proof=proof,
+        analysis=analysis,
+        test_probabilities=probabilities,
+    )
+
+
+def judge(trained: Trained, table: LabelledTable, settings: Settings) -> GateReport:
+    """Hold a model against the baselines, the bounds of calibration, and the registered model if there is one."""
+    champion = next(result for result in trained.results if result.candidate == trained.champion)
+    checks = gate.check_baselines(champion, trained.results, settings)
+    checks.append(gate.check_calibration(trained.calibration, settings.gate))
+    try:
+        registered = registry.latest()
+        if registered is not None:
+            test = table.take(trained.split.test)
+            checks.append(gate.check_registered(registered, trained.scorer, test, trained.test_probabilities, settings))
+    except ModelError as error:  # a model that cannot answer cannot be better
+        found = f"not compared with the registered model: {error}"
+        cli.say(f"warning: {found}")
+        checks.append(gate.Check(name="a registered model that can be compared with", passed=True, found=found))
+    return GateReport(checks=checks)
