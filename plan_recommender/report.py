@@ -1,79 +1,94 @@
-"""Pictures of a run, and the drift report that a person reads."""
+"""Pages that a person reads: the report of a training run, the cards, the drift report."""
 
 import base64
 import html
-import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
-from sklearn.metrics import roc_curve
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
-from plan_recommender.evaluation import Labels, Metrics, Probabilities
+from plan_recommender.analysis import Findings
+from plan_recommender.comparison import COMPARED
+from plan_recommender.config import Candidate
+from plan_recommender.evaluation import Metrics
+from plan_recommender.pictures import draw_distributions
 from plan_recommender.reference import DriftReport, FeatureDrift, ReferenceProfile
-from plan_recommender.usage import FEATURES, PLANS
+from plan_recommender.registry import ModelRecord
+from plan_recommender.selection import DEFAULT_THRESHOLD
+from plan_recommender.table import LabelledTable
 
-matplotlib.use("Agg")
+REPORT = "report.html"
+CARDS = ("model_card.md", "data_card.md")
 
-_DPI = 120
-_REPRODUCIBLE = {"Software": None}  # matplotlib would write its version
-_BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9730d", "#888888"
+_MEASURED = tuple(name for name in Metrics.model_fields if name != "confusion_matrix")
+_NAMES = {
+    "accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1", "roc_auc": "ROC AUC",
+    "brier": "Brier score", "log_loss": "log loss",
+}  # fmt: skip
+_DESCRIBED = {
+    "majority_rule": "the majority plan for everybody.",
+    "logistic_regression": "a logistic regression on the four standardised features.",
+    "binned_logistic": "a penalised logistic regression on quantile bins of the features and their pairwise products.",
+    "spline_logistic": "a penalised logistic regression on B-splines of the features and their pairwise products.",
+    "boosted_trees": "histogram gradient boosting: a sum of small decision trees.",
+    "blend": "the mean probability of two penalised logistic regressions on B-splines of the features and their "
+    "pairwise products, with differently placed knots, and of histogram gradient boosting.",
+}
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #222 }
+table { border-collapse: collapse; width: 100% } th, td { padding: .35rem .6rem; text-align: right }
+th { border-bottom: 2px solid #222 } td { border-bottom: 1px solid #ddd }
+th:first-child, td:first-child, th:last-child, td:last-child, td.text { text-align: left }
+.drift td { background: #fdeee0 } img { width: 100% }
+"""
 
 
-def plot_roc_curve(path: Path, target: Labels, probabilities: Probabilities, auc: float) -> None:
-    """Draw true against false positive rate, as a PNG."""
-    false_positive_rate, true_positive_rate, _ = roc_curve(target, probabilities)
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    axes = figure.add_subplot()
-    axes.plot(false_positive_rate, true_positive_rate, color=_BLUE, label=f"model, AUC {auc:.3f}")
-    axes.plot([0, 1], [0, 1], color=_GREY, linestyle="--", label="majority rule, AUC 0.500")
-    axes.set(
-        title=f"ROC curve on {len(target):,} test rows",
-        xlabel="Smart subscribers recommended Ultra (share)",
-        ylabel="Ultra subscribers recommended Ultra (share)",
-        aspect="equal",
+def render_report(
+    tag: str, record: ModelRecord, findings: Findings, fit_seconds: Mapping[Candidate, float], pictures: Path
+) -> str:
+    """Lay a run out as one self-contained HTML page; `pictures` is the folder that holds its PNGs."""
+
+    def picture(name: str, alt: str) -> Markup:
+        data = base64.b64encode((pictures / name).read_bytes()).decode()
+        return Markup('<figure><img alt="{}" src="data:image/png;base64,{}"></figure>').format(alt, data)
+
+    page = _environment().get_template("report.html.j2")
+    return page.render(
+        **_context(record, findings),
+        tag=tag,
+        fit_seconds=fit_seconds,
+        picture=picture,
+        style=Markup(_STYLE),  # noqa: S704  # a constant
+        settings_yaml=yaml.safe_dump(record.settings, sort_keys=False),
     )
-    axes.legend(loc="lower right")
-    figure.savefig(path, dpi=_DPI, metadata=_REPRODUCIBLE)
 
 
-def plot_confusion_matrix(path: Path, metrics: Metrics) -> None:
-    """Draw how many subscribers of each plan were recommended which plan, as a PNG."""
-    cells = metrics.confusion_matrix
-    counts = np.array(
-        [[cells.true_negative, cells.false_positive], [cells.false_negative, cells.true_positive]], dtype=np.float64
-    )
-    figure = Figure(figsize=(4.5, 4), layout="constrained")
-    axes = figure.add_subplot()
-    axes.imshow(counts, cmap="Blues")
-    for row, column in np.ndindex(2, 2):
-        dark = counts[row, column] > counts.max() / 2
-        axes.text(
-            column, row, f"{counts[row, column]:,.0f}", ha="center", va="center", color="white" if dark else "black"
-        )
-    axes.set(
-        title=f"Confusion matrix on {counts.sum():,.0f} test rows",
-        xlabel="recommended plan", ylabel="plan held",
-        xticks=[0, 1], yticks=[0, 1], xticklabels=PLANS, yticklabels=PLANS,
-    )  # fmt: skip
-    figure.savefig(path, dpi=_DPI, metadata=_REPRODUCIBLE)
+def render_cards(record: ModelRecord, findings: Findings, table: LabelledTable) -> dict[str, str]:
+    """Write the model card and the data card as Markdown, by file name."""
+    environment = _environment()
+    path = provenance_path(table)
+    context = _context(record, findings) | {"provenance": _provenance(path, table), "provenance_file": path.name}
+    return {name: environment.get_template(f"{name}.j2").render(context) for name in CARDS}
+
+
+def provenance_path(table: LabelledTable) -> Path:
+    """Tell which file says where a table comes from: it begins with the table's SHA-256, the rest is Markdown."""
+    return table.path.with_suffix(".provenance.md")
 
 
 def drift_html(report: DriftReport, reference: ReferenceProfile, current: npt.NDArray[np.float64]) -> str:
     """Lay out a drift report as one self-contained HTML page with the distributions of both samples."""
     rows = "".join(_drift_row(feature) for feature in report.features)
     drifted = ", ".join(report.drifted_features) or "none"
-    picture = base64.b64encode(_plot_distributions(reference, current)).decode()
+    picture = base64.b64encode(draw_distributions(reference, current)).decode()
     limits = ", ".join(f"{name} {value:g}" for name, value in report.thresholds.items())
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Drift report: {report.verdict}</title><style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #222 }}
-table {{ border-collapse: collapse; width: 100% }} th, td {{ padding: .35rem .6rem; text-align: right }}
-th {{ border-bottom: 2px solid #222 }} td {{ border-bottom: 1px solid #ddd }}
-th:first-child, td:first-child, th:last-child, td:last-child {{ text-align: left }}
-.drift td {{ background: #fdeee0 }} img {{ width: 100% }}
+<html lang="en"><head><meta charset="utf-8"><title>Drift report: {report.verdict}</title><style>{_STYLE}
 </style></head><body>
 <h1>Verdict: {report.verdict}</h1>
 <p>Drifted features: {html.escape(drifted)}. {report.reference_rows:,} reference rows, {report.current_rows:,} current
@@ -106,20 +121,36 @@ def _drift_row(f: FeatureDrift) -> str:
     return f"<tr class='{'drift' if f.drifted else ''}'>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _plot_distributions(reference: ReferenceProfile, current: npt.NDArray[np.float64]) -> bytes:
-    units = {feature.name: feature.unit for feature in FEATURES}
-    columns = min(2, len(reference.features))
-    rows = -(-len(reference.features) // columns)
-    figure = Figure(figsize=(11, 3.4 * rows), layout="constrained")
-    for i, feature in enumerate(reference.features):
-        axes = figure.add_subplot(rows, columns, i + 1)
-        values = current[~np.isnan(current[:, i]), i]
-        bins = np.histogram_bin_edges(np.concatenate([feature.values, values]), bins=40).tolist()
-        axes.hist(feature.values, bins=bins, density=True, color=_BLUE, alpha=0.55, label="reference")
-        if len(values):
-            axes.hist(values, bins=bins, density=True, histtype="step", linewidth=1.6, color=_ORANGE, label="current")
-        axes.set(title=feature.name, xlabel=units.get(feature.name, ""), yticks=[], ylabel="density")
-        axes.legend()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=_DPI, format="png", metadata=_REPRODUCIBLE)
-    return buffer.getvalue()
+def _provenance(path: Path, table: LabelledTable) -> str | None:
+    """Read where a table comes from; None when nothing is said, or it is said of another table."""
+    if not path.is_file():
+        return None
+    first, _, text = path.read_text(encoding="utf-8").partition("\n")
+    return text.strip() if first.strip() == f"SHA-256: {table.sha256}" else None
+
+
+def _context(record: ModelRecord, findings: Findings) -> dict[str, Any]:
+    threshold = record.settings["threshold"]
+    return {
+        "record": record,
+        "settings": record.settings,
+        "f": findings,
+        "d": findings.data,
+        "compared": COMPARED,
+        "measured": _MEASURED,
+        "names": _NAMES,
+        "described": _DESCRIBED,
+        "number": number,
+        "cv_threshold": threshold if isinstance(threshold, float) else DEFAULT_THRESHOLD,
+    }
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=select_autoescape(["html.j2"]),  # not Markdown
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

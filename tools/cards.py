@@ -1,0 +1,50 @@
+"""Write docs/model_card.md and docs/data_card.md anew, from a training run on the shipped table; or check them.
+
+usage: python -m tools.cards [--check]
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from plan_recommender import cli
+from plan_recommender.report import CARDS
+from tools.serving import ROOT
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write or check the cards; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Write the cards in docs/ anew, from a run on the shipped table.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a card is stale")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as place:
+        artifacts = Path(place) / "artifacts"
+        subprocess.run(
+            [sys.executable, "train.py", "--artifacts", artifacts],
+            cwd=ROOT, env=os.environ | {"BENTOML_HOME": place}, check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        fresh = {name: (artifacts / name).read_text(encoding="utf-8") for name in CARDS}
+    return check(fresh) if options.check else write(fresh)
+
+
+def write(fresh: dict[str, str]) -> int:
+    """Put fresh cards in docs/."""
+    for name, text in fresh.items():
+        (ROOT / "docs" / name).write_text(text, encoding="utf-8")
+        cli.say(f"docs/{name}: written")
+    return cli.DONE
+
+
+def check(fresh: dict[str, str]) -> int:
+    """Hold the cards in docs/ against fresh ones."""
+    stale = [name for name, text in fresh.items() if (ROOT / "docs" / name).read_text(encoding="utf-8") != text]
+    for name in stale:
+        cli.say(f"docs/{name}: stale; write it anew with `make cards`")
+    return cli.ANSWER_IS_NO if stale else cli.DONE
+
+
+if __name__ == "__main__":
+    cli.run(main)
