@@ -1,4 +1,5 @@
-# One environment for everything, grown from the pinned locks: training first, the tests' tools on top when they are wanted.
+# One environment for everything, grown from the pinned locks: training first; the optional libraries, or those and the
+# tests' tools, on top when they are wanted.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -13,21 +14,27 @@ CUR ?= users_behavior.csv
 HOST ?= 127.0.0.1
 PORT ?= 3000
 
-# BentoML posts usage statistics unless it is told not to.
+# BentoML and MLflow post usage statistics unless they are told not to.
 export BENTOML_DO_NOT_TRACK := True
+export MLFLOW_DISABLE_TELEMETRY := true
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps
 
-.PHONY: help install demo test lint check model train evaluate predict drift serve build containerize loadtest benchmark clean
+.PHONY: help install optional demo mlflow-demo test lint check model train rollback cards evaluate predict drift serve build containerize loadtest benchmark clean
 .DEFAULT_GOAL := help
 
 help:  ## what each target does
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
 
 .venv/training: requirements/training.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "make: expected Python 3.11, found $$($(PYTHON) --version) at $(PYTHON); name another with make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@echo "installing the pinned requirements into .venv (about a minute)"
 	@"$(PYTHON)" -m venv .venv
 	@$(PIP) -r requirements/training.txt
+	@touch $@
+
+.venv/optional: requirements/optional.txt .venv/training
+	@echo "installing the optional libraries into .venv (a few seconds, 330 MB)"
+	@$(PIP) -r requirements/optional.txt
 	@touch $@
 
 .venv/dev: requirements/dev.txt .venv/training
@@ -37,8 +44,13 @@ help:  ## what each target does
 
 install: .venv/training  ## a virtual environment from the pinned lock
 
+optional: .venv/optional  ## and the libraries of train.py --search and --mlflow
+
 demo: .venv/training  ## train, serve, ask, show, stop
 	@$(BIN)/python -m tools.demo
+
+mlflow-demo: .venv/optional  ## train with MLflow watching, show what it keeps
+	@$(BIN)/python -m tools.mlflow_demo
 
 test: .venv/dev  ## every test, with coverage
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
@@ -55,6 +67,12 @@ train: .venv/training  ## fit, evaluate, register (DATA=CSV)
 
 model: .venv/training
 	@$(BIN)/bentoml models get plan_recommender:latest >/dev/null 2>&1 || $(MAKE) --no-print-directory train
+
+rollback: .venv/training  ## make the model before the latest the latest again (MODEL=TAG: that one)
+	@$(BIN)/python -m tools.rollback $(MODEL)
+
+cards: .venv/training  ## write docs/model_card.md and docs/data_card.md anew, from a run
+	@$(BIN)/python -m tools.cards
 
 evaluate: model  ## measure the registered model on its test part
 	@$(BIN)/python evaluate.py
@@ -80,6 +98,6 @@ loadtest: model .venv/dev  ## locust against a service that it starts itself
 benchmark: model  ## one row, the compiled scorer beside the pipeline
 	@$(BIN)/python -m benchmark.scorer
 
-clean:  ## remove the environment, the artifacts and the caches; the model store is yours
-	@rm -rf .venv artifacts .artifacts.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+clean:  ## remove the environment, the artifacts, searches and caches; the model store and MLflow's history are yours
+	@rm -rf .venv artifacts .artifacts.* search .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -48,6 +48,11 @@ def say(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def warn(text: str) -> None:
+    """Print what went wrong on the way to a result that holds all the same."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Put off Ctrl-C and SIGTERM until a block of a few steps that belong together has ended."""

@@ -38,6 +38,10 @@ def _show_answers(client: httpx.Client) -> None:
     batch = _expect(client.post("/predict_batch", json={"rows": list(SUBSCRIBERS.values())}), 200)
     for who, decision in zip(SUBSCRIBERS, batch["predictions"], strict=True):
         print(f"{who:<24} {_sentence(decision)}")
+    print("\n== POST /explain: why that plan for the first of them?")
+    explanation = _expect(client.post("/explain", json=SUBSCRIBERS["a heavy data user"]), 200)
+    for contribution in explanation["contributions"]:
+        print(contribution["sentence"])
     print("\n== POST /predict with minutes = -1, which nobody can have used")
     refused = _expect(client.post("/predict", json=SUBSCRIBERS["an average month"] | {"minutes": -1}), 400)
     print(f"refused with 400: {refused['error']}", flush=True)

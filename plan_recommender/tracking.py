@@ -1,0 +1,165 @@
+"""Track training runs with MLflow: what went in, what every candidate showed, what came out, and the compiled model.
+
+Nothing that is logged is a pickle, and MLflow's makers are told nothing.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+# MLflow reads some of these when it is imported. An operator who sets them otherwise is obeyed.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+# By MLflow's own limits, a server that is away would hold up for minutes a run that is done.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+import mlflow
+import mlflow.onnx
+import numpy as np
+import onnx
+from mlflow.entities import Metric
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+from mlflow.utils.validation import (
+    MAX_METRICS_PER_BATCH,
+    MAX_PARAM_VAL_LENGTH,
+    MAX_PARAMS_TAGS_PER_BATCH,
+    MAX_TAG_VAL_LENGTH,
+)
+
+from plan_recommender.comparison import COMPARED
+from plan_recommender.config import SQLITE, Settings
+from plan_recommender.errors import TrackingError
+from plan_recommender.gate import GateReport
+from plan_recommender.scorer import INPUT, OUTPUT
+from plan_recommender.selection import CandidateSummary, CrossValidated
+from plan_recommender.usage import FEATURE_NAMES
+
+MODEL = "model"
+GATE_FILE = "gate.json"
+LOCAL_ARTIFACTS = "mlartifacts"
+
+_MODEL_NEEDS = ("numpy", "onnx", "onnxruntime")
+_SHOWN = 300  # characters of MLflow's own words that an error repeats
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """What is logged of one training run."""
+
+    name: str
+    tags: Mapping[str, str]
+    results: Sequence[CrossValidated]
+    candidates: Sequence[CandidateSummary]
+    metrics: Mapping[str, float]
+    gate: GateReport
+    artifacts: Sequence[Path]
+    graph: bytes | None  # of the compiled scorer; None when the run was refused
+
+
+def track(run: TrackedRun, settings: Settings) -> str:
+    """Log a run to the configured store; returns the id that MLflow gave it.
+
+    Raises:
+        TrackingError: MLflow could not log all of it.
+    """
+    uri = settings.mlflow.tracking_uri
+    try:
+        mlflow.set_tracking_uri(uri)
+        with mlflow.start_run(experiment_id=_experiment(settings), run_name=run.name) as active:
+            _log(active.info.run_id, run, settings)
+    except Exception as error:  # MLflow's, its HTTP client's, its database's: the caller's work is done all the same
+        found = " ".join(str(error).split())[:_SHOWN]
+        raise TrackingError(
+            f"mlflow.tracking_uri {uri}: expected a store that takes the run, found: {found}"
+        ) from error
+    return str(active.info.run_id)
+
+
+def connect(settings: Settings) -> mlflow.MlflowClient:
+    """Open the configured store, to read what is kept there."""
+    return mlflow.MlflowClient(settings.mlflow.tracking_uri)
+
+
+def flattened(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of nested sections under dotted names."""
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _experiment(settings: Settings) -> str:
+    name, uri = settings.mlflow.experiment, settings.mlflow.tracking_uri
+    found = mlflow.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    # A server knows where its artifacts go. For a local store MLflow would take a folder of the working directory.
+    place = None
+    if uri.startswith(SQLITE):
+        place = (Path(uri.removeprefix(SQLITE)).resolve().parent / LOCAL_ARTIFACTS).as_uri()
+    return str(mlflow.create_experiment(name, artifact_location=place))
+
+
+def _log(run_id: str, run: TrackedRun, settings: Settings) -> None:
+    params = {name: _text(value)[:MAX_PARAM_VAL_LENGTH] for name, value in flattened(settings.model_dump(mode="json"))}
+    checks = {
+        f"gate.check_{i}": f"{'passed' if check.passed else 'refused'}: {check.name}; found {check.found}"
+        for i, check in enumerate(run.gate.checks, start=1)
+    }
+    tags = {name: value[:MAX_TAG_VAL_LENGTH] for name, value in {**run.tags, **checks}.items()}
+    for some in _batches(list(params.items()), MAX_PARAMS_TAGS_PER_BATCH):
+        mlflow.log_params(dict(some))
+    for some in _batches(list(tags.items()), MAX_PARAMS_TAGS_PER_BATCH):
+        mlflow.set_tags(dict(some))
+    client = mlflow.MlflowClient()
+    for measured in _batches(list(_measured(run)), MAX_METRICS_PER_BATCH):
+        client.log_batch(run_id, metrics=measured)
+    mlflow.log_text(run.gate.model_dump_json(indent=2) + "\n", GATE_FILE)
+    for path in run.artifacts:
+        mlflow.log_artifact(str(path))
+    if run.graph is not None:
+        _log_model(run.graph)
+
+
+def _measured(run: TrackedRun) -> Iterator[Metric]:
+    now = int(time.time() * 1000)
+    for name, value in run.metrics.items():
+        yield Metric(name, value, now, 0)
+    for result, summary in zip(run.results, run.candidates, strict=True):
+        for metric in COMPARED:
+            for step, score in enumerate(result.scores(metric).tolist()):
+                yield Metric(f"{result.candidate}.{metric}", score, now, step)
+            yield Metric(f"{result.candidate}.{metric}.mean", summary.metrics[metric].mean, now, 0)
+
+
+def _log_model(graph: bytes) -> None:
+    signature = ModelSignature(
+        Schema([TensorSpec(np.dtype(np.float64), (-1, len(FEATURE_NAMES)), INPUT)]),
+        Schema([TensorSpec(np.dtype(np.float64), (-1, 2), OUTPUT)]),
+    )
+    mlflow.onnx.log_model(
+        onnx.load_model_from_string(graph),
+        name=MODEL,
+        signature=signature,
+        pip_requirements=[f"{name}=={version(name)}" for name in _MODEL_NEEDS],  # else MLflow runs it to find out
+        onnx_execution_providers=["CPUExecutionProvider"],
+        save_as_external_data=False,
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
