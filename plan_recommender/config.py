@@ -182,6 +182,11 @@ class SelectionSettings(_Section):
     metric: Metric = Field("log_loss", description="Metric by which the champion is chosen.")
     folds: Annotated[int, Field(ge=2)] = Field(5, description="Folds of the cross-validation (count).")
     repeats: PositiveInt = Field(4, description="Repeats of the cross-validation, each with other folds (count).")
+    max_rows: Annotated[int, Field(ge=1000)] = Field(
+        20_000,
+        description="Most training rows that candidates are compared on; of more, a random sample, stratified by the "
+        "label (rows, at least 1,000). The champion is fitted on all of them.",
+    )
     confidence: Confidence = Field(0.95, description="Confidence of the intervals in the table of candidates (0 to 1).")
 
     @field_validator("candidates")

@@ -141,6 +141,7 @@ def _context(record: ModelRecord, findings: Findings) -> dict[str, Any]:
         "names": _NAMES,
         "described": _DESCRIBED,
         "number": number,
+        "compared_rows": min(record.data.training_rows, record.settings["selection"]["max_rows"]),
         "cv_threshold": threshold if isinstance(threshold, float) else DEFAULT_THRESHOLD,
     }
 

@@ -35,6 +35,7 @@ from plan_recommender.errors import ConfigError, OutputError
 from plan_recommender.selection import (
     LESS_IS_BETTER,
     Fold,
+    compared_part,
     cross_validate_one,
     fold_threshold,
     make_folds,
@@ -104,7 +105,8 @@ def search(
             f"found {', '.join(settings.selection.candidates)}"
         )
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    training = table.take(split_table(table, settings.split.test_share, settings.seed).training)
+    split = split_table(table, settings.split.test_share, settings.seed)
+    training = compared_part(table.take(split.training), settings)
     # Seeds of its own: on the folds of the comparison that follows, the best trial would be too good to be true.
     folds_seed, sampler_seed = np.random.SeedSequence(settings.seed).generate_state(2).tolist()
     folds = make_folds(training.target, settings.selection.folds, 1, folds_seed)
@@ -261,6 +263,7 @@ def _digest(candidate: Candidate, configured: Parameters, space: Space, settings
         "seed": settings.seed,
         "test_share": settings.split.test_share,
         "folds": settings.selection.folds,
+        "max_rows": settings.selection.max_rows,
         "metric": metric,
         "threshold": fold_threshold(settings) if metric in _ANSWERED_METRICS else None,
         "space": {name: repr(distribution) for name, distribution in space.items()},

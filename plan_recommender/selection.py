@@ -101,6 +101,20 @@ def split_table(table: LabelledTable, test_share: float, seed: int) -> Split:
     return Split(training, test)
 
 
+def compared_part(training: LabelledTable, settings: Settings) -> LabelledTable:
+    """Give the rows of the training part that candidates are compared on: all, or a stratified sample of a large one.
+
+    Cross-validation takes time in proportion to the rows; its intervals are narrow long before a table is large.
+    """
+    most = settings.selection.max_rows
+    if len(training.target) <= most:
+        return training
+    sample, _ = train_test_split(
+        np.arange(len(training.target)), train_size=most, random_state=settings.seed, stratify=training.target
+    )
+    return training.take(sample)
+
+
 def row_keys(table: LabelledTable) -> RowKeys:
     """Give every row of a table its key, by which a row that a model was trained on is known again."""
     rows = pd.DataFrame(np.column_stack([table.features, table.target]) + 0.0)  # -0.0 is 0.0, and has other bits

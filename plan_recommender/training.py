@@ -21,6 +21,7 @@ from plan_recommender.selection import (
     Split,
     calibration_out_of_fold,
     choose_threshold,
+    compared_part,
     cross_validate,
     split_table,
     summarise,
@@ -63,11 +64,12 @@ def train(table: LabelledTable, settings: Settings, progress: Callable[[str], ob
     """
     split = split_table(table, settings.split.test_share, settings.seed)
     training, test = table.take(split.training), table.take(split.test)
-    results = cross_validate(training.features, training.target, settings, lambda: progress("compare candidates"))
+    compared = compared_part(training, settings)
+    results = cross_validate(compared.features, compared.target, settings, lambda: progress("compare candidates"))
     candidates = summarise(results, settings)
     champion = next(result for result, summary in zip(results, candidates, strict=True) if summary.champion)
-    threshold = choose_threshold(training.features, training.target, champion.probabilities, settings)
-    calibration = calibration_out_of_fold(training.target, champion, settings)
+    threshold = choose_threshold(compared.features, compared.target, champion.probabilities, settings)
+    calibration = calibration_out_of_fold(compared.target, champion, settings)
     progress("fit, compile and prove")
     pipeline = fit(champion.candidate, settings, training.features, training.target)
     graph = compile_pipeline(pipeline)

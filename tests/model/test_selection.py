@@ -29,8 +29,10 @@ from plan_recommender.selection import (
     candidates_csv,
     candidates_table,
     choose_threshold,
+    compared_part,
     cross_validate,
     interval,
+    row_keys,
     split_table,
     standard_error,
     summarise,
@@ -468,3 +470,15 @@ def test_configured_numbers_are_taken_as_they_are() -> None:
     )
     assert three.segments is not None
     assert (three.value, three.objective, three.segments.thresholds) == (0.2, "none", [0.1, 0.2, 0.3])
+
+
+def test_a_large_training_part_is_compared_on_a_stratified_sample_of_it() -> None:
+    table = shipped()
+    settings = configured(selection={"max_rows": 1000})
+    part = compared_part(table, settings)
+    assert len(part.target) == 1000
+    assert part.target.mean() == pytest.approx(table.target.mean(), abs=1e-3)
+    assert np.isin(row_keys(part), row_keys(table)).all()
+    np.testing.assert_array_equal(compared_part(table, settings).features, part.features)
+    assert compared_part(table.take(np.arange(1000)), settings).target.tolist() == table.target[:1000].tolist()
+    assert compared_part(table, configured()) is table
