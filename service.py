@@ -7,7 +7,6 @@ from bentoml.exceptions import BentoMLException
 
 from plan_recommender import registry
 from plan_recommender.errors import ModelError
-from plan_recommender.http import HttpContract
 from plan_recommender.openapi import DescribedService
 from plan_recommender.recommender import Recommender
 from plan_recommender.usage import BatchRecommendation, CustomerUsage, Explanation, Recommendation, UsageBatch
@@ -52,7 +51,6 @@ class PlanRecommender:
 
 
 _SERVICE = cast(Any, PlanRecommender)  # the decorator makes the class a bentoml.Service, which its types do not say
-_SERVICE.add_asgi_middleware(HttpContract)
 
 
 def _load() -> Recommender:

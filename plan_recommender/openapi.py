@@ -7,8 +7,9 @@ from bentoml import Service
 from bentoml._internal.service.openapi.specification import OpenAPISpecification
 from bentoml._internal.utils.cattr import bentoml_cattr
 from pydantic import BaseModel
+from starlette.types import ASGIApp
 
-from plan_recommender.http import MIB, ROUTES, Command, ErrorAnswer, Query
+from plan_recommender.http import BODY_SECONDS, MIB, ROUTES, Command, ErrorAnswer, HttpContract, Query
 from plan_recommender.recommender import Health
 
 _TAG = "Service APIs"
@@ -22,6 +23,11 @@ _ERRORS = {
     HTTPStatus.METHOD_NOT_ALLOWED: (
         "Another method than the documented one.",
         ("/predict answers POST only.", ["method"], "expected POST", "method_not_allowed"),
+    ),
+    HTTPStatus.REQUEST_TIMEOUT: (
+        "The body did not come in time.",
+        (f"The body did not come within {BODY_SECONDS:g} seconds.", ["body"], "expected all of it sooner",
+         "request_timeout"),
     ),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
         "The body is larger than the limit.",
@@ -41,7 +47,11 @@ _ERRORS = {
 
 
 class DescribedService(Service[Any]):
-    """A BentoML service whose OpenAPI document describes every route and error of the HTTP contract."""
+    """A BentoML service behind the HTTP contract, whose OpenAPI document describes every route and error of it."""
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        """The application that a worker runs."""
+        return HttpContract(super().to_asgi(is_main))
 
     @property
     def openapi_spec(self) -> OpenAPISpecification:

@@ -79,8 +79,16 @@ class Recommender:
         Raises:
             ModelError: the model cannot answer.
         """
-        decision = self._decide(matrix([usage]))[0]
-        return Recommendation(**dict(decision), model=self._model.tag)
+        features = np.array([[usage.calls, usage.minutes, usage.messages, usage.mb_used]])
+        (prediction,), (probability,) = self._decide(features)
+        # Constructed and not validated, here and below: the values are our own, and checking them again would take as
+        # long as the prediction.
+        return Recommendation.model_construct(
+            prediction=prediction,
+            probability_is_ultra=probability,
+            recommended_plan=PLANS[prediction],
+            model=self._model.tag,
+        )
 
     def recommend_batch(self, batch: UsageBatch) -> BatchRecommendation:
         """Answer for many subscribers, in the order given.
@@ -88,7 +96,13 @@ class Recommender:
         Raises:
             ModelError: the model cannot answer.
         """
-        return BatchRecommendation(predictions=self._decide(matrix(batch.rows)), model=self._model.tag)
+        decisions = [
+            Decision.model_construct(
+                prediction=prediction, probability_is_ultra=probability, recommended_plan=PLANS[prediction]
+            )
+            for prediction, probability in zip(*self._decide(matrix(batch.rows)), strict=True)
+        ]
+        return BatchRecommendation.model_construct(predictions=decisions, model=self._model.tag)
 
     def explain(self, usage: CustomerUsage) -> Explanation:
         """Answer for one subscriber, and say how much each feature contributed.
@@ -97,7 +111,7 @@ class Recommender:
             ModelError: the model cannot answer.
         """
         features = matrix([usage])
-        decision = self._decide(features)[0]
+        (prediction,), (probability,) = self._decide(features)
         attribution = self._explainer.explain(features)
         typical = self._explainer.background.typical
         contributions = [
@@ -110,7 +124,9 @@ class Recommender:
             for name, contribution in zip(FEATURE_NAMES, attribution.contributions.tolist(), strict=True)
         ]
         return Explanation(
-            **dict(decision),
+            prediction=prediction,
+            probability_is_ultra=probability,
+            recommended_plan=PLANS[prediction],
             log_odds=attribution.log_odds,
             base_value=attribution.base_value,
             contributions=sorted(contributions, key=lambda c: abs(c.contribution), reverse=True),
@@ -142,15 +158,12 @@ class Recommender:
             versions=record.versions,
         )
 
-    def _decide(self, features: FeatureMatrix) -> list[Decision]:
+    def _decide(self, features: FeatureMatrix) -> tuple[list[Literal[0, 1]], list[float]]:
+        """Predictions and probabilities of Ultra, one a row."""
         try:
             probabilities = self._scorer.probabilities(features)
         except Exception as error:  # ONNX Runtime raises a class of its own for each of its status codes
             raise ModelError(f"{self._model.tag} failed to answer: {error}") from error
-        if not np.isfinite(probabilities).all():
-            raise ModelError(f"{self._model.tag} answered with a probability that is not a number")
-        decisions = self._scorer.decide(features, probabilities)
-        return [
-            Decision(prediction=decision, probability_is_ultra=probability, recommended_plan=PLANS[decision])
-            for decision, probability in zip(decisions.tolist(), probabilities.tolist(), strict=True)
-        ]
+        if not ((probabilities >= 0) & (probabilities <= 1)).all():
+            raise ModelError(f"{self._model.tag} answered with a probability that is not between 0 and 1")
+        return self._scorer.decide(features, probabilities).tolist(), probabilities.tolist()

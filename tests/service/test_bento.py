@@ -69,7 +69,7 @@ def test_it_carries_the_service_and_the_lock_and_nothing_of_training(bento: Path
         f"plan_recommender/{name}.py"
         for name in (
             *("__init__", "errors", "explainer", "http", "openapi", "recommender", "registry", "scorer", "table"),
-            *("threshold", "usage", "wording"),
+            *("telemetry", "threshold", "usage", "wording"),
         )
     }
     locked = (bento / "env" / "python" / "requirements.txt").read_text()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, cast
 
+import anyio
 import bentoml
 import numpy as np
 import pandas as pd
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
 from starlette.testclient import TestClient
+from starlette.types import Message
 
-from plan_recommender import registry
+from plan_recommender import http, registry
 from plan_recommender.threshold import Threshold
 from plan_recommender.usage import FEATURE_NAMES
 from plan_recommender.wording import sentence
@@ -163,6 +165,35 @@ def test_a_content_length_that_lies_or_is_no_number_is_no_fault_of_the_server(
     assert_error_shape(refused.json())
 
 
+def test_a_body_that_does_not_come_is_refused_in_time(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked as an ASGI server asks, with a body whose second part never comes."""
+
+    async def ask_slowly(parts: list[bytes]) -> list[Message]:
+        sent: list[Message] = []
+        waiting = list(parts)
+
+        async def receive() -> Message:
+            if not waiting:
+                await anyio.sleep_forever()
+            return {"type": "http.request", "body": waiting.pop(0), "more_body": bool(waiting) or len(parts) == 1}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "path": "/predict", "method": "POST", "headers": []}
+        await client.app(scope, receive, send)
+        return sent
+
+    monkeypatch.setattr(http, "BODY_SECONDS", 0.2)
+    body = json.dumps(GOOD).encode()
+    start, whole = anyio.run(ask_slowly, [body[:10], body[10:]])  # the control: both parts come
+    assert (start["status"], json.loads(whole["body"])) == (200, client.post("/predict", json=GOOD).json())
+    start, refusal = anyio.run(ask_slowly, [body[:10]])
+    assert start["status"] == 408
+    assert (b"connection", b"close") in start["headers"]
+    assert_error_shape(json.loads(refusal["body"]))
+
+
 def test_a_refused_method_names_the_allowed_ones(client: TestClient) -> None:
     assert client.get("/predict").headers["allow"] == "POST"
     assert client.post("/health").headers["allow"] == "GET, HEAD"
@@ -209,7 +240,7 @@ class BrokenScorer:
         return self.threshold.decide(features, probabilities)
 
 
-@pytest.mark.parametrize("fault", [RuntimeError("session lost"), float("nan")], ids=["raises", "answers NaN"])
+@pytest.mark.parametrize("fault", [RuntimeError("session lost"), float("nan"), 2.0, -0.1], ids=repr)
 def test_a_model_that_cannot_answer_is_unavailable_everywhere_and_nobodys_bad_request(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, fault: Exception | float
 ) -> None:
@@ -229,8 +260,8 @@ def test_a_model_that_cannot_answer_is_unavailable_everywhere_and_nobodys_bad_re
 def test_a_fault_of_ours_is_a_500_in_the_same_shape_and_not_the_clients(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A probability of 2 fails the validation of our own answer, which BentoML would report as a bad request.
-    monkeypatch.setattr(bentoml.get_current_service().recommender, "_scorer", BrokenScorer(2.0))
+    # An AttributeError in our own code.
+    monkeypatch.setattr(bentoml.get_current_service().recommender, "_model", None)
     for path in ("/predict", "/explain"):
         failed = client.post(path, json=GOOD)
         assert failed.status_code == 500
