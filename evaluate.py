@@ -15,9 +15,9 @@ from plan_recommender.evaluation import Labels, comparison, measure, measure_maj
 from plan_recommender.files import staged_directory, writing
 from plan_recommender.parity import DEFINITIONS, RATES, ParityReport, Rate, measure_parity
 from plan_recommender.pictures import plot_confusion_matrix, plot_roc_curve
-from plan_recommender.scorer import Scorer
 from plan_recommender.selection import row_keys, split_table
 from plan_recommender.table import LabelledTable, check_measurable, read_labelled, readable
+from plan_recommender.usage import TARGET
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"argument --model: expected one model, or two to compare, found {len(tags)}")
     if len(tags) == 2 and options.group is not None:
         parser.error("argument --group: expected one --model, found two; measure the groups of each by itself")
+    if options.group is not None and options.group in ("", TARGET):
+        parser.error(f"argument --group: expected a column that tells groups apart, found {options.group!r}")
     models = [registry.find(tag) for tag in tags]
     if len(models) == 2:
         return _compare(models[0], models[1], options)
@@ -53,7 +55,7 @@ def _measure(model: registry.RegisteredModel, options: argparse.Namespace) -> in
             **metrics.model_dump(),
             "majority_rule": majority_rule.model_dump(),
             "model": model.tag,
-            **_threshold(scorer),
+            **scorer.threshold.summary(),
             "rows": len(table.target),
             "data_sha256": table.sha256,
         }
@@ -84,8 +86,8 @@ def _compare(first: registry.RegisteredModel, second: registry.RegisteredModel, 
     seen = _what_the_second_saw(second, table)
     with staged_directory(options.artifacts) as artifacts, writing(options.artifacts):
         document = {
-            "first": {"model": first.tag, **_threshold(scorers[0])},
-            "second": {"model": second.tag, **_threshold(scorers[1]), "training": seen},
+            "first": {"model": first.tag, **scorers[0].threshold.summary()},
+            "second": {"model": second.tag, **scorers[1].threshold.summary(), "training": seen},
             "data_sha256": table.sha256,
             "seed": settings.seed,
             **found.model_dump(),
@@ -115,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"registered model (default: {registry.LATEST}); given twice, the second is compared with the first",
     )  # fmt: skip
     parser.add_argument(
-        "--group", metavar="COLUMN",
+        "--group", type=str.strip, metavar="COLUMN",
         help="column of the table: compare the rates at which its values are recommended Ultra",
     )  # fmt: skip
     parser.add_argument(
@@ -183,14 +185,6 @@ def _what_the_second_saw(second: registry.RegisteredModel, table: LabelledTable)
     if not seen:
         return "never trained on them either"
     return f"trained on {seen:,} of them, so that the comparison favours it"
-
-
-def _threshold(scorer: Scorer) -> dict[str, object]:
-    segments = scorer.threshold.segments
-    return {
-        "threshold": scorer.threshold.value,
-        "segment_thresholds": [] if segments is None else [segments.model_dump()],
-    }
 
 
 def _comparison_table(found: PairedComparison) -> str:

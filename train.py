@@ -34,6 +34,7 @@ from plan_recommender.table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.training import STEPS_AFTER_SELECTION, Trained, judge, train
 from plan_recommender.usage import FEATURES
 
+_REPEATED_SHARE = 0.01
 VERSIONS_RECORDED = ("bentoml", "numpy", "onnxruntime", "pandas", "scikit-learn", "scipy", "skl2onnx")
 
 
@@ -59,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
         _track(trained, verdict, table, settings)
         return cli.ANSWER_IS_NO
     tag, written = _register(trained, verdict, table, settings)
+    if trained.analysis.model.accuracy < trained.analysis.majority_rule.accuracy:
+        cli.say("warning: with this threshold less accurate than recommending the majority plan to everybody")
     cli.say(
         f"champion {trained.champion}, threshold {trained.scorer.threshold}, "
         f"expected calibration error {trained.calibration.ece:.4f} out of fold"
@@ -324,15 +327,13 @@ def _commit(model: registry.StagedModel, record: registry.ModelRecord, artifacts
 def _metrics(findings: Findings, table: LabelledTable, settings: Settings) -> dict[str, object]:
     """What metrics.json holds: the same for the same data and seed, so no time and no tag."""
     champion = next(summary for summary in findings.candidates if summary.champion)
-    segments = findings.threshold.segments
     return {
         **findings.test.model.model_dump(),
         "majority_rule": findings.test.majority_rule.model_dump(),
         "cross_validation": {name: found.model_dump() for name, found in champion.metrics.items()},
         "expected_calibration_error": findings.calibration.ece,
         "estimator": findings.champion,
-        "threshold": findings.threshold.value,
-        "segment_thresholds": [] if segments is None else [segments.model_dump()],
+        **findings.threshold.summary(),
         "test_rows": findings.test.rows,
         "seed": settings.seed,
         "data_sha256": table.sha256,
@@ -351,6 +352,12 @@ def _print_table(table: LabelledTable) -> None:
         f"{table.path}: {len(table.target):,} rows, {table.target.mean():.1%} Ultra, "
         f"empty cells imputed with the median: {missing or 'none'}"
     )
+    repeated = len(table.target) - len(np.unique(row_keys(table)))
+    if repeated > _REPEATED_SHARE * len(table.target):
+        cli.say(
+            f"warning: {repeated:,} rows repeat another one: where one of them trains and the other tests, every "
+            "figure is too good"
+        )
 
 
 def _json(document: object) -> str:

@@ -1,6 +1,7 @@
 """What is found out about a champion on its test part: money, slices, errors, importances, partial dependence."""
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 from scipy import stats
 from sklearn.metrics import log_loss
@@ -23,6 +24,8 @@ from plan_recommender.slices import (
 from plan_recommender.table import LabelledTable
 from plan_recommender.threshold import Threshold
 from plan_recommender.usage import FEATURE_NAMES, FEATURES, FeatureMatrix
+
+Column = npt.NDArray[np.float64]
 
 _PERMUTATIONS = 30
 _GRID = 60
@@ -88,7 +91,9 @@ class DataFacts(BaseModel):
 
     ultra_share: float
     columns: list[ColumnFacts]
-    calls_minutes_correlation: float = Field(description="rank correlation, over rows that have both")
+    calls_minutes_correlation: float | None = Field(
+        description="rank correlation, over rows that have both; None when one of them is constant"
+    )
     repeated_rows: int = Field(description="rows beyond the first of their kind, label included")
 
 
@@ -127,9 +132,15 @@ def describe(table: LabelledTable) -> DataFacts:
             for i, feature in enumerate(FEATURES)
             for column in [table.features[:, i]]
         ],
-        calls_minutes_correlation=float(stats.spearmanr(table.features[both, 0], table.features[both, 1]).statistic),
+        calls_minutes_correlation=_rank_correlation(*table.features[both, :2].T),
         repeated_rows=len(rows) - len(np.unique(rows, axis=0)),
     )
+
+
+def _rank_correlation(first: Column, second: Column) -> float | None:
+    if min(len(np.unique(first)), len(np.unique(second))) < 2:
+        return None
+    return float(stats.spearmanr(first, second).statistic)
 
 
 def analyse(

@@ -112,8 +112,8 @@ def measure_parity(
     Raises:
         TableError: the column holds more than `max_groups` values, or no rate can be judged in two groups.
     """
-    values, group_of = np.unique(groups, return_inverse=True)
-    names = [value or EMPTY for value in values.tolist()]
+    values, group_of = np.unique(np.where(groups == "", EMPTY, groups), return_inverse=True)
+    names: list[str] = values.tolist()
     if len(names) > settings.max_groups:
         raise TableError(
             f"column {column!r}: expected at most {settings.max_groups:,} groups (parity.max_groups), found "

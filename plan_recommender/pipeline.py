@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import KBinsDiscretizer, PolynomialFeatures, SplineTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from plan_recommender.config import BlendSettings, Candidate, Settings, SplineLogisticSettings
+from plan_recommender.config import Candidate, Settings
 from plan_recommender.errors import ConfigError
 from plan_recommender.evaluation import Labels
 from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
@@ -53,7 +53,11 @@ def fit(candidate: Candidate, settings: Settings, features: FeatureMatrix, targe
             warnings.filterwarnings("ignore", "Feature . is constant and will be replaced with 0", UserWarning)
             pipeline.fit(frame(features), target)
     except (ValueError, ConvergenceWarning) as error:
-        raise ConfigError(f"estimators.{candidate}: scikit-learn refused to fit: {error}") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise ConfigError(
+            f"estimators.{candidate}: expected parameters that can be fitted, but scikit-learn refused: {reason}; "
+            "change them (a smaller C, fewer knots), or leave the candidate out of selection.candidates"
+        ) from error
     return pipeline
 
 
@@ -88,7 +92,8 @@ def _binned_logistic(settings: Settings) -> ClassifierMixin:
 
 
 def _spline_logistic(settings: Settings) -> ClassifierMixin:
-    return _splines(settings.estimators.spline_logistic)
+    parameters = settings.estimators.spline_logistic
+    return _splines(parameters.knots, parameters.placement, parameters.C)
 
 
 def _boosted_trees(settings: Settings) -> ClassifierMixin:
@@ -105,23 +110,22 @@ def _boosted_trees(settings: Settings) -> ClassifierMixin:
 
 
 def _blend(settings: Settings) -> ClassifierMixin:
+    parameters = settings.estimators.blend
+    # Standardised, products that are nearly always 0 weigh so much that a single such regression answers some ordinary
+    # subscribers with 0 or 1. In the mean of three that is gone, and what they know stays.
     members = [
-        ("splines", _spline_logistic(settings)),
-        ("other_splines", _splines(settings.estimators.blend)),
+        ("quantile_splines", _splines(parameters.quantile_knots, "quantile", parameters.C, StandardScaler())),
+        ("uniform_splines", _splines(parameters.uniform_knots, "uniform", parameters.C, StandardScaler())),
         ("trees", _boosted_trees(settings)),
     ]
     return VotingClassifier(members, voting="soft", flatten_transform=False)
 
 
-def _splines(parameters: SplineLogisticSettings | BlendSettings) -> ClassifierMixin:
+def _splines(knots: int, placement: str, strength: float, scaler: StandardScaler | None = None) -> ClassifierMixin:
     # Beyond the training data the splines stay constant: an answer there is the answer at its edge.
-    splines = SplineTransformer(
-        parameters.knots, degree=3, knots=parameters.placement, extrapolation="constant", include_bias=True
-    )
-    return Pipeline([
-        ("splines", splines), ("pairs", _pairs()), ("scaler", StandardScaler()),
-        ("logistic", _penalised(parameters.C)),
-    ])  # fmt: skip
+    splines = SplineTransformer(knots, degree=3, knots=placement, extrapolation="constant", include_bias=True)
+    scaling = [] if scaler is None else [("scaler", scaler)]
+    return Pipeline([("splines", splines), ("pairs", _pairs()), *scaling, ("logistic", _penalised(strength))])
 
 
 def _pairs() -> PolynomialFeatures:

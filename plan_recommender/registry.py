@@ -39,6 +39,7 @@ TRAINING_ROWS_FILE = "training_rows.bin"
 ROW_KEY = np.dtype("<u8")
 MODEL_FILES = (PIPELINE_FILE, SCORER_FILE, REFERENCE_FILE, BACKGROUND_FILE, TRAINING_ROWS_FILE)
 
+_REMEMBERED = 100  # versions that were the latest, for rolling back
 _RECORD_KEY = "plan_recommender"
 
 
@@ -178,6 +179,7 @@ class StagedModel:
         self.path.mkdir()
         self._workshop = workshop
         self._tag = bentoml.Tag.from_taglike(MODEL_NAME).make_new_version()
+        self._earlier_before = _earlier_versions()
         self._latest_before = _latest_file().read_text() if _latest_file().is_file() else None
 
     @property
@@ -211,6 +213,7 @@ class StagedModel:
 
     def promote(self) -> None:
         """Make the placed model the one that `:latest` names, in one step."""
+        _remember_latest(str(self._tag.version))
         _point_latest_at(str(self._tag.version))
 
     def withdraw(self) -> None:
@@ -220,6 +223,8 @@ class StagedModel:
                 _latest_file().unlink()
             else:
                 _point_latest_at(self._latest_before)
+        if _home().is_dir() and _earlier_versions() != self._earlier_before:
+            _write_earlier_versions(self._earlier_before)
         shutil.rmtree(_home() / str(self._tag.version), ignore_errors=True)
         if _home().is_dir() and not any(_home().iterdir()):
             _home().rmdir()
@@ -275,30 +280,44 @@ def latest() -> RegisteredModel | None:
     return find() if _latest_file().is_file() else None
 
 
-def earlier_than(model: RegisteredModel) -> RegisteredModel:
-    """Find the newest model that was registered before another one.
+def roll_back() -> RegisteredModel:
+    """Make the model that was the latest before the present one the latest again; once more goes one further back.
 
     Raises:
-        ModelError: there is none, or it is damaged.
+        ModelError: there is none that can answer.
     """
-    models = bentoml.models.list(MODEL_NAME)
-    now = next(m.info.creation_time for m in models if str(m.tag) == model.tag)
-    earlier = [m for m in models if m.info.creation_time < now]
-    if not earlier:
-        raise ModelError(
-            f"expected a model registered before {model.tag} in the BentoML model store {store_path()}, found none"
-        )
-    return find(str(max(earlier, key=lambda m: m.info.creation_time).tag))
+    versions = _earlier_versions()
+    while versions:
+        version = versions.pop()
+        try:
+            model = find(f"{MODEL_NAME}:{version}")
+            model.scorer()
+        except ModelError:
+            continue  # deleted since, or damaged
+        if version != latest_version():
+            _point_latest_at(version)
+            _write_earlier_versions(versions)
+            return model
+    raise ModelError(
+        f"expected a model that was the latest before {latest_version() or 'any'} and can answer, found none in the "
+        f"BentoML model store {store_path()}; `bentoml models list` shows its models, and one of them can be named"
+    )
 
 
 def promote(model: RegisteredModel) -> None:
-    """Make a registered model the one that `:latest` names, in one step.
+    """Make a registered model the latest, in one step.
 
     Raises:
         ModelError: it is damaged.
     """
     model.scorer()
+    _remember_latest(model.tag.partition(":")[2])
     _point_latest_at(model.tag.partition(":")[2])
+
+
+def latest_version() -> str | None:
+    """Tell which version `:latest` names, whether it can be read or not."""
+    return _latest_file().read_text().strip() if _latest_file().is_file() else None
 
 
 def verify(stored: bentoml.Model) -> RegisteredModel:
@@ -341,13 +360,40 @@ def _latest_file() -> Path:
     return _home() / "latest"
 
 
+def _earlier_file() -> Path:
+    return _home() / ".earlier"
+
+
+def _earlier_versions() -> list[str]:
+    """What `:latest` named before, the last one last."""
+    return _earlier_file().read_text().split() if _earlier_file().is_file() else []
+
+
+def _remember_latest(successor: str) -> None:
+    present = latest_version()
+    if present is not None and present != successor:
+        _write_earlier_versions([*_earlier_versions(), present][-_REMEMBERED:])
+
+
+def _write_earlier_versions(versions: list[str]) -> None:
+    if versions:
+        _replace(_earlier_file(), "".join(f"{version}\n" for version in versions))
+    else:
+        _earlier_file().unlink(missing_ok=True)
+
+
 def _point_latest_at(version: str) -> None:
-    pointer = _home() / f".{version}.{os.getpid()}"  # on the store's file system; a file, so no listing sees it
+    _replace(_latest_file(), version)
+
+
+def _replace(path: Path, content: str) -> None:
+    # Beside it, on the store's file system; and hidden files, so that no listing of models sees them.
+    new = path.with_name(f".{path.name.lstrip('.')}.{os.getpid()}")
     try:
-        pointer.write_text(version)
-        os.replace(pointer, _latest_file())
+        new.write_text(content)
+        os.replace(new, path)
     finally:
-        pointer.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
 
 
 def _not_found(tag: str) -> str:

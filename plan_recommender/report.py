@@ -14,13 +14,14 @@ from markupsafe import Markup
 
 from plan_recommender.analysis import Findings
 from plan_recommender.comparison import COMPARED
-from plan_recommender.config import Candidate
+from plan_recommender.config import Candidate, Settings
 from plan_recommender.evaluation import Metrics
 from plan_recommender.pictures import draw_distributions
 from plan_recommender.reference import DriftReport, FeatureDrift, ReferenceProfile
 from plan_recommender.registry import ModelRecord
-from plan_recommender.selection import DEFAULT_THRESHOLD
+from plan_recommender.selection import fold_threshold
 from plan_recommender.table import LabelledTable
+from plan_recommender.threshold import SEGMENTS, Threshold
 
 REPORT = "report.html"
 CARDS = ("model_card.md", "data_card.md")
@@ -37,7 +38,7 @@ _DESCRIBED = {
     "spline_logistic": "a penalised logistic regression on B-splines of the features and their pairwise products.",
     "boosted_trees": "histogram gradient boosting: a sum of small decision trees.",
     "blend": "the mean probability of two penalised logistic regressions on B-splines of the features and their "
-    "pairwise products, with differently placed knots, and of histogram gradient boosting.",
+    "standardised pairwise products, with differently placed knots, and of histogram gradient boosting.",
 }
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #222 }
@@ -130,7 +131,6 @@ def _provenance(path: Path, table: LabelledTable) -> str | None:
 
 
 def _context(record: ModelRecord, findings: Findings) -> dict[str, Any]:
-    threshold = record.settings["threshold"]
     return {
         "record": record,
         "settings": record.settings,
@@ -141,9 +141,22 @@ def _context(record: ModelRecord, findings: Findings) -> dict[str, Any]:
         "names": _NAMES,
         "described": _DESCRIBED,
         "number": number,
+        "threshold": _threshold(findings.threshold),
         "compared_rows": min(record.data.training_rows, record.settings["selection"]["max_rows"]),
-        "cv_threshold": threshold if isinstance(threshold, float) else DEFAULT_THRESHOLD,
+        "cv_threshold": fold_threshold(Settings.model_validate(record.settings, strict=False)),
     }
+
+
+def _threshold(threshold: Threshold) -> str:
+    if threshold.segments is None:
+        return str(threshold)
+    limits = [f"{value:,.6g}" for value in threshold.segments.bounds]
+    names = (f"below {limits[0]}", f"below {limits[1]}", f"from {limits[1]}")
+    by_segment = ", ".join(
+        f"{value:g} ({segment}, {name})"
+        for value, segment, name in zip(threshold.segments.thresholds, SEGMENTS, names, strict=True)
+    )
+    return f"{by_segment}, by {threshold.segments.feature},"
 
 
 def _environment() -> Environment:

@@ -31,7 +31,7 @@ Fold = tuple[Labels, Labels]
 """Row numbers that train, and those that validate."""
 
 LESS_IS_BETTER: frozenset[Metric] = frozenset({"brier", "log_loss"})
-THRESHOLDS = np.arange(1, 100) / 100
+THRESHOLDS = np.arange(101) / 100
 """Among which a threshold is chosen; a finer grid would follow the noise."""
 
 DEFAULT_THRESHOLD = 0.5
@@ -187,15 +187,17 @@ def fold_threshold(settings: Settings) -> float:
 def summarise(results: Sequence[CrossValidated], settings: Settings) -> list[CandidateSummary]:
     """Compare candidates and choose the champion.
 
-    The champion is the first candidate, in the configured order, that is at most one standard error behind the best
-    (Breiman et al. 1984), where both are taken over the differences on the same folds. Folds share training rows, so
-    every standard error has the correction of Nadeau and Bengio (2003): sd * sqrt(1/k + 1/(folds - 1)).
+    The champion is the first candidate, in the configured order, that is behind the best by at most one standard error
+    (Breiman et al. 1984): of the difference on the same folds, which says most, but never more than of the best itself,
+    or a candidate would be chosen for being unsteady. Folds share training rows, so every standard error has the
+    correction of Nadeau and Bengio (2003): sd * sqrt(1/k + 1/(folds - 1)).
     """
     metric, folds = settings.selection.metric, settings.selection.folds
     sign = -1.0 if metric in LESS_IS_BETTER else 1.0
     best = max(results, key=lambda result: sign * result.scores(metric).mean())
     behind = {r.candidate: sign * (best.scores(metric) - r.scores(metric)) for r in results}
-    errors = {name: standard_error(differences, folds) for name, differences in behind.items()}
+    most = standard_error(best.scores(metric), folds)
+    errors = {name: min(standard_error(differences, folds), most) for name, differences in behind.items()}
     champion = next(r.candidate for r in results if behind[r.candidate].mean() <= errors[r.candidate])
     return [
         CandidateSummary(
@@ -290,9 +292,14 @@ def choose_threshold(
 
 
 def _best_threshold(target: Labels, probabilities: Probabilities, objective: Objective, settings: Settings) -> float:
-    """Find the threshold with the highest value of the objective; of equally good ones, the nearest to 0.5."""
+    """Find the threshold with the highest value of the objective.
+
+    Of equally good ones it is the nearest to 0.5; but 1, which contacts nobody, when no contact pays.
+    """
     values = [_value(target, (probabilities >= t).astype(np.int64), objective, settings) for t in THRESHOLDS]
     best = np.flatnonzero(np.isclose(values, np.max(values), rtol=0, atol=1e-12))
+    if objective == "expected_profit" and values[best[0]] <= 0:
+        return float(THRESHOLDS[-1])
     return float(THRESHOLDS[best[np.argmin(np.abs(THRESHOLDS[best] - DEFAULT_THRESHOLD))]])
 
 

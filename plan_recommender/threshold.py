@@ -40,6 +40,11 @@ class Threshold(BaseModel):
         """1 (Ultra) where a row's probability reaches its threshold, else 0 (Smart); shape (rows,)."""
         return (probabilities >= self._of(features)).astype(np.int64)
 
+    def summary(self) -> dict[str, object]:
+        """Give what decides, as documents hold it: the general threshold, and those by segment if there are any."""
+        segments = [] if self.segments is None else [self.segments.model_dump()]
+        return {"threshold": self.value, "segment_thresholds": segments}
+
     def __str__(self) -> str:
         """Name it in one line."""
         if self.segments is None:

@@ -97,13 +97,29 @@ def judge(trained: Trained, table: LabelledTable, settings: Settings) -> GateRep
     champion = next(result for result in trained.results if result.candidate == trained.champion)
     checks = gate.check_baselines(champion, trained.results, settings)
     checks.append(gate.check_calibration(trained.calibration, settings.gate))
+    test = table.take(trained.split.test)
+    checks.append(gate.check_test_part(test))
     try:
         registered = registry.latest()
         if registered is not None:
-            test = table.take(trained.split.test)
-            checks.append(gate.check_registered(registered, trained.scorer, test, trained.test_probabilities, settings))
-    except ModelError as error:  # a model that cannot answer cannot be better
-        found = f"not compared with the registered model: {error}"
-        cli.say(f"warning: {found}")
-        checks.append(gate.Check(name="a registered model that can be compared with", passed=True, found=found))
+            registered.scorer()
+    except ModelError as error:
+        # It cannot answer, so that any model that passes the rest is better.
+        cli.say(f"warning: not compared with the registered model, which cannot answer: {error}")
+        return GateReport(checks=checks)
+    if registered is not None:
+        checks.append(_check_registered(registered, trained, test, settings))
     return GateReport(checks=checks)
+
+
+def _check_registered(
+    registered: registry.RegisteredModel, trained: Trained, test: LabelledTable, settings: Settings
+) -> gate.Check:
+    try:
+        return gate.check_registered(registered, trained.scorer, test, trained.test_probabilities, settings)
+    except ModelError as error:  # it answers, but what it was trained on is not known any more
+        return gate.Check(
+            name=f"Brier score not worse than that of {registered.tag} on the same rows",
+            passed=False,
+            found=f"that they cannot be compared: {error}",
+        )

@@ -17,14 +17,19 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "model", nargs="?", metavar="TAG",
-        help="the model to go back to (default: the newest one registered before the present one)",
+        help="the model to go back to (default: the one that was the latest before)",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    present = registry.find()
-    target = registry.earlier_than(present) if options.model is None else registry.find(options.model)
+    present = registry.latest_version()
     with writing(registry.store_path()):
-        registry.promote(target)
-    cli.say(f"{registry.LATEST} is now {target.tag} (trained {target.record.trained_at}); it was {present.tag}")
+        if options.model is None:
+            target = registry.roll_back()
+        else:
+            target = registry.find(options.model)
+            registry.promote(target)
+    was = f"{registry.MODEL_NAME}:{present}"
+    moved = "it was already" if was == target.tag else f"it was {was}"
+    cli.say(f"{registry.LATEST} is now {target.tag} (trained {target.record.trained_at}); {moved}")
     return cli.DONE
 
 

@@ -39,7 +39,7 @@ SHAPES: list[tuple[Candidate, dict[str, Any]]] = [
     ("boosted_trees", {"trees": 1, "max_leaf_nodes": 2}),
     ("boosted_trees", {"trees": 3, "min_samples_leaf": 5000}),  # every tree is one leaf
     ("boosted_trees", {"trees": 60, "learning_rate": 1.0, "l2_regularization": 0.0, "min_samples_leaf": 1}),
-    ("blend", {"knots": 5, "placement": "quantile"}),
+    ("blend", {"quantile_knots": 5, "uniform_knots": 5}),
 ]
 CELL = st.one_of(
     st.floats(0, LARGEST),

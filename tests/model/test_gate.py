@@ -142,6 +142,7 @@ def test_the_first_model_is_compared_with_the_baselines_only(command: Command, s
         "ROC AUC better than logistic_regression's",
         "Brier score better than logistic_regression's",
         "calibration error (ECE) at most 0.2",
+        "a test part of at least 20 rows",
     ]
     assert all(check["passed"] for check in checks)
 
@@ -158,7 +159,7 @@ def damage_record(model: RegisteredModel) -> None:
     (model.path / "model.yaml").write_text("name: [")
 
 
-@pytest.mark.parametrize("damage", [damage_scorer, damage_training_rows, damage_record])
+@pytest.mark.parametrize("damage", [damage_scorer, damage_record])
 def test_a_damaged_registered_model_is_told_and_blocks_nothing(
     capsys: pytest.CaptureFixture[str],
     registered: RegisteredModel,
@@ -170,8 +171,19 @@ def test_a_damaged_registered_model_is_told_and_blocks_nothing(
     assert verdict.passed
     assert not [check for check in verdict.checks if registered.tag in check.name]
     out = capsys.readouterr().out
-    assert out.startswith("warning: not compared with the registered model: ")
+    assert out.startswith("warning: not compared with the registered model, which cannot answer: ")
     assert out.count("\n") == 1
+
+
+def test_a_registered_model_that_answers_but_cannot_be_compared_with_is_not_replaced(
+    registered: RegisteredModel, judged: Callable[[], gate.GateReport]
+) -> None:
+    damage_training_rows(registered)
+    verdict = judged()
+    assert not verdict.passed
+    (failed,) = [check for check in verdict.checks if not check.passed]
+    assert failed.name == f"Brier score not worse than that of {registered.tag} on the same rows"
+    assert failed.found.startswith(f"that they cannot be compared: {registered.path / registry.TRAINING_ROWS_FILE}: ")
 
 
 def test_a_run_beside_a_damaged_registered_model_tells_it_and_registers(
@@ -181,7 +193,9 @@ def test_a_run_beside_a_damaged_registered_model_tells_it_and_registers(
     answer = command(train.main, "--config", configuration(tmp_path / "config.yaml"))
     assert (answer.code, answer.err) == (0, "")
     (warning,) = [line for line in answer.out.splitlines() if line.startswith("warning: ")]
-    assert warning.startswith(f"warning: not compared with the registered model: {registered.path}")
+    assert warning.startswith(
+        f"warning: not compared with the registered model, which cannot answer: {registered.path}"
+    )
     assert "passed every check of the gate" in answer.out.splitlines()
     assert registry.find().tag != registered.tag
 
@@ -274,7 +288,16 @@ def test_calibration_is_bounded(most: float, passed: bool) -> None:
     assert calibration.ece == pytest.approx(0.1, rel=1e-12)
     check = gate.check_calibration(calibration, GateSettings(max_ece=most))
     assert check.passed == passed
-    assert check.found.startswith("0.1000 out of fold (as many rows of a perfectly calibrated model would show about ")
+    assert check.found.startswith("0.1000 out of fold; as many rows of a perfectly calibrated model show about ")
+
+
+def test_an_error_that_chance_would_make_passes() -> None:
+    target = np.random.default_rng(3).permutation(np.tile([1, 0], 30))
+    calibration = measure_calibration(target, np.linspace(0.3, 0.7, 60), 10, 0)
+    assert calibration.ece > 0.03
+    for chance, passed in ((calibration.ece + 0.01, True), (calibration.ece - 0.01, False)):
+        few = calibration.model_copy(update={"ece_by_chance": chance})
+        assert gate.check_calibration(few, GateSettings(max_ece=0.03)).passed == passed
 
 
 @dataclass(frozen=True)
@@ -384,8 +407,8 @@ def test_with_fewer_than_twenty_rows_to_compare_on_a_model_is_refused(left: int,
     if refused:
         assert not check.passed
         assert check.found.endswith(
-            f"{int(table.target[643 - left :].sum())} Ultra; expected at least 20 with both plans: train with the seed "
-            "and the table of plan_recommender:old, or on a table with new rows"
+            f"{int(table.target[643 - left :].sum())} Ultra; expected at least 20 with both plans: train on a table "
+            "with new rows, or with the seed and test_share of plan_recommender:old"
         )
 
 
@@ -407,6 +430,6 @@ def test_a_run_on_rows_that_the_registered_model_has_all_seen_is_refused(
     assert (answer.code, answer.err) == (1, "")
     (reason,) = [line for line in answer.out.splitlines() if line.startswith("refused: ")]
     assert "found only 0 rows of the test part that neither model was trained on, of which 0 Ultra" in reason
-    assert f"train with the seed and the table of {registered.tag}, or on a table with new rows" in reason
+    assert f"train on a table with new rows, or with the seed and test_share of {registered.tag}" in reason
     assert state(store, tmp_path / "artifacts") == before
     assert len(bentoml.models.list(registry.MODEL_NAME)) == 1
