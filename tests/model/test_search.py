@@ -204,7 +204,7 @@ def test_the_fragment_is_configuration_that_searches_no_further(place: Path) -> 
         ("data: {", "split: {test_share: 0.3}\ndata: {"),
         ("data: {", "seed: 1\ndata: {"),
         ("knots: 4, C: 1.0e-4, search: {knots: [3, 5]", "knots: 4, C: 1.0e-4, search: {knots: [3, 6]"),
-        ("knots: 4,", "knots: 4, placement: uniform,"),
+        ("knots: 4,", "knots: 4, placement: quantile,"),
     ],
     ids=["folds", "metric", "split", "seed", "space", "fixed parameter"],
 )
