@@ -1,6 +1,7 @@
 """Train the plan recommender: compare candidates, fit the champion, compile, prove, evaluate, gate, register."""
 
 import argparse
+import importlib
 import importlib.metadata
 import json
 import platform
@@ -182,7 +183,7 @@ def _searched(table: LabelledTable, settings: Settings, trials: int) -> Settings
 def _require_mlflow() -> None:
     """Find out before the work whether it can be tracked."""
     with needing("mlflow", "--mlflow or mlflow.enabled"):
-        from plan_recommender import tracking  # noqa: F401  # to see that it can be imported
+        importlib.import_module("plan_recommender.tracking")
 
 
 def _track(

@@ -234,7 +234,9 @@ class GateSettings(_Section):
     """What a model must show before it is registered, beside being better than both baselines."""
 
     max_ece: Share = Field(
-        0.03, description="Largest expected calibration error (0 to 1) of the out-of-fold probabilities."
+        0.03,
+        description="Largest expected calibration error (0 to 1) of the out-of-fold probabilities; what chance makes "
+        "of a calibrated model on as few rows passes too.",
     )
     margin: Share = Field(
         0.01, description="How much larger than the registered model's the Brier score on the same rows may be."

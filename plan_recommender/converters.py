@@ -23,6 +23,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import KBinsDiscretizer, PolynomialFeatures, SplineTransformer, StandardScaler
 
+from plan_recommender.errors import CompileError
+
 ML_DOMAIN = "ai.onnx.ml"
 ML_DECLARED = 3
 """The latest version of the domain that skl2onnx lets a converter declare."""
@@ -57,13 +59,11 @@ class PairwiseLogistic(ClassifierMixin, BaseEstimator):
         """Fold fitted products, their scaling and the regression into one form.
 
         Raises:
-            NotImplementedError: there are other products than of two different columns.
+            CompileError: there are other products than of two different columns.
         """
         powers = products.powers_
         if powers.max() > 1 or not set(powers.sum(axis=1).tolist()) <= {1, 2}:
-            raise NotImplementedError(
-                "only PolynomialFeatures(2, interaction_only=True, include_bias=False) is compiled"
-            )
+            raise CompileError("only PolynomialFeatures(2, interaction_only=True, include_bias=False) is compiled")
         slopes, constant = logistic.coef_[0], float(logistic.intercept_[0])
         if scaler is not None:
             slopes = slopes / scaler.scale_
@@ -224,9 +224,7 @@ def _convert_splines(scope: Any, operator: Any, container: Any) -> None:
     graph = _Graph(scope, container)
     transformer: SplineTransformer = operator.raw_operator
     if transformer.extrapolation != "constant" or not transformer.include_bias or transformer.degree != _CUBIC:
-        raise NotImplementedError(
-            "only SplineTransformer(degree=3, extrapolation='constant', include_bias=True) is compiled"
-        )
+        raise CompileError("only SplineTransformer(degree=3, extrapolation='constant', include_bias=True) is compiled")
     knots = [spline.t[_CUBIC:-_CUBIC] for spline in transformer.bsplines_]  # those that are not auxiliary
     # (1, features, 1, 1, intervals): the two axes between are for the square and for the factor of a product.
     starts = np.stack([values[:-1] for values in knots])[None, :, None, None]
@@ -268,7 +266,7 @@ def _convert_bins(scope: Any, operator: Any, container: Any) -> None:
     graph = _Graph(scope, container)
     transformer: KBinsDiscretizer = operator.raw_operator
     if transformer.encode != "onehot-dense":
-        raise NotImplementedError("only KBinsDiscretizer(encode='onehot-dense') is compiled")
+        raise CompileError("only KBinsDiscretizer(encode='onehot-dense') is compiled")
     starts = np.concatenate([np.concatenate([[-np.inf], edges[1:-1]]) for edges in transformer.bin_edges_])
     ends = np.concatenate([np.concatenate([edges[1:-1], [np.inf]]) for edges in transformer.bin_edges_])
     feature = np.repeat(np.arange(len(transformer.n_bins_)), transformer.n_bins_)
@@ -286,7 +284,7 @@ def _convert_prior(scope: Any, operator: Any, container: Any) -> None:
     graph = _Graph(scope, container)
     model: DummyClassifier = operator.raw_operator
     if model.strategy != "prior":
-        raise NotImplementedError("only DummyClassifier(strategy='prior') is compiled")
+        raise CompileError("only DummyClassifier(strategy='prior') is compiled")
     rows = graph.node("Shape", operator.inputs[0].full_name, version=15, end=1)
     shape = graph.node("Concat", rows, graph.constant([1]), version=13, axis=0)
     prior = graph.constant(model.class_prior_.reshape(1, -1))
@@ -302,7 +300,7 @@ def _convert_hist_gradient_boosting(scope: Any, operator: Any, container: Any) -
     for (member,) in model._predictors:
         nodes = member.nodes
         if nodes["is_categorical"].any():
-            raise NotImplementedError("only HistGradientBoostingClassifier on numerical features is compiled")
+            raise CompileError("only HistGradientBoostingClassifier on numerical features is compiled")
         trees.add(
             nodes["left"], nodes["right"], nodes["is_leaf"].astype(bool), nodes["feature_idx"],
             nodes["num_threshold"], nodes["value"],
