@@ -6,7 +6,8 @@ import bentoml
 from bentoml.exceptions import BentoMLException
 
 from plan_recommender import registry
-from plan_recommender.errors import ModelError
+from plan_recommender.access import Access
+from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.openapi import DescribedService
 from plan_recommender.recommender import Recommender
 from plan_recommender.usage import BatchRecommendation, CustomerUsage, Explanation, Recommendation, UsageBatch
@@ -23,11 +24,12 @@ class PlanRecommender:
 
     @bentoml.on_deployment
     @staticmethod
-    def refuse_a_damaged_model() -> None:
-        """Load the model once before any worker starts, so that a bad one stops the start with one sentence."""
+    def refuse_to_start() -> None:
+        """Read the environment and load the model before any worker starts: a bad one stops it with one sentence."""
         try:
+            Access.from_environment()
             _load()
-        except ModelError as error:
+        except PlanRecommenderError as error:
             raise BentoMLException(str(error)) from error
 
     @bentoml.api(route="/predict")

@@ -59,6 +59,7 @@ def compile_pipeline(pipeline: Pipeline) -> bytes:
             )
         label = next(output for output in graph.graph.output if output.name != OUTPUT)
         graph.graph.output.remove(label)  # the threshold decides, not scikit-learn's 0.5
+        _prune(graph.graph)
         opsets = sorted(graph.opset_import, key=lambda opset: opset.domain)  # skl2onnx's order is that of a set
         for opset in opsets:
             if opset.domain == converters.ML_DOMAIN:
@@ -101,6 +102,19 @@ def prove(scorer: Scorer, pipeline: Pipeline, table: FeatureMatrix, settings: Pr
             "the model was not registered"
         )
     return proof
+
+
+def _prune(graph: onnx.GraphProto) -> None:
+    """Take out what no output depends on, above all the labels: ONNX Runtime computes every node that there is."""
+    wanted = {output.name for output in graph.output}
+    for node in reversed(graph.node):  # which are in the order of computation
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+        else:
+            graph.node.remove(node)
+    for initializer in list(graph.initializer):
+        if initializer.name not in wanted:
+            graph.initializer.remove(initializer)
 
 
 def _largest_usage(pipeline: Pipeline) -> FeatureMatrix:

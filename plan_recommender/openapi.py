@@ -9,8 +9,11 @@ from bentoml._internal.utils.cattr import bentoml_cattr
 from pydantic import BaseModel
 from starlette.types import ASGIApp
 
-from plan_recommender.http import BODY_SECONDS, MIB, ROUTES, Command, ErrorAnswer, HttpContract, Query
+from plan_recommender import protocol
+from plan_recommender.access import Access
+from plan_recommender.http import BODY_SECONDS, MIB, ROUTES, Command, HttpContract, Query
 from plan_recommender.recommender import Health
+from plan_recommender.refusals import ErrorAnswer
 
 _TAG = "Service APIs"
 _REFERENCE = "#/components/schemas/{model}"
@@ -51,7 +54,8 @@ class DescribedService(Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application that a worker runs."""
-        return HttpContract(super().to_asgi(is_main))
+        protocol.install()
+        return HttpContract(super().to_asgi(is_main), Access.from_environment())
 
     @property
     def openapi_spec(self) -> OpenAPISpecification:

@@ -1,17 +1,21 @@
 """What /metrics says of the routes of the HTTP contract: requests, refusals, latency, and what was predicted.
 
 The series are bounded: routes, reasons and the model's tag are the only labels, never a path or a value of a client.
+
+A worker notes what happens in plain lists and enters it into Prometheus' files, which all workers share, once a turn of
+its event loop: one by one the entries of a prediction would take a fifth of its time.
 """
 
+import asyncio
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from functools import cache
-from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
-from plan_recommender.usage import PLANS, BatchRecommendation, Decision, Recommendation
+from plan_recommender.usage import BatchRecommendation, Decision, Recommendation
 
 LATENCY_BUCKETS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
@@ -20,20 +24,21 @@ LATENCY_BUCKETS: Final = (
 
 PROBABILITY_BUCKETS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
-REASONS: Final = {
-    HTTPStatus.BAD_REQUEST: "invalid",
-    HTTPStatus.NOT_FOUND: "path",
-    HTTPStatus.METHOD_NOT_ALLOWED: "method",
-    HTTPStatus.REQUEST_TIMEOUT: "slow",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "size",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "media_type",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "fault",
-    HTTPStatus.SERVICE_UNAVAILABLE: "unavailable",
-}
-"""Why a request was not answered, by the status that it got."""
-
 NO_ROUTE: Final = "none"
 """Label of the requests for a path that does not exist."""
+
+_Noted = TypeVar("_Noted")
+
+
+class Predictions:
+    """How many subscribers got which plan, with which probabilities."""
+
+    def __init__(self, decisions: Sequence[Decision]) -> None:
+        """Count."""
+        probabilities = [decision.probability_is_ultra for decision in decisions]
+        self.plans = Counter([decision.recommended_plan for decision in decisions])
+        self.buckets = Counter([bisect_left(PROBABILITY_BUCKETS, p) for p in probabilities])
+        self.sum = sum(probabilities)
 
 
 class Telemetry:
@@ -60,32 +65,54 @@ class Telemetry:
             "plan_recommender_probability_is_ultra", "Probabilities answered.", ["model"], buckets=PROBABILITY_BUCKETS
         )
         self._children: dict[tuple[str, ...], Any] = {}
+        self._ended: list[tuple[str, int, str, float]] = []
+        self._single: list[Recommendation] = []
+        self._batches: list[tuple[str, Predictions]] = []
 
-    def request(self, route: str, status: HTTPStatus, seconds: float) -> None:
-        """Count a request of a route of the contract, or of `NO_ROUTE`."""
-        self._child(self._requests, route, str(int(status))).inc()
-        self._child(self._seconds, route).observe(seconds)
-        reason = REASONS.get(status)
-        if reason is not None:
-            self._child(self._refused, route, reason).inc()
+    def request(self, route: str, status: int, reason: str, seconds: float) -> None:
+        """Note a request of a route of the contract, or of `NO_ROUTE`; `reason` says why it was not answered.
+
+        Called in the event loop, when the request has been answered.
+        """
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self.flush)  # behind all that this turn still has to do
+        self._ended.append((route, status, reason, seconds))
 
     def answer(self, answer: BaseModel) -> None:
-        """Count what was predicted, if the answer predicts."""
+        """Note what was predicted, if the answer predicts; a batch is counted here, in the thread that made it."""
         if isinstance(answer, Recommendation):
-            self._child(self._predictions, answer.recommended_plan, answer.model).inc()
-            self._child(self._probability, answer.model).observe(answer.probability_is_ultra)
+            self._single.append(answer)
         elif isinstance(answer, BatchRecommendation):
-            self._batch(answer.predictions, answer.model)
+            self._batches.append((answer.model, Predictions(answer.predictions)))
 
-    def _batch(self, decisions: list[Decision], model: str) -> None:
-        for prediction, count in Counter(decision.prediction for decision in decisions).items():
-            self._child(self._predictions, PLANS[prediction], model).inc(count)
-        probabilities = [decision.probability_is_ultra for decision in decisions]
-        histogram = self._child(self._probability, model)
-        # One addition a bucket: thousands of calls of observe() would take longer than the predictions.
-        for bucket, count in Counter(bisect_left(PROBABILITY_BUCKETS, p) for p in probabilities).items():
-            histogram._buckets[bucket].inc(count)
-        histogram._sum.inc(sum(probabilities))
+    def flush(self) -> None:
+        """Enter what was noted into the series."""
+        if self._ended:
+            self._enter_requests(_taken(self._ended))
+        if self._single:
+            single = _taken(self._single)
+            for model in {answer.model for answer in single}:
+                self._enter_predictions(model, Predictions([answer for answer in single if answer.model == model]))
+        if self._batches:
+            for model, predictions in _taken(self._batches):
+                self._enter_predictions(model, predictions)
+
+    def _enter_requests(self, ended: list[tuple[str, int, str, float]]) -> None:
+        seconds_by_route = defaultdict(list)
+        for route, _, _, seconds in ended:
+            seconds_by_route[route].append(seconds)
+        for (route, status), count in Counter((route, status) for route, status, _, _ in ended).items():
+            self._child(self._requests, route, str(status)).inc(count)
+        for (route, reason), count in Counter((route, reason) for route, _, reason, _ in ended if reason).items():
+            self._child(self._refused, route, reason).inc(count)
+        for route, times in seconds_by_route.items():
+            buckets = Counter(bisect_left(LATENCY_BUCKETS, seconds) for seconds in times)
+            _observe(self._child(self._seconds, route), buckets, sum(times))
+
+    def _enter_predictions(self, model: str, predictions: Predictions) -> None:
+        for plan, count in predictions.plans.items():
+            self._child(self._predictions, plan, model).inc(count)
+        _observe(self._child(self._probability, model), predictions.buckets, predictions.sum)
 
     def _child(self, metric: Any, *labels: str) -> Any:
         key = (metric._name, *labels)
@@ -99,3 +126,17 @@ class Telemetry:
 def telemetry() -> Telemetry:
     """Give the one instance of this process."""
     return Telemetry()
+
+
+def _taken(noted: list[_Noted]) -> list[_Noted]:
+    """Empty a list, but for what another thread notes meanwhile: that stays for the next time."""
+    taken = noted[:]
+    del noted[: len(taken)]
+    return taken
+
+
+def _observe(histogram: Any, buckets: Counter[int], total: float) -> None:
+    """Enter many values at once: an addition a bucket instead of two a value, as observe() makes."""
+    for bucket, count in buckets.items():
+        histogram._buckets[bucket].inc(count)
+    histogram._sum.inc(total)

@@ -1,0 +1,381 @@
+"""A load generator that keeps a record of every request: closed loop, or open loop with Poisson arrivals.
+
+In a closed loop each connection sends its next request when the last one is answered, so a slow service is asked less.
+In an open loop the requests are due at times that do not depend on the answers, as those of real users are, and latency
+counts from when a request was due: a stall of the service, or of the generator, is in the figures and not hidden by
+requests that were never sent (Tene, "How NOT to measure latency", calls that coordinated omission). How late the
+generator itself was is reported beside them.
+"""
+
+import asyncio
+import collections
+import itertools
+import json
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Final, cast
+from urllib.parse import urlsplit
+
+import httptools
+import numpy as np
+import numpy.typing as npt
+import uvloop
+
+LOST: Final = 0
+"""Stands for the status of a request whose connection ended without an answer, or could not be made."""
+
+UNANSWERED: Final = -1
+"""Stands for the status of a request that was not answered when the patience was over."""
+
+PATIENCE_SECONDS: Final = 15.0
+"""How long the answers that are outstanding when the load ends are waited for."""
+
+_SPIN_SECONDS = 0.0015  # timers of the event loop are as coarse as a millisecond
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of the requests of one load; arrays of one shape, in the order in which the requests ended."""
+
+    due: npt.NDArray[np.float64]
+    """Seconds of `time.monotonic()`; of a closed loop, when it was sent."""
+    sent: npt.NDArray[np.float64]
+    ended: npt.NDArray[np.float64]
+    status: npt.NDArray[np.int16]
+    without_retry_after: int
+    """Answers 429 and 503 that did not say when to come back."""
+
+    def __len__(self) -> int:
+        """Give the number of requests."""
+        return len(self.status)
+
+    @property
+    def seconds(self) -> float:
+        """From the first request due to the last one ended."""
+        return float(self.ended.max() - self.due.min()) if len(self) else 0.0
+
+    def count(self, *statuses: int) -> int:
+        """Requests that got one of these statuses."""
+        return int(np.isin(self.status, statuses).sum())
+
+    def counts(self) -> dict[int, int]:
+        """Requests by status."""
+        values, numbers = np.unique(self.status, return_counts=True)
+        return dict(zip(values.tolist(), numbers.tolist(), strict=True))
+
+    def rate(self, *statuses: int) -> float:
+        """Requests a second that got one of these statuses."""
+        return self.count(*statuses) / self.seconds if self.seconds else 0.0
+
+    def latency_ms(self, percentile: float, *statuses: int, from_sent: bool = False) -> float:
+        """Percentile of the latencies of the requests with one of these statuses, milliseconds; NaN without any."""
+        chosen = np.isin(self.status, statuses)
+        start = self.sent if from_sent else self.due
+        times = (self.ended - start)[chosen]
+        return float(np.percentile(times, percentile)) * 1e3 if len(times) else float("nan")
+
+    def lag_ms(self, percentile: float) -> float:
+        """How late requests were sent, milliseconds: the generator's fault, or for want of a free connection."""
+        return float(np.percentile(self.sent - self.due, percentile)) * 1e3 if len(self) else float("nan")
+
+    def part(self, start: float, end: float) -> "Record":
+        """Requests due in [start, end), seconds of `time.monotonic()`."""
+        chosen = (self.due >= start) & (self.due < end)
+        return Record(
+            self.due[chosen], self.sent[chosen], self.ended[chosen], self.status[chosen], self.without_retry_after
+        )
+
+
+def post(path: str, body: object, *headers: str) -> bytes:
+    """Give the bytes of a POST request; `body` is sent as JSON unless it is bytes."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    head = [
+        f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json",
+        f"Content-Length: {len(content)}", *headers,
+    ]  # fmt: skip
+    return "\r\n".join([*head, "", ""]).encode() + content
+
+
+def get(path: str) -> bytes:
+    """Give the bytes of a GET request."""
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+def closed_loop(
+    url: str, requests: Sequence[bytes], connections: int, seconds: float, at: "Sequence[Event]" = ()
+) -> Record:
+    """Keep so many connections busy for so long; the requests are sent in turn, again and again."""
+    return _run(_closed(url, requests, connections, seconds, at))
+
+
+def open_loop(
+    url: str,
+    requests: Sequence[bytes],
+    rate: float,
+    seconds: float,
+    connections: int = 256,
+    seed: int = 0,
+    at: "Sequence[Event]" = (),
+) -> Record:
+    """Send requests at the times of a Poisson process.
+
+    Args:
+        url: of the service; http only.
+        requests: sent in turn, again and again.
+        rate: requests a second, on average.
+        seconds: how long.
+        connections: most that are open at a time; a request that finds none free waits, and is late.
+        seed: of the arrival times.
+        at: what to do on the way.
+    """
+    return _run(_open(url, requests, rate, seconds, connections, seed, at))
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to do so many seconds after the start, such as ending a process."""
+
+    seconds: float
+    action: Callable[[], object]
+
+
+def _run(load: "collections.abc.Coroutine[None, None, Record]") -> Record:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(load)
+
+
+async def _closed(
+    url: str, requests: Sequence[bytes], connections: int, seconds: float, events: Sequence[Event]
+) -> Record:
+    loop = asyncio.get_running_loop()
+    log = _Log()
+    bodies = itertools.cycle(requests)
+    end = monotonic() + seconds
+    stopped = asyncio.Event()
+
+    def again(connection: "_Connection") -> None:
+        if monotonic() >= end:
+            connection.close()
+            if not log.outstanding:
+                stopped.set()
+        else:
+            connection.ask(next(bodies), monotonic())
+
+    async def reconnect() -> None:
+        while monotonic() < end:
+            start = monotonic()
+            try:
+                connection = await _connect(url, log, again, lost)
+            except OSError:
+                log.note(start, start, LOST, answered_late=False)
+                await asyncio.sleep(0.05)
+            else:
+                again(connection)
+                return
+
+    tasks: set[asyncio.Task[None]] = set()
+
+    def lost(_: "_Connection") -> None:
+        task = loop.create_task(reconnect())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    for event in events:
+        loop.call_later(event.seconds, event.action)
+    await asyncio.gather(*(reconnect() for _ in range(connections)))
+    await asyncio.sleep(max(end - monotonic(), 0))
+    if log.outstanding:
+        try:
+            await asyncio.wait_for(stopped.wait(), PATIENCE_SECONDS)
+        except TimeoutError:
+            log.give_up()
+    return log.record()
+
+
+async def _open(
+    url: str,
+    requests: Sequence[bytes],
+    rate: float,
+    seconds: float,
+    connections: int,
+    seed: int,
+    events: Sequence[Event],
+) -> Record:
+    loop = asyncio.get_running_loop()
+    log = _Log()
+    free: list[_Connection] = []
+    waiting: collections.deque[tuple[bytes, float]] = collections.deque()
+    open_connections = 0
+    tasks: set[asyncio.Task[None]] = set()
+
+    def answered(connection: _Connection) -> None:
+        if waiting:
+            connection.ask(*waiting.popleft())
+        else:
+            free.append(connection)
+
+    def lost(connection: _Connection) -> None:
+        nonlocal open_connections
+        open_connections -= 1
+        if connection in free:
+            free.remove(connection)
+        if waiting:
+            start_another()
+
+    async def connect() -> None:
+        nonlocal open_connections
+        try:
+            connection = await _connect(url, log, answered, lost)
+        except OSError:
+            open_connections -= 1
+            if waiting:
+                _, due = waiting.popleft()
+                log.note(due, monotonic(), LOST, answered_late=False)
+        else:
+            answered(connection)
+
+    def start_another() -> None:
+        nonlocal open_connections
+        open_connections += 1
+        task = loop.create_task(connect())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    def send(request: bytes, due: float) -> None:
+        while free:
+            connection = free.pop()
+            if not connection.closing:
+                connection.ask(request, due)
+                return
+        waiting.append((request, due))
+        if open_connections < connections:
+            start_another()
+
+    begin = monotonic() + 0.05
+    for event in events:
+        loop.call_later(begin + event.seconds - monotonic(), event.action)
+    for due, request in zip(_arrivals(rate, seconds, seed, begin), itertools.cycle(requests), strict=False):
+        while (left := due - monotonic()) > 0:
+            await asyncio.sleep(left - _SPIN_SECONDS if left > _SPIN_SECONDS else 0)
+        send(request, due)
+        if monotonic() - due > _SPIN_SECONDS:
+            await asyncio.sleep(0)  # late: let answers in between the requests that are overdue
+    deadline = monotonic() + PATIENCE_SECONDS
+    while (waiting or log.outstanding or tasks) and monotonic() < deadline:
+        await asyncio.sleep(0.005)
+    for _, due in waiting:
+        log.note(due, monotonic(), UNANSWERED, answered_late=False)
+    log.give_up()
+    for connection in free:
+        connection.close()
+    return log.record()
+
+
+def _arrivals(rate: float, seconds: float, seed: int, begin: float) -> Iterator[float]:
+    random = np.random.default_rng(seed)
+    gaps = random.exponential(1 / rate, size=int(rate * seconds + 6 * (rate * seconds) ** 0.5 + 10))
+    times = begin + np.cumsum(gaps)
+    return iter(times[times < begin + seconds].tolist())
+
+
+@dataclass
+class _Log:
+    outstanding: set["_Connection"] = field(default_factory=set)
+    due: "array[float]" = field(default_factory=lambda: array("d"))
+    sent: "array[float]" = field(default_factory=lambda: array("d"))
+    ended: "array[float]" = field(default_factory=lambda: array("d"))
+    status: "array[int]" = field(default_factory=lambda: array("h"))
+    without_retry_after: int = 0
+
+    def note(self, due: float, sent: float, status: int, *, answered_late: bool) -> None:
+        self.due.append(due)
+        self.sent.append(sent)
+        self.ended.append(monotonic())
+        self.status.append(status)
+        self.without_retry_after += answered_late
+
+    def give_up(self) -> None:
+        for connection in list(self.outstanding):
+            self.outstanding.discard(connection)
+            self.note(connection.due, connection.sent, UNANSWERED, answered_late=False)
+            connection.close()
+
+    def record(self) -> Record:
+        return Record(
+            np.array(self.due), np.array(self.sent), np.array(self.ended), np.array(self.status, dtype=np.int16),
+            self.without_retry_after,
+        )  # fmt: skip
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, with at most one request on the way."""
+
+    def __init__(
+        self, log: _Log, answered: "Callable[[_Connection], None]", lost: "Callable[[_Connection], None]"
+    ) -> None:
+        self._log = log
+        self._answered = answered
+        self._lost = lost
+        self._parser = httptools.HttpResponseParser(self)
+        self._retry_after = False
+        self._last = False
+        self.closing = False
+        self.due = self.sent = 0.0
+
+    def ask(self, request: bytes, due: float) -> None:
+        self.due = due
+        self.sent = monotonic()
+        self._log.outstanding.add(self)
+        self._transport.write(request)
+
+    def close(self) -> None:
+        self.closing = True
+        self._lost = _nothing
+        self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not instances of it
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"retry-after":
+            self._retry_after = True
+        elif name == b"connection" and value == b"close":
+            self._last = True
+
+    def on_message_complete(self) -> None:
+        status = self._parser.get_status_code()
+        self._log.outstanding.discard(self)
+        self._log.note(self.due, self.sent, status, answered_late=status in (429, 503) and not self._retry_after)
+        self._retry_after = False
+        if self._last:
+            self.closing = True
+            self._transport.close()
+        else:
+            self._answered(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closing = True
+        if self in self._log.outstanding:
+            self._log.outstanding.discard(self)
+            self._log.note(self.due, self.sent, LOST, answered_late=False)
+        self._lost(self)
+
+
+def _nothing(_: _Connection) -> None:
+    pass
+
+
+async def _connect(
+    url: str, log: _Log, answered: Callable[[_Connection], None], lost: Callable[[_Connection], None]
+) -> _Connection:
+    address = urlsplit(url)
+    _, connection = await asyncio.get_running_loop().create_connection(
+        lambda: _Connection(log, answered, lost), address.hostname or "localhost", address.port or 80
+    )
+    return connection

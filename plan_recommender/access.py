@@ -1,0 +1,65 @@
+"""Who may ask: an optional API key, taken from the environment."""
+
+import hmac
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+from plan_recommender.errors import ConfigError
+
+KEY_VARIABLE: Final = "PLAN_RECOMMENDER_API_KEY"
+PUBLIC_VARIABLE: Final = "PLAN_RECOMMENDER_PUBLIC"
+SHORTEST_KEY: Final = 16
+
+_PUBLIC: Final[dict[str, frozenset[str]]] = {
+    "health": frozenset({"/health", "/livez", "/readyz", "/healthz"}),
+    "metrics": frozenset({"/metrics"}),
+}
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a request must carry as its `Authorization` header, and the paths where it need not."""
+
+    authorization: bytes | None
+    """`Bearer <key>`; None: everybody may ask."""
+    public: frozenset[str]
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read the two variables.
+
+        Raises:
+            ConfigError: the key is too short or no header can carry it, or the list names something unknown.
+        """
+        key = environment.get(KEY_VARIABLE)
+        if key is not None and (len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key):
+            raise ConfigError(
+                f"environment variable {KEY_VARIABLE}: expected at least {SHORTEST_KEY} printable ASCII characters "
+                f"without spaces, found {len(key)} that are not; correct it, or unset it to let everybody ask"
+            )
+        names = [name.strip() for name in environment.get(PUBLIC_VARIABLE, ",".join(_PUBLIC)).split(",")]
+        unknown = [name for name in names if name and name not in _PUBLIC]
+        if unknown:
+            raise ConfigError(
+                f"environment variable {PUBLIC_VARIABLE}: expected names out of {', '.join(_PUBLIC)}, separated by "
+                f"commas, found {unknown[0]!r}"
+            )
+        return cls(
+            authorization=None if key is None else f"Bearer {key}".encode(),
+            public=frozenset().union(*(_PUBLIC[name] for name in names if name)),
+        )
+
+    def allows(self, path: str, headers: list[tuple[bytes, bytes]]) -> bool:
+        """Tell whether a request may be answered; takes as long for a wrong key as for the right one."""
+        if self.authorization is None or path in self.public:
+            return True
+        sent = [value for name, value in headers if name == b"authorization"]
+        return len(sent) == 1 and hmac.compare_digest(_bearer(sent[0]), self.authorization)
+
+
+def _bearer(value: bytes) -> bytes:
+    """Write the scheme as we do; its name may be in any case (RFC 9110, section 11.1)."""
+    scheme, _, credentials = value.partition(b" ")
+    return scheme.lower().capitalize() + b" " + credentials.strip()

@@ -1,0 +1,155 @@
+"""What a connection may do: uvicorn's HTTP protocol, with the limits that it lacks and refusals in the one shape.
+
+uvicorn waits for ever for the rest of a request's head and for a client that does not read its answer, takes heads of
+any size, answers what is not HTTP in plain text, and when it stops drops what idle connections have just sent.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import uvicorn.protocols.http.auto
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from plan_recommender import refusals
+from plan_recommender.refusals import CLOSE, Header, Refusal
+
+WHOLE_ANSWER: Final = "plan_recommender.whole_answer"
+"""ASGI extension: status, headers and body in one call."""
+
+MAX_HEAD_BYTES: Final = 32 * 1024
+HEAD_SECONDS: Final = 10.0
+"""How long a client may take for the head of a request, or to read the end of an answer."""
+
+_LOOK_SECONDS = 2.5
+_LINGER_SECONDS = 0.2
+_ABORT_SECONDS = 1.0
+
+
+WholeAnswer = Callable[[int, list[Header], bytes], bool]
+
+
+class Connection(HttpToolsProtocol):
+    """One connection."""
+
+    _watch: asyncio.TimerHandle | None = None
+    _owed: tuple[object, bool] | None = None
+    _owed_since = 0.0
+    _stopping = False
+    _unfinished_head = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to watch what the client owes."""
+        super().connection_made(transport)
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Watch no more."""
+        super().connection_lost(exc)
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, unless it is the head of a request that does not end."""
+        before = self.cycle
+        super().data_received(data)
+        if self.cycle is not before or not self._idle:
+            self._unfinished_head = 0
+        else:
+            self._unfinished_head += len(data)
+            if self._unfinished_head > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self._refuse(refusals.head_too_large(MAX_HEAD_BYTES))
+
+    def on_headers_complete(self) -> None:
+        """Begin a request; after the server began to stop, it is the connection's last."""
+        super().on_headers_complete()
+        if self._stopping:
+            self.cycle.keep_alive = False
+
+    def on_message_begin(self) -> None:
+        """Offer the application to answer in one piece."""
+        super().on_message_begin()
+        self.scope["extensions"] = cast(Any, {WHOLE_ANSWER: self._answer})
+
+    def shutdown(self) -> None:
+        """End the connection: after what is under way, or what the client has sent already."""
+        self._stopping = True
+        if self._idle:
+            self.loop.call_later(_LINGER_SECONDS, self._close_if_idle)
+        else:
+            self.cycle.keep_alive = False
+        self.loop.call_later(_ABORT_SECONDS, self.transport.abort)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        self._refuse(refusals.not_http())
+
+    def _answer(self, status: int, headers: list[Header], body: bytes) -> bool:
+        """Answer the request under way; False: not now, take the usual way.
+
+        The usual way writes the head and the body apart, and each when it comes. Here they are one piece, and the
+        pieces of one turn of the event loop are written at its end, one after the other: a client on the same machine,
+        or a network card, is then woken once for several.
+        """
+        cycle = self.cycle
+        if cycle.disconnected or cycle.response_started or self.flow.write_paused:
+            return False
+        pieces = [STATUS_LINE[status]]
+        for name, value in (*self.server_state.default_headers, *headers):
+            pieces += (name, b": ", value, b"\r\n")
+        cycle.keep_alive = cycle.keep_alive and CLOSE not in headers
+        if not cycle.keep_alive and CLOSE not in headers:
+            pieces.append(b"connection: close\r\n")
+        pieces += (b"\r\n", body)
+        _outbox.append((self.transport, b"".join(pieces)))
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            _write_outbox()
+            self.transport.close()
+        elif len(_outbox) == 1:
+            self.loop.call_soon(_write_outbox)
+        cycle.on_response()
+        return True
+
+    @property
+    def _idle(self) -> bool:
+        """Whether no request is under way; its head may be."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _close_if_idle(self) -> None:
+        if self._idle:
+            self.transport.close()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.transport.write(refusal.response())
+        self.transport.close()
+
+    def _look(self) -> None:
+        """Every now and then: has what the client owes come since the last look? No request pays for this."""
+        now = self.loop.time()
+        closing = self.transport.is_closing()
+        owed = (self.cycle, closing) if closing or self._idle else None
+        if owed is None or self._owed is None or owed != self._owed:
+            self._owed, self._owed_since = owed, now
+        elif now - self._owed_since >= HEAD_SECONDS - _LOOK_SECONDS:
+            if closing:
+                self.transport.abort()
+                return
+            self._refuse(refusals.slow_head(HEAD_SECONDS))
+        self._watch = self.loop.call_later(_LOOK_SECONDS, self._look)
+
+
+_outbox: list[tuple[asyncio.Transport, bytes]] = []
+
+
+def _write_outbox() -> None:
+    for transport, answer in _outbox:
+        if not transport.is_closing():
+            transport.write(answer)
+    _outbox.clear()
+
+
+def install() -> None:
+    """Make uvicorn use it in this process: BentoML's worker, which starts uvicorn, has no setting for that."""
+    uvicorn.protocols.http.auto.AutoHTTPProtocol = cast(Any, Connection)
