@@ -1,5 +1,6 @@
 """The BentoML service: `bentoml serve service:PlanRecommender`."""
 
+import os
 from typing import Any, cast
 
 import bentoml
@@ -24,8 +25,9 @@ class PlanRecommender:
 
     @bentoml.on_deployment
     @staticmethod
-    def refuse_to_start() -> None:
-        """Read the environment and load the model before any worker starts: a bad one stops it with one sentence."""
+    def before_workers_start() -> None:
+        """Read the environment and load the model, so that a bad one stops the start with one sentence."""
+        os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
         try:
             Access.from_environment()
             _load()

@@ -29,10 +29,15 @@ LOST: Final = 0
 UNANSWERED: Final = -1
 """Stands for the status of a request that was not answered when the patience was over."""
 
+UNSENT: Final = -2
+"""Stands for the status of a request that found no free connection until the load ended."""
+
 PATIENCE_SECONDS: Final = 15.0
 """How long the answers that are outstanding when the load ends are waited for."""
 
-_SPIN_SECONDS = 0.0015  # timers of the event loop are as coarse as a millisecond
+_TICK_SECONDS = (
+    0.001  # the event loop's timers are no finer, and waiting without them would take a core from the service
+)
 
 
 @dataclass(frozen=True)
@@ -80,12 +85,9 @@ class Record:
         """How late requests were sent, milliseconds: the generator's fault, or for want of a free connection."""
         return float(np.percentile(self.sent - self.due, percentile)) * 1e3 if len(self) else float("nan")
 
-    def part(self, start: float, end: float) -> "Record":
-        """Requests due in [start, end), seconds of `time.monotonic()`."""
-        chosen = (self.due >= start) & (self.due < end)
-        return Record(
-            self.due[chosen], self.sent[chosen], self.ended[chosen], self.status[chosen], self.without_retry_after
-        )
+    def chosen(self, mask: npt.NDArray[np.bool_]) -> "Record":
+        """Requests for which `mask` holds; shape (requests,)."""
+        return Record(self.due[mask], self.sent[mask], self.ended[mask], self.status[mask], self.without_retry_after)
 
 
 def post(path: str, body: object, *headers: str) -> bytes:
@@ -126,7 +128,7 @@ def open_loop(
         requests: sent in turn, again and again.
         rate: requests a second, on average.
         seconds: how long.
-        connections: most that are open at a time; a request that finds none free waits, and is late.
+        connections: most that are open at a time; a request that finds none free waits, and is late or never sent.
         seed: of the arrival times.
         at: what to do on the way.
     """
@@ -233,6 +235,8 @@ async def _open(
             if waiting:
                 _, due = waiting.popleft()
                 log.note(due, monotonic(), LOST, answered_late=False)
+                if waiting:
+                    start_another()
         else:
             answered(connection)
 
@@ -256,17 +260,18 @@ async def _open(
     begin = monotonic() + 0.05
     for event in events:
         loop.call_later(begin + event.seconds - monotonic(), event.action)
-    for due, request in zip(_arrivals(rate, seconds, seed, begin), itertools.cycle(requests), strict=False):
+    for number, (due, request) in enumerate(zip(_arrivals(rate, seconds, seed, begin), itertools.cycle(requests))):
         while (left := due - monotonic()) > 0:
-            await asyncio.sleep(left - _SPIN_SECONDS if left > _SPIN_SECONDS else 0)
+            await asyncio.sleep(max(left, _TICK_SECONDS))
         send(request, due)
-        if monotonic() - due > _SPIN_SECONDS:
-            await asyncio.sleep(0)  # late: let answers in between the requests that are overdue
-    deadline = monotonic() + PATIENCE_SECONDS
-    while (waiting or log.outstanding or tasks) and monotonic() < deadline:
-        await asyncio.sleep(0.005)
+        if number % 16 == 0:
+            await asyncio.sleep(0)  # when many are overdue, let answers in between them
     for _, due in waiting:
-        log.note(due, monotonic(), UNANSWERED, answered_late=False)
+        log.note(due, monotonic(), UNSENT, answered_late=False)
+    waiting.clear()
+    deadline = monotonic() + PATIENCE_SECONDS
+    while (log.outstanding or tasks) and monotonic() < deadline:
+        await asyncio.sleep(0.005)
     log.give_up()
     for connection in free:
         connection.close()

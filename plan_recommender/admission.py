@@ -1,14 +1,14 @@
 """Which requests a worker takes on: it never lets more wait than it can answer soon, and it ends in good order.
 
 **Queue.** A worker answers its requests one by one, and those that wait are in its event loop, whose every turn carries
-out what has come since the last. While the loop is idle now and then, every request is let in, however many come at
-once. When it has not been idle for a tenth of a second, more is being asked than can be answered, and from then on a
-turn answers a limited number and the rest is refused: "controlled delay" as in Maurer, "Fail at Scale", ACM Queue
-13(8), 2015. A refusal is held back for a moment: a client that asks again at once would else keep the worker busy with
-refusing.
+out what has come since the last. While there is a short turn now and then, every request is let in, however many come
+at once. When for a tenth of a second all turns were long, more is being asked than can be answered, and from then on a
+turn answers a limited number and refuses the rest: "controlled delay" as in Maurer, "Fail at Scale", ACM Queue 13(8),
+2015. A refusal is held back for a moment: a client that asks again at once would else keep the worker busy refusing.
 
 **Lane.** Large batches and explanations take milliseconds and go to a thread. One at a time is carried out, as side by
-side they would only take the interpreter from each other and from the single predictions between them, and a few wait.
+side they would only take the interpreter from each other and from the single predictions between them; some wait, and
+while the lane has not been idle for a moment, more than some are refused.
 
 **Drain.** After SIGTERM a worker answers on for a moment, closing each connection after its answer, so that what was
 sent before the signal is answered; then it refuses what comes, until what is under way is done or has had its time.
@@ -25,10 +25,10 @@ import anyio.to_thread
 
 from plan_recommender import refusals
 
-MOST_IN_TURN: Final = 64
+MOST_IN_TURN: Final = 32
 """Requests that one turn of an overloaded worker answers; a prediction takes some 50 microseconds."""
 
-MOST_IN_LANE: Final = 8
+MOST_IN_LANE: Final = 16
 """Batches, or explanations, that wait or are carried out."""
 
 REFUSAL_PAUSE_SECONDS: Final = 0.03
@@ -39,8 +39,7 @@ DRAIN_SECONDS: Final = 0.5
 STOP_SECONDS: Final = 5.0
 """How long after SIGTERM requests that are under way may take."""
 
-_NEVER_IDLE_SECONDS = 0.1
-_IDLE_SECONDS = 0.0002
+_BURST_SECONDS = 0.1  # how long more may come than can be answered soon
 
 T = TypeVar("T")
 
@@ -52,27 +51,26 @@ class Queue:
         """Let so many into each turn under overload."""
         self._most_in_turn = most_in_turn
         self._in_turn = 0
-        self._last_turn = self._last_idle = 0.0
+        self._last_short_turn = 0.0
         self.under_way = 0
 
     def enter(self, now: float) -> bool:
         """Count a request in, and tell whether it may be answered; `now` is perf_counter()."""
         self.under_way += 1
         if not self._in_turn:
-            if now - self._last_turn > _IDLE_SECONDS:
-                self._last_idle = now
+            # It runs behind all requests of this turn, which are in the loop's list of things to do already.
             asyncio.get_running_loop().call_soon(self._end_turn)
         self._in_turn += 1
-        return self._in_turn <= self._most_in_turn or now - self._last_idle < _NEVER_IDLE_SECONDS
+        return self._in_turn <= self._most_in_turn or now - self._last_short_turn < _BURST_SECONDS
 
     def leave(self) -> None:
         """Count a request out."""
         self.under_way -= 1
 
     def _end_turn(self) -> None:
-        # Called behind all requests of this turn, which were in the loop's list of things to do before it.
+        if self._in_turn <= self._most_in_turn // 2:
+            self._last_short_turn = perf_counter()
         self._in_turn = 0
-        self._last_turn = perf_counter()
 
 
 class Lane:
@@ -82,12 +80,13 @@ class Lane:
         """Let so many pieces wait or be carried out."""
         self._most = most
         self._pieces = 0
+        self._last_idle = 0.0
         self._one = anyio.CapacityLimiter(1)
 
     @property
     def full(self) -> bool:
         """Whether more would be refused."""
-        return self._pieces >= self._most
+        return self._pieces >= self._most and perf_counter() - self._last_idle > _BURST_SECONDS
 
     async def carry_out(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call `work` in a thread when its turn comes.
@@ -97,6 +96,8 @@ class Lane:
         """
         if self.full:
             raise refusals.overloaded()
+        if not self._pieces:
+            self._last_idle = perf_counter()
         self._pieces += 1
         try:
             return await anyio.to_thread.run_sync(work, *arguments, limiter=self._one)

@@ -11,6 +11,7 @@ import asyncio
 import gc
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,6 +49,9 @@ _BENTOMLS_ROUTES: Final = frozenset({"/", "/docs.json", "/schema.json", "/livez"
 _STATIC: Final = "static_content"
 _COLLECTOR_THRESHOLDS: Final = (50_000, 20, 100)
 """Allocations before a round of the garbage collector; a round at Python's 700 costs more than it frees."""
+
+_SWITCH_SECONDS: Final = 0.0005
+"""After which the thread of a large batch lets single predictions in between; Python's own is ten times as long."""
 
 _USUAL_TYPE: Final = b"application/json"
 _CONTENT_TYPE: Final[Header] = (b"content-type", _USUAL_TYPE)
@@ -205,7 +209,7 @@ class HttpContract:
             self._bodies_bytes -= size
 
     def _settled(self, send: Send) -> Send:
-        """Once the service is up, take what it loaded out of the garbage collector's rounds, and let them be fewer."""
+        """Once the service is up, settle the process: what it loaded leaves the garbage collector's rounds."""
 
         async def send_settled(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
@@ -213,6 +217,7 @@ class HttpContract:
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(*_COLLECTOR_THRESHOLDS)
+                sys.setswitchinterval(_SWITCH_SECONDS)
                 stop = signal.getsignal(signal.SIGTERM)
                 if callable(stop) and threading.current_thread() is threading.main_thread():
                     self._drain.before(stop)

@@ -1,13 +1,15 @@
 """The OpenAPI document, made true: BentoML's own knows neither the GET routes nor the errors that really come."""
 
 from http import HTTPStatus
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from bentoml import Service
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.service.openapi.specification import OpenAPISpecification
 from bentoml._internal.utils.cattr import bentoml_cattr
 from pydantic import BaseModel
-from starlette.types import ASGIApp
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plan_recommender import protocol
 from plan_recommender.access import Access
@@ -55,7 +57,10 @@ class DescribedService(Service[Any]):
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application that a worker runs."""
         protocol.install()
-        return HttpContract(super().to_asgi(is_main), Access.from_environment())
+        contract = HttpContract(super().to_asgi(is_main), Access.from_environment())
+        if not BentoMLContainer.http.cors.enabled.get():
+            return contract
+        return _Cors(contract, **cast(Any, BentoMLContainer.access_control_options.get()))
 
     @property
     def openapi_spec(self) -> OpenAPISpecification:
@@ -69,6 +74,14 @@ class DescribedService(Service[Any]):
             document["paths"][path] = {"post" if isinstance(route, Command) else "get": operation}
         document["components"] = {"schemas": schemas}
         return bentoml_cattr.structure(document, OpenAPISpecification)
+
+
+class _Cors(CORSMiddleware):
+    """BentoML's settings for other origins, for our routes too: BentoML itself applies them behind the contract."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # The headers are added to what is sent piece by piece.
+        await super().__call__({name: scope[name] for name in scope if name != "extensions"}, receive, send)
 
 
 def _operation(route: Query | Command, schemas: dict[str, Any]) -> dict[str, Any]:

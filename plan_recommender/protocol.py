@@ -51,6 +51,8 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came, unless it is the head of a request that does not end."""
+        if self.transport.is_closing():
+            return  # what follows a refusal
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before or not self._idle:

@@ -1,0 +1,459 @@
+"""Trials: what the service does when it is stopped, killed, overloaded, starved or fed rubbish under load.
+
+Each trial starts a service of its own, does it harm while the load generator watches every request, and says what it
+measured and which of its promises were broken. `make test` runs them in a short form; in the long one:
+
+    python -m loadtest.trials          all of them, about an hour, also as `make soak`
+    python -m loadtest.trials --quick  all of them, about two minutes
+    python -m loadtest.trials stop     those that are named
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import httpx
+import psutil
+
+from loadtest.generator import LOST, UNANSWERED, UNSENT, Event, closed_loop, get, open_loop, post
+from tools.serving import ROOT, Server, ServerDidNotStartError, serving
+
+USAGE: Final = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
+PREDICT: Final = post("/predict", USAGE)
+CONNECTIONS: Final = 16
+_MANY_CONNECTIONS: Final = 256
+_LONGEST_STOP: Final = 15.0  # seconds
+MIB: Final = 1024 * 1024
+
+
+@dataclass
+class Findings:
+    """What one trial measured, and what it found broken."""
+
+    trial: str
+    figures: dict[str, str] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+    def require(self, holds: bool, promise: str) -> None:
+        """Note a promise that does not hold."""
+        if not holds and promise not in self.broken:
+            self.broken.append(promise)
+
+    def __str__(self) -> str:
+        """A paragraph for a terminal."""
+        verdict = "broken: " + "; ".join(self.broken) if self.broken else "kept"
+        lines = [f"{self.trial}: {verdict}", *(f"    {name}: {figure}" for name, figure in self.figures.items())]
+        return "\n".join(lines)
+
+
+def workers(server: Server) -> list[psutil.Process]:
+    """Give the processes that answer."""
+    found = []
+    for process in psutil.Process(server.process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "_bentoml_impl.worker.service" in process.cmdline():
+                found.append(process)
+    return found
+
+
+def several(number: int) -> dict[str, str]:
+    """Give the environment that makes `bentoml serve` start so many workers."""
+    return {"BENTOML_CONFIG_OVERRIDES": json.dumps({"services": {"plan_recommender": {"workers": number}}})}
+
+
+def capacity(server: Server, seconds: float) -> float:
+    """Predictions a second that the service answers when it is asked as fast as it can."""
+    closed_loop(server.url, [PREDICT], CONNECTIONS, min(seconds, 1.0))  # warm
+    return closed_loop(server.url, [PREDICT], CONNECTIONS, seconds).rate(200)
+
+
+def stop(trials: int = 20, seconds: float = 3.0, *, cwd: Path = ROOT) -> Findings:
+    """SIGTERM at 70 % load, every second time with a stuck request, always with idle connections."""
+    findings = Findings("stop under load")
+    exits, later, sent_before = [], [], 0
+    for trial in range(trials):
+        with serving(cwd=cwd) as server:
+            rate = 0.7 * capacity(server, 1.0)
+            idle = [_connection(server) for _ in range(5)]
+            stuck = _connection(server)
+            if trial % 2:
+                stuck.sendall(PREDICT[:-5])
+            moments: list[float] = []
+
+            def terminate(server: Server = server, moments: list[float] = moments) -> None:
+                moments.append(monotonic())
+                server.process.send_signal(signal.SIGTERM)
+
+            def wait(server: Server = server, moments: list[float] = moments) -> None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    server.process.wait(_LONGEST_STOP)
+                moments.append(monotonic())
+
+            waiting = threading.Thread(target=wait)
+
+            moment = seconds / 2 + 0.01 * trial
+            events = [Event(moment, terminate), Event(moment, waiting.start)]
+            record = open_loop(server.url, [PREDICT], rate, seconds, CONNECTIONS, seed=trial, at=events)
+            waiting.join()
+            for connection in (*idle, stuck):
+                connection.close()
+        exits.append(moments[1] - moments[0])
+        record = record.chosen(record.status != UNSENT)
+        before = record.chosen(record.sent < moments[0])
+        after = record.chosen(record.sent >= moments[0])
+        sent_before += len(before)
+        failed = len(before) - before.count(200)
+        findings.require(failed == 0, "no request that was sent before the signal fails")
+        if failed:
+            findings.figures[f"trial {trial}"] = f"{before.counts()} of those sent before"
+        findings.require(after.count(UNANSWERED) == 0, "no later request hangs")
+        later.append(max(after.latency_ms(100, 200, 503, LOST, from_sent=True), 0.0) if len(after) else 0.0)
+        findings.require(later[-1] <= 2000, "later requests are answered or refused within 2 s")
+    findings.require(max(exits) <= 10, "the service ends within 10 s")
+    findings.figures |= {
+        "trials": f"{trials}, every second one with a stuck request",
+        "sent before the signal": f"{sent_before:,}",
+        "time to the end": f"{min(exits):.1f} to {max(exits):.1f} s",
+        "longest that a later request took to be answered or refused": f"{max(later):.0f} ms",
+    }
+    return findings
+
+
+def kill(kills: int = 5, seconds_between: float = 6.0, *, cwd: Path = ROOT) -> Findings:
+    """SIGKILL of one of two workers at half their capacity, several times."""
+    findings = Findings("kill -9 of a worker")
+    lost, most, back = [], [], []
+    with serving(cwd=cwd, env=several(2)) as server:
+        rate = 0.5 * capacity(server, 1.0)
+        for trial in range(kills):
+            moments: list[float] = []
+
+            def victim(moments: list[float] = moments) -> None:
+                moments.append(monotonic())
+                workers(server)[0].kill()
+
+            def wait(moments: list[float] = moments) -> None:
+                moments.append(_until(lambda: len(_answering(server)) == 2, 20))
+
+            watch = threading.Thread(target=wait)
+            events = [Event(1.0, victim), Event(1.2, watch.start)]
+            record = open_loop(server.url, [PREDICT], rate, seconds_between, CONNECTIONS, seed=trial, at=events)
+            watch.join()
+            under_way = record.chosen((record.sent <= moments[0]) & (record.ended >= moments[0]))
+            lost.append(record.count(LOST))
+            most.append(max(len(under_way), CONNECTIONS))
+            back.append(moments[1] - moments[0])
+            after = record.chosen(record.due > moments[0] + 0.5)
+            findings.require(lost[-1] <= most[-1], "no more requests are lost than were under way")
+            findings.require(after.count(200) >= 0.99 * len(after), "the other worker serves on")
+            findings.require(record.count(UNANSWERED) == 0, "no request hangs")
+    findings.require(max(back) <= 15, "the capacity is back within 15 s")
+    findings.figures |= {
+        "kills": str(kills),
+        "requests lost": f"{sum(lost)}, at most {max(lost)} a kill, with {CONNECTIONS} connections",
+        "two workers again after": f"{min(back):.1f} to {max(back):.1f} s",
+    }
+    return findings
+
+
+def overload(seconds: float = 20.0, slack: float = 1.0, *, cwd: Path = ROOT) -> Findings:
+    """Three times as many requests as can be answered: single predictions, then batches."""
+    findings = Findings("overload")
+    batch = post("/predict_batch", {"rows": [USAGE] * 1000})
+    with serving(cwd=cwd) as server:
+        for name, request, busy in (("single", PREDICT, CONNECTIONS), ("batch", batch, 4)):
+            closed_loop(server.url, [request], busy, 1.0)  # warm
+            most = closed_loop(server.url, [request], busy, seconds / 4).rate(200)
+            calm = open_loop(server.url, [request], 0.7 * most, seconds / 2, _MANY_CONNECTIONS)
+            health: list[float] = []
+            asking = threading.Thread(target=_ask_health, args=(server, seconds, health))
+            asking.start()
+            record = open_loop(server.url, [request], 3 * most, seconds, _MANY_CONNECTIONS)
+            asking.join()
+            again = monotonic()
+            after = open_loop(server.url, [request], 0.5 * most, 6.0, _MANY_CONNECTIONS)
+            normal = after.chosen(after.due > again + 5)
+            sent = record.chosen(record.status != UNSENT)
+            calm_p99, p99 = (each.latency_ms(99, 200, from_sent=True) for each in (calm, sent))
+            refused_p99 = sent.latency_ms(99, 503, from_sent=True)
+            goodput = sent.rate(200) / most
+            promises = {
+                "p99 of the answered is at most 2 times that at 70 %": p99 <= 2 * slack * calm_p99,
+                "p99 of the refused is at most 50 ms": not refused_p99 > 50 * slack,
+                "at least 90 % of the capacity is answered": goodput >= 0.9 / slack,
+                "refusals say when to come back": sent.without_retry_after == 0,
+                "requests are answered or refused, nothing else": set(sent.counts()) <= {200, 503},
+                "health is answered within a second": bool(health) and max(health) < 1,
+                "after 5 s every request is answered again": normal.count(200) == len(normal) > 0,
+            }
+            for promise, holds in promises.items():
+                findings.require(holds, f"{name}: {promise}")
+            findings.figures |= {
+                f"{name}, capacity": f"{most:,.0f} requests/s",
+                f"{name}, sent": f"{len(sent) / sent.seconds / most:.1f} times as many; due: 3.0 times",
+                f"{name}, answered": f"{goodput:.0%} of the capacity; {sent.counts()}",
+                f"{name}, p99 of the answered": f"{p99:.1f} ms, at 70 % {calm_p99:.1f} ms",
+                f"{name}, p99 of the refused": f"{refused_p99:.1f} ms",
+                f"{name}, health": f"{len(health)} times, at most {1000 * max(health, default=0):.0f} ms",
+            }
+    return findings
+
+
+def slow(clients: int = 500, seconds: float = 30.0, slack: float = 1.0, *, cwd: Path = ROOT) -> Findings:
+    """Clients that send a byte a second: half of them of a head, half of a body."""
+    findings = Findings("slow clients")
+    with serving(cwd=cwd) as server:
+        rate = 0.3 * capacity(server, 1.0)
+        before = open_loop(server.url, [PREDICT], rate, min(seconds, 10.0), CONNECTIONS)
+        start = monotonic()
+        connections = [_connection(server) for _ in range(clients)]
+        closed: list[float] = []
+        dripping = threading.Thread(target=_drip, args=(connections, seconds, closed))
+        dripping.start()
+        during = open_loop(server.url, [PREDICT], rate, min(seconds, 25.0), CONNECTIONS, seed=1)
+        dripping.join()
+        for connection in connections:
+            connection.close()
+        lasted = max(closed, default=start) - start
+        p99_before, p99 = before.latency_ms(99, 200), during.latency_ms(99, 200)
+        findings.require(during.count(200) == len(during), "good requests are answered")
+        findings.require(p99 <= 2 * slack * p99_before, "p99 of good requests is at most 2 times that before")
+        findings.require(len(closed) == clients and lasted <= 30, "slow clients are closed within 30 s")
+        findings.figures |= {
+            "slow clients": f"{clients}, of which {len(closed)} were closed, the last after {lasted:.1f} s",
+            "p99 of good requests": f"{p99:.1f} ms, before {p99_before:.1f} ms",
+        }
+    return findings
+
+
+def memory(valid: int = 1_000_000, invalid: int = 100_000, *, cwd: Path = ROOT) -> Findings:
+    """Resident memory and open descriptors over very many requests, good and bad."""
+    findings = Findings("memory and descriptors")
+    bad = [
+        post("/predict", USAGE | {"minutes": -1}), post("/predict", b"{"), post("/predict", USAGE | {"x": 1}),
+        get("/nowhere"), post("/predict_batch", {"rows": []}), post("/predict", USAGE, "Content-Encoding: gzip"),
+    ]  # fmt: skip
+    good = [PREDICT] * 50 + [post("/predict_batch", {"rows": [USAGE] * 20}), post("/explain", USAGE), get("/health")]
+    with serving(cwd=cwd) as server:
+        worker = workers(server)[0]
+        for requests in (good, bad):
+            closed_loop(server.url, requests, CONNECTIONS, 4.0)
+        resident, descriptors = worker.memory_info().rss, worker.num_fds()
+        counts = []
+        for requests, number in ((good, valid), (bad, invalid)):
+            done = 0
+            while done < number:
+                record = closed_loop(server.url, requests, CONNECTIONS, 5.0)
+                done += len(record)
+                findings.require(record.count(LOST, UNANSWERED, 500, 503) == 0, "every request is answered")
+            counts.append(done)
+        time.sleep(6)  # idle connections are closed after five
+        growth, more = worker.memory_info().rss - resident, worker.num_fds() - descriptors
+    findings.require(growth <= 10 * MIB, "resident memory grows by at most 10 MiB")
+    findings.require(more <= 2, "descriptors do not grow")
+    findings.figures |= {
+        "requests": f"{counts[0]:,} valid and {counts[1]:,} invalid",
+        "resident memory": f"{resident / MIB:.0f} MiB after the warm-up, {growth / MIB:+.1f} MiB at the end",
+        "descriptors": f"{descriptors} after the warm-up, {more:+d} at the end",
+    }
+    return findings
+
+
+def oversize(bodies: int = 100, *, cwd: Path = ROOT) -> Findings:
+    """Bodies over the limit, announced and in chunks without a length."""
+    findings = Findings("oversize bodies")
+    with serving(cwd=cwd) as server, httpx.Client(base_url=server.url, timeout=30) as http:
+        worker = workers(server)[0]
+        for path, limit in (("/predict", 1 * MIB), ("/predict_batch", 10 * MIB)):
+            for _ in range(20):
+                http.post(path, content=_chunks(b" " * (limit // 8)))
+            resident, peak, statuses = worker.memory_info().rss, 0, set()
+            for number in range(bodies):
+                content = b" " * (limit + MIB)
+                body = content if number % 2 else _chunks(content)
+                statuses.add(http.post(path, content=body, headers={"content-type": "application/json"}).status_code)
+                peak = max(peak, worker.memory_info().rss)
+            growth = peak - resident
+            findings.require(statuses == {413}, "they get 413")
+            findings.require(growth < limit + MIB, "resident memory rises by less than the limit and 1 MiB")
+            findings.figures[path] = f"{bodies} bodies, statuses {statuses}, memory at most {growth / MIB:+.1f} MiB"
+    return findings
+
+
+def logs(requests: int = 10_000, *, cwd: Path = ROOT) -> Findings:
+    """What bad requests leave in the log."""
+    findings = Findings("logs")
+    amount = "31415.926535"
+    lines = "%0d%0a2026-01-01T00:00:00+0000%20[INFO]%20[forged]%20line%1b[31m"
+    bad = [
+        post("/predict", USAGE | {"minutes": -1, "calls": float(amount)}),
+        post("/predict", f'{{"calls": {amount}'.encode()),
+        post("/predict", {"forged\r\n[INFO]\x1b[31m": amount}),
+        get(f"/{lines}"), get(f"/docs.json?{lines}"), get(f"/static_content/{lines}"),
+        post("/predict", USAGE, f"Content-Type: text/{lines}", "User-Agent: \x1b[31mred"),
+    ]  # fmt: skip
+    with serving(cwd=cwd) as server:
+        start = server.log.stat().st_size
+        done = 0
+        while done < requests:
+            done += len(closed_loop(server.url, bad, 8, 1.0))
+        for _ in range(50):
+            connection = _connection(server)
+            connection.sendall(b"\x1b[31m not http \r\n\r\n")
+            connection.close()
+        time.sleep(0.5)
+        text = server.log.read_bytes()[start:].decode("utf-8", errors="replace")
+        records = text.splitlines()
+        findings.require(len(text) < 5_000_000 * done / 10_000, "10,000 bad requests leave less than 5 MB")
+        findings.require(len(records) <= done + 50, "at most one record a request")
+        findings.require(all(_RECORD.match(record) for record in records), "every record can be parsed")
+        findings.require(
+            "\x1b" not in text and "[forged]" not in "".join(record for record in records if not _RECORD.match(record)),
+            "no control characters, no forged records",
+        )
+        findings.require(not any(record.startswith("2026-01-01T00:00:00") for record in records), "no forged records")
+        findings.require(amount not in text, "no values of clients")
+        findings.require("Traceback" not in text, "no stack traces for faults of clients")
+        findings.figures["log"] = f"{len(text):,} bytes and {len(records):,} records for {done + 50:,} bad requests"
+    return findings
+
+
+def metrics(paths: int = 100_000, *, cwd: Path = ROOT) -> Findings:
+    """Counts of two workers are right together, and paths that clients make up add no series."""
+    findings = Findings("metrics")
+    with serving(cwd=cwd, env=several(2)) as server, httpx.Client(base_url=server.url, timeout=30) as http:
+        record = closed_loop(server.url, [PREDICT], CONNECTIONS, 2.0)
+        http.get("/nowhere")
+        time.sleep(0.2)
+        series = _series(http)
+        counted = float(series['plan_recommender_requests_total{route="/predict",status="200"}'])
+        findings.require(counted == record.count(200), "the workers' counts add up to the requests answered")
+        done = 0
+        while done < paths:
+            made_up = [get(f"/{done}/{number}/{os.urandom(4).hex()}") for number in range(20_000)]
+            done += len(closed_loop(server.url, made_up, CONNECTIONS, 2.0))
+        more = set(_series(http)) - set(series)
+        findings.require(not more, "no new series")
+        findings.figures |= {
+            "counted": f"{counted:,.0f} predictions by two workers, {record.count(200):,} answered",
+            "made-up paths": f"{done:,}, {len(more)} new series",
+        }
+    return findings
+
+
+TRIALS: Final[dict[str, Callable[..., Findings]]] = {
+    trial.__name__: trial for trial in (stop, kill, overload, slow, memory, oversize, logs, metrics)
+}
+
+QUICK: Final[dict[str, dict[str, float]]] = {
+    "stop": {"trials": 2, "seconds": 2.0},
+    "kill": {"kills": 1, "seconds_between": 6.0},
+    "overload": {"seconds": 4.0, "slack": 5.0},
+    "slow": {"clients": 100, "seconds": 26.0, "slack": 5.0},
+    "memory": {"valid": 50_000, "invalid": 10_000},
+    "oversize": {"bodies": 10},
+    "logs": {"requests": 2_000},
+    "metrics": {"paths": 2_000},
+}
+"""Arguments of the short form; it may run beside other tests, so that what depends on the clock has slack."""
+
+_RECORD = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[A-Z]+\] \[[^\]]+\] [^\x00-\x1f\x7f]*$")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run trials; returns 1 when a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m loadtest.trials", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "trial", nargs="*", choices=[[], *TRIALS], help=f"which: {', '.join(TRIALS)}; all when left out"
+    )
+    parser.add_argument("--quick", action="store_true", help="the short form that `make test` runs")
+    options = parser.parse_args(arguments)
+    broken = False
+    for name in options.trial or TRIALS:
+        try:
+            findings = TRIALS[name](**(QUICK[name] if options.quick else {}))
+        except ServerDidNotStartError as error:
+            sys.exit(f"error: {error}")
+        print(findings, flush=True)
+        broken |= bool(findings.broken)
+    return int(broken)
+
+
+def _series(http: httpx.Client) -> dict[str, str]:
+    return dict(re.findall(r"^([^#\s]+) (\S+)$", http.get("/metrics").text, re.MULTILINE))
+
+
+def _connection(server: Server) -> socket.socket:
+    host, port = server.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> float:
+    """Wait until it holds, or so long; give when that was."""
+    deadline = monotonic() + seconds
+    while monotonic() < deadline and not condition():
+        time.sleep(0.1)
+    return monotonic()
+
+
+def _answering(server: Server) -> list[psutil.Process]:
+    """Workers that hold a connection or are waiting for one: those whose event loop runs."""
+    return [worker for worker in workers(server) if worker.num_threads() > 1]
+
+
+def _ask_health(server: Server, seconds: float, times: list[float]) -> None:
+    """Ask as a probe does, on a connection of its own each time."""
+    end = monotonic() + seconds
+    while monotonic() < end:
+        start = monotonic()
+        if httpx.get(f"{server.url}/health", timeout=5).status_code == httpx.codes.OK:
+            times.append(monotonic() - start)
+        time.sleep(0.2)
+
+
+def _drip(connections: list[socket.socket], seconds: float, closed: list[float]) -> None:
+    """Send a byte a second on each, and note when each was closed."""
+    left = []
+    for number, connection in enumerate(connections):
+        connection.setblocking(False)
+        left.append((connection, iter(PREDICT if number % 2 else PREDICT[PREDICT.index(b"\r\n\r\n") + 4 :])))
+        if number % 2 == 0:
+            connection.send(PREDICT[: PREDICT.index(b"\r\n\r\n") + 4])
+    end = monotonic() + seconds
+    while left and monotonic() < end:
+        start = monotonic()
+        for entry in list(left):
+            connection, content = entry
+            try:
+                connection.send(bytes([next(content)]))
+                with contextlib.suppress(BlockingIOError):
+                    while connection.recv(4096):
+                        pass
+                    left.remove(entry)
+                    closed.append(monotonic())
+            except OSError:
+                left.remove(entry)
+                closed.append(monotonic())
+        time.sleep(max(1 - (monotonic() - start), 0))
+
+
+def _chunks(content: bytes) -> Iterator[bytes]:
+    for start in range(0, len(content), 64 * 1024):
+        yield content[start : start + 64 * 1024]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
