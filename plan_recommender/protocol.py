@@ -6,10 +6,11 @@ any size, answers what is not HTTP in plain text, and when it stops drops what i
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, cast
 
 import uvicorn.protocols.http.auto
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from plan_recommender import refusals
 from plan_recommender.refusals import CLOSE, Header, Refusal
@@ -61,15 +62,15 @@ class Connection(HttpToolsProtocol):
                 self._refuse(refusals.head_too_large(MAX_HEAD_BYTES))
 
     def on_headers_complete(self) -> None:
-        """Begin a request; after the server began to stop, it is the connection's last."""
+        """Begin a request, and offer the application to answer it in one piece.
+
+        After the server began to stop, it is the connection's last.
+        """
         super().on_headers_complete()
+        # Of requests that were sent together this is the newest, and not the one that is answered next.
+        self.scope["extensions"] = cast(Any, {WHOLE_ANSWER: partial(self._answer, self.cycle)})
         if self._stopping:
             self.cycle.keep_alive = False
-
-    def on_message_begin(self) -> None:
-        """Offer the application to answer in one piece."""
-        super().on_message_begin()
-        self.scope["extensions"] = cast(Any, {WHOLE_ANSWER: self._answer})
 
     def shutdown(self) -> None:
         """End the connection: after what is under way, or what the client has sent already."""
@@ -84,14 +85,13 @@ class Connection(HttpToolsProtocol):
         """Answer what is not HTTP."""
         self._refuse(refusals.not_http())
 
-    def _answer(self, status: int, headers: list[Header], body: bytes) -> bool:
-        """Answer the request under way; False: not now, take the usual way.
+    def _answer(self, cycle: RequestResponseCycle, status: int, headers: list[Header], body: bytes) -> bool:
+        """Answer a request; False: not now, take the usual way.
 
         The usual way writes the head and the body apart, and each when it comes. Here they are one piece, and the
         pieces of one turn of the event loop are written at its end, one after the other: a client on the same machine,
         or a network card, is then woken once for several.
         """
-        cycle = self.cycle
         if cycle.disconnected or cycle.response_started or self.flow.write_paused:
             return False
         pieces = [STATUS_LINE[status]]
