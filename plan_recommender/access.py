@@ -1,10 +1,14 @@
-"""Who may ask: an optional API key, taken from the environment."""
+"""Who may ask: an optional API key, taken from the environment, and pages of other origins, if BentoML is told so."""
 
 import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self, cast
+
+from bentoml._internal.configuration.containers import BentoMLContainer
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plan_recommender.errors import ConfigError
 
@@ -57,6 +61,19 @@ class Access:
             return True
         sent = [value for name, value in headers if name == b"authorization"]
         return len(sent) == 1 and hmac.compare_digest(_bearer(sent[0]), self.authorization)
+
+
+def for_other_origins(app: ASGIApp) -> ASGIApp:
+    """Apply BentoML's CORS settings, off by default, to all routes: BentoML itself applies them to its own only."""
+    if not BentoMLContainer.http.cors.enabled.get():
+        return app
+    return _Cors(app, **cast(Any, BentoMLContainer.access_control_options.get()))
+
+
+class _Cors(CORSMiddleware):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # An answer in one piece would go past it.
+        await super().__call__({name: scope[name] for name in scope if name != "extensions"}, receive, send)
 
 
 def _bearer(value: bytes) -> bytes:

@@ -139,7 +139,7 @@ class HttpContract:
     async def _answer(self, scope: Scope, receive: Receive, admitted: bool) -> tuple[HTTPStatus, bytes]:
         path: str = scope["path"]
         try:
-            if len(b"".join(chain(*scope["headers"]))) > MAX_HEAD_BYTES:
+            if len(scope["raw_path"]) + len(b"".join(chain(*scope["headers"]))) > MAX_HEAD_BYTES:
                 raise refusals.head_too_large(MAX_HEAD_BYTES)
             if not self._access.allows(path, scope["headers"]):
                 raise refusals.unknown_key()

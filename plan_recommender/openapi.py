@@ -1,54 +1,56 @@
 """The OpenAPI document, made true: BentoML's own knows neither the GET routes nor the errors that really come."""
 
+import json
 from http import HTTPStatus
-from typing import Any, cast, get_type_hints
+from itertools import groupby
+from typing import Any, Final, get_type_hints
 
 from bentoml import Service
-from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.service.openapi.specification import OpenAPISpecification
 from bentoml._internal.utils.cattr import bentoml_cattr
-from pydantic import BaseModel
-from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from pydantic import BaseModel, ValidationError
+from starlette.types import ASGIApp
 
-from plan_recommender import protocol
-from plan_recommender.access import Access
-from plan_recommender.http import BODY_SECONDS, MIB, ROUTES, Command, HttpContract, Query
+from plan_recommender import protocol, refusals
+from plan_recommender.access import Access, for_other_origins
+from plan_recommender.http import BODY_SECONDS, ROUTES, Command, HttpContract, Query
+from plan_recommender.protocol import HEAD_SECONDS, MAX_HEAD_BYTES
 from plan_recommender.recommender import Health
-from plan_recommender.refusals import ErrorAnswer
+from plan_recommender.refusals import ErrorAnswer, Refusal
+from plan_recommender.usage import CustomerUsage, UsageBatch
 
 _TAG = "Service APIs"
 _REFERENCE = "#/components/schemas/{model}"
-_ERRORS = {
-    HTTPStatus.BAD_REQUEST: (
-        "Not JSON, or a field is missing, unknown, negative, not finite or not a number.",
-        ("The request is not valid: minutes: Input should be greater than or equal to 0.", ["minutes"],
-         "Input should be greater than or equal to 0", "greater_than_equal"),
-    ),
-    HTTPStatus.METHOD_NOT_ALLOWED: (
-        "Another method than the documented one.",
-        ("/predict answers POST only.", ["method"], "expected POST", "method_not_allowed"),
-    ),
-    HTTPStatus.REQUEST_TIMEOUT: (
-        "The body did not come in time.",
-        (f"The body did not come within {BODY_SECONDS:g} seconds.", ["body"], "expected all of it sooner",
-         "request_timeout"),
-    ),
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
-        "The body is larger than the limit.",
-        (f"The body is larger than the limit of {MIB:,} bytes.", ["body"], f"expected at most {MIB:,} bytes",
-         "request_entity_too_large"),
-    ),
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: (
-        "The content type is not JSON, or the body is compressed.",
-        ("The body must be JSON in UTF-8, with the content type application/json.", ["content-type"],
-         "expected application/json", "unsupported_media_type"),
-    ),
-    HTTPStatus.SERVICE_UNAVAILABLE: (
-        "No model can answer.",
-        ("No model can answer at the moment; try again later.", [], "the fault is the server's", "service_unavailable"),
-    ),
-}  # fmt: skip
+_DESCRIPTION = """\
+Recommends a mobile plan, Ultra or Smart, from one month of a subscriber's usage.
+
+**Bodies** are JSON in UTF-8, without a byte order mark, not compressed, with the content type `application/json`, one
+that ends in `+json`, or none.
+
+**Numbers** are read as the nearest double, which has to be finite and not negative; -0 is 0. A number in quotes, a
+boolean and null are not numbers, nor are `NaN`, `Infinity` and what is too large for a double: 400.
+
+**Names** are exact, and one that is not listed is refused: 400. Of a name that stands twice in one object the last
+counts, whatever stood before it; so it is with headers.
+
+**Errors** have one shape, `ErrorAnswer`; `loc` says where, in a batch with the row's index. A path that is not listed
+gets a 404 in that shape, and what is not HTTP a 400. Paths are exact too: `/predict/` is not `/predict`.
+"""
+_MEANINGS: Final = {
+    HTTPStatus.BAD_REQUEST: "Not JSON, or a field is missing, unknown, negative, not finite or not a number.",
+    HTTPStatus.UNAUTHORIZED: "The service was started with an API key, and the request does not carry it.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Another method than those in the header Allow.",
+    HTTPStatus.REQUEST_TIMEOUT: "The request did not come in time.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The content type is not JSON, or the body is compressed.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "Path and headers are too large.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "The service is at fault, not the request.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The service cannot answer now; Retry-After says when to ask again, in seconds.",
+}
+_INVALID: Final[dict[type[BaseModel], bytes]] = {
+    CustomerUsage: b'{"calls":85,"minutes":-3,"messages":56}',
+    UsageBatch: b'{"rows":[{"calls":85,"minutes":-3,"messages":56}]}',
+}
 
 
 class DescribedService(Service[Any]):
@@ -57,55 +59,94 @@ class DescribedService(Service[Any]):
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application that a worker runs."""
         protocol.install()
-        contract = HttpContract(super().to_asgi(is_main), Access.from_environment())
-        if not BentoMLContainer.http.cors.enabled.get():
-            return contract
-        return _Cors(contract, **cast(Any, BentoMLContainer.access_control_options.get()))
+        return for_other_origins(HttpContract(super().to_asgi(is_main), Access.from_environment()))
 
     @property
     def openapi_spec(self) -> OpenAPISpecification:
         """The document that is served at /docs.json and stored in the Bento."""
         document = super().openapi_spec.asdict()
         del document["info"]["contact"]  # BentoML's authors, who do not run this service
+        document["info"]["description"] = _DESCRIPTION
+        if self.bento is None:
+            document["info"]["version"] = "from source"
         schemas: dict[str, Any] = {}
         for path, route in ROUTES.items():
-            operation = _operation(route, schemas)
-            operation["operationId"] = path.strip("/")
+            operation = _operation(path, route, schemas)
             document["paths"][path] = {"post" if isinstance(route, Command) else "get": operation}
         document["components"] = {"schemas": schemas}
         return bentoml_cattr.structure(document, OpenAPISpecification)
 
 
-class _Cors(CORSMiddleware):
-    """BentoML's settings for other origins, for our routes too: BentoML itself applies them behind the contract."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The headers are added to what is sent piece by piece.
-        await super().__call__({name: scope[name] for name in scope if name != "extensions"}, receive, send)
-
-
-def _operation(route: Query | Command, schemas: dict[str, Any]) -> dict[str, Any]:
+def _operation(path: str, route: Query | Command, schemas: dict[str, Any]) -> dict[str, Any]:
     """Describe one route, and add the schemas it refers to."""
     answer = get_type_hints(route.answer)["return"]
     responses: dict[int, Any] = {200: {"description": "The answer.", "content": _content(answer, schemas)}}
-    operation: dict[str, Any] = {"tags": [_TAG], "description": (route.answer.__doc__ or "").partition("\n")[0]}
+    operation: dict[str, Any] = {
+        "tags": [_TAG],
+        "operationId": path.strip("/"),
+        "description": (route.answer.__doc__ or "").partition("\n")[0],
+    }
     if isinstance(route, Command):
         operation["requestBody"] = {"required": True, "content": _content(route.request, schemas)}
-        statuses = list(_ERRORS)
-    else:
-        statuses = [HTTPStatus.METHOD_NOT_ALLOWED]
-    for status in statuses:
-        meaning, (error, loc, msg, kind) = _ERRORS[status]
-        example = {"error": error, "detail": [{"loc": loc, "msg": msg, "type": kind}]}
-        responses[int(status)] = {"description": meaning, "content": _content(ErrorAnswer, schemas, example)}
+    refused = sorted(_refusals(path, route), key=lambda refusal: refusal.status)
+    for status, group in groupby(refused, key=lambda refusal: refusal.status):
+        responses[int(status)] = _refused(status, list(group), schemas)
     if answer is Health:
         responses[503] = {"description": "No model can answer.", "content": _content(Health, schemas)}
     return operation | {"responses": responses}
 
 
-def _content(model: type[BaseModel], schemas: dict[str, Any], example: object = None) -> dict[str, Any]:
+def _refusals(path: str, route: Query | Command) -> list[Refusal]:
+    """Give what a route answers when it does not answer."""
+    common = [
+        refusals.unknown_key(),
+        refusals.other_method(path, route.methods),
+        refusals.slow_head(HEAD_SECONDS),
+        refusals.head_too_large(MAX_HEAD_BYTES),
+        refusals.fault(),
+    ]
+    if isinstance(route, Query):
+        return common
+    return [
+        *common,
+        *_invalid(route),
+        refusals.slow_body(BODY_SECONDS),
+        refusals.too_large(route.max_bytes),
+        refusals.not_json(),
+        refusals.compressed_body(),
+        refusals.no_model(),
+        refusals.overloaded(),
+        refusals.stopping(),
+    ]
+
+
+def _invalid(route: Command) -> list[Refusal]:
+    found = []
+    for body in (_INVALID[route.request], b"{"):
+        try:
+            route.request.model_validate_json(body)
+        except ValidationError as error:
+            found.append(refusals.not_valid(error))
+    return found
+
+
+def _refused(status: HTTPStatus, group: list[Refusal], schemas: dict[str, Any]) -> dict[str, Any]:
+    """Describe the refusals of one status, each by an example."""
+    content = _content(ErrorAnswer, schemas)
+    content["application/json"]["examples"] = {refusal.error: {"value": json.loads(refusal.body)} for refusal in group}
+    sent = [{name.decode().title(): value.decode() for name, value in refusal.headers} for refusal in group]
+    headers = {
+        name: {
+            "required": all(name in headers for headers in sent),
+            "schema": {"type": "string", "enum": sorted({headers[name] for headers in sent if name in headers})},
+        }
+        for name in sorted(set().union(*sent))
+    }
+    return {"description": _MEANINGS[status], "headers": headers, "content": content}
+
+
+def _content(model: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
     schema = model.model_json_schema(ref_template=_REFERENCE)
     schemas.update(schema.pop("$defs", {}))
     schemas[model.__name__] = schema
-    content: dict[str, Any] = {"schema": {"$ref": _REFERENCE.format(model=model.__name__)}}
-    return {"application/json": content if example is None else content | {"example": example}}
+    return {"application/json": {"schema": {"$ref": _REFERENCE.format(model=model.__name__)}}}

@@ -5,11 +5,13 @@ any size, answers what is not HTTP in plain text, and when it stops drops what i
 """
 
 import asyncio
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, cast
 
 import uvicorn.protocols.http.auto
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from plan_recommender import refusals
 from plan_recommender.refusals import CLOSE, Header, Refusal
@@ -21,6 +23,7 @@ MAX_HEAD_BYTES: Final = 32 * 1024
 HEAD_SECONDS: Final = 10.0
 """How long a client may take for the head of a request, or to read the end of an answer."""
 
+_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
 _LOOK_SECONDS = 2.5
 _LINGER_SECONDS = 0.2
 _ABORT_SECONDS = 1.0
@@ -37,6 +40,7 @@ class Connection(HttpToolsProtocol):
     _owed_since = 0.0
     _stopping = False
     _unfinished_head = 0
+    _deaf = False  # what follows a refusal is not heard
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch what the client owes."""
@@ -51,8 +55,10 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came, unless it is the head of a request that does not end."""
-        if self.transport.is_closing():
-            return  # what follows a refusal
+        if self._deaf or self.transport.is_closing():
+            return
+        if b"pgrade" in data and self._idle and not self._unfinished_head:
+            data = _without_upgrade(data)
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before or not self._idle:
@@ -63,15 +69,15 @@ class Connection(HttpToolsProtocol):
                 self._refuse(refusals.head_too_large(MAX_HEAD_BYTES))
 
     def on_headers_complete(self) -> None:
-        """Begin a request; after the server began to stop, it is the connection's last."""
+        """Begin a request, and offer the application to answer it in one piece.
+
+        After the server began to stop, it is the connection's last.
+        """
         super().on_headers_complete()
+        # Of requests that were sent together this is the newest, and not the one that is answered next.
+        self.scope["extensions"] = cast(Any, {WHOLE_ANSWER: partial(self._answer, self.cycle)})
         if self._stopping:
             self.cycle.keep_alive = False
-
-    def on_message_begin(self) -> None:
-        """Offer the application to answer in one piece."""
-        super().on_message_begin()
-        self.scope["extensions"] = cast(Any, {WHOLE_ANSWER: self._answer})
 
     def shutdown(self) -> None:
         """End the connection: after what is under way, or what the client has sent already."""
@@ -86,14 +92,13 @@ class Connection(HttpToolsProtocol):
         """Answer what is not HTTP."""
         self._refuse(refusals.not_http())
 
-    def _answer(self, status: int, headers: list[Header], body: bytes) -> bool:
-        """Answer the request under way; False: not now, take the usual way.
+    def _answer(self, cycle: RequestResponseCycle, status: int, headers: list[Header], body: bytes) -> bool:
+        """Answer a request; False: not now, take the usual way.
 
         The usual way writes the head and the body apart, and each when it comes. Here they are one piece, and the
         pieces of one turn of the event loop are written at its end, one after the other: a client on the same machine,
         or a network card, is then woken once for several.
         """
-        cycle = self.cycle
         if cycle.disconnected or cycle.response_started or self.flow.write_paused:
             return False
         pieces = [STATUS_LINE[status]]
@@ -123,9 +128,18 @@ class Connection(HttpToolsProtocol):
         if self._idle:
             self.transport.close()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Leave no record of CONNECT, whose answer says all."""
+
     def _refuse(self, refusal: Refusal) -> None:
-        self.transport.write(refusal.response())
-        self.transport.close()
+        """Answer what the application never sees; behind a request that is under way, end the connection after it."""
+        self._deaf = True
+        if self._idle:
+            _write_outbox()
+            self.transport.write(refusal.response())
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
 
     def _look(self) -> None:
         """Every now and then: has what the client owes come since the last look? No request pays for this."""
@@ -140,6 +154,15 @@ class Connection(HttpToolsProtocol):
                 return
             self._refuse(refusals.slow_head(HEAD_SECONDS))
         self._watch = self.loop.call_later(_LOOK_SECONDS, self._look)
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """Take the offer of another protocol out of a request's head: the parser would lose the body that follows it.
+
+    Java's own client offers HTTP/2 with every request; a server may ignore that (RFC 9110, section 7.8).
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"", head) + end + rest
 
 
 _outbox: list[tuple[asyncio.Transport, bytes]] = []

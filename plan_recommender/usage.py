@@ -16,6 +16,7 @@ PLANS: tuple[Literal["Smart"], Literal["Ultra"]] = ("Smart", "Ultra")
 FeatureMatrix = npt.NDArray[np.float64]
 """Shape (rows, 4), columns in the order of `FEATURE_NAMES`, NaN where a value is missing."""
 
+_DOUBLE: dict[str, JsonValue] = {"format": "double"}
 _EXAMPLE: dict[str, JsonValue] = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
 
 
@@ -30,14 +31,18 @@ class CustomerUsage(BaseModel):
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, json_schema_extra={"example": _EXAMPLE}
     )
 
-    calls: Annotated[float, Field(ge=0, description="calls made", json_schema_extra={"x-unit": "calls / month"})]
+    calls: Annotated[
+        float, Field(ge=0, description="calls made", json_schema_extra=_DOUBLE | {"x-unit": "calls / month"})
+    ]
     minutes: Annotated[
-        float, Field(ge=0, description="total call time", json_schema_extra={"x-unit": "minutes / month"})
+        float, Field(ge=0, description="total call time", json_schema_extra=_DOUBLE | {"x-unit": "minutes / month"})
     ]
     messages: Annotated[
-        float, Field(ge=0, description="text messages sent", json_schema_extra={"x-unit": "SMS / month"})
+        float, Field(ge=0, description="text messages sent", json_schema_extra=_DOUBLE | {"x-unit": "SMS / month"})
     ]
-    mb_used: Annotated[float, Field(ge=0, description="mobile data used", json_schema_extra={"x-unit": "MB / month"})]
+    mb_used: Annotated[
+        float, Field(ge=0, description="mobile data used", json_schema_extra=_DOUBLE | {"x-unit": "MB / month"})
+    ]
 
 
 class UsageBatch(BaseModel):

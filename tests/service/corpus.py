@@ -1,6 +1,9 @@
 """Requests, good and bad, with the status that the contract gives each: asked of every way the service can run."""
 
+import gzip
 import json
+import sys
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,18 +43,55 @@ def rows(*documents: Any) -> bytes:
     return encode({"rows": list(documents)})
 
 
+def twice(first: str, second: str) -> bytes:
+    """The good request with two values for the number of calls."""
+    return usage()[:1] + f'"calls":{first},'.encode() + raw(second)[1:]
+
+
+PICKLE = b"cos\nsystem\n(S'exit 1'\ntR."
+"""What runs a command when it is unpickled."""
+
+PICKLE_TYPES = (
+    "application/vnd.bentoml+pickle",
+    "Application/VND.BentoML+Pickle",
+    "application/vnd.bentoml+pickle; charset=utf-8",
+    "application/vnd.bentoml+pickle;",
+    "application/vnd.bentoml+pickle, application/json",
+    "application/json, application/vnd.bentoml+pickle",
+    "application/json+pickle",
+    "application/pickle",
+    "application/x-pickle",
+    "application/python-pickle",
+    "application/octet-stream",
+)
+NOT_JSON_TYPES = (
+    *("text/plain", "text/json", "application/jsonp", "application/x-ndjson", "application/*", "*/*", "json", ";;;"),
+    *("application/json; charset=utf-16", "application/json; charset=utf-8; charset=latin-1"),
+)
+FORM_PARTS = b'--x\r\ncontent-disposition: form-data; name="calls"\r\n\r\n85\r\n--x--\r\n'
+
 VALID = [
     Case("good", usage(), 200),
     Case("zeros", usage(calls=0, minutes=0, messages=0, mb_used=0), 200),
     Case("huge", usage(calls=1.7e308, minutes=1.7e308, messages=1.7e308, mb_used=1.7e308), 200),
     Case("smallest", usage(calls=5e-324), 200),
     Case("minus zero", raw("-0.0"), 200),
+    Case("minus zero, an integer", raw("-0"), 200),
+    Case("less than the smallest", raw("1e-400"), 200),
     Case("two to the 63rd", raw(str(2**63)), 200),
+    Case("largest, an integer", raw(str(int(sys.float_info.max))), 200),
+    Case("a hundred thousand decimals", raw("0." + "3" * 100_000), 200),
     Case("exponent", raw("1E2"), 200),
     Case("other order and spaces", b' { "mb_used":1, "messages":2,\n"minutes":3, "calls":4 } ', 200),
+    Case("key in escapes", usage().replace(b"calls", rb"\u0063alls"), 200),
+    Case("same key twice", twice("-1", "85"), 200),
     Case("no content type", usage(), 200, headers={}),
     Case("charset", usage(), 200, headers={"content-type": "application/json; charset=UTF-8"}),
+    Case("charset in quotes", usage(), 200, headers={"content-type": 'application/json ;charset="utf-8"'}),
+    Case("type in capitals", usage(), 200, headers={"content-type": "APPLICATION/JSON"}),
     Case("json suffix", usage(), 200, headers={"content-type": "application/vnd.crm+json"}),
+    Case("identity", usage(), 200, headers=JSON | {"content-encoding": "identity"}),
+    Case("30 KB header", usage(), 200, headers=JSON | {"x-padding": "a" * 30_000}),
     Case("batch of one", rows(GOOD), 200, path="/predict_batch"),
     Case("batch of three", rows(GOOD, LIGHT, GOOD), 200, path="/predict_batch"),
     Case("explain good", usage(), 200, path="/explain"),
@@ -65,45 +105,73 @@ VALID = [
 
 REFUSED = [
     Case("empty body", b"", 400),
+    Case("white space", b" \r\n\t", 400),
     Case("truncated", usage()[:-1], 400),
     Case("not json", b"calls=85", 400),
     Case("trailing garbage", usage() + b"x", 400),
+    Case("trailing comma", usage()[:-1] + b",}", 400),
+    Case("two documents", usage() + usage(), 400),
+    Case("single quotes", usage().replace(b'"', b"'"), 400),
+    Case("comment", b"/* month */" + usage(), 400),
     Case("list", b"[]", 400),
     Case("null", b"null", 400),
     Case("number", b"7", 400),
     Case("byte order mark", b"\xef\xbb\xbf" + usage(), 400),
     Case("utf-16", usage().decode().encode("utf-16"), 400),
+    Case("utf-32", usage().decode().encode("utf-32"), 400),
     Case("invalid utf-8", b'{"calls":"\xff"}', 400),
+    Case("surrogate in utf-8", b'{"\xed\xa0\x80":1}', 400),
     Case("lone surrogate", b'{"\\ud800":1}', 400),
+    Case("lone surrogate in text", raw(r'"\udfff"'), 400),
     Case("nul", b"\x00", 400),
+    Case("nul at the end", usage() + b"\x00", 400),
+    Case("nul in text", raw('"\x00"'), 400),
+    Case("nul in a key", usage().replace(b"calls", rb"calls\u0000"), 400, ["calls"]),
     Case("deep nesting", b"[" * 250_000, 400),
+    Case("deep nesting, closed", b"[" * 250_000 + b"]" * 250_000, 400),
+    Case("deep nesting in a field", raw("[" * 250_000 + "]" * 250_000), 400),
     Case("deep object", b'{"calls":' * 100_000, 400),
     Case("missing field", encode({k: v for k, v in GOOD.items() if k != "mb_used"}), 400, ["mb_used"]),
     Case("empty object", b"{}", 400, ["calls"]),
     Case("unknown field", usage(plan="Ultra"), 400, ["plan"]),
+    Case("key in capitals", usage().replace(b"calls", b"CALLS"), 400, ["calls"]),
+    Case("same key twice, the last negative", twice("85", "-1"), 400, ["calls"]),
     Case("negative", usage(minutes=-1), 400, ["minutes"]),
     Case("slightly negative", usage(minutes=-5e-324), 400, ["minutes"]),
     Case("nan", raw("NaN"), 400, ["calls"]),
     Case("infinity", raw("Infinity"), 400, ["calls"]),
     Case("minus infinity", raw("-Infinity"), 400, ["calls"]),
-    Case("overflow", raw("1e999"), 400, ["calls"]),
+    Case("overflow", raw("1e400"), 400, ["calls"]),
+    Case("negative overflow", raw("-1e400"), 400, ["calls"]),
     Case("four hundred digits", raw("1" + "0" * 400), 400, ["calls"]),
+    Case("five thousand digits", raw("1" + "0" * 5_000), 400),
+    Case("leading zero", raw("085"), 400),
+    Case("leading plus", raw("+85"), 400),
+    Case("hexadecimal", raw("0x55"), 400),
     Case("numeric text", usage(calls="85"), 400, ["calls"]),
     Case("text", usage(calls="many"), 400, ["calls"]),
-    Case("boolean", usage(calls=True), 400, ["calls"]),
+    Case("true", usage(calls=True), 400, ["calls"]),
+    Case("false", usage(calls=False), 400, ["calls"]),
     Case("null field", usage(calls=None), 400, ["calls"]),
     Case("list field", usage(calls=[85]), 400, ["calls"]),
     Case("object field", usage(calls={"value": 85}), 400, ["calls"]),
     Case("nested under the parameter", encode({"usage": GOOD}), 400, ["calls"]),
     Case("batch list root", encode([GOOD]), 400, path="/predict_batch"),
     Case("batch malformed", b'{"rows":[', 400, path="/predict_batch"),
+    Case("batch deep nesting", b'{"rows":' + b"[" * 250_000, 400, path="/predict_batch"),
     Case("batch without rows", b"{}", 400, ["rows"], path="/predict_batch"),
     Case("batch of none", rows(), 400, ["rows"], path="/predict_batch"),
+    Case("batch of null", encode({"rows": None}), 400, ["rows"], path="/predict_batch"),
     Case("batch of 10,001", rows(*[GOOD] * 10_001), 400, ["rows"], path="/predict_batch"),
     Case("batch rows is an object", encode({"rows": GOOD}), 400, ["rows"], path="/predict_batch"),
     Case("batch unknown field", encode({"rows": [GOOD], "x": 1}), 400, ["x"], path="/predict_batch"),
+    Case("batch rows twice", b'{"rows":[' + usage() + b'],"rows":[]}', 400, ["rows"], path="/predict_batch"),
     Case("batch bad row", rows(GOOD, GOOD | {"calls": -1}), 400, ["rows", 1, "calls"], path="/predict_batch"),
     Case("batch null row", rows(GOOD, LIGHT, None), 400, ["rows", 2], path="/predict_batch"),
+    Case("batch unknown in a row", rows(GOOD | {"plan": 1}), 400, ["rows", 0, "plan"], path="/predict_batch"),
+    Case("batch text in a row", rows(GOOD | {"calls": "85"}), 400, ["rows", 0, "calls"], path="/predict_batch"),
+    Case("batch true in a row", rows(GOOD | {"calls": True}), 400, ["rows", 0, "calls"], path="/predict_batch"),
+    Case("batch overflow", b'{"rows":[' + raw("1e400") + b"]}", 400, ["rows", 0, "calls"], path="/predict_batch"),
     Case("explain empty body", b"", 400, path="/explain"),
     Case("explain deep nesting", b"[" * 250_000, 400, path="/explain"),
     Case("explain list", encode([GOOD]), 400, path="/explain"),
@@ -111,29 +179,49 @@ REFUSED = [
     Case("explain unknown field", usage(plan="Ultra"), 400, ["plan"], path="/explain"),
     Case("explain negative", usage(minutes=-1), 400, ["minutes"], path="/explain"),
     Case("explain nan", raw("NaN"), 400, ["calls"], path="/explain"),
-    Case("explain overflow", raw("1e999"), 400, ["calls"], path="/explain"),
+    Case("explain overflow", raw("1e400"), 400, ["calls"], path="/explain"),
     Case("explain numeric text", usage(calls="85"), 400, ["calls"], path="/explain"),
     Case("too large", b" " * (MIB + 1), 413, ["body"]),
     Case("too large batch", b" " * (10 * MIB + 1), 413, ["body"], path="/predict_batch"),
     Case("explain too large", b" " * (MIB + 1), 413, ["body"], path="/explain"),
-    Case("explain text type", usage(), 415, ["content-type"], path="/explain", headers={"content-type": "text/plain"}),
     Case("form", b"calls=85", 415, ["content-type"], headers={"content-type": "application/x-www-form-urlencoded"}),
-    Case("multipart", b"--x--", 415, ["content-type"], headers={"content-type": "multipart/form-data; boundary=x"}),
+    Case("multipart", FORM_PARTS, 415, ["content-type"], headers={"content-type": "multipart/form-data; boundary=x"}),
     Case("broken multipart", b"--", 415, ["content-type"], headers={"content-type": "multipart/form-data"}),
-    Case("text type", usage(), 415, ["content-type"], headers={"content-type": "text/plain"}),
-    Case("pickle", b"\x80\x04.", 415, ["content-type"], headers={"content-type": "application/vnd.bentoml+pickle"}),
-    Case("pickle in capitals", b"", 415, ["content-type"], headers={"content-type": "Application/VND.BentoML+Pickle"}),
-    Case(
-        "json in utf-16", usage(), 415, ["content-type"], headers={"content-type": "application/json; charset=utf-16"}
-    ),
-    Case("garbage type", usage(), 415, ["content-type"], headers={"content-type": ";;;"}),
-    Case("gzip", b"\x1f\x8b", 415, ["content-encoding"], headers=JSON | {"content-encoding": "gzip"}),
-    Case("get predict", b"", 405, ["method"], method="GET", headers={}),
-    Case("put predict", usage(), 405, ["method"], method="PUT"),
-    Case("delete batch", b"", 405, ["method"], path="/predict_batch", method="DELETE", headers={}),
-    Case("get explain", b"", 405, ["method"], path="/explain", method="GET", headers={}),
-    Case("post health", b"{}", 405, ["method"], path="/health"),
-    Case("post model", b"{}", 405, ["method"], path="/model"),
+    Case("explain text type", usage(), 415, ["content-type"], path="/explain", headers={"content-type": "text/plain"}),
+    Case("batch text type", rows(GOOD), 415, ["content-type"], "/predict_batch", headers={"content-type": "text/csv"}),
+    *[Case(f"type {name}", usage(), 415, ["content-type"], headers={"content-type": name}) for name in NOT_JSON_TYPES],
+    *[
+        Case(f"pickle as {name}", PICKLE, 415, ["content-type"], headers={"content-type": name})
+        for name in PICKLE_TYPES
+    ],
+    Case("64 KB header", usage(), 431, ["head"], headers=JSON | {"x-padding": "a" * 65_536}),
+    Case("health with a 64 KB header", b"", 431, ["head"], "/health", "GET", headers={"x-padding": "a" * 65_536}),
+    Case("pickle as JSON", PICKLE, 400),
+    Case("pickle with a JSON suffix", PICKLE, 400, headers={"content-type": "application/vnd.bentoml+pickle+json"}),
+    *[
+        Case(f"compressed as {name}", body, 415, ["content-encoding"], headers=JSON | {"content-encoding": name})
+        for name, body in {
+            "gzip": gzip.compress(usage()),
+            "GZIP": gzip.compress(usage()),
+            "x-gzip": gzip.compress(b" " * 10 * MIB),
+            "deflate": zlib.compress(usage()),
+            "br": usage(),
+            "identity, gzip": gzip.compress(usage()),
+            "aws-chunked": usage(),
+        }.items()
+    ],
+    Case("batch gzip", b"", 415, ["content-encoding"], "/predict_batch", headers=JSON | {"content-encoding": "gzip"}),
+    Case("compressed without a word", gzip.compress(usage()), 400),
+    *[
+        Case(f"{method} {path}", b"", 405, ["method"], path, method, headers={})
+        for path in ("/predict", "/predict_batch", "/explain")
+        for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
+    ],
+    *[
+        Case(f"{method} {path}", b"{}", 405, ["method"], path, method)
+        for path in ("/health", "/model")
+        for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
+    ],
 ]
 
 CORPUS = VALID + REFUSED

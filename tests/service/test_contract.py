@@ -1,5 +1,6 @@
 """The HTTP contract, asked of the service in this process."""
 
+import copy
 import json
 from collections.abc import Iterator
 from typing import Any, cast
@@ -9,20 +10,67 @@ import bentoml
 import numpy as np
 import pandas as pd
 import pytest
+import schemathesis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
 from starlette.testclient import TestClient
 from starlette.types import Message
 
 from plan_recommender import http, registry
+from plan_recommender.access import Access
 from plan_recommender.threshold import Threshold
 from plan_recommender.usage import FEATURE_NAMES
 from plan_recommender.wording import sentence
-from tests.service.corpus import CORPUS, GOOD, JSON, LIGHT, MIB, REFUSED, VALID, Case, encode, rows
+from tests.service.corpus import CORPUS, GOOD, JSON, LIGHT, MIB, REFUSED, VALID, Case, encode, rows, twice
 
 AMOUNT = st.floats(min_value=0, allow_nan=False, allow_infinity=False) | st.integers(min_value=0, max_value=10**6)
 USAGE = st.fixed_dictionaries(dict.fromkeys(FEATURE_NAMES, AMOUNT))
+
+
+Document = dict[str, Any]
+
+INVALID = {"calls": 85, "minutes": -3, "messages": 56}
+EXAMPLES = [
+    *[Case(f"400 {path}", encode(INVALID), 400, path=path) for path in ("/predict", "/explain")],
+    Case("400 /predict_batch", rows(INVALID), 400, path="/predict_batch"),
+    *[
+        Case(f"{name} {path}", body, status, path=path, headers=headers)
+        for path, limit in {"/predict": MIB, "/explain": MIB, "/predict_batch": 10 * MIB}.items()
+        for name, body, status, headers in (
+            ("truncated", b"{", 400, JSON),
+            ("large", b" " * (limit + 1), 413, JSON),
+            ("text", b"", 415, {"content-type": "text/plain"}),
+            ("compressed", b"", 415, JSON | {"content-encoding": "gzip"}),
+        )
+    ],
+    *[Case(f"405 {path}", b"", 405, path=path, method="PUT") for path in http.ROUTES],
+    *[Case(f"431 {path}", b"", 431, path=path, headers={"x-padding": "a" * 65_536}) for path in http.ROUTES],
+]
+"""What gets, on every route, the answers that the OpenAPI document has for examples."""
+
+
+@pytest.fixture(scope="module")
+def document(client: TestClient) -> Document:
+    """The OpenAPI document."""
+    fetched: Document = client.get("/docs.json").json()
+    return fetched
+
+
+def examples(document: Document, path: str, status: int) -> list[object]:
+    """What the document says that a route answers with a status."""
+    (operation,) = document["paths"][path].values()
+    announced = operation["responses"][str(status)]["content"]["application/json"]["examples"]
+    return [each["value"] for each in announced.values()]
+
+
+def assert_announced(document: Document, path: str, response: Any) -> None:
+    """Hold an answer against the OpenAPI document: status, content type, headers, schema."""
+    (method,) = document["paths"][path]
+    operation = schemathesis.openapi.from_dict(document)[path][method]
+    operation.Case().validate_response(response, excluded_checks=[not_a_server_error])
 
 
 def ask(client: TestClient, case: Case) -> tuple[int, dict[str, Any]]:
@@ -140,6 +188,13 @@ def test_exactly_the_complete_finite_and_non_negative_months_are_answered(
     assert status == (200 if valid else 400)
 
 
+@pytest.mark.parametrize("path", ["/predict", "/explain"])
+def test_of_a_key_that_stands_twice_the_last_counts(client: TestClient, path: str) -> None:
+    last = client.post(path, content=twice("-1", "85"), headers=JSON)
+    assert (last.status_code, last.content) == (200, client.post(path, json=GOOD).content)
+    assert client.post(path, content=twice("85", "-1"), headers=JSON).status_code == 400
+
+
 def test_a_refusal_lists_at_most_a_hundred_problems_and_says_how_many_there_are(client: TestClient) -> None:
     refused = client.post("/predict_batch", content=rows(*[{}] * 1000), headers=JSON).json()
     assert len(refused["detail"]) == 100
@@ -165,7 +220,9 @@ def test_a_content_length_that_lies_or_is_no_number_is_no_fault_of_the_server(
     assert_error_shape(refused.json())
 
 
-def test_a_body_that_does_not_come_is_refused_in_time(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_does_not_come_is_refused_in_time(
+    client: TestClient, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Asked as an ASGI server asks, with a body whose second part never comes."""
 
     async def ask_slowly(parts: list[bytes]) -> list[Message]:
@@ -192,6 +249,8 @@ def test_a_body_that_does_not_come_is_refused_in_time(client: TestClient, monkey
     assert start["status"] == 408
     assert (b"connection", b"close") in start["headers"]
     assert_error_shape(json.loads(refusal["body"]))
+    documented = json.loads(refusal["body"].replace(b"within 0.2 seconds", b"within 20 seconds"))
+    assert documented in examples(document, "/predict", 408)
 
 
 def test_a_refused_method_names_the_allowed_ones(client: TestClient) -> None:
@@ -242,29 +301,33 @@ class BrokenScorer:
 
 @pytest.mark.parametrize("fault", [RuntimeError("session lost"), float("nan"), 2.0, -0.1], ids=repr)
 def test_a_model_that_cannot_answer_is_unavailable_everywhere_and_nobodys_bad_request(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, fault: Exception | float
+    client: TestClient, document: Document, monkeypatch: pytest.MonkeyPatch, fault: Exception | float
 ) -> None:
     assert client.get("/health").status_code == 200  # the control: before the fault everything answers
     monkeypatch.setattr(bentoml.get_current_service().recommender, "_scorer", BrokenScorer(fault))
     health = client.get("/health")
     assert (health.status_code, health.json()["status"]) == (503, "unavailable")
     assert client.get("/readyz").status_code == 503
-    for path, document in (("/predict", GOOD), ("/predict_batch", {"rows": [GOOD]}), ("/explain", GOOD)):
-        refused = client.post(path, json=document)
+    assert_announced(document, "/health", health)
+    for path, body in (("/predict", GOOD), ("/predict_batch", {"rows": [GOOD]}), ("/explain", GOOD)):
+        refused = client.post(path, json=body)
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) > 0
+        assert refused.json() in examples(document, path, 503)
+        assert_announced(document, path, refused)
         assert_error_shape(refused.json())
-        assert "session lost" not in refused.text
 
 
 def test_a_fault_of_ours_is_a_500_in_the_same_shape_and_not_the_clients(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, document: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An AttributeError in our own code.
     monkeypatch.setattr(bentoml.get_current_service().recommender, "_model", None)
     for path in ("/predict", "/explain"):
         failed = client.post(path, json=GOOD)
         assert failed.status_code == 500
+        assert failed.json() in examples(document, path, 500)
+        assert_announced(document, path, failed)
         assert_error_shape(failed.json())
 
 
@@ -280,21 +343,54 @@ def test_the_openapi_document_describes_the_requests(client: TestClient) -> None
 
 
 @pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
-def test_every_answer_is_one_that_the_openapi_document_announces(client: TestClient, case: Case) -> None:
-    document = client.get("/docs.json").json()
+def test_every_answer_is_one_that_the_openapi_document_announces(
+    client: TestClient, document: Document, case: Case
+) -> None:
+    response = client.request(case.method, case.path, content=case.body, headers=case.headers)
+    assert_announced(document, case.path, response)
     (operation,) = document["paths"][case.path].values()
-    announced = operation["responses"][str(case.status)]["content"]["application/json"]["schema"]
-    schema = (
-        document["components"]["schemas"][announced["$ref"].rpartition("/")[2]] if "$ref" in announced else announced
-    )
-    assert list(ask(client, case)[1]) == list(schema["properties"])
+    answer = operation["responses"][str(case.status)]["content"]["application/json"]["schema"]["$ref"]
+    assert list(response.json()) == list(document["components"]["schemas"][answer.rpartition("/")[2]]["properties"])
 
 
-@pytest.mark.parametrize("name", ["get predict", "text type", "too large", "negative"])
-def test_the_examples_of_the_openapi_document_are_real_answers(client: TestClient, name: str) -> None:
-    case = next(case for case in REFUSED if case.name == name)
-    responses = client.get("/docs.json").json()["paths"]["/predict"]["post"]["responses"]
-    assert responses[str(case.status)]["content"]["application/json"]["example"] == ask(client, case)[1]
+def test_an_answer_that_the_openapi_document_does_not_announce_is_noticed(
+    client: TestClient, document: Document
+) -> None:
+    """The control of the test above."""
+    wrong = copy.deepcopy(document)
+    responses = wrong["paths"]["/predict"]["post"]["responses"]
+    del responses["415"]
+    responses["405"]["headers"]["Allow"]["schema"]["enum"] = ["GET"]
+    responses["400"]["content"] = responses["200"]["content"]
+    for response in (
+        client.post("/predict", headers={"content-type": "text/plain"}),
+        client.get("/predict"),
+        client.post("/predict", content=b"{"),
+    ):
+        assert_announced(document, "/predict", response)
+        with pytest.raises(FailureGroup):
+            assert_announced(wrong, "/predict", response)
+
+
+@pytest.mark.parametrize("case", EXAMPLES, ids=lambda case: case.name)
+def test_the_examples_of_the_openapi_document_are_real_answers(
+    client: TestClient, document: Document, case: Case
+) -> None:
+    status, answer = ask(client, case)
+    assert status == case.status
+    assert answer in examples(document, case.path, case.status)
+
+
+def test_who_does_not_carry_the_api_key_gets_the_documented_answer(
+    client: TestClient, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client.app, "_access", Access(b"Bearer 0123456789abcdef", frozenset()))
+    assert client.post("/predict", json=GOOD, headers={"authorization": "Bearer 0123456789abcdef"}).status_code == 200
+    for path in http.ROUTES:
+        refused = client.request("GET", path)
+        assert refused.status_code == 401
+        assert refused.json() in examples(document, path, 401)
+        assert_announced(document, path, refused)
 
 
 def test_the_openapi_document_is_valid_and_complete(client: TestClient) -> None:

@@ -107,10 +107,13 @@ unpickled = []
 sys.addaudithook(lambda event, arguments: event == "pickle.find_class" and unpickled.append(arguments))
 from starlette.testclient import TestClient
 from service import PlanRecommender
+from tests.service.corpus import PICKLE, PICKLE_TYPES
 with TestClient(PlanRecommender.to_asgi()) as client:
     assert client.post("/predict", json={usage}).status_code == 200
     assert client.post("/predict_batch", json={{"rows": [{usage}]}}).status_code == 200
     assert client.post("/explain", json={usage}).status_code == 200
+    pickles = [client.post("/predict", content=PICKLE, headers={{"content-type": name}}) for name in PICKLE_TYPES]
+    assert {{refused.status_code for refused in pickles}} == {{415}}
     assert client.get("/model").status_code == client.get("/docs.json").status_code == 200
     {control}
 training = {{"sklearn", "joblib", "pandas", "scipy", "skl2onnx", "onnx", "matplotlib"}} & sys.modules.keys()

@@ -1,0 +1,105 @@
+"""`python -m tools.openapi_cases --cases N`: ask a real server what schemathesis makes of our OpenAPI document.
+
+The cases are valid and invalid bodies, other methods and other content types. Every answer has to be one that the
+document announces: its status, content type, headers and schema; valid bodies are answered, invalid ones refused, and
+nothing gets a 5xx.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plan_recommender.http import ROUTES, Command
+from tools.serving import ServerDidNotStartError, serving
+
+_BODIES = sum(isinstance(route, Command) for route in ROUTES.values())  # a route without a body has a few cases only
+_SLOWEST = 10  # cases a second, far below what was ever seen
+_START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many cases there were, and what was wrong: kinds of failure, each with the operations that it was seen at."""
+
+    cases: int
+    failures: dict[str, list[str]]
+    output: str
+
+
+def ask(document: str, url: str, cases: int, seed: int) -> Outcome:
+    """Generate cases and hold every answer of a running server against the document.
+
+    Args:
+        document: the OpenAPI document, a file or a URL.
+        url: the server.
+        cases: at least so many, if nothing fails.
+        seed: the same seed, document and server give the same cases.
+
+    Raises:
+        RuntimeError: schemathesis did not get to the end.
+        TimeoutExpired: it took far too long.
+    """
+    with tempfile.TemporaryDirectory(prefix="plan-recommender-cases-") as folder:
+        report = Path(folder) / "report.json"
+        command = [
+            *(str(Path(sys.executable).with_name("schemathesis")), "run", document, "--url", url, "--no-color"),
+            *(part for path in ROUTES for part in ("--include-path", path)),
+            *("--max-examples", str(math.ceil(cases / _BODIES)), "--seed", str(seed), "--continue-on-failure"),
+            *("--generation-database", "none", "--report", "json", "--report-json-path", str(report)),
+        ]
+        run = subprocess.run(
+            command,
+            cwd=folder,  # where it leaves a cache
+            capture_output=True,
+            text=True,
+            timeout=_START_SECONDS + cases / _SLOWEST,
+            check=False,
+        )
+        if not report.exists():
+            raise RuntimeError(f"expected a report of schemathesis, found none:\n{run.stdout}{run.stderr}")
+        return _outcome(json.loads(report.read_text(encoding="utf-8")), run.stdout)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve the registered model and ask it; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tools.openapi_cases", description=__doc__)
+    parser.add_argument(
+        "--cases", type=int, default=10_000, metavar="N", help="at least so many (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    try:
+        with serving() as server:
+            started = time.monotonic()
+            outcome = ask(f"{server.url}/docs.json", server.url, options.cases, options.seed)
+            seconds = time.monotonic() - started
+    except (ServerDidNotStartError, RuntimeError, subprocess.TimeoutExpired) as error:
+        parser.exit(2, f"error: {error}\n")
+    if outcome.failures:
+        print(outcome.output)
+    print(
+        f"{outcome.cases:,} cases from the OpenAPI document, seed {options.seed}, in {seconds:.0f} s:"
+        f" {len(outcome.failures)} kinds of failure"
+    )
+    return 1 if outcome.failures else 0
+
+
+def _outcome(report: dict[str, Any], output: str) -> Outcome:
+    failures = {failure["type"]: failure["operations"] for failure in report["failures"]}
+    failures |= {f"warning {kind}": [str(found)] for kind, found in report["warnings"].items() if found}
+    if report["errors"]:
+        failures["errors"] = [str(error) for error in report["errors"]]
+    if report["operations"]["tested"] != len(ROUTES) or not report["complete"]:
+        failures["incomplete"] = [f"{report['operations']}, {report['stop_reason']}"]
+    return Outcome(report["test_cases"]["generated"], failures, output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
