@@ -139,7 +139,7 @@ class HttpContract:
     async def _answer(self, scope: Scope, receive: Receive, admitted: bool) -> tuple[HTTPStatus, bytes]:
         path: str = scope["path"]
         try:
-            if len(scope["raw_path"]) + len(b"".join(chain(*scope["headers"]))) > MAX_HEAD_BYTES:
+            if _head_bytes(scope) > MAX_HEAD_BYTES:
                 raise refusals.head_too_large(MAX_HEAD_BYTES)
             if not self._access.allows(path, scope["headers"]):
                 raise refusals.unknown_key()
@@ -248,6 +248,10 @@ def _carry_out(command: Command, recommender: Recommender, body: bytes) -> bytes
     encoded = answer.model_dump_json().encode()
     telemetry().answer(answer)
     return encoded
+
+
+def _head_bytes(scope: Scope) -> int:
+    return len(scope["raw_path"]) + len(scope["query_string"]) + len(b"".join(chain(*scope["headers"])))
 
 
 def _announced_length(headers: list[Header]) -> int:
