@@ -132,9 +132,9 @@ class Connection(HttpToolsProtocol):
         """Leave no record of CONNECT, whose answer says all."""
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer what the application never sees; behind a request that is under way, end the connection after it."""
+        """Answer what the application never sees; behind a complete request, end the connection after its answer."""
         self._deaf = True
-        if self._idle:
+        if self._idle or self.cycle.more_body:
             _write_outbox()
             self.transport.write(refusal.response())
             self.transport.close()

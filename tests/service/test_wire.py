@@ -16,7 +16,7 @@ import pytest
 
 from plan_recommender.http import ROUTES
 from tests.service.corpus import MIB, usage
-from tools.serving import Server
+from tools.serving import Server, serving
 
 JSON_TYPE = "content-type: application/json"
 CHUNKED = "transfer-encoding: chunked"
@@ -87,6 +87,9 @@ HEADERS = [
     Raw("type JSON, then text", post("/predict", JSON_TYPE, "content-type: text/plain"), 415, ["content-type"]),
     Raw("type text, then JSON", post("/predict", "content-type: text/plain", JSON_TYPE), 200),
     Raw("encoding twice", post("/predict", "content-encoding: identity", "content-encoding: gzip"), 415),
+    # As Java's client offers HTTP/2 with every request, and a browser a WebSocket.
+    Raw("HTTP/2 offered", post("/predict", "connection: Upgrade, HTTP2-Settings", "upgrade: h2c", JSON_TYPE), 200),
+    Raw("WebSocket", head("GET", "/predict", "connection: upgrade", "Upgrade: websocket"), 405, ["method"]),
     Raw("expects something else", post("/predict", JSON_TYPE, "expect: 200-ok"), 200),
 ]
 
@@ -158,6 +161,13 @@ class Connection:
         self._socket.close()
 
 
+@pytest.fixture(scope="module")
+def server(trained_tag: str) -> Iterator[Server]:
+    """A server that nobody else asks; BentoML forgets its metrics when another starts in the same BENTOML_HOME."""
+    with serving() as running:
+        yield running
+
+
 @pytest.fixture
 def connection(server: Server) -> Iterator[Connection]:
     with closing(Connection(server.url)) as opened:
@@ -222,6 +232,12 @@ def test_a_refused_body_is_not_read_as_the_next_request(connection: Connection) 
     assert (status, json.loads(body)["status"]) == (200, "ok")
 
 
+def test_what_is_not_http_does_not_overtake_the_answer_before_it(connection: Connection) -> None:
+    connection.send(post("/explain") + b"\x00\xff\r\n\r\n")
+    status, headers, _ = connection.answer()
+    assert (status, headers["connection"]) == (200, "close")
+
+
 def test_requests_sent_together_are_answered_in_order(connection: Connection) -> None:
     # An answer from a thread, one at once, one of BentoML's own, a refusal: each finds its way by another path.
     months = [usage(calls=calls) for calls in range(20)]
@@ -247,5 +263,5 @@ def test_a_client_that_goes_away_in_the_middle_hurts_nobody(server: Server, part
 def test_after_all_that_the_server_lives_and_nobody_was_answered_with_a_5xx(server: Server) -> None:
     assert httpx.get(f"{server.url}/health").json()["status"] == "ok"
     counted = [line for line in httpx.get(f"{server.url}/metrics").text.splitlines() if "requests_total{" in line]
-    assert any('status="404"' in line for line in counted)
+    assert any('status="404"' in line for line in counted), counted
     assert not [line for line in counted if 'status="5' in line]

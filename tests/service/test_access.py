@@ -1,0 +1,125 @@
+"""The optional API key, and pages of other origins: asked of real servers."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from plan_recommender.access import KEY_VARIABLE, PUBLIC_VARIABLE
+from plan_recommender.http import ROUTES
+from tests.service.corpus import GOOD
+from tests.service.test_contract import assert_error_shape
+from tools.serving import Server, ServerDidNotStartError, serving
+
+KEY = "correct-horse-battery"
+ORIGIN = "https://crm.example"
+CORS = {
+    "enabled": True,
+    "access_control_allow_origins": [ORIGIN],
+    "access_control_allow_methods": ["GET", "POST"],
+    "access_control_allow_headers": ["authorization", "content-type"],
+}
+
+
+@pytest.fixture(scope="module")
+def guarded(trained_tag: str) -> Iterator[Server]:
+    overrides = {"services": {"plan_recommender": {"http": {"cors": CORS}}}}
+    with serving(env={KEY_VARIABLE: KEY, "BENTOML_CONFIG_OVERRIDES": json.dumps(overrides)}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def http(guarded: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=guarded.url, timeout=30) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None, "", "Bearer", KEY, f"Basic {KEY}", f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", f"Bearer {KEY} x",
+        f"Bearer {KEY.upper()}", f"Bearer Bearer {KEY}", "Bearer \xe9",
+    ],
+)  # fmt: skip
+def test_without_the_key_nothing_is_answered(http: httpx.Client, authorization: str | None) -> None:
+    headers = {} if authorization is None else {b"authorization": authorization.encode("latin-1")}
+    for path in ("/predict", "/model", "/nowhere", "/", "/docs.json", "/schema.json"):
+        answer = http.request("POST" if path == "/predict" else "GET", path, headers=headers, json=GOOD)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), path
+        assert_error_shape(answer.json())
+        assert answer.json()["detail"][0]["loc"] == ["authorization"]
+
+
+def test_two_keys_are_none(http: httpx.Client) -> None:
+    headers = [("authorization", f"Bearer {KEY}"), ("authorization", "Bearer x")]
+    assert http.post("/predict", json=GOOD, headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_with_the_key_everything_is(http: httpx.Client, scheme: str) -> None:
+    headers = {"authorization": f"{scheme} {KEY}"}
+    assert http.post("/predict", json=GOOD, headers=headers).status_code == 200
+    for path in ("/model", "/", "/docs.json"):
+        assert http.get(path, headers=headers).status_code == 200
+
+
+def test_probes_and_metrics_need_none(http: httpx.Client) -> None:
+    for path in ("/health", "/livez", "/readyz", "/healthz", "/metrics"):
+        assert http.get(path).status_code == 200
+
+
+def test_bentomls_own_client_carries_it(guarded: Server, trained_tag: str) -> None:
+    # In a process of its own: the client leaves it to the interpreter to clean up, which warns of it.
+    program = f"""
+import bentoml
+with bentoml.SyncHTTPClient({guarded.url!r}, token={KEY!r}) as client:
+    print(client.predict({GOOD!r})["model"])
+"""
+    asked = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert asked.stdout.strip() == trained_tag
+
+
+def test_a_page_of_the_named_origin_may_ask_and_others_may_not(http: httpx.Client) -> None:
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type"}
+    for path in ROUTES:
+        preflight = http.options(path, headers={"origin": ORIGIN} | asked)
+        assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, ORIGIN)
+        assert http.options(path, headers={"origin": "https://evil.example"} | asked).status_code == 400
+    key = {"authorization": f"Bearer {KEY}"}
+    answer = http.post("/predict", json=GOOD, headers=key | {"origin": ORIGIN})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, ORIGIN)
+    answer = http.post("/predict", json=GOOD, headers=key | {"origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_by_default_nobody_is_named(server: Server) -> None:
+    answer = httpx.post(f"{server.url}/predict", json=GOOD, headers={"origin": ORIGIN})
+    assert answer.status_code == 200
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_probes_and_metrics_can_need_it_too(trained_tag: str) -> None:
+    # Readiness is asked without a key here, so it has to stay public for the start to be seen.
+    with serving(env={KEY_VARIABLE: KEY, PUBLIC_VARIABLE: "health"}) as server:
+        assert httpx.get(f"{server.url}/metrics").status_code == 401
+        assert httpx.get(f"{server.url}/metrics", headers={"authorization": f"Bearer {KEY}"}).status_code == 200
+        assert httpx.get(f"{server.url}/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({KEY_VARIABLE: "short"}, f"{KEY_VARIABLE}: expected at least 16 printable ASCII characters"),
+        ({KEY_VARIABLE: ""}, f"{KEY_VARIABLE}: expected at least 16 printable ASCII characters"),
+        ({KEY_VARIABLE: "with a space in it, long"}, f"{KEY_VARIABLE}: expected at least 16 printable"),
+        ({PUBLIC_VARIABLE: "health, metric"}, f"{PUBLIC_VARIABLE}: expected names out of health, metrics"),
+    ],
+)
+def test_a_key_that_guards_nothing_stops_the_start(variables: dict[str, str], sentence: str, trained_tag: str) -> None:
+    with pytest.raises(ServerDidNotStartError, match=sentence) as raised, serving(env=variables):
+        pass
+    assert "Traceback" not in str(raised.value)
+    assert "with a space" not in str(raised.value)  # a key does not belong into a log
