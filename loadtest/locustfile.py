@@ -13,7 +13,8 @@ says when to try again is counted as a refusal, which only the spike allows; wit
 import itertools
 import logging
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -34,7 +35,8 @@ from plan_recommender.threshold import Threshold
 from plan_recommender.usage import FEATURE_NAMES, PLANS, BatchRecommendation, Decision, Recommendation
 
 BATCH_ROWS = 100
-REQUESTS_PER_SECOND = 20  # of one user
+REQUESTS_PER_SECOND = 20  # of one application
+BATCHES_PER_SECOND = 2  # of one analyst
 TIMEOUT_SECONDS = 5.0
 """How long an answer may take before it counts as a failure; users that are stopped wait for theirs as long."""
 
@@ -55,10 +57,10 @@ SUBSCRIBERS = [dict(zip(FEATURE_NAMES, row, strict=True)) for row in _subscriber
 
 class _User(FastHttpUser):
     abstract = True
-    wait_time = constant_throughput(REQUESTS_PER_SECOND)
     network_timeout = connection_timeout = TIMEOUT_SECONDS
 
     about: ClassVar[dict[str, Any] | None] = None
+    shares: ClassVar[Iterator[float]] = (number * 0.618 % 1 for number in itertools.count())  # from 0 to 1, evenly
 
     def on_start(self) -> None:
         """Learn which model answers, and from which probability it recommends Ultra."""
@@ -67,6 +69,8 @@ class _User(FastHttpUser):
         self.model, segments = _User.about["model"], _User.about["segment_thresholds"]
         self.threshold = Threshold(value=_User.about["threshold"], segments=segments[0] if segments else None)
         self.subscribers = itertools.cycle(SUBSCRIBERS)
+        # Users start together; if they did not wait a share of their pause, they would always ask together.
+        time.sleep(next(self.shares) * self.wait_time())
 
     def ask(
         self, path: str, body: object, check: Callable[[ResponseContextManager], str | None], name: str | None = None
@@ -106,6 +110,7 @@ class Application(_User):
     """A CRM or an app backend: one subscriber a request, and now and then a broken one."""
 
     weight = 9
+    wait_time = constant_throughput(REQUESTS_PER_SECOND)
 
     @task(20)
     def predict(self) -> None:
@@ -136,7 +141,7 @@ class CampaignAnalyst(_User):
     """A job that scores many subscribers at once."""
 
     weight = 1
-    wait_time = constant_throughput(REQUESTS_PER_SECOND / 10)
+    wait_time = constant_throughput(BATCHES_PER_SECOND)
 
     @task
     def predict_batch(self) -> None:
