@@ -149,7 +149,7 @@ def faulty(fault: str) -> Iterator[tuple[str, int]]:
 
 @pytest.fixture(scope="module")
 def runs(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """Run the cases, four at a time: a run mostly waits."""
+    """Run the cases, six at a time: a run mostly waits."""
     place = tmp_path_factory.mktemp("runs")
 
     def run_case(name: str) -> Run:
@@ -160,7 +160,7 @@ def runs(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         with faulty(case.service) as (url, pid):
             return locust(folder, url, case.shape, case.budget, case.seconds, "--server-pid", str(pid))
 
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(6) as pool:
         return dict(zip(CASES, pool.map(run_case, CASES), strict=True))
 
 
