@@ -13,6 +13,7 @@ REF ?= users_behavior.csv
 CUR ?= users_behavior.csv
 HOST ?= 127.0.0.1
 PORT ?= 3000
+SHAPE ?= steady
 
 # BentoML and MLflow post usage statistics unless they are told not to.
 export BENTOML_DO_NOT_TRACK := True
@@ -92,8 +93,8 @@ build: model  ## a Bento from the registered model
 containerize: build  ## an image from the Bento (needs a container engine)
 	@$(BIN)/bentoml containerize plan_recommender:latest
 
-loadtest: model .venv/dev  ## locust against a service that it starts itself
-	@$(BIN)/python -m tools.loadtest
+loadtest: model .venv/dev  ## locust against a service that it starts itself (SHAPE=steady, step, spike or soak; SECONDS=N)
+	@$(BIN)/python -m tools.loadtest --shape "$(SHAPE)" $(if $(SECONDS),--seconds "$(SECONDS)")
 
 benchmark: model  ## one row, the compiled scorer beside the pipeline
 	@$(BIN)/python -m benchmark.scorer

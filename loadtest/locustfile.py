@@ -1,26 +1,55 @@
 """Locust users of the plan recommender; every answer is checked, not only its status.
 
 `make loadtest` starts a service and runs this. Against one that runs already:
-    locust --headless -f loadtest/locustfile.py --host http://127.0.0.1:3000 --users 16 --spawn-rate 16 --run-time 15s
+    locust --headless --only-summary -f loadtest/locustfile.py --host http://127.0.0.1:3000 --shape spike
 
-The run exits with 1 when the budget in the section `loadtest` of model_config.yaml is broken, or nothing was asked.
+--shape is steady (default), step, spike or soak; --seconds N replaces its configured length. The shape decides on the
+number of users. `--shape soak --server-pid PID` looks at the memory and the descriptors of a server on this machine.
+
+The run exits with 1 when the budget of the shape, in the section `loadtest` of model_config.yaml, is broken. A 503 that
+says when to try again is counted as a refusal, which only the spike allows; without Retry-After it is a failure.
 """
 
 import itertools
 import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
+import numpy as np
+import psutil
 from locust import FastHttpUser, constant_throughput, events, task
+from locust.argument_parser import LocustArgumentParser
+from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
+from locust.runners import LocalRunner
 
-from plan_recommender.config import load_settings
+from loadtest import shapes  # the module, as locust would take the first shape that it finds in this one
+from plan_recommender import cli
+from plan_recommender.config import LoadtestSettings, load_settings
+from plan_recommender.errors import ConfigError
 from plan_recommender.synthesis import generate
-from plan_recommender.usage import FEATURE_NAMES, PLANS
+from plan_recommender.threshold import Threshold
+from plan_recommender.usage import FEATURE_NAMES, PLANS, BatchRecommendation, Decision, Recommendation
 
-SETTINGS = load_settings(Path(__file__).resolve().parents[1] / "model_config.yaml")
 BATCH_ROWS = 100
-REQUESTS_PER_SECOND = 20  # of one user
+REQUESTS_PER_SECOND = 20  # of one application
+BATCHES_PER_SECOND = 2  # of one analyst
+TIMEOUT_SECONDS = 5.0
+"""How long an answer may take before it counts as a failure; users that are stopped wait for theirs as long."""
+
+
+def _stop(sentence: object) -> NoReturn:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(cli.COULD_NOT_DECIDE)
+
+
+try:
+    SETTINGS = load_settings(Path(__file__).resolve().parents[1] / "model_config.yaml")
+except ConfigError as error:
+    _stop(error)
 
 _subscribers = next(generate(5_000, SETTINGS.seed)).features.tolist()
 SUBSCRIBERS = [dict(zip(FEATURE_NAMES, row, strict=True)) for row in _subscribers]
@@ -28,22 +57,52 @@ SUBSCRIBERS = [dict(zip(FEATURE_NAMES, row, strict=True)) for row in _subscriber
 
 class _User(FastHttpUser):
     abstract = True
-    wait_time = constant_throughput(REQUESTS_PER_SECOND)
+    network_timeout = connection_timeout = TIMEOUT_SECONDS
+
+    about: ClassVar[dict[str, Any] | None] = None
+    shares: ClassVar[Iterator[float]] = (number * 0.618 % 1 for number in itertools.count())  # from 0 to 1, evenly
 
     def on_start(self) -> None:
         """Learn which model answers, and from which probability it recommends Ultra."""
-        about = self.client.get("/model").json()
-        self.model, self.threshold = about["model"], about["threshold"]
+        if _User.about is None:  # once for all users, as some come in the spike
+            _User.about = self.client.get("/model").json()
+        self.model, segments = _User.about["model"], _User.about["segment_thresholds"]
+        self.threshold = Threshold(value=_User.about["threshold"], segments=segments[0] if segments else None)
         self.subscribers = itertools.cycle(SUBSCRIBERS)
+        # Users start together; if they did not wait a share of their pause, they would always ask together.
+        time.sleep(next(self.shares) * self.wait_time())
 
-    def check(self, decision: dict[str, Any]) -> str | None:
-        """Tell what is wrong with one decision, if anything is."""
-        probability = decision["probability_is_ultra"]
-        expected = int(probability >= self.threshold)
-        if not 0 <= probability <= 1:
-            return f"expected a probability, found {probability}"
-        if (decision["prediction"], decision["recommended_plan"]) != (expected, PLANS[expected]):
-            return f"expected {PLANS[expected]} at probability {probability}, found {decision}"
+    def ask(
+        self, path: str, body: object, check: Callable[[ResponseContextManager], str | None], name: str | None = None
+    ) -> None:
+        """Post one request; `check` tells what is wrong with the answer, if anything is."""
+        with self.client.post(path, json=body, catch_response=True, name=name) as response:
+            if not response.status_code:
+                response.failure(response.error)
+                return
+            if _is_refusal(response):
+                response.success()
+                return
+            try:
+                problem = check(response)
+            except Exception as error:  # locust would log a stack trace for each
+                problem = f"expected an answer of {path}, found {error}"
+            if problem is None:
+                response.success()
+            else:
+                response.failure(problem)
+
+    def check(self, rows: list[dict[str, float]], decisions: Sequence[Decision], model: str) -> str | None:
+        """Tell what is wrong with a model's decisions for some rows, if anything is."""
+        if model != self.model:
+            return f"expected an answer of {self.model}, found one of {model}"
+        if len(decisions) != len(rows):
+            return f"expected {len(rows)} decisions, found {len(decisions)}"
+        probabilities = np.array([decision.probability_is_ultra for decision in decisions])
+        plans = self.threshold.decide(np.array([list(row.values()) for row in rows]), probabilities).tolist()
+        for decision, plan in zip(decisions, plans, strict=True):
+            if (decision.prediction, decision.recommended_plan) != (plan, PLANS[plan]):
+                return f"expected {PLANS[plan]} at probability {decision.probability_is_ultra}, found {decision}"
         return None
 
 
@@ -51,71 +110,101 @@ class Application(_User):
     """A CRM or an app backend: one subscriber a request, and now and then a broken one."""
 
     weight = 9
+    wait_time = constant_throughput(REQUESTS_PER_SECOND)
 
     @task(20)
     def predict(self) -> None:
         """Ask for one subscriber."""
-        with self.client.post("/predict", json=next(self.subscribers), catch_response=True) as response:
+        usage = next(self.subscribers)
+
+        def check(response: ResponseContextManager) -> str | None:
             if response.status_code != 200:
-                response.failure(f"expected 200, found {response.status_code}")
-                return
-            answer = response.json()
-            if answer["model"] != self.model:
-                response.failure(f"expected an answer of {self.model}, found one of {answer['model']}")
-            elif problem := self.check(answer):
-                response.failure(problem)
+                return f"expected 200, found {response.status_code}"
+            answer = Recommendation.model_validate_json(response.content, strict=True)
+            return self.check([usage], [answer], answer.model)
+
+        self.ask("/predict", usage, check)
 
     @task(1)
-    def predict_refused(self) -> None:
+    def predict_invalid(self) -> None:
         """Ask for something that nobody can have used, and expect to be told."""
-        usage = next(self.subscribers) | {"minutes": -1}
-        with self.client.post("/predict", json=usage, catch_response=True, name="/predict (refused)") as response:
+
+        def check(response: ResponseContextManager) -> str | None:
             if response.status_code == 400 and response.json()["detail"][0]["loc"] == ["minutes"]:
-                response.success()
-            else:
-                response.failure(f"expected 400 for minutes, found {response.status_code}")
+                return None
+            return f"expected 400 for minutes, found {response.status_code}"
+
+        self.ask("/predict", next(self.subscribers) | {"minutes": -1}, check, name="/predict (invalid)")
 
 
 class CampaignAnalyst(_User):
     """A job that scores many subscribers at once."""
 
     weight = 1
-    wait_time = constant_throughput(REQUESTS_PER_SECOND / 10)
+    wait_time = constant_throughput(BATCHES_PER_SECOND)
 
     @task
     def predict_batch(self) -> None:
         """Ask for a hundred subscribers."""
         rows = list(itertools.islice(self.subscribers, BATCH_ROWS))
-        with self.client.post("/predict_batch", json={"rows": rows}, catch_response=True) as response:
+
+        def check(response: ResponseContextManager) -> str | None:
             if response.status_code != 200:
-                response.failure(f"expected 200, found {response.status_code}")
-                return
-            decisions = response.json()["predictions"]
-            problems = [problem for decision in decisions if (problem := self.check(decision))]
-            if len(decisions) != len(rows):
-                response.failure(f"expected {len(rows)} decisions, found {len(decisions)}")
-            elif problems:
-                response.failure(problems[0])
+                return f"expected 200, found {response.status_code}"
+            answer = BatchRecommendation.model_validate_json(response.content, strict=True)
+            return self.check(rows, answer.predictions, answer.model)
+
+        self.ask("/predict_batch", {"rows": rows}, check)
 
 
-@events.quitting.add_listener
-def judge(environment: Environment, **_: object) -> None:
+@events.init_command_line_parser.add_listener
+def add_options(parser: LocustArgumentParser, **_: object) -> None:
+    """Let locust's own command line choose the shape."""
+    names = tuple(LoadtestSettings.model_fields)
+    group = parser.add_argument_group("Shapes of load")
+    group.add_argument("--shape", choices=names, default=names[0], help="shape of the load (default: %(default)s)")
+    group.add_argument("--seconds", type=cli.positive_int, metavar="N", help="its length; default: as configured")
+    group.add_argument("--server-pid", type=cli.positive_int, metavar="PID", help="server that the soak looks at")
+
+
+@events.init.add_listener
+def choose_shape(environment: Environment, **_: object) -> None:
+    """Give locust the shape that was asked for, and judge the run by it."""
+    options = environment.parsed_options
+    assert options is not None  # locust's command line has parsed them
+    if not isinstance(environment.runner, LocalRunner):
+        _stop("expected one locust process, as a shape counts what it sees; leave out --processes, --master, --worker")
+    if options.num_users or options.spawn_rate or options.run_time:
+        _stop("expected --shape and --seconds, found --users, --spawn-rate or --run-time: the shape decides on those")
+    server = None
+    if options.server_pid is not None:
+        try:
+            server = psutil.Process(options.server_pid)
+            shapes.usage_of(server)
+        except psutil.Error as error:
+            _stop(f"--server-pid: expected a process of this user, found: {error}")
+    shape = shapes.shape_of(options.shape, SETTINGS.loadtest, options.seconds, server)
+    environment.shape_class = shape
+    environment.stop_timeout = TIMEOUT_SECONDS + 1
+    environment.events.request.add_listener(shape.count)
+    environment.events.user_error.add_listener(shape.count_error)
+    environment.events.quitting.add_listener(lambda **_: judge(environment, shape))
+
+
+def judge(environment: Environment, shape: shapes.Shape) -> None:
     """Hold the run against the budget; locust exits with what is set here."""
-    total = environment.stats.total
-    budget = SETTINGS.loadtest
-    p95 = total.get_response_time_percentile(0.95) if total.num_requests else None
-    broken = []
-    if p95 is None:
-        broken.append("expected requests, found none")
-    else:
-        if total.fail_ratio > budget.max_failure_share:
-            broken.append(f"expected at most {budget.max_failure_share:.2%} failures, found {total.fail_ratio:.2%}")
-        if p95 > budget.p95_ms:
-            broken.append(f"expected a 95th percentile of at most {budget.p95_ms:g} ms, found {p95:g} ms")
+    for line in shape.describe():
+        logging.info(line)
+    broken = shape.broken()
     for sentence in broken:
         logging.error("budget broken: %s", sentence)
     if not broken:
-        logging.info(
-            "budget kept: %d requests, %.2f%% failed, p95 %g ms", total.num_requests, 100 * total.fail_ratio, p95
-        )
-    environment.process_exit_code = int(bool(broken))
+        logging.info("budget kept")
+    environment.process_exit_code = cli.ANSWER_IS_NO if broken else cli.DONE
+
+
+def _is_refusal(response: ResponseContextManager) -> bool:
+    """Whether the service says that it has too much to do, and when to try again."""
+    if response.status_code != 503 or response.headers is None:
+        return False
+    return str(response.headers.get("retry-after")).isdigit()

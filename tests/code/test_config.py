@@ -73,7 +73,8 @@ IMPOSSIBLE = [
     ("mlflow: {tracking_uri: 'http://me:secret@host'}", "mlflow.tracking_uri", "MLFLOW_TRACKING_PASSWORD", "secret"),
     ("drift: {bins: 1}", "drift.bins", "greater than or equal to 2", "1"),
     ("drift: {smoothing: 0}", "drift.smoothing", "greater than 0", "0"),
-    ("loadtest: {users: 0}", "loadtest.users", "greater than 0", "0"),
+    ("loadtest: {steady: {users: 0}}", "loadtest.steady.users", "greater than 0", "0"),
+    ("loadtest: {step: {steps: 2}}", "loadtest.step", "min_steps to be at most steps, 2", "'steps': 2"),
     ("[seed, 1]", "the document", "dictionary", "['seed', 1]"),
     ("just words", "the document", "dictionary", "just words"),
 ]
@@ -207,7 +208,7 @@ def test_every_setting_is_read_by_something() -> None:
 
 def test_a_setting_that_nothing_reads_is_found() -> None:
     class DriftSettings(config.DriftSettings):
-        seconds: int = 1  # loadtest.seconds is read, which must not count for drift.seconds
+        seconds: int = 1  # loadtest.soak.seconds is read, which must not count for drift.seconds
 
     class WithUnused(Settings):
         drift: DriftSettings = DriftSettings()
@@ -218,7 +219,7 @@ def test_a_setting_that_nothing_reads_is_found() -> None:
 
 def sources() -> list[Path]:
     files = [*ROOT.glob("*.py"), *(ROOT / "plan_recommender").glob("*.py")]
-    files += [ROOT / "tools" / "loadtest.py", ROOT / "loadtest" / "locustfile.py"]
+    files += [ROOT / "loadtest" / "locustfile.py", ROOT / "loadtest" / "shapes.py"]
     return [path for path in files if path.name != "config.py" and path.is_file()]
 
 
@@ -292,7 +293,7 @@ def test_the_reader_of_code_sees_chains_parameters_and_names() -> None:
 def by_chain(): return load_settings(path).data.path
 def by_parameter(settings: DriftSettings): return settings.bins
 def by_name():
-    budget = config.load_settings().loadtest
+    budget = config.load_settings().loadtest.soak
     return budget.users
 def by_tuple(settings: Settings):
     gate, seed = settings.gate, settings.seed
@@ -303,7 +304,7 @@ def not_a_section(other, budget): return other.seed, budget.seconds
     sections: dict[str, Any] = {"": Settings, **dict(walk_sections(Settings))}
     leaves = {(s, name) for s, name in reads(ast.parse(code), sections) if f"{s}.{name}".lstrip(".") not in sections}
     assert leaves == {
-        ("data", "path"), ("drift", "bins"), ("loadtest", "users"), ("", "seed"), ("gate", "margin"),
+        ("data", "path"), ("drift", "bins"), ("loadtest.soak", "users"), ("", "seed"), ("gate", "margin"),
         ("estimators.spline_logistic", "C"), ("estimators.blend", "C"),
     }  # fmt: skip
 

@@ -1,0 +1,305 @@
+"""The shapes of the load, and the budget that each must keep: steady, step, spike and soak.
+
+A shape is a list of phases, each with a number of users and a budget of its own. A request counts in the phase in which
+it is sent. Locust asks a shape once a second what to do, so no phase is shorter than that.
+"""
+
+import logging
+import time
+from array import array
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from math import inf
+from typing import Any, NamedTuple
+
+import numpy as np
+import psutil
+from locust import LoadTestShape
+
+from plan_recommender.config import LoadtestSettings, SoakSettings, SpikeSettings, SteadySettings, StepSettings
+
+MIB = 1024 * 1024
+SPAWN_RATE = 100  # users that come or go in a second; locust warns of more
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a phase has to keep."""
+
+    max_failure_share: float
+    p95_ms: float = inf
+    p99_ms: float = inf
+    max_refused_share: float = 0.0
+
+
+@dataclass
+class Counts:
+    """What came of the requests of a phase; a refusal is a 503 that says when to try again."""
+
+    began: float = field(default_factory=time.time)  # as locust stamps requests
+    seconds: float = 0.0
+    answered_ms: "array[float]" = field(default_factory=lambda: array("d"))
+    refused_ms: "array[float]" = field(default_factory=lambda: array("d"))
+    failed: int = 0
+
+    @property
+    def requests(self) -> int:
+        """How many there were."""
+        return len(self.answered_ms) + len(self.refused_ms) + self.failed
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One number of users for some time."""
+
+    name: str
+    users: int
+    seconds: float
+    budget: Budget
+
+    def broken(self, counts: Counts | None) -> list[str]:
+        """Tell what of the budget was not kept."""
+        if counts is None or not counts.requests:
+            return [f"{self.name}: expected requests, found none"]
+        budget = self.budget
+        failed, refused = counts.failed / counts.requests, len(counts.refused_ms) / counts.requests
+        broken = []
+        if failed > budget.max_failure_share:
+            broken.append(f"expected at most {budget.max_failure_share:.2%} failures, found {failed:.2%}")
+        if refused > budget.max_refused_share:
+            broken.append(f"expected at most {budget.max_refused_share:.2%} refusals, found {refused:.2%}")
+        for what, times, percent, limit in (
+            ("", counts.answered_ms, 95, budget.p95_ms),
+            ("", counts.answered_ms, 99, budget.p99_ms),
+            (" of refusals", counts.refused_ms, 99, budget.p99_ms),
+        ):
+            if times and (found := _percentile(times, percent)) > limit:
+                broken.append(f"expected a {percent}th percentile{what} of at most {limit:g} ms, found {found:.1f} ms")
+        return [f"{self.name}: {problem}" for problem in broken]
+
+    def describe(self, counts: Counts | None) -> str:
+        """Give the figures in one line."""
+        if counts is None or not counts.requests:
+            return f"{self.name}: no requests"
+        figures = [f"{self.users} users", f"{counts.requests / max(counts.seconds, 1):.0f} requests/s"]
+        figures += [f"{counts.requests} requests", f"{counts.failed} failed", f"{len(counts.refused_ms)} refused"]
+        if counts.answered_ms:
+            figures += [f"p{percent} {_percentile(counts.answered_ms, percent):.1f} ms" for percent in (50, 95, 99)]
+        if counts.refused_ms:
+            figures.append(f"p99 of refusals {_percentile(counts.refused_ms, 99):.1f} ms")
+        return f"{self.name}: {', '.join(figures)}"
+
+
+class Shape(LoadTestShape):
+    """Holds the users of one phase after another, and counts what they are answered."""
+
+    abstract = True
+
+    def __init__(self, phases: Sequence[Phase]) -> None:
+        super().__init__()
+        self.phases = phases
+        self.counts: list[Counts] = []
+        self._phase_end = 0.0
+
+    def reset_time(self) -> None:
+        """Begin a run; locust's web page can begin several."""
+        super().reset_time()
+        self.counts = []
+        self._phase_end = 0.0
+
+    def tick(self) -> tuple[int, float] | None:
+        """Tell how many users there should be from now on; None ends the run."""
+        if self.counts:
+            self.counts[-1].seconds = time.time() - self.counts[-1].began
+        if self.get_run_time() >= self._phase_end:
+            if len(self.counts) == len(self.phases):
+                return None
+            phase = self.phases[len(self.counts)]
+            logging.info("%s: %d users for %g s", phase.name, phase.users, phase.seconds)
+            self._phase_end += phase.seconds
+            self.counts.append(Counts())
+        return self.phases[len(self.counts) - 1].users, SPAWN_RATE
+
+    def count(
+        self, start_time: float, response_time: float, exception: Exception | None, response: Any, **_: object
+    ) -> None:
+        """Count one request; locust calls this when it is over."""
+        earlier = (counts for counts in reversed(self.counts) if counts.began <= start_time)
+        counts = next(earlier, self.counts[0])  # the first also when somebody sets the clock back
+        if exception is not None:
+            counts.failed += 1
+        elif response.status_code == 503:  # the user has looked at its Retry-After
+            counts.refused_ms.append(response_time)
+        else:
+            counts.answered_ms.append(response_time)
+
+    def count_error(self, **_: object) -> None:
+        """Count a user that fell over an answer, such as one that cannot learn which model it talks to."""
+        self.counts[-1].failed += 1
+
+    def broken(self) -> list[str]:
+        """Tell what of the budget was not kept."""
+        return [problem for phase, counts in self._by_phase() for problem in phase.broken(counts)]
+
+    def describe(self) -> list[str]:
+        """Give the figures, a line each."""
+        return [phase.describe(counts) for phase, counts in self._by_phase()]
+
+    def _by_phase(self) -> list[tuple[Phase, Counts | None]]:
+        return list(zip_longest(self.phases, self.counts))
+
+
+class Steady(Shape):
+    """The same load from beginning to end."""
+
+    def __init__(self, settings: SteadySettings, seconds: int) -> None:
+        budget = Budget(settings.max_failure_share, settings.p95_ms, settings.p99_ms)
+        super().__init__([Phase("steady", settings.users, seconds, budget)])
+
+
+class Step(Shape):
+    """Rises step by step; the first few steps have to keep the budget."""
+
+    def __init__(self, settings: StepSettings, seconds: int) -> None:
+        budget = Budget(settings.max_failure_share, settings.p95_ms, settings.p99_ms)
+        self._min_steps = settings.min_steps
+        super().__init__(
+            [
+                Phase(f"step {number}", number * settings.users, seconds / settings.steps, budget)
+                for number in range(1, settings.steps + 1)
+            ]
+        )
+
+    def broken(self) -> list[str]:
+        """Tell why fewer steps than expected kept the budget, if so."""
+        kept = self._kept()
+        if kept >= self._min_steps:
+            return []
+        phase, counts = self._by_phase()[kept]
+        return [f"expected the first {self._min_steps} steps to keep it, found {kept}", *phase.broken(counts)]
+
+    def describe(self) -> list[str]:
+        """Give the figures, a line each."""
+        kept = self._kept()
+        users = self.phases[kept - 1].users if kept else 0
+        return [*super().describe(), f"steps that keep the budget: {kept} of {len(self.phases)}, up to {users} users"]
+
+    def _kept(self) -> int:
+        by_phase = self._by_phase()
+        return next((n for n, (phase, counts) in enumerate(by_phase) if phase.broken(counts)), len(by_phase))
+
+
+class Spike(Shape):
+    """Rises at once and falls at once; afterwards everything has to be as before."""
+
+    def __init__(self, settings: SpikeSettings, seconds: int) -> None:
+        failures, refusals = settings.max_failure_share, settings.max_refused_share
+        calm = Budget(failures, settings.p95_ms, settings.p99_ms)
+        peak = Budget(failures, p99_ms=settings.peak_p99_ms, max_refused_share=refusals)
+        recovering = Budget(failures, max_refused_share=refusals)
+        quarter = seconds / 4
+        super().__init__(
+            [
+                Phase("before", settings.users, quarter, calm),
+                Phase("spike", settings.peak_users, quarter, peak),
+                Phase("recovering", settings.users, quarter, recovering),
+                Phase("recovered", settings.users, quarter, calm),
+            ]
+        )
+
+
+class Usage(NamedTuple):
+    """What a server's processes hold, all of them together."""
+
+    resident_bytes: int
+    descriptors: int
+
+
+class Soak(Shape):
+    """Stays for long; the server's memory and descriptors may hardly grow once it is warm."""
+
+    def __init__(self, settings: SoakSettings, seconds: int, server: psutil.Process | None) -> None:
+        budget = Budget(settings.max_failure_share, settings.p95_ms, settings.p99_ms)
+        self._max_growth_mib, self._max_descriptor_growth = settings.max_growth_mib, settings.max_descriptor_growth
+        self._server = server
+        self._usage: list[Usage] = []
+        super().__init__(
+            [
+                Phase("warm-up", settings.users, seconds / 5, budget),
+                Phase("soak", settings.users, seconds * 4 / 5, budget),
+            ]
+        )
+
+    def reset_time(self) -> None:
+        """Begin a run."""
+        super().reset_time()
+        self._usage = []
+
+    def tick(self) -> tuple[int, float] | None:
+        """Tell how many users there should be from now on, and look at the server when it is warm."""
+        users = super().tick()
+        if self._server is not None and len(self.counts) == len(self.phases):
+            self._usage.append(usage_of(self._server))
+        return users
+
+    def broken(self) -> list[str]:
+        """Tell what of the budget was not kept."""
+        broken = super().broken()
+        if not self._usage:
+            return broken
+        growth_mib, descriptors = self._growth()
+        if growth_mib > self._max_growth_mib:
+            broken.append(
+                f"expected resident memory to grow by at most {self._max_growth_mib:g} MiB, found {growth_mib:.1f} MiB"
+            )
+        if descriptors > self._max_descriptor_growth:
+            broken.append(
+                f"expected at most {self._max_descriptor_growth} more open descriptors, found {descriptors} more"
+            )
+        return broken
+
+    def describe(self) -> list[str]:
+        """Give the figures, a line each."""
+        lines = super().describe()
+        if not self._usage:
+            return [*lines, "memory and descriptors: not measured; --server-pid names the process to look at"]
+        growth_mib, descriptors = self._growth()
+        warm = self._usage[0]
+        return [
+            *lines,
+            f"memory: {warm.resident_bytes / MIB:.1f} MiB when warm, at most {growth_mib:.1f} MiB more later",
+            f"descriptors: {warm.descriptors} when warm, at most {descriptors} more later",
+        ]
+
+    def _growth(self) -> tuple[float, int]:
+        warm = self._usage[0]
+        resident_bytes = max(usage.resident_bytes for usage in self._usage) - warm.resident_bytes
+        return resident_bytes / MIB, max(usage.descriptors for usage in self._usage) - warm.descriptors
+
+
+def shape_of(name: str, settings: LoadtestSettings, seconds: int | None, server: psutil.Process | None) -> Shape:
+    """Make the shape of that name, of its configured length unless another is given."""
+    if name == "steady":
+        return Steady(settings.steady, seconds or settings.steady.seconds)
+    if name == "step":
+        return Step(settings.step, seconds or settings.step.seconds)
+    if name == "spike":
+        return Spike(settings.spike, seconds or settings.spike.seconds)
+    return Soak(settings.soak, seconds or settings.soak.seconds, server)
+
+
+def usage_of(server: psutil.Process) -> Usage:
+    """Add up what a process and its children hold; one that ends meanwhile holds nothing."""
+    resident_bytes = descriptors = 0
+    with suppress(psutil.NoSuchProcess):
+        for process in [server, *server.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                resident_bytes += process.memory_info().rss
+                descriptors += process.num_fds()
+    return Usage(resident_bytes, descriptors)
+
+
+def _percentile(times: Sequence[float], percent: int) -> float:
+    return float(np.percentile(times, percent))
