@@ -1,7 +1,7 @@
 """What a request that is not answered gets instead: the one shape of every error, and each refusal in it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final
 
@@ -50,11 +50,12 @@ class Refusal(Exception):  # noqa: N818 -- it is no fault of ours
     headers: Sequence[Header] = field(default_factory=tuple)
     reason: str = ""
     """What the metrics call it."""
+    body: bytes = b""
+    """The error in the one shape, as JSON."""
 
-    @property
-    def body(self) -> bytes:
-        """The error in the one shape, as JSON."""
-        return ErrorAnswer(error=self.error, detail=self.detail).model_dump_json().encode()
+    def __post_init__(self) -> None:
+        if not self.body:
+            self.body = ErrorAnswer(error=self.error, detail=self.detail).model_dump_json().encode()
 
     def response(self) -> bytes:
         """Give the whole answer as it goes over the wire, for where no ASGI server writes it."""
@@ -202,9 +203,7 @@ def not_valid(error: ValidationError) -> Refusal:
 
 def overloaded() -> Refusal:
     """503: more is asked than can be answered soon."""
-    return _server_side(
-        HTTPStatus.SERVICE_UNAVAILABLE, "The service is overloaded; try again later.", RETRY_SECONDS, reason="overload"
-    )
+    return replace(_OVERLOADED)  # a new one, as it is raised, but its body is written already: it has to be cheap
 
 
 def stopping() -> Refusal:
@@ -249,3 +248,8 @@ def _type(status: HTTPStatus) -> str:
 def _shortened(part: str | int) -> str | int:
     """Do not send a client's own megabyte back to it."""
     return part if isinstance(part, int) or len(part) <= MAX_KEY else f"{part[:MAX_KEY]}…"
+
+
+_OVERLOADED: Final = _server_side(
+    HTTPStatus.SERVICE_UNAVAILABLE, "The service is overloaded; try again later.", RETRY_SECONDS, reason="overload"
+)
