@@ -25,7 +25,7 @@ import anyio.to_thread
 
 from plan_recommender import refusals
 
-MOST_IN_TURN: Final = 32
+MOST_IN_TURN: Final = 64
 """Requests that one turn of an overloaded worker answers; a prediction takes some 50 microseconds."""
 
 MOST_IN_LANE: Final = 16
