@@ -20,7 +20,7 @@ export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps
 
-.PHONY: help install optional demo mlflow-demo test lint check model train rollback cards evaluate predict drift serve build containerize loadtest benchmark clean
+.PHONY: help install optional demo mlflow-demo test lint check model train rollback cards evaluate predict drift serve build containerize loadtest soak benchmark clean
 .DEFAULT_GOAL := help
 
 help:  ## what each target does
@@ -95,6 +95,10 @@ containerize: build  ## an image from the Bento (needs a container engine)
 
 loadtest: model .venv/dev  ## locust against a service that it starts itself (SHAPE=steady, step, spike or soak; SECONDS=N)
 	@$(BIN)/python -m tools.loadtest --shape "$(SHAPE)" $(if $(SECONDS),--seconds "$(SECONDS)")
+
+soak: model .venv/dev  ## stop, kill, overload, starve and feed rubbish; writes docs/reliability.md
+	@$(BIN)/python -m loadtest.trials --out docs/reliability.md
+	@$(BIN)/python -m tools.openapi_cases
 
 benchmark: model  ## one row, the compiled scorer beside the pipeline
 	@$(BIN)/python -m benchmark.scorer

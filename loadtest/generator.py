@@ -35,9 +35,8 @@ UNSENT: Final = -2
 PATIENCE_SECONDS: Final = 15.0
 """How long the answers that are outstanding when the load ends are waited for."""
 
-_TICK_SECONDS = (
-    0.001  # the event loop's timers are no finer, and waiting without them would take a core from the service
-)
+_TICK_SECONDS = 0.001  # the loop's timers are no finer, and waiting without them would take a core from the service
+_REUSE_SECONDS = 4.0  # servers close idle connections after five or so, and what is sent just then is lost
 
 
 @dataclass(frozen=True)
@@ -248,9 +247,13 @@ async def _open(
         task.add_done_callback(tasks.discard)
 
     def send(request: bytes, due: float) -> None:
+        nonlocal open_connections
         while free:
             connection = free.pop()
-            if not connection.closing:
+            if monotonic() - connection.idle_since > _REUSE_SECONDS:
+                connection.close()
+                open_connections -= 1
+            elif not connection.closing:
                 connection.ask(request, due)
                 return
         waiting.append((request, due))
@@ -327,7 +330,7 @@ class _Connection(asyncio.Protocol):
         self._retry_after = False
         self._last = False
         self.closing = False
-        self.due = self.sent = 0.0
+        self.due = self.sent = self.idle_since = 0.0
 
     def ask(self, request: bytes, due: float) -> None:
         self.due = due
@@ -341,6 +344,7 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.idle_since = monotonic()
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not instances of it
 
     def data_received(self, data: bytes) -> None:
@@ -362,6 +366,7 @@ class _Connection(asyncio.Protocol):
             self.closing = True
             self._transport.close()
         else:
+            self.idle_since = monotonic()
             self._answered(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -3,8 +3,8 @@
 Each trial starts a service of its own, does it harm while the load generator watches every request, and says what it
 measured and which of its promises were broken. `make test` runs them in a short form; in the long one:
 
-    python -m loadtest.trials          all of them, about an hour, also as `make soak`
-    python -m loadtest.trials --quick  all of them, about two minutes
+    python -m loadtest.trials          all of them, also as `make soak`
+    python -m loadtest.trials --quick  all of them in the short form
     python -m loadtest.trials stop     those that are named
 """
 
@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import json
 import os
+import platform
 import re
 import signal
 import socket
@@ -21,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -82,7 +84,7 @@ def capacity(server: Server, seconds: float) -> float:
 
 def stop(trials: int = 20, seconds: float = 3.0, *, cwd: Path = ROOT) -> Findings:
     """SIGTERM at 70 % load, every second time with a stuck request, always with idle connections."""
-    findings = Findings("stop under load")
+    findings = Findings("stop")
     exits, later, sent_before = [], [], 0
     for trial in range(trials):
         with serving(cwd=cwd) as server:
@@ -134,7 +136,7 @@ def stop(trials: int = 20, seconds: float = 3.0, *, cwd: Path = ROOT) -> Finding
 
 def kill(kills: int = 5, seconds_between: float = 6.0, *, cwd: Path = ROOT) -> Findings:
     """SIGKILL of one of two workers at half their capacity, several times."""
-    findings = Findings("kill -9 of a worker")
+    findings = Findings("kill")
     lost, most, back = [], [], []
     with serving(cwd=cwd, env=several(2)) as server:
         rate = 0.5 * capacity(server, 1.0)
@@ -214,7 +216,7 @@ def overload(seconds: float = 20.0, slack: float = 1.0, *, cwd: Path = ROOT) -> 
 
 def slow(clients: int = 500, seconds: float = 30.0, slack: float = 1.0, *, cwd: Path = ROOT) -> Findings:
     """Clients that send a byte a second: half of them of a head, half of a body."""
-    findings = Findings("slow clients")
+    findings = Findings("slow")
     with serving(cwd=cwd) as server:
         rate = 0.3 * capacity(server, 1.0)
         before = open_loop(server.url, [PREDICT], rate, min(seconds, 10.0), CONNECTIONS)
@@ -241,7 +243,7 @@ def slow(clients: int = 500, seconds: float = 30.0, slack: float = 1.0, *, cwd: 
 
 def memory(valid: int = 1_000_000, invalid: int = 100_000, *, cwd: Path = ROOT) -> Findings:
     """Resident memory and open descriptors over very many requests, good and bad."""
-    findings = Findings("memory and descriptors")
+    findings = Findings("memory")
     bad = [
         post("/predict", USAGE | {"minutes": -1}), post("/predict", b"{"), post("/predict", USAGE | {"x": 1}),
         get("/nowhere"), post("/predict_batch", {"rows": []}), post("/predict", USAGE, "Content-Encoding: gzip"),
@@ -274,7 +276,7 @@ def memory(valid: int = 1_000_000, invalid: int = 100_000, *, cwd: Path = ROOT) 
 
 def oversize(bodies: int = 100, *, cwd: Path = ROOT) -> Findings:
     """Bodies over the limit, announced and in chunks without a length."""
-    findings = Findings("oversize bodies")
+    findings = Findings("oversize")
     with serving(cwd=cwd) as server, httpx.Client(base_url=server.url, timeout=30) as http:
         worker = workers(server)[0]
         for path, limit in (("/predict", 1 * MIB), ("/predict_batch", 10 * MIB)):
@@ -370,6 +372,7 @@ QUICK: Final[dict[str, dict[str, float]]] = {
 }
 """Arguments of the short form; it may run beside other tests, so that what depends on the clock has slack."""
 
+_HEADING = "## What the last trials measured\n"
 _RECORD = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[A-Z]+\] \[[^\]]+\] [^\x00-\x1f\x7f]*$")
 
 
@@ -380,16 +383,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "trial", nargs="*", choices=[[], *TRIALS], help=f"which: {', '.join(TRIALS)}; all when left out"
     )
     parser.add_argument("--quick", action="store_true", help="the short form that `make test` runs")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures into this document too")
     options = parser.parse_args(arguments)
-    broken = False
+    if options.out is not None and _HEADING not in options.out.read_text(encoding="utf-8"):
+        parser.error(f"{options.out}: expected the heading {_HEADING.strip()!r}, found none")
+    found = []
     for name in options.trial or TRIALS:
         try:
-            findings = TRIALS[name](**(QUICK[name] if options.quick else {}))
+            found.append(TRIALS[name](**(QUICK[name] if options.quick else {})))
         except ServerDidNotStartError as error:
-            sys.exit(f"error: {error}")
-        print(findings, flush=True)
-        broken |= bool(findings.broken)
-    return int(broken)
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        print(found[-1], flush=True)
+    if options.out is not None:
+        _write(options.out, found)
+    return int(any(findings.broken for findings in found))
+
+
+def _write(document: Path, found: Sequence[Findings]) -> None:
+    """Put the figures behind the heading that is kept for them."""
+    before, heading, _ = document.read_text(encoding="utf-8").partition(_HEADING)
+    if not heading:
+        raise SystemExit(f"error: {document}: expected the heading {_HEADING.strip()!r}, found none")
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    about = f"{date.today()}, commit {commit.stdout.strip() or 'unknown'}, {platform.machine()}, {os.cpu_count()} cores"
+    about += " shared by the service and the generator. A broken promise is in bold."
+    lines = [before + heading, about, ""]
+    for findings in found:
+        verdict = "**broken: " + "; ".join(findings.broken) + "**" if findings.broken else "kept"
+        lines += [f"### `{findings.trial}`: {verdict}", "", "| figure | measured |", "| --- | --- |"]
+        lines += [f"| {name} | {figure} |" for name, figure in findings.figures.items()] + [""]
+    document.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
 def _series(http: httpx.Client) -> dict[str, str]:
