@@ -1,0 +1,48 @@
+"""What docs/operations.md and docs/reliability.md say is what the code does."""
+
+from pathlib import Path
+
+from loadtest.trials import TRIALS
+from plan_recommender import access, admission, http, protocol
+from tools.serving import ROOT
+
+OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+RELIABILITY = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+KIB = 1024
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    limits = OPERATIONS.partition("## Limits")[2].partition("\n## ")[0]
+    small, large = (http.ROUTES[path] for path in ("/predict", "/predict_batch"))
+    assert isinstance(small, http.Command)
+    assert isinstance(large, http.Command)
+    for row in (
+        f"| head of a request | {protocol.MAX_HEAD_BYTES // KIB} KiB |",
+        f"| {small.max_bytes // http.MIB} MiB; {large.max_bytes // http.MIB} MiB |",
+        f"| all bodies that a worker is reading | {http.MAX_BODIES_BYTES // http.MIB} MiB |",
+        f"| time for a head; for a body | {protocol.HEAD_SECONDS:g} s; {http.BODY_SECONDS:g} s |",
+        f"| time to read the end of an answer | {protocol.HEAD_SECONDS:g} s |",
+        f"| {admission.MOST_IN_TURN} a turn of a worker's event loop",
+        f"| {admission.MOST_IN_LANE} each in a worker",
+        f"come {1000 * admission.REFUSAL_PAUSE_SECONDS:g} ms late",
+    ):
+        assert row in limits, row
+
+
+def test_the_variables_are_those_of_the_code() -> None:
+    for variable in (access.KEY_VARIABLE, access.PUBLIC_VARIABLE):
+        assert f"| `{variable}` |" in OPERATIONS
+    assert f"At least {access.SHORTEST_KEY} printable" in OPERATIONS
+
+
+def test_every_trial_has_its_promise_and_its_figures() -> None:
+    for name in TRIALS:
+        assert f"| `{name}` |" in RELIABILITY
+        assert f"### `{name}`: " in RELIABILITY
+
+
+def test_the_files_that_reliability_names_are_there() -> None:
+    named = [word.strip("`(),:.") for word in RELIABILITY.split() if word.startswith(("`tests/", "`loadtest/"))]
+    assert named
+    for name in named:
+        assert Path(ROOT / name).is_file(), name
