@@ -366,7 +366,7 @@ QUICK: Final[dict[str, dict[str, float]]] = {
     "overload": {"seconds": 4.0, "slack": 5.0},
     "slow": {"clients": 100, "seconds": 26.0, "slack": 5.0},
     "memory": {"valid": 50_000, "invalid": 10_000},
-    "oversize": {"bodies": 10},
+    "oversize": {"bodies": 50},
     "logs": {"requests": 2_000},
     "metrics": {"paths": 2_000},
 }
