@@ -214,7 +214,7 @@ class HttpContract:
 
         async def send_settled(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
-                telemetry()
+                telemetry().begin(ROUTES, get_current_service().recommender.tag)
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(*_COLLECTOR_THRESHOLDS)

@@ -73,6 +73,11 @@ class Recommender:
         self._explainer = Explainer(self._scorer, model.background())
         self.explain(_PROBE)
 
+    @property
+    def tag(self) -> str:
+        """The model's tag in the BentoML model store."""
+        return self._model.tag
+
     def recommend(self, usage: CustomerUsage) -> Recommendation:
         """Answer for one subscriber.
 

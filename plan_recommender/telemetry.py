@@ -9,13 +9,13 @@ its event loop: one by one the entries of a prediction would take a fifth of its
 import asyncio
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
-from plan_recommender.usage import BatchRecommendation, Decision, Recommendation
+from plan_recommender.usage import PLANS, BatchRecommendation, Decision, Recommendation
 
 LATENCY_BUCKETS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
@@ -68,6 +68,15 @@ class Telemetry:
         self._ended: list[tuple[str, int, str, float]] = []
         self._single: list[Recommendation] = []
         self._batches: list[tuple[str, Predictions]] = []
+
+    def begin(self, routes: Iterable[str], model: str) -> None:
+        """Begin the usual series at 0: a rate needs a first value, and the first request need not wait for files."""
+        for route in routes:
+            self._child(self._requests, route, "200").inc(0)
+            _observe(self._child(self._seconds, route), Counter({0: 0}), 0)
+        for plan in PLANS:
+            self._child(self._predictions, plan, model).inc(0)
+        _observe(self._child(self._probability, model), Counter({0: 0}), 0)
 
     def request(self, route: str, status: int, reason: str, seconds: float) -> None:
         """Note a request of a route of the contract, or of `NO_ROUTE`; `reason` says why it was not answered.
