@@ -252,7 +252,7 @@ def _carry_out(command: Command, recommender: Recommender, body: bytes) -> bytes
 
 
 def _head_bytes(scope: Scope) -> int:
-    return len(scope["raw_path"]) + len(scope["query_string"]) + len(b"".join(chain(*scope["headers"])))
+    return len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) + len(b"".join(chain(*scope["headers"])))
 
 
 def _announced_length(headers: list[Header]) -> int:
