@@ -8,7 +8,7 @@ turn answers a limited number and refuses the rest: "controlled delay" as in Mau
 
 **Lane.** Large batches and explanations take milliseconds and go to a thread. One at a time is carried out, as side by
 side they would only take the interpreter from each other and from the single predictions between them; some wait, and
-while the lane has not been idle for a moment, more than some are refused.
+more than some are refused.
 
 **Drain.** After SIGTERM a worker answers on for a moment, closing each connection after its answer, so that what was
 sent before the signal is answered; then it refuses what comes, until what is under way is done or has had its time.
@@ -27,9 +27,6 @@ from plan_recommender import refusals
 
 MOST_IN_TURN: Final = 64
 """Requests that one turn of an overloaded worker answers; a prediction takes some 50 microseconds."""
-
-MOST_IN_LANE: Final = 16
-"""Batches, or explanations, that wait or are carried out."""
 
 REFUSAL_PAUSE_SECONDS: Final = 0.03
 
@@ -80,13 +77,12 @@ class Lane:
         """Let so many pieces wait or be carried out."""
         self._most = most
         self._pieces = 0
-        self._last_idle = 0.0
         self._one = anyio.CapacityLimiter(1)
 
     @property
     def full(self) -> bool:
         """Whether more would be refused."""
-        return self._pieces >= self._most and perf_counter() - self._last_idle > _BURST_SECONDS
+        return self._pieces >= self._most
 
     async def carry_out(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call `work` in a thread when its turn comes.
@@ -96,8 +92,6 @@ class Lane:
         """
         if self.full:
             raise refusals.overloaded()
-        if not self._pieces:
-            self._last_idle = perf_counter()
         self._pieces += 1
         try:
             return await anyio.to_thread.run_sync(work, *arguments, limiter=self._one)

@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plan_recommender import refusals
 from plan_recommender.access import Access
-from plan_recommender.admission import MOST_IN_LANE, MOST_IN_TURN, REFUSAL_PAUSE_SECONDS, Drain, Lane, Queue
+from plan_recommender.admission import MOST_IN_TURN, REFUSAL_PAUSE_SECONDS, Drain, Lane, Queue
 from plan_recommender.errors import ModelError
 from plan_recommender.protocol import MAX_HEAD_BYTES, WHOLE_ANSWER, WholeAnswer
 from plan_recommender.recommender import Health, Recommender
@@ -76,14 +76,15 @@ class Command:
     request: type[BaseModel]
     answer: Callable[[Recommender, Any], BaseModel]
     max_bytes: int
-    in_thread: bool = False  # a large batch or an explanation would hold up every other request of its worker
+    in_thread: int = 0
+    """How many may be in its lane to a thread; 0: it is quick, and would hold up nobody in the event loop."""
     methods: tuple[str, ...] = ("POST",)
 
 
 ROUTES: Final[dict[str, Query | Command]] = {
     "/predict": Command(CustomerUsage, Recommender.recommend, max_bytes=1 * MIB),
-    "/predict_batch": Command(UsageBatch, Recommender.recommend_batch, max_bytes=10 * MIB, in_thread=True),
-    "/explain": Command(CustomerUsage, Recommender.explain, max_bytes=1 * MIB, in_thread=True),
+    "/predict_batch": Command(UsageBatch, Recommender.recommend_batch, max_bytes=10 * MIB, in_thread=16),
+    "/explain": Command(CustomerUsage, Recommender.explain, max_bytes=1 * MIB, in_thread=64),
     "/health": Query(Recommender.health),
     "/model": Query(Recommender.about),
 }
@@ -97,7 +98,7 @@ class HttpContract:
         self._app = app
         self._access = access
         self._queue = Queue(MOST_IN_TURN)
-        self._lanes = {path: Lane(MOST_IN_LANE) for path in ROUTES}
+        self._lanes = {path: Lane(route.in_thread) for path, route in ROUTES.items() if isinstance(route, Command)}
         self._drain = Drain(self._queue)
         self._bodies_bytes = 0
 
@@ -252,7 +253,11 @@ def _carry_out(command: Command, recommender: Recommender, body: bytes) -> bytes
 
 
 def _head_bytes(scope: Scope) -> int:
-    return len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) + len(b"".join(chain(*scope["headers"])))
+    return (
+        len(scope.get("raw_path") or scope["path"])
+        + len(scope["query_string"])
+        + len(b"".join(chain(*scope["headers"])))
+    )
 
 
 def _announced_length(headers: list[Header]) -> int:

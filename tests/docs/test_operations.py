@@ -13,9 +13,10 @@ KIB = 1024
 
 def test_the_limits_are_those_of_the_code() -> None:
     limits = OPERATIONS.partition("## Limits")[2].partition("\n## ")[0]
-    small, large = (http.ROUTES[path] for path in ("/predict", "/predict_batch"))
+    small, large, explained = (http.ROUTES[path] for path in ("/predict", "/predict_batch", "/explain"))
     assert isinstance(small, http.Command)
     assert isinstance(large, http.Command)
+    assert isinstance(explained, http.Command)
     for row in (
         f"| head of a request | {protocol.MAX_HEAD_BYTES // KIB} KiB |",
         f"| {small.max_bytes // http.MIB} MiB; {large.max_bytes // http.MIB} MiB |",
@@ -23,7 +24,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"| time for a head; for a body | {protocol.HEAD_SECONDS:g} s; {http.BODY_SECONDS:g} s |",
         f"| time to read the end of an answer | {protocol.HEAD_SECONDS:g} s |",
         f"| {admission.MOST_IN_TURN} a turn of a worker's event loop",
-        f"| {admission.MOST_IN_LANE} each in a worker",
+        f"| {large.in_thread}; {explained.in_thread}, of which one is carried out |",
         f"come {1000 * admission.REFUSAL_PAUSE_SECONDS:g} ms late",
     ):
         assert row in limits, row

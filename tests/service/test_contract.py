@@ -237,7 +237,7 @@ def test_a_body_that_does_not_come_is_refused_in_time(
         async def send(message: Message) -> None:
             sent.append(message)
 
-        scope = {"type": "http", "path": "/predict", "method": "POST", "headers": []}
+        scope = {"type": "http", "path": "/predict", "method": "POST", "query_string": b"", "headers": []}
         await client.app(scope, receive, send)
         return sent
 

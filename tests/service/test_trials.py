@@ -36,8 +36,9 @@ bentoml.serving.running_inside_container = lambda: True
     "overload": (
         # Every request is let in.
         """
-from plan_recommender import http
-http.MOST_IN_TURN = http.MOST_IN_LANE = 10**9
+from plan_recommender import admission, http
+http.MOST_IN_TURN = 10**9
+admission.Lane.full = False
 """,
         {"seconds": 3.0, "slack": 2.0},
         "batch: p99 of the answered is at most 2 times that at 70 %",
