@@ -135,10 +135,13 @@ def stop(trials: int = 20, seconds: float = 3.0, *, cwd: Path = ROOT) -> Finding
 
 
 def kill(kills: int = 5, seconds_between: float = 6.0, *, cwd: Path = ROOT) -> Findings:
-    """SIGKILL of one of two workers at half their capacity, several times."""
+    """SIGKILL of one of two workers at half their capacity, several times, and as in a container.
+
+    In a container BentoML by itself would not replace it; it knows one by a variable of its images.
+    """
     findings = Findings("kill")
     lost, most, back = [], [], []
-    with serving(cwd=cwd, env=several(2)) as server:
+    with serving(cwd=cwd, env=several(2) | {"BENTOML_CONTAINERIZED": "true"}) as server:
         rate = 0.5 * capacity(server, 1.0)
         for trial in range(kills):
             moments: list[float] = []
