@@ -20,9 +20,9 @@ RIGHT, OTHER = b'{"answer":1}', b'{"answer":2}'
 EVERY = range(10**9)
 STALL_SECONDS = 0.2
 STALL_SHOWS_MS = 100
-RATE = 200.0
-SECONDS = 1.0
-BRIEFLY = 0.3
+RATE = 300.0
+SECONDS = 0.8
+BRIEFLY = 0.2
 
 
 @dataclass
@@ -94,7 +94,7 @@ def both_loops(faults: Faults, expected: bytes | None = None) -> Iterator[Record
 
 
 def test_an_open_loop_counts_from_when_a_request_was_due() -> None:
-    """Of some 200 requests on one connection, one is stalled: those due meanwhile, a fifth of all, have to wait."""
+    """Of some 240 requests on one connection, one is stalled: those due meanwhile, a quarter of all, have to wait."""
     with server(Faults(stalls=[100])) as url:
         record = open_loop(url, [REQUEST], RATE, SECONDS, connections=1)
     assert record.count(200, UNSENT) == len(record) < record.count(200) + 10
