@@ -43,6 +43,11 @@ help:  ## what each target does
 	@$(PIP) -r requirements/dev.txt
 	@touch $@
 
+.venv/benchmark: requirements/benchmark.txt .venv/training
+	@echo "installing the peers of the benchmark into .venv (a few seconds)"
+	@$(PIP) -r requirements/benchmark.txt
+	@touch $@
+
 install: .venv/training  ## a virtual environment from the pinned lock
 
 optional: .venv/optional  ## and the libraries of train.py --search and --mlflow
@@ -100,8 +105,9 @@ soak: model .venv/dev  ## stop, kill, overload, starve and feed rubbish; writes 
 	@$(BIN)/python -m loadtest.trials --out docs/reliability.md
 	@$(BIN)/python -m tools.openapi_cases
 
-benchmark: model  ## one row, the compiled scorer beside the pipeline
+benchmark: model .venv/benchmark  ## the scorer beside the pipeline, the service beside its peers (MLSERVER_PYTHON=PATH)
 	@$(BIN)/python -m benchmark.scorer
+	@$(BIN)/python -m benchmark.serving $(if $(MLSERVER_PYTHON),--mlserver-python "$(MLSERVER_PYTHON)")
 
 clean:  ## remove the environment, the artifacts, searches and caches; the model store and MLflow's history are yours
 	@rm -rf .venv artifacts .artifacts.* search .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

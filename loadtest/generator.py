@@ -32,6 +32,9 @@ UNANSWERED: Final = -1
 UNSENT: Final = -2
 """Stands for the status of a request that found no free connection until the load ended."""
 
+WRONG: Final = -3
+"""Stands for the status of an answer 200 with another body than the expected one."""
+
 PATIENCE_SECONDS: Final = 15.0
 """How long the answers that are outstanding when the load ends are waited for."""
 
@@ -105,10 +108,24 @@ def get(path: str) -> bytes:
 
 
 def closed_loop(
-    url: str, requests: Sequence[bytes], connections: int, seconds: float, at: "Sequence[Event]" = ()
+    url: str,
+    requests: Sequence[bytes],
+    connections: int,
+    seconds: float,
+    at: "Sequence[Event]" = (),
+    expected: bytes | None = None,
 ) -> Record:
-    """Keep so many connections busy for so long; the requests are sent in turn, again and again."""
-    return _run(_closed(url, requests, connections, seconds, at))
+    """Keep so many connections busy for so long.
+
+    Args:
+        url: of the service; http only.
+        requests: sent in turn, again and again.
+        connections: how many; each has one request on the way at a time.
+        seconds: how long.
+        at: what to do on the way.
+        expected: the body of every answer 200; None: any.
+    """
+    return _run(_closed(url, requests, connections, seconds, at, expected))
 
 
 def open_loop(
@@ -119,6 +136,7 @@ def open_loop(
     connections: int = 256,
     seed: int = 0,
     at: "Sequence[Event]" = (),
+    expected: bytes | None = None,
 ) -> Record:
     """Send requests at the times of a Poisson process.
 
@@ -130,8 +148,9 @@ def open_loop(
         connections: most that are open at a time; a request that finds none free waits, and is late or never sent.
         seed: of the arrival times.
         at: what to do on the way.
+        expected: the body of every answer 200; None: any.
     """
-    return _run(_open(url, requests, rate, seconds, connections, seed, at))
+    return _run(_open(url, requests, rate, seconds, connections, seed, at, expected))
 
 
 @dataclass(frozen=True)
@@ -148,19 +167,21 @@ def _run(load: "collections.abc.Coroutine[None, None, Record]") -> Record:
 
 
 async def _closed(
-    url: str, requests: Sequence[bytes], connections: int, seconds: float, events: Sequence[Event]
+    url: str,
+    requests: Sequence[bytes],
+    connections: int,
+    seconds: float,
+    events: Sequence[Event],
+    expected: bytes | None,
 ) -> Record:
     loop = asyncio.get_running_loop()
-    log = _Log()
+    log = _Log(expected)
     bodies = itertools.cycle(requests)
     end = monotonic() + seconds
-    stopped = asyncio.Event()
 
     def again(connection: "_Connection") -> None:
         if monotonic() >= end:
             connection.close()
-            if not log.outstanding:
-                stopped.set()
         else:
             connection.ask(next(bodies), monotonic())
 
@@ -179,19 +200,18 @@ async def _closed(
     tasks: set[asyncio.Task[None]] = set()
 
     def lost(_: "_Connection") -> None:
-        task = loop.create_task(reconnect())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        if monotonic() < end:
+            task = loop.create_task(reconnect())
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
     for event in events:
         loop.call_later(event.seconds, event.action)
     await asyncio.gather(*(reconnect() for _ in range(connections)))
     await asyncio.sleep(max(end - monotonic(), 0))
-    if log.outstanding:
-        try:
-            await asyncio.wait_for(stopped.wait(), PATIENCE_SECONDS)
-        except TimeoutError:
-            log.give_up()
+    while monotonic() < end or ((log.outstanding or tasks) and monotonic() < end + PATIENCE_SECONDS):
+        await asyncio.sleep(0.005)
+    log.give_up()
     return log.record()
 
 
@@ -203,9 +223,10 @@ async def _open(
     connections: int,
     seed: int,
     events: Sequence[Event],
+    expected: bytes | None,
 ) -> Record:
     loop = asyncio.get_running_loop()
-    log = _Log()
+    log = _Log(expected)
     free: list[_Connection] = []
     waiting: collections.deque[tuple[bytes, float]] = collections.deque()
     open_connections = 0
@@ -290,6 +311,7 @@ def _arrivals(rate: float, seconds: float, seed: int, begin: float) -> Iterator[
 
 @dataclass
 class _Log:
+    expected: bytes | None
     outstanding: set["_Connection"] = field(default_factory=set)
     due: "array[float]" = field(default_factory=lambda: array("d"))
     sent: "array[float]" = field(default_factory=lambda: array("d"))
@@ -329,6 +351,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._retry_after = False
         self._last = False
+        self._body = b""
         self.closing = False
         self.due = self.sent = self.idle_since = 0.0
 
@@ -357,8 +380,15 @@ class _Connection(asyncio.Protocol):
         elif name == b"connection" and value == b"close":
             self._last = True
 
+    def on_body(self, body: bytes) -> None:
+        if self._log.expected is not None:
+            self._body += body
+
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
+        if status == 200 and self._log.expected not in (None, self._body):
+            status = WRONG
+        self._body = b""
         self._log.outstanding.discard(self)
         self._log.note(self.due, self.sent, status, answered_late=status in (429, 503) and not self._retry_after)
         self._retry_after = False

@@ -1,4 +1,4 @@
-"""A real server for as long as a block runs: `bentoml serve` on a free loopback port."""
+"""A real server for as long as a block runs: `bentoml serve`, or another command, on a free loopback port."""
 
 import os
 import signal
@@ -7,12 +7,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 FROM_SOURCE = "service:PlanRecommender"
@@ -31,6 +32,8 @@ class Server:
     url: str
     process: subprocess.Popen[bytes]
     log: Path
+    ready_seconds: float
+    """From the start of the command to its first answer that it is ready."""
 
 
 @contextmanager
@@ -39,6 +42,7 @@ def serving(
     cwd: Path = ROOT,
     bentoml: Path | None = None,
     env: Mapping[str, str] | None = None,
+    cores: Collection[int] = (),
 ) -> Iterator[Server]:
     """Run `bentoml serve TARGET` until the block ends.
 
@@ -47,48 +51,84 @@ def serving(
         cwd: where the command runs.
         bentoml: the program; the one beside this interpreter when left out.
         env: added to the environment.
+        cores: as for `running`.
 
     Raises:
         ServerDidNotStartError: it did not become ready.
     """
-    port = _free_port()
+    port = free_port()
     program = str(bentoml or Path(sys.executable).with_name("bentoml"))
+    command = [program, "serve", target, "--host", "127.0.0.1", "--port", str(port)]
+    with tempfile.TemporaryDirectory(prefix="plan-recommender-metrics-") as metrics:
+        environment = {"BENTOML_DO_NOT_TRACK": "True", "PROMETHEUS_MULTIPROC_DIR": metrics} | dict(env or {})
+        with running(command, port, "/readyz", cwd, environment, cores) as server:
+            yield server
+
+
+@contextmanager
+def running(
+    command: Sequence[str],
+    port: int,
+    ready: str,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+    cores: Collection[int] = (),
+) -> Iterator[Server]:
+    """Run a server, and whatever processes it starts, until the block ends.
+
+    Args:
+        command: what to run; it listens on 127.0.0.1.
+        port: that it was told to listen on.
+        ready: path that answers 200 as soon as the server is ready.
+        cwd: where the command runs.
+        env: added to the environment.
+        cores: the processor cores that it may use, where the system can tell it so; none: all.
+
+    Raises:
+        ServerDidNotStartError: it did not become ready.
+    """
     with tempfile.TemporaryDirectory(prefix="plan-recommender-serving-") as folder:
         log = Path(folder) / "server.log"
-        metrics = Path(folder) / "metrics"
-        metrics.mkdir()
+        start = time.monotonic()
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [program, "serve", target, "--host", "127.0.0.1", "--port", str(port)],
-                cwd=cwd,
-                env={**os.environ, "BENTOML_DO_NOT_TRACK": "True", "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
-                | dict(env or {}),
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                command, cwd=cwd, env={**os.environ, **(env or {})}, stdout=output, stderr=subprocess.STDOUT
             )
-        server = Server(f"http://127.0.0.1:{port}", process, log)
         try:
-            _wait_until_ready(server)
-            yield server
+            if cores and sys.platform == "linux":
+                with suppress(ProcessLookupError):  # it has ended already, which is told below
+                    os.sched_setaffinity(process.pid, cores)
+            url = f"http://127.0.0.1:{port}"
+            _wait_until_ready(process, url + ready, log)
+            yield Server(url, process, log, time.monotonic() - start)
         finally:
             _stop(process)
 
 
-def _wait_until_ready(server: Server) -> None:
+def free_port() -> int:
+    """Find a port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and server.process.poll() is None:
-        try:
-            if httpx.get(f"{server.url}/readyz", timeout=5).status_code == httpx.codes.OK:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    ended = server.process.poll()
+    with httpx.Client(timeout=5) as client:
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                if client.get(url).status_code == httpx.codes.OK:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+    ended = process.poll()
     how = "is still not ready" if ended is None else f"ended with {ended}"
-    raise ServerDidNotStartError(f"expected a ready server within {START_SECONDS} s; it {how}:\n{_tail(server.log)}")
+    raise ServerDidNotStartError(f"expected a ready server within {START_SECONDS} s; it {how}:\n{_tail(log)}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    started = [] if process.poll() is not None else psutil.Process(process.pid).children(recursive=True)
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
@@ -96,13 +136,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    for orphan in started:
+        with suppress(psutil.NoSuchProcess):
+            orphan.kill()
 
 
 def _tail(log: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace")[-4000:]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.page import BEGIN, key_figures, with_key_figures
 from plan_recommender.report import CARDS
 from tests.conftest import TrainedModel
 from tools import cards
@@ -129,6 +130,20 @@ def test_a_stale_card_is_noticed(
     assert capsys.readouterr().out == "docs/model_card.md: stale; write it anew with `make cards`\n"
 
 
+def test_the_readme_quotes_the_benchmark_as_it_was_measured() -> None:
+    page = ROOT / "docs" / "benchmark.md"
+    measured = key_figures(page.read_text()) if page.exists() else ""
+    assert BEGIN in README
+    assert key_figures(README) == measured, "README.md quotes other figures than docs/benchmark.md; `make benchmark`"
+
+
+def test_other_figures_than_the_measured_ones_would_be_noticed() -> None:
+    """The control of the test above."""
+    measured = "| this service | 1,234 |\n"
+    assert key_figures(with_key_figures(README, measured)) == measured
+    assert key_figures(with_key_figures(README, measured.replace("1,234", "1,235"))) != measured
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
     targets = re.findall(r"\]\((?!https?://)([^)#]+)\)", document.read_text())
@@ -161,6 +176,7 @@ COMMANDS = {
     "evaluate.py": ["--data", "--model", "--artifacts"],
     "predict.py": ["--input", "--output", "--model", "--rejects"],
     "drift.py": ["--ref", "--cur", "--features", "--out", "--html"],
+    "-m benchmark.serving": ["--seconds", "--rounds", "--only", "--open-seconds", "--mlserver-python", "--out"],
     "-m plan_recommender.synthesis": ["--rows", "--seed", "--out", "--shift"],
 }
 

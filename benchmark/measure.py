@@ -1,0 +1,335 @@
+"""What is measured of a server that runs: rates and latencies under load, the first request, memory."""
+
+import os
+import socket
+import statistics
+import sys
+import time
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import psutil
+from pydantic import ValidationError
+
+from benchmark.contenders import Serve
+from loadtest.generator import Record, closed_loop, open_loop, post
+from loadtest.trials import workers
+from plan_recommender.errors import PlanRecommenderError
+from plan_recommender.recommender import Recommender
+from plan_recommender.synthesis import generate
+from plan_recommender.usage import FEATURE_NAMES, CustomerUsage, Recommendation, UsageBatch
+from tools.serving import Server
+
+CONNECTIONS: Final = 16
+BATCH_CONNECTIONS: Final = 4
+BATCH_ROWS: Final = 1_000
+LARGE_BATCH_CONNECTIONS: Final = 2
+LARGE_BATCH_ROWS: Final = 10_000
+RATE_BESIDE_BATCHES: Final = 500
+STEADY_REQUESTS: Final = 25
+PAUSE_SECONDS: Final = 0.02
+TOLERANCE: Final = 1e-9
+"""Between a probability of the pipeline and one of the compiled scorer; compiling is held to a stricter one."""
+
+MIB: Final = 1024 * 1024
+
+_OK = 200
+_LEAD_SECONDS = 0.3
+
+
+class WrongAnswerError(PlanRecommenderError):
+    """A server answers something else than it should, so that its figures say nothing."""
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Which processor cores the server and the generator may use; empty: all."""
+
+    server: frozenset[int]
+    generator: frozenset[int]
+
+    @classmethod
+    def available(cls) -> Self:
+        """One for the server and another for the generator, where the system has two and can tell them so."""
+        usable = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+        if len(usable) < 2:
+            return cls(frozenset(), frozenset())
+        return cls(frozenset(usable[:1]), frozenset(usable[1:2]))
+
+    @property
+    def both(self) -> frozenset[int]:
+        """All that are used."""
+        return self.server | self.generator
+
+
+class Workload:
+    """What is asked, and what the model answers."""
+
+    def __init__(self, recommender: Recommender, seed: int) -> None:
+        """Make up subscribers, and let the model answer for them in this process."""
+        months = next(generate(LARGE_BATCH_ROWS, seed)).features.tolist()
+        rows = [dict(zip(FEATURE_NAMES, month, strict=True)) for month in months]
+        self.month: dict[str, float] = rows[0]
+        self.recommendation = recommender.recommend(CustomerUsage(**self.month))
+        self.single = post("/predict", self.month)
+        self.singles = [post("/predict", row) for row in rows[:BATCH_ROWS]]
+        self.batch, self.batch_answer = self._batch(recommender, rows[:BATCH_ROWS])
+        self.large_batch, self.large_batch_answer = self._batch(recommender, rows)
+
+    @staticmethod
+    def _batch(recommender: Recommender, rows: list[dict[str, float]]) -> tuple[bytes, bytes]:
+        body = {"rows": rows}
+        answer = recommender.recommend_batch(UsageBatch.model_validate(body))
+        return post("/predict_batch", body), answer.model_dump_json().encode()
+
+
+@dataclass(frozen=True)
+class Load:
+    """One load of single predictions."""
+
+    rate: float
+    """Requests a second that were answered with 200 and the right body."""
+    p50_ms: float
+    p99_ms: float
+    failed: int
+    """Requests without such an answer."""
+    generator_busy: float
+    """Share of a core that the generator used."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a server came up."""
+
+    ready_seconds: float
+    first_ms: float
+    steady_ms: float
+    """Median of those after the first; all come one at a time, with pauses, each on a connection of its own."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What is measured of every contender, with a fresh process each time."""
+
+    start: Start
+    load: Load
+
+
+@dataclass(frozen=True)
+class Details:
+    """What is measured of the service in addition, in the same process, after that."""
+
+    single_rows: float
+    """Rows a second of single requests, each with another subscriber."""
+    batch_rows: float
+    """Rows a second of batches of `BATCH_ROWS`."""
+    alone_p99_ms: float
+    """Of single predictions in an open loop."""
+    beside_p99_ms: float
+    """The same while batches of `LARGE_BATCH_ROWS` are answered."""
+    beside_rows: float
+    """Rows a second of those batches."""
+    failed: int
+    worker_mib: float
+    supervisor_mib: float
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Requests a second of one worker that shares a core with its generator, and of two that share two with two."""
+
+    one: float
+    two: float
+    failed: int
+
+
+@dataclass(frozen=True)
+class OpenLoop:
+    """Poisson arrivals at a fixed rate; latency counts from when a request was due."""
+
+    rate: float
+    seconds: float
+    requests: int
+    p50_ms: float
+    p99_ms: float
+    largest_ms: float
+    lag_p99_ms: float
+    """How late the generator was."""
+    failed: int
+
+
+def measure(server: Server, workload: Workload, cores: Cores, seconds: float) -> Round:
+    """Ask a server that has just become ready."""
+    with pinned(cores.generator):
+        first_ms, *steady_ms = _one_at_a_time(server.url, workload.month, 1 + STEADY_REQUESTS)
+        expected = check(server.url, workload.month, workload.recommendation)
+        warm_up = closed_loop(server.url, [workload.single], CONNECTIONS, min(seconds, 1), expected=expected)
+        busy = time.process_time()
+        record = closed_loop(server.url, [workload.single], CONNECTIONS, seconds, expected=expected)
+        busy = time.process_time() - busy
+    load = Load(
+        rate=record.rate(_OK),
+        p50_ms=record.latency_ms(50, _OK),
+        p99_ms=record.latency_ms(99, _OK),
+        failed=sum(_failed(each) for each in (warm_up, record)),
+        generator_busy=busy / record.seconds,
+    )
+    return Round(Start(server.ready_seconds, first_ms, statistics.median(steady_ms)), load)
+
+
+def check(url: str, month: dict[str, float], expected: Recommendation) -> bytes:
+    """Ask once, and give the body of the answer.
+
+    Raises:
+        WrongAnswerError: it is not what the model says.
+    """
+    response = httpx.post(f"{url}/predict", json=month, timeout=30)
+    try:
+        answer = Recommendation.model_validate_json(response.content)
+    except ValidationError:
+        answer = None
+    right = (
+        response.status_code == _OK
+        and answer is not None
+        and abs(answer.probability_is_ultra - expected.probability_is_ultra) <= TOLERANCE
+        and answer.model_copy(update={"probability_is_ultra": expected.probability_is_ultra}) == expected
+    )
+    if not right:
+        raise WrongAnswerError(
+            f"{url}/predict: expected 200 and {expected.model_dump_json()}, found {response.status_code} and "
+            f"{response.text[:500]}; mend the server, or leave it out with --only"
+        )
+    return response.content
+
+
+def measure_details(
+    server: Server, workload: Workload, cores: Cores, seconds: float, generators: ProcessPoolExecutor
+) -> Details:
+    """Ask the service for batches, and for single predictions beside them."""
+    url = server.url
+    with pinned(cores.generator):
+        singles = closed_loop(url, workload.singles, CONNECTIONS, seconds)
+        batches = closed_loop(url, [workload.batch], BATCH_CONNECTIONS, seconds, expected=workload.batch_answer)
+        alone = open_loop(url, workload.singles, RATE_BESIDE_BATCHES, seconds)
+        large = generators.submit(
+            load_on, cores.generator, url, workload.large_batch, LARGE_BATCH_CONNECTIONS, seconds + 2 * _LEAD_SECONDS,
+            workload.large_batch_answer,
+        )  # fmt: skip
+        time.sleep(_LEAD_SECONDS)
+        beside = open_loop(url, workload.singles, RATE_BESIDE_BATCHES, seconds)
+        large_batches = large.result()
+    records = (singles, batches, alone, beside, large_batches)
+    supervisor = psutil.Process(server.process.pid)
+    return Details(
+        single_rows=singles.rate(_OK),
+        batch_rows=batches.rate(_OK) * BATCH_ROWS,
+        alone_p99_ms=alone.latency_ms(99, _OK),
+        beside_p99_ms=beside.latency_ms(99, _OK),
+        beside_rows=large_batches.rate(_OK) * LARGE_BATCH_ROWS,
+        failed=sum(_failed(record) for record in records),
+        worker_mib=sum(process.memory_info().rss for process in workers(server)) / MIB,
+        supervisor_mib=supervisor.memory_info().rss / MIB,
+    )
+
+
+def measure_scaling(
+    one: Serve, two: Serve, workload: Workload, cores: Cores, seconds: float, generators: ProcessPoolExecutor
+) -> Scaling:
+    """Ask one worker on one core, and then two workers on two, each core shared with a generator."""
+    expected = workload.recommendation.model_dump_json().encode()
+
+    def rate(serve: Serve, shared: frozenset[int], number: int) -> tuple[float, int]:
+        with serve(shared) as server:
+            for duration in (min(seconds, 1), seconds):
+                started = [
+                    generators.submit(load_on, shared, server.url, workload.single, CONNECTIONS, duration, expected)
+                    for _ in range(number)
+                ]
+                records = [load.result() for load in started]
+        return sum(record.rate(_OK) for record in records), sum(_failed(record) for record in records)
+
+    (one_rate, one_failed), (two_rate, two_failed) = rate(one, cores.server, 1), rate(two, cores.both, 2)
+    return Scaling(one_rate, two_rate, one_failed + two_failed)
+
+
+def measure_open_loop(server: Server, workload: Workload, cores: Cores, rate: float, seconds: float) -> OpenLoop:
+    """Ask at a fixed rate."""
+    expected = workload.recommendation.model_dump_json().encode()
+    with pinned(cores.generator):
+        open_loop(server.url, [workload.single], rate, min(seconds / 4, 1))
+        record = open_loop(server.url, [workload.single], rate, seconds, expected=expected)
+    return OpenLoop(
+        rate, seconds, len(record), record.latency_ms(50, _OK), record.latency_ms(99, _OK), record.latency_ms(100, _OK),
+        record.lag_ms(99), _failed(record),
+    )  # fmt: skip
+
+
+@contextmanager
+def generator_processes() -> Iterator[ProcessPoolExecutor]:
+    """Offer two processes that `load_on` can run in, started already."""
+    with ProcessPoolExecutor(2) as pool:
+        for started in [pool.submit(time.sleep, _LEAD_SECONDS) for _ in range(2)]:
+            started.result()
+        yield pool
+
+
+def load_on(
+    cores: Collection[int], url: str, request: bytes, connections: int, seconds: float, expected: bytes
+) -> Record:
+    """Run a closed loop on these cores, in a process of its own."""
+    with pinned(cores):
+        return closed_loop(url, [request], connections, seconds, expected=expected)
+
+
+@contextmanager
+def pinned(cores: Collection[int]) -> Iterator[None]:
+    """Stay on these processor cores, where the system can tell the process so; none: wherever it is."""
+    if not cores or sys.platform != "linux":
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median, smallest and largest of some rounds."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Sum rounds up."""
+        return cls(float(np.median(values)), min(values), max(values))
+
+
+def _one_at_a_time(url: str, month: dict[str, float], number: int) -> list[float]:
+    """Ask as clients do that come now and then; milliseconds from connecting to the last byte of the answer."""
+    address = urlsplit(url)
+    request = post("/predict", month, "Connection: close")
+    times = []
+    for _ in range(number):
+        start = time.perf_counter()
+        with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+            connection.sendall(request)
+            while connection.recv(65536):
+                pass
+        times.append((time.perf_counter() - start) * 1e3)
+        time.sleep(PAUSE_SECONDS)
+    return times
+
+
+def _failed(record: Record) -> int:
+    return len(record) - record.count(_OK)

@@ -1,0 +1,293 @@
+"""The document that a run of the benchmark leaves, and the part of it that README.md quotes."""
+
+import math
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from benchmark import measure
+from benchmark.contenders import BASE, SERVICE, TITLES
+from benchmark.measure import Details, OpenLoop, Round, Scaling, Spread
+
+BEGIN: Final = "<!-- key figures of the benchmark, written by `make benchmark` -->"
+END: Final = "<!-- end of the key figures -->"
+
+KEY_ROWS: Final = (BASE, "fastapi-loaded-once", "fastapi-loaded-per-request", SERVICE)
+
+LEAST_RATE_RATIO: Final = 1.2
+MOST_P99_RATIO: Final = 1.5
+LEAST_BATCH_ROWS: Final = 100_000
+LEAST_BATCH_RATIO: Final = 10
+MOST_BESIDE_MS: Final = 50
+LEAST_SCALING: Final = 1.6
+MOST_MIB: Final = 200
+MOST_READY_SECONDS: Final = 3
+MOST_FIRST_RATIO: Final = 2
+MOST_OPEN_MS: Final = 10
+
+NOT_MEASURED: Final = "not measured"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under which a run was made."""
+
+    date: str
+    commit: str
+    processor: str
+    cores: int
+    kernel: str
+    pinned: bool
+    model: str
+    estimator: str
+    versions: dict[str, str]
+    rounds: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a run has measured."""
+
+    conditions: Conditions
+    rounds: dict[str, list[Round] | None]
+    """By contender; None: it is not installed. One that was left out is missing."""
+    details: list[Details]
+    scaling: list[Scaling]
+    """Empty: there are no two cores."""
+    open_loop: OpenLoop
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A figure of the service, and what it is to be."""
+
+    what: str
+    measured: str
+    goal: str
+    kept: bool | None
+    """None: it was not measured."""
+
+
+def write_page(results: Results) -> str:
+    """Write the document."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=select_autoescape(["html.j2"]),  # not Markdown
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("benchmark.md.j2").render(
+        m=measure,
+        begin=BEGIN,
+        end=END,
+        conditions=results.conditions,
+        key_figures=_key_figures(results),
+        comparison=_comparison(results),
+        findings=_findings(results),
+        conditions_table=_conditions(results.conditions),
+    )
+
+
+def findings(results: Results) -> list[Finding]:
+    """Hold what was measured of the service against what it is to be."""
+    service, base = _rounds(results, SERVICE), _rounds(results, BASE)
+    details, scaling, open_loop = results.details, results.scaling, results.open_loop
+    rate, p99 = _spread(service, _rate), _spread(service, _p99)
+    rate_ratio, p99_ratio = rate.median / _spread(base, _rate).median, p99.median / _spread(base, _p99).median
+    batch = Spread.of([each.batch_rows for each in details])
+    batch_ratio = batch.median / Spread.of([each.single_rows for each in details]).median
+    alone = Spread.of([each.alone_p99_ms for each in details])
+    beside = Spread.of([each.beside_p99_ms for each in details])
+    worker = Spread.of([each.worker_mib for each in details])
+    ready = _spread(service, lambda each: each.start.ready_seconds)
+    first = _spread(service, lambda each: each.start.first_ms)
+    steady = _spread(service, lambda each: each.start.steady_ms)
+    first_ratio = _spread(service, lambda each: each.start.first_ms / each.start.steady_ms)
+    failed = (
+        sum(each.load.failed for each in service) + sum(each.failed for each in details)
+        + sum(each.failed for each in scaling) + open_loop.failed
+    )  # fmt: skip
+    return [
+        Finding(
+            "requests/s, as a multiple of FastAPI's with a constant answer",
+            f"{rate_ratio:.2f}", f"≥ {LEAST_RATE_RATIO}", rate_ratio >= LEAST_RATE_RATIO,
+        ),
+        Finding(
+            "p99, as a multiple of FastAPI's", f"{p99_ratio:.2f}", f"≤ {MOST_P99_RATIO}", p99_ratio <= MOST_P99_RATIO
+        ),
+        Finding(
+            f"`/predict_batch`, {measure.BATCH_ROWS:,} rows a body: rows/s",
+            _thousands(batch), f"≥ {LEAST_BATCH_ROWS:,}", batch.median >= LEAST_BATCH_ROWS,
+        ),
+        Finding(
+            f"the same, as a multiple of the rows/s of {measure.BATCH_ROWS:,} single requests",
+            f"{batch_ratio:.1f}", f"≥ {LEAST_BATCH_RATIO}", batch_ratio >= LEAST_BATCH_RATIO,
+        ),
+        Finding(
+            f"p99 of single predictions beside batches of {measure.LARGE_BATCH_ROWS:,} rows",
+            f"{_ms(beside)} (without batches {_ms(alone)})", f"< {MOST_BESIDE_MS} ms", beside.median < MOST_BESIDE_MS,
+        ),
+        _scaling(scaling),
+        Finding(
+            "resident memory of a worker",
+            f"{_with_range(worker, lambda value: f'{value:.0f}')} MiB", f"≤ {MOST_MIB} MiB", worker.median <= MOST_MIB,
+        ),
+        Finding(
+            "from the start of `bentoml serve` until ready",
+            f"{_with_range(ready, lambda value: f'{value:.1f}')} s", f"≤ {MOST_READY_SECONDS} s",
+            ready.median <= MOST_READY_SECONDS,
+        ),
+        Finding(
+            "first request after that, as a multiple of the steady median",
+            f"{_with_range(first_ratio, lambda value: f'{value:.2f}')}; "
+            f"{_figure(first.median)} ms to {_figure(steady.median)} ms",
+            f"≤ {MOST_FIRST_RATIO}", first_ratio.median <= MOST_FIRST_RATIO,
+        ),
+        Finding(
+            f"open loop, {open_loop.rate:,.0f} requests/s for {open_loop.seconds:g} s: p99",
+            f"{_figure(open_loop.p99_ms)} ms (p50 {_figure(open_loop.p50_ms)} ms, largest "
+            f"{_figure(open_loop.largest_ms)} ms; the generator's lag at p99 {_figure(open_loop.lag_p99_ms)} ms)",
+            f"≤ {MOST_OPEN_MS} ms", open_loop.p99_ms <= MOST_OPEN_MS,
+        ),
+        Finding("requests that failed, in all of this", f"{failed:,}", "0", failed == 0),
+    ]  # fmt: skip
+
+
+def key_figures(text: str) -> str:
+    """Give what stands between the two marks of a document, without them; nothing: it has none."""
+    found = re.search(f"{re.escape(BEGIN)}\n(.*?){re.escape(END)}", text, re.DOTALL)
+    return found[1] if found else ""
+
+
+def with_key_figures(text: str, figures: str) -> str:
+    """Put other figures between the two marks of a document."""
+    pattern = f"{re.escape(BEGIN)}\n.*?{re.escape(END)}"
+    return re.sub(pattern, lambda _: f"{BEGIN}\n{figures}{END}", text, count=1, flags=re.DOTALL)
+
+
+def _key_figures(results: Results) -> str:
+    conditions, open_loop = results.conditions, results.open_loop
+    rows = []
+    for name in KEY_ROWS:
+        if rounds := results.rounds.get(name):
+            rate, p50, p99 = _spread(rounds, _rate), _spread(rounds, _p50), _spread(rounds, _p99)
+            rows.append([TITLES[name], f"{rate.median:,.0f}", f"{_figure(p50.median)} ms", f"{_figure(p99.median)} ms"])
+    batch = Spread.of([each.batch_rows for each in results.details])
+    workers = f"Two workers answer {_scaling_factor(results.scaling):.2f} times as many. " if results.scaling else ""
+    pinned = ", one core for the server and another for the load" if conditions.pinned else ""
+    sentences = (
+        f"`/predict_batch` answers {batch.median:,.0f} rows/s. {workers}Of {open_loop.rate:,.0f} requests/s at the "
+        f"times of a Poisson process, for {open_loop.seconds:g} s, the p99 is {_figure(open_loop.p99_ms)} ms and "
+        f"{open_loop.failed:,} failed. Measured on {conditions.date} at commit {conditions.commit} on "
+        f"{conditions.processor}, {measure.CONNECTIONS} connections{pinned}; compare ratios only."
+    )
+    return _table(["`POST /predict`, one worker", "requests/s", "p50", "p99"], rows) + (
+        f"\n{textwrap.fill(sentences, 120, break_on_hyphens=False)}\n"
+    )
+
+
+def _comparison(results: Results) -> str:
+    base_rate, base_p99 = (_spread(_rounds(results, BASE), value).median for value in (_rate, _p99))
+    rows = []
+    for name, rounds in results.rounds.items():
+        if rounds is None:
+            rows.append([TITLES[name], "not installed", *[""] * 7])
+            continue
+        rate, p99 = _spread(rounds, _rate), _spread(rounds, _p99)
+        rows.append(
+            [
+                TITLES[name], _thousands(rate), f"{rate.median / base_rate:.2f}",
+                _ms(_spread(rounds, _p50)), _ms(p99), f"{p99.median / base_p99:.2f}",
+                f"{sum(each.load.failed for each in rounds):,}",
+                f"{_spread(rounds, lambda each: each.start.ready_seconds).median:.1f} s",
+                f"{_spread(rounds, lambda each: each.load.generator_busy).median:.0%}",
+            ]
+        )  # fmt: skip
+    header = [
+        "`POST /predict`, one worker", "requests/s", "times FastAPI", "p50", "p99", "times FastAPI", "failed",
+        "ready after", "generator",
+    ]  # fmt: skip
+    return _table(header, rows)
+
+
+def _findings(results: Results) -> str:
+    verdicts = {True: "kept", False: "missed", None: NOT_MEASURED}
+    rows = [[each.what, each.measured, each.goal, verdicts[each.kept]] for each in findings(results)]
+    return _table(["what", "measured", "goal", ""], rows)
+
+
+def _scaling(scaling: Sequence[Scaling]) -> Finding:
+    what, goal = "requests/s of two workers on two cores, as a multiple of one on one", f"≥ {LEAST_SCALING}"
+    if not scaling:
+        return Finding(what, f"{NOT_MEASURED}: it takes two cores", goal, None)
+    factor = _scaling_factor(scaling)
+    one, two = Spread.of([each.one for each in scaling]), Spread.of([each.two for each in scaling])
+    return Finding(what, f"{factor:.2f}; {_thousands(two)} to {_thousands(one)}", goal, factor >= LEAST_SCALING)
+
+
+def _scaling_factor(scaling: Sequence[Scaling]) -> float:
+    return Spread.of([each.two for each in scaling]).median / Spread.of([each.one for each in scaling]).median
+
+
+def _conditions(conditions: Conditions) -> str:
+    rows = [
+        ["date", conditions.date],
+        ["commit", conditions.commit],
+        ["processor", f"{conditions.processor}, {conditions.cores} cores"],
+        ["kernel", conditions.kernel],
+        ["model", f"`{conditions.model}`, {conditions.estimator}"],
+        *([name, version] for name, version in conditions.versions.items()),
+    ]
+    return _table(["", ""], rows)
+
+
+def _rounds(results: Results, name: str) -> list[Round]:
+    rounds = results.rounds[name]
+    assert rounds, f"{name} is always measured"
+    return rounds
+
+
+def _spread(rounds: Sequence[Round], value: Callable[[Round], float]) -> Spread:
+    return Spread.of([value(each) for each in rounds])
+
+
+def _rate(each: Round) -> float:
+    return each.load.rate
+
+
+def _p50(each: Round) -> float:
+    return each.load.p50_ms
+
+
+def _p99(each: Round) -> float:
+    return each.load.p99_ms
+
+
+def _thousands(spread: Spread) -> str:
+    return _with_range(spread, lambda value: f"{value:,.0f}")
+
+
+def _ms(spread: Spread) -> str:
+    return f"{_with_range(spread, _figure)} ms"
+
+
+def _with_range(spread: Spread, write: Callable[[float], str]) -> str:
+    return f"{write(spread.median)} ({write(spread.low)}-{write(spread.high)})"
+
+
+def _figure(value: float) -> str:
+    """Three significant digits, and all those before the point."""
+    digits = 2 if value <= 0 or math.isnan(value) else max(2 - math.floor(math.log10(value)), 0)
+    return f"{value:,.{digits}f}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

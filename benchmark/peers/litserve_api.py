@@ -1,0 +1,34 @@
+"""LitServe with the pipeline: `python -m benchmark.peers.litserve_api PORT`."""
+
+import sys
+
+import litserve
+
+from benchmark.peers.model import Assignment, PipelineModel
+from plan_recommender.usage import CustomerUsage, Recommendation
+
+
+class PlanApi(litserve.LitAPI):
+    """What its worker process does."""
+
+    def setup(self, device: str) -> None:
+        """Load the pipeline."""
+        self._model = PipelineModel(Assignment.from_environment())
+
+    def decode_request(self, request: CustomerUsage) -> CustomerUsage:
+        """Tell LitServe what a request looks like."""
+        return request
+
+    def predict(self, usage: CustomerUsage) -> Recommendation:
+        """Answer for one subscriber."""
+        return self._model.recommend(usage)
+
+    def encode_response(self, output: Recommendation) -> Recommendation:
+        """Answer with all of it."""
+        return output
+
+
+if __name__ == "__main__":
+    litserve.LitServer(PlanApi(), accelerator="cpu", workers_per_device=1).run(
+        host="127.0.0.1", port=int(sys.argv[1]), num_api_servers=1, log_level="warning", generate_client_file=False
+    )

@@ -1,0 +1,21 @@
+"""MLServer with the pipeline: a runtime that `mlserver start` loads, with an endpoint of its own for our requests."""
+
+from mlserver import MLModel
+from mlserver.handlers import custom_handler
+
+from benchmark.peers.model import Assignment, PipelineModel
+from plan_recommender.usage import CustomerUsage, Recommendation
+
+
+class PlanRuntime(MLModel):
+    """What its server does."""
+
+    async def load(self) -> bool:
+        """Load the pipeline."""
+        self._model = PipelineModel(Assignment.from_environment())
+        return True
+
+    @custom_handler(rest_path="/predict")
+    async def recommend(self, usage: CustomerUsage) -> Recommendation:
+        """Answer for one subscriber."""
+        return self._model.recommend(usage)

@@ -1,0 +1,50 @@
+"""What every peer is given, and how those with a model answer: the scikit-learn pipeline, on a frame of one row."""
+
+import os
+from pathlib import Path
+from typing import Final, Self
+
+import joblib
+import pandas as pd
+from pydantic import BaseModel
+from sklearn.pipeline import Pipeline
+
+from plan_recommender.threshold import Threshold
+from plan_recommender.usage import PLANS, CustomerUsage, Recommendation, matrix
+
+VARIABLE: Final = "PLAN_RECOMMENDER_BENCHMARK"
+"""Environment variable that holds an `Assignment` as JSON."""
+
+
+class Assignment(BaseModel):
+    """The registered model, and the answer of peers that know one only."""
+
+    tag: str
+    pipeline: Path
+    threshold: Threshold
+    constant: Recommendation
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read what the benchmark has set."""
+        return cls.model_validate_json(os.environ[VARIABLE])
+
+
+class PipelineModel:
+    """A loaded pipeline."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        """Unpickle it."""
+        self._assignment = assignment
+        self._pipeline: Pipeline = joblib.load(assignment.pipeline)
+
+    def recommend(self, usage: CustomerUsage) -> Recommendation:
+        """Answer for one subscriber."""
+        probabilities = self._pipeline.predict_proba(pd.DataFrame([usage.model_dump()]))[:, 1]
+        (prediction,) = self._assignment.threshold.decide(matrix([usage]), probabilities).tolist()
+        return Recommendation(
+            prediction=prediction,
+            probability_is_ultra=probabilities[0],
+            recommended_plan=PLANS[prediction],
+            model=self._assignment.tag,
+        )
