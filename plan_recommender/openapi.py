@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any, Final, get_type_hints
 
 from bentoml import Service
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.service.openapi.specification import OpenAPISpecification
 from bentoml._internal.utils.cattr import bentoml_cattr
 from pydantic import BaseModel, ValidationError
@@ -58,7 +59,7 @@ class DescribedService(Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application that a worker runs."""
-        protocol.install()
+        protocol.install(BentoMLContainer.config.services.get()[self.name]["workers"])
         return for_other_origins(HttpContract(super().to_asgi(is_main), Access.from_environment()))
 
     @property

@@ -6,6 +6,7 @@ any size, answers what is not HTTP in plain text, and when it stops drops what i
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
@@ -24,6 +25,10 @@ HEAD_SECONDS: Final = 10.0
 """How long a client may take for the head of a request, or to read the end of an answer."""
 
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
+MOST_REQUESTS: Final = 1000
+"""Requests that one connection carries; a new one goes to a worker that is not busy, so that load evens out."""
+
+_YIELD_SECONDS = 50e-6
 _LOOK_SECONDS = 2.5
 _LINGER_SECONDS = 0.2
 _ABORT_SECONDS = 1.0
@@ -35,10 +40,14 @@ WholeAnswer = Callable[[int, list[Header], bytes], bool]
 class Connection(HttpToolsProtocol):
     """One connection."""
 
+    shared = False
+    """Whether other workers accept connections from the same socket."""
+
     _watch: asyncio.TimerHandle | None = None
     _owed: tuple[object, bool] | None = None
     _owed_since = 0.0
     _stopping = False
+    _requests = 0
     _unfinished_head = 0
     _deaf = False  # what follows a refusal is not heard
 
@@ -46,6 +55,10 @@ class Connection(HttpToolsProtocol):
         """Begin to watch what the client owes."""
         super().connection_made(transport)
         self._look()
+        if self.shared:
+            # All workers accept from one socket, and the event loop takes whatever waits there. While it pauses, the
+            # others take theirs: else one worker gets all of a burst of connections, and keeps them.
+            time.sleep(_YIELD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Watch no more."""
@@ -71,12 +84,13 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin a request, and offer the application to answer it in one piece.
 
-        After the server began to stop, it is the connection's last.
+        After the server began to stop, or after many, it is the connection's last.
         """
         super().on_headers_complete()
         # Of requests that were sent together this is the newest, and not the one that is answered next.
         self.scope["extensions"] = cast(Any, {WHOLE_ANSWER: partial(self._answer, self.cycle)})
-        if self._stopping:
+        self._requests += 1
+        if self._stopping or self._requests >= MOST_REQUESTS:
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
@@ -175,6 +189,11 @@ def _write_outbox() -> None:
     _outbox.clear()
 
 
-def install() -> None:
-    """Make uvicorn use it in this process: BentoML's worker, which starts uvicorn, has no setting for that."""
+def install(workers: object) -> None:
+    """Make uvicorn use it in this process: BentoML's worker, which starts uvicorn, has no setting for that.
+
+    Args:
+        workers: as BentoML's configuration says it: a number, `cpu_count`, or None for one.
+    """
+    Connection.shared = workers not in (None, 1)
     uvicorn.protocols.http.auto.AutoHTTPProtocol = cast(Any, Connection)

@@ -24,6 +24,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"| time for a head; for a body | {protocol.HEAD_SECONDS:g} s; {http.BODY_SECONDS:g} s |",
         f"| time to read the end of an answer | {protocol.HEAD_SECONDS:g} s |",
         f"| {admission.MOST_IN_TURN} a turn of a worker's event loop",
+        f"| requests on one connection | {protocol.MOST_REQUESTS:,} |",
         f"| {large.in_thread}; {explained.in_thread}, of which one is carried out |",
         f"come {1000 * admission.REFUSAL_PAUSE_SECONDS:g} ms late",
     ):

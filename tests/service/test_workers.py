@@ -1,0 +1,59 @@
+"""Several workers on one socket: a burst of connections is spread over them, and none keeps its connections for ever."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import pytest
+
+from loadtest.generator import closed_loop
+from loadtest.trials import PREDICT, several, workers
+from plan_recommender.protocol import MOST_REQUESTS
+from tools.serving import Server, serving
+
+BURSTS = 12
+CONNECTIONS = 16
+
+
+@pytest.fixture(scope="module")
+def two(trained_tag: str) -> Iterator[Server]:
+    with serving(env=several(2)) as running:
+        deadline = time.monotonic() + 20  # the second may be up later than the first
+        while sum(worker.num_threads() > 1 for worker in workers(running)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1)
+        yield running
+
+
+def test_a_burst_of_connections_is_spread(two: Server) -> None:
+    address = urlsplit(two.url)
+    held = [0, 0]
+    for _ in range(BURSTS):
+        with ExitStack() as opened:
+            for _ in range(CONNECTIONS):
+                connection = socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=10)
+                opened.callback(connection.close)
+            time.sleep(0.2)
+            for number, worker in enumerate(workers(two)):
+                held[number] += sum(c.status == "ESTABLISHED" for c in worker.net_connections("tcp"))
+        time.sleep(0.1)
+    assert sum(held) == BURSTS * CONNECTIONS
+    assert min(held) >= 0.2 * sum(held), held  # without the pause most bursts go to one, and this is near chance
+
+
+def test_a_connection_ends_after_its_last_request_and_nothing_is_lost(two: Server) -> None:
+    address = urlsplit(two.url)
+    with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=10) as connection:
+        answers = connection.makefile("rb")
+        for number in range(1, MOST_REQUESTS + 1):
+            connection.sendall(PREDICT)
+            head = b"".join(iter(answers.readline, b"\r\n"))
+            answers.read(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+            assert head.startswith(b"HTTP/1.1 200")
+            assert (b"connection: close" in head) == (number == MOST_REQUESTS)
+        assert connection.recv(1) == b""
+    record = closed_loop(two.url, [PREDICT], 4, 2.0)
+    assert len(record) > 5 * MOST_REQUESTS
+    assert record.counts() == {200: len(record)}
