@@ -1,4 +1,4 @@
-"""Several workers on one socket: a burst of connections is spread over them, and none keeps its connections for ever."""
+"""Several workers on one socket: a burst of connections is spread over them, and none is kept for ever."""
 
 import socket
 import time
