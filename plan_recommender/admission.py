@@ -15,6 +15,7 @@ sent before the signal is answered; then it refuses what comes, until what is un
 """
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 from time import perf_counter
@@ -126,7 +127,8 @@ class Drain:
                 self._since = perf_counter()
                 self._task = asyncio.get_running_loop().create_task(self._run(stop))
 
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, start)
+        with contextlib.suppress(NotImplementedError):  # on Windows the server's own handler stays
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, start)
 
     async def _run(self, stop: Callable[[int, Any], object]) -> None:
         await asyncio.sleep(DRAIN_SECONDS)

@@ -22,7 +22,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
-import anyio
 from bentoml import get_current_service
 from bentoml._internal import server
 from pydantic import BaseModel, ValidationError
@@ -36,7 +35,7 @@ from plan_recommender.protocol import MAX_HEAD_BYTES, WHOLE_ANSWER, WholeAnswer
 from plan_recommender.recommender import Health, Recommender
 from plan_recommender.refusals import CLOSE, Header, Refusal
 from plan_recommender.telemetry import NO_ROUTE, telemetry
-from plan_recommender.usage import CustomerUsage, UsageBatch
+from plan_recommender.usage import MAX_BATCH_ROWS, CustomerUsage, UsageBatch
 
 MIB: Final = 1024 * 1024
 BODY_SECONDS: Final = 20.0
@@ -78,12 +77,16 @@ class Command:
     max_bytes: int
     in_thread: int = 0
     """How many may be in its lane to a thread; 0: it is quick, and would hold up nobody in the event loop."""
+    most_names: int = 1_000
+    """Names and strings in a body; each that is unknown makes an error of some hundred bytes."""
     methods: tuple[str, ...] = ("POST",)
 
 
 ROUTES: Final[dict[str, Query | Command]] = {
     "/predict": Command(CustomerUsage, Recommender.recommend, max_bytes=1 * MIB),
-    "/predict_batch": Command(UsageBatch, Recommender.recommend_batch, max_bytes=10 * MIB, in_thread=16),
+    "/predict_batch": Command(
+        UsageBatch, Recommender.recommend_batch, max_bytes=10 * MIB, in_thread=16, most_names=5 * MAX_BATCH_ROWS
+    ),
     "/explain": Command(CustomerUsage, Recommender.explain, max_bytes=1 * MIB, in_thread=64),
     "/health": Query(Recommender.health),
     "/model": Query(Recommender.about),
@@ -121,10 +124,15 @@ class HttpContract:
         admitted = self._queue.enter(start)
         try:
             try:
-                status, body = await self._answer(scope, receive, admitted)
+                answer = await self._answer(scope, receive, admitted)
             except Refusal as refusal:
-                status, body, reason = refusal.status, refusal.body, refusal.reason
-                headers += refusal.headers
+                answer = refusal
+            if isinstance(answer, Refusal):
+                status, body, reason = answer.status, answer.body, answer.reason
+                headers += answer.headers
+                del answer  # it refers to the frame that raised it
+            else:
+                status, body = answer
             headers.append((b"content-length", b"%d" % len(body)))
             if self._drain.started and CLOSE not in headers:
                 headers.append(CLOSE)
@@ -138,7 +146,7 @@ class HttpContract:
             self._queue.leave()
         telemetry().request(path if path in ROUTES else NO_ROUTE, int(status), reason, perf_counter() - start)
 
-    async def _answer(self, scope: Scope, receive: Receive, admitted: bool) -> tuple[HTTPStatus, bytes]:
+    async def _answer(self, scope: Scope, receive: Receive, admitted: bool) -> tuple[HTTPStatus, bytes] | Refusal:
         path: str = scope["path"]
         try:
             if _head_bytes(scope) > MAX_HEAD_BYTES:
@@ -166,8 +174,8 @@ class HttpContract:
                 raise refusals.too_large(route.max_bytes)
             body = await self._read_body(receive, route.max_bytes)
             if route.in_thread:
-                return HTTPStatus.OK, await lane.carry_out(_carry_out, route, recommender, body)
-            return HTTPStatus.OK, _carry_out(route, recommender, body)
+                return await lane.carry_out(_carry_out, route, recommender, body)
+            return _carry_out(route, recommender, body)
         except Refusal:
             raise
         except ModelError as error:
@@ -179,12 +187,12 @@ class HttpContract:
 
     async def _read_body(self, receive: Receive, max_bytes: int) -> bytes:
         """Read a body, counting the bytes that really come, and no more of them than the limits allow."""
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if message["type"] == "http.request" and not message.get("more_body", False) and len(body) <= max_bytes:
-            return body  # all of it at once, as bodies of a few hundred bytes come
         try:
-            with anyio.fail_after(BODY_SECONDS):
+            async with asyncio.timeout(BODY_SECONDS):
+                message = await receive()
+                body: bytes = message.get("body", b"")
+                if message["type"] == "http.request" and not message.get("more_body", False) and len(body) <= max_bytes:
+                    return body  # all of it at once, as bodies of a few hundred bytes come
                 return await self._read_parts(receive, message, max_bytes)
         except TimeoutError as error:
             raise refusals.slow_body(BODY_SECONDS) from error
@@ -241,15 +249,19 @@ def _static_files() -> frozenset[str]:
     return frozenset(f"/{_STATIC}/{file.name}" for file in folder.iterdir())
 
 
-def _carry_out(command: Command, recommender: Recommender, body: bytes) -> bytes:
+def _carry_out(command: Command, recommender: Recommender, body: bytes) -> tuple[HTTPStatus, bytes] | Refusal:
+    # A refusal is returned and not raised: raised in a thread it would hold on to the body, in a circle of frames and
+    # futures that waits for the garbage collector.
+    if body.count(b'"') > 2 * command.most_names:
+        return refusals.too_many_names(command.most_names)
     try:
         request = command.request.model_validate_json(body)
     except ValidationError as error:
-        raise refusals.not_valid(error) from None
+        return refusals.not_valid(error)
     answer = command.answer(recommender, request)
     encoded = answer.model_dump_json().encode()
     telemetry().answer(answer)
-    return encoded
+    return HTTPStatus.OK, encoded
 
 
 def _head_bytes(scope: Scope) -> int:

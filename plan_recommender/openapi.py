@@ -59,8 +59,9 @@ class DescribedService(Service[Any]):
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application that a worker runs."""
-        protocol.install(BentoMLContainer.config.services.get()[self.name]["workers"])
-        return for_other_origins(HttpContract(super().to_asgi(is_main), Access.from_environment()))
+        app = super().to_asgi(is_main)  # which also reads the service's configuration
+        protocol.install(BentoMLContainer.config.services.get()[self.name].get("workers"))
+        return for_other_origins(HttpContract(app, Access.from_environment()))
 
     @property
     def openapi_spec(self) -> OpenAPISpecification:

@@ -1,38 +1,44 @@
 """What a connection may do: uvicorn's HTTP protocol, with the limits that it lacks and refusals in the one shape.
 
-uvicorn waits for ever for the rest of a request's head and for a client that does not read its answer, takes heads of
-any size, answers what is not HTTP in plain text, and when it stops drops what idle connections have just sent.
+uvicorn waits for ever for the rest of a request's head and for a client that does not read its answer, takes heads and
+pipelines of any size, answers what is not HTTP in plain text, loses the body of a request that offers another protocol,
+and when it stops drops what idle connections have just sent.
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
 
+import httptools
 import uvicorn.protocols.http.auto
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from plan_recommender import refusals
 from plan_recommender.refusals import CLOSE, Header, Refusal
+from plan_recommender.telemetry import NO_ROUTE, telemetry
 
 WHOLE_ANSWER: Final = "plan_recommender.whole_answer"
 """ASGI extension: status, headers and body in one call."""
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 HEAD_SECONDS: Final = 10.0
-"""How long a client may take for the head of a request, or to read the end of an answer."""
+"""How long a client may take for the head of a request, or to read on in an answer."""
 
-_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
 MOST_REQUESTS: Final = 1000
 """Requests that one connection carries; a new one goes to a worker that is not busy, so that load evens out."""
 
+MOST_PIPELINED: Final = 100
+"""Requests of one connection that wait for the answer to another; after them it is closed."""
+
+_FRAMING = 8  # bytes of chunk sizes and the like that may come with a byte of a body
 _YIELD_SECONDS = 50e-6
 _LOOK_SECONDS = 2.5
 _LINGER_SECONDS = 0.2
+_DISCARD_SECONDS = 1.0
 _ABORT_SECONDS = 1.0
-
 
 WholeAnswer = Callable[[int, list[Header], bytes], bool]
 
@@ -44,16 +50,20 @@ class Connection(HttpToolsProtocol):
     """Whether other workers accept connections from the same socket."""
 
     _watch: asyncio.TimerHandle | None = None
-    _owed: tuple[object, bool] | None = None
+    _owed: object = None
     _owed_since = 0.0
-    _stopping = False
     _requests = 0
-    _unfinished_head = 0
-    _deaf = False  # what follows a refusal is not heard
+    _complete: RequestResponseCycle | None = None  # the newest request of which all has come
+    _outside = _inside = 0  # bytes of the message that is coming: of its body, and others
+    _begun = 0  # messages, in what came last
+    _in_message = _in_head = _offered = False
+    _deaf = False  # what comes is not heard any more
+    _stopping = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch what the client owes."""
         super().connection_made(transport)
+        self.flow = _Flow(self, transport)
         self._look()
         if self.shared:
             # All workers accept from one socket, and the event loop takes whatever waits there. While it pauses, the
@@ -66,32 +76,76 @@ class Connection(HttpToolsProtocol):
         if self._watch is not None:
             self._watch.cancel()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer what a client has sent before it said that it sends no more."""
+        _write_outbox()
+        waiting = not self._idle and not self.cycle.more_body and self.scheme == "http"
+        if waiting:
+            self._deaf = True
+            self.cycle.keep_alive = False
+        return waiting
+
     def data_received(self, data: bytes) -> None:
-        """Take what came, unless it is the head of a request that does not end."""
+        """Take what came, within limits that hold in every state of a request."""
+        self._unset_keepalive_if_required()
         if self._deaf or self.transport.is_closing():
             return
-        if b"pgrade" in data and self._idle and not self._unfinished_head:
-            data = _without_upgrade(data)
-        before = self.cycle
-        super().data_received(data)
-        if self.cycle is not before or not self._idle:
-            self._unfinished_head = 0
+        between, inside = not self._in_message, self._inside
+        self._begun = 0
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_offer(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(refusals.not_http())
+        if not self._begun:
+            self._outside += len(data) - (self._inside - inside)
+        elif self._begun == 1 and between:
+            self._outside = len(data) - self._inside
         else:
-            self._unfinished_head += len(data)
-            if self._unfinished_head > MAX_HEAD_BYTES and not self.transport.is_closing():
-                self._refuse(refusals.head_too_large(MAX_HEAD_BYTES))
+            self._outside = 0  # of the newest of several; it is counted from here on
+        if self._outside > MAX_HEAD_BYTES + _FRAMING * self._inside and not self._deaf:
+            self._refuse(refusals.head_too_large(MAX_HEAD_BYTES))
+
+    def on_message_begin(self) -> None:
+        """Begin to read a head."""
+        super().on_message_begin()
+        self._in_message = self._in_head = True
+        self._begun += 1
+        self._inside = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; what follows a body in chunks is none."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Begin a request, and offer the application to answer it in one piece.
-
-        After the server began to stop, or after many, it is the connection's last.
-        """
+        """Begin a request, and offer the application to answer it in one piece."""
+        self._in_head = False
+        tunnel = self.parser.get_method() == b"CONNECT"
+        self._offered = self.parser.should_upgrade() and not tunnel
+        if self._offered:
+            return  # it comes again, without the offer
+        if len(self.pipeline) >= MOST_PIPELINED:
+            raise ValueError("too many requests wait")
         super().on_headers_complete()
         # Of requests that were sent together this is the newest, and not the one that is answered next.
         self.scope["extensions"] = cast(Any, {WHOLE_ANSWER: partial(self._answer, self.cycle)})
         self._requests += 1
-        if self._stopping or self._requests >= MOST_REQUESTS:
+        if self._stopping or tunnel or self._requests >= MOST_REQUESTS:
             self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._inside += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._in_message = False
+        if not self._offered:
+            super().on_message_complete()
+            self._complete = self.cycle
 
     def shutdown(self) -> None:
         """End the connection: after what is under way, or what the client has sent already."""
@@ -102,9 +156,24 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
         self.loop.call_later(_ABORT_SECONDS, self.transport.abort)
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP."""
-        self._refuse(refusals.not_http())
+    @property
+    def _idle(self) -> bool:
+        """Whether no request is under way; its head may be."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _ignore_offer(self, rest: bytes) -> None:
+        """Read a request again without its offer of another protocol, behind which the parser takes no body.
+
+        Java's own client offers HTTP/2 with every request; a server may ignore that (RFC 9110, section 7.8).
+        """
+        if not self._offered:  # CONNECT: what follows was for a tunnel
+            self._deaf = True
+            return
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + self.parser.get_http_version().encode()]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(b"\r\n".join([*lines, b"", rest]))
 
     def _answer(self, cycle: RequestResponseCycle, status: int, headers: list[Header], body: bytes) -> bool:
         """Answer a request; False: not now, take the usual way.
@@ -115,78 +184,95 @@ class Connection(HttpToolsProtocol):
         """
         if cycle.disconnected or cycle.response_started or self.flow.write_paused:
             return False
+        if CLOSE in headers:
+            headers = [header for header in headers if header != CLOSE]
+            cycle.keep_alive = cycle.keep_alive and bool(self.pipeline)  # those that have come are answered first
         pieces = [STATUS_LINE[status]]
         for name, value in (*self.server_state.default_headers, *headers):
             pieces += (name, b": ", value, b"\r\n")
-        cycle.keep_alive = cycle.keep_alive and CLOSE not in headers
-        if not cycle.keep_alive and CLOSE not in headers:
+        if not cycle.keep_alive:
             pieces.append(b"connection: close\r\n")
         pieces += (b"\r\n", body)
         _outbox.append((self.transport, b"".join(pieces)))
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
-            _write_outbox()
-            self.transport.close()
+            self._end(cycle.more_body)
         elif len(_outbox) == 1:
             self.loop.call_soon(_write_outbox)
         cycle.on_response()
         return True
 
-    @property
-    def _idle(self) -> bool:
-        """Whether no request is under way; its head may be."""
-        return self.cycle is None or self.cycle.response_complete
+    def _end(self, more_comes: bool) -> None:
+        """Close the connection behind the last answer.
+
+        While a client still sends, its system would take the close for a fault and drop the answer unread: what comes
+        is discarded for a moment.
+        """
+        _write_outbox()
+        self._deaf = True
+        if more_comes:
+            self.flow.resume_reading()
+            self.loop.call_later(_DISCARD_SECONDS, self.transport.close)
+        else:
+            self.transport.close()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Refuse what the application never sees; complete requests before it are answered, and end the connection."""
+        self._deaf = True
+        telemetry().request(NO_ROUTE, int(refusal.status), refusal.reason, 0.0)
+        if self.pipeline and self.pipeline[0][0] is not self._complete:
+            self.pipeline.popleft()  # the faulty one itself
+        if self._complete is not None and not self._complete.response_complete:
+            self._complete.keep_alive = False
+        else:
+            _write_outbox()
+            self.transport.write(refusal.response())
+            self.transport.close()
 
     def _close_if_idle(self) -> None:
         if self._idle:
             self.transport.close()
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Leave no record of CONNECT, whose answer says all."""
-
-    def _refuse(self, refusal: Refusal) -> None:
-        """Answer what the application never sees; behind a complete request, end the connection after its answer."""
-        self._deaf = True
-        if self._idle or self.cycle.more_body:
-            _write_outbox()
-            self.transport.write(refusal.response())
-            self.transport.close()
-        else:
-            self.cycle.keep_alive = False
-
     def _look(self) -> None:
         """Every now and then: has what the client owes come since the last look? No request pays for this."""
         now = self.loop.time()
-        closing = self.transport.is_closing()
-        owed = (self.cycle, closing) if closing or self._idle else None
-        if owed is None or self._owed is None or owed != self._owed:
+        unread = self.transport.get_write_buffer_size()
+        awaits_head = self._idle and not unread
+        owed = (self.cycle, unread, self.transport.is_closing()) if awaits_head or unread else None
+        if owed is None or owed != self._owed:
             self._owed, self._owed_since = owed, now
-        elif now - self._owed_since >= HEAD_SECONDS - _LOOK_SECONDS:
-            if closing:
+        elif now - self._owed_since >= HEAD_SECONDS:
+            if unread or self.transport.is_closing():
                 self.transport.abort()
-                return
-            self._refuse(refusals.slow_head(HEAD_SECONDS))
+            elif self._in_head or self._outside:
+                self._refuse(refusals.slow_head(HEAD_SECONDS))
+            else:
+                self.transport.close()  # nothing came, and an answer to nothing might be taken for one to what comes
         self._watch = self.loop.call_later(_LOOK_SECONDS, self._look)
 
 
-def _without_upgrade(data: bytes) -> bytes:
-    """Take the offer of another protocol out of a request's head: the parser would lose the body that follows it.
+class _Flow(FlowControl):
+    """Reads on only when no request waits for its answer: else one connection could make any number of them wait."""
 
-    Java's own client offers HTTP/2 with every request; a server may ignore that (RFC 9110, section 7.8).
-    """
-    head, end, rest = data.partition(b"\r\n\r\n")
-    return _UPGRADE.sub(b"", head) + end + rest
+    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+        super().__init__(transport)
+        self._connection = connection
+
+    def resume_reading(self) -> None:
+        if not self._connection.pipeline:
+            super().resume_reading()
 
 
 _outbox: list[tuple[asyncio.Transport, bytes]] = []
 
 
 def _write_outbox() -> None:
-    for transport, answer in _outbox:
+    answers = _outbox[:]
+    _outbox.clear()
+    for transport, answer in answers:
         if not transport.is_closing():
             transport.write(answer)
-    _outbox.clear()
 
 
 def install(workers: object) -> None:

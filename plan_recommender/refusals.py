@@ -201,6 +201,17 @@ def not_valid(error: ValidationError) -> Refusal:
     return Refusal(HTTPStatus.BAD_REQUEST, f"The request is not valid: {first}{more}.", problems, reason="invalid")
 
 
+def too_many_names(most: int) -> Refusal:
+    """400, before anything looks for what is wrong with each of them."""
+    return _refusal(
+        HTTPStatus.BAD_REQUEST,
+        f"The request is not valid: it holds more than {most:,} names and strings.",
+        "body",
+        "expected the fields that the route documents",
+        reason="invalid",
+    )
+
+
 def overloaded() -> Refusal:
     """503: more is asked than can be answered soon."""
     return replace(_OVERLOADED)  # a new one, as it is raised, but its body is written already: it has to be cheap
