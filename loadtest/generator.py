@@ -33,7 +33,7 @@ UNSENT: Final = -2
 """Stands for the status of a request that found no free connection until the load ended."""
 
 WRONG: Final = -3
-"""Stands for the status of an answer 200 with another body than the expected one."""
+"""Stands for the status of an answer 200 with another body than the expected one, and of one that nobody asked for."""
 
 PATIENCE_SECONDS: Final = 15.0
 """How long the answers that are outstanding when the load ends are waited for."""
@@ -386,7 +386,8 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
-        if status == 200 and self._log.expected not in (None, self._body):
+        unasked = self not in self._log.outstanding
+        if unasked or (status == 200 and self._log.expected not in (None, self._body)):
             status = WRONG
         self._body = b""
         self._log.outstanding.discard(self)

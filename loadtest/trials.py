@@ -10,6 +10,7 @@ measured and which of its promises were broken. `make test` runs them in a short
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import platform
@@ -89,10 +90,11 @@ def stop(trials: int = 20, seconds: float = 3.0, *, cwd: Path = ROOT) -> Finding
     for trial in range(trials):
         with serving(cwd=cwd) as server:
             rate = 0.7 * capacity(server, 1.0)
+            right = _right(server)
             idle = [_connection(server) for _ in range(5)]
             stuck = _connection(server)
             if trial % 2:
-                stuck.sendall(PREDICT[:-5])
+                stuck.sendall(PREDICT[: -5 if trial % 4 == 1 else -len(PREDICT.partition(b"\r\n\r\n")[2])])
             moments: list[float] = []
 
             def terminate(server: Server = server, moments: list[float] = moments) -> None:
@@ -108,7 +110,7 @@ def stop(trials: int = 20, seconds: float = 3.0, *, cwd: Path = ROOT) -> Finding
 
             moment = seconds / 2 + 0.01 * trial
             events = [Event(moment, terminate), Event(moment, waiting.start)]
-            record = open_loop(server.url, [PREDICT], rate, seconds, CONNECTIONS, seed=trial, at=events)
+            record = open_loop(server.url, [PREDICT], rate, seconds, CONNECTIONS, seed=trial, at=events, expected=right)
             waiting.join()
             for connection in (*idle, stuck):
                 connection.close()
@@ -142,7 +144,7 @@ def kill(kills: int = 5, seconds_between: float = 6.0, *, cwd: Path = ROOT) -> F
     findings = Findings("kill")
     lost, most, back = [], [], []
     with serving(cwd=cwd, env=several(2) | {"BENTOML_CONTAINERIZED": "true"}) as server:
-        rate = 0.5 * capacity(server, 1.0)
+        rate, right = 0.5 * capacity(server, 1.0), _right(server)
         for trial in range(kills):
             moments: list[float] = []
 
@@ -155,7 +157,16 @@ def kill(kills: int = 5, seconds_between: float = 6.0, *, cwd: Path = ROOT) -> F
 
             watch = threading.Thread(target=wait)
             events = [Event(1.0, victim), Event(1.2, watch.start)]
-            record = open_loop(server.url, [PREDICT], rate, seconds_between, CONNECTIONS, seed=trial, at=events)
+            record = open_loop(
+                server.url,
+                [PREDICT],
+                rate,
+                seconds_between,
+                CONNECTIONS,
+                seed=trial,
+                at=events,
+                expected=right,
+            )
             watch.join()
             under_way = record.chosen((record.sent <= moments[0]) & (record.ended >= moments[0]))
             lost.append(record.count(LOST))
@@ -202,7 +213,7 @@ def overload(seconds: float = 20.0, slack: float = 1.0, *, cwd: Path = ROOT) -> 
                 "refusals say when to come back": sent.without_retry_after == 0,
                 "requests are answered or refused, nothing else": set(sent.counts()) <= {200, 503},
                 "health is answered within a second": bool(health) and max(health) < 1,
-                "after 5 s every request is answered again": normal.count(200) == len(normal) > 0,
+                "after 5 s requests are answered again": normal.count(200) >= (1 - 0.02 * slack) * len(normal) > 0,
             }
             for promise, holds in promises.items():
                 findings.require(holds, f"{name}: {promise}")
@@ -218,7 +229,7 @@ def overload(seconds: float = 20.0, slack: float = 1.0, *, cwd: Path = ROOT) -> 
 
 
 def slow(clients: int = 500, seconds: float = 30.0, slack: float = 1.0, *, cwd: Path = ROOT) -> Findings:
-    """Clients that send a byte a second: half of them of a head, half of a body."""
+    """Clients that send a byte a second, of a head or of a body, and such that send a head and no body at all."""
     findings = Findings("slow")
     with serving(cwd=cwd) as server:
         rate = 0.3 * capacity(server, 1.0)
@@ -228,7 +239,10 @@ def slow(clients: int = 500, seconds: float = 30.0, slack: float = 1.0, *, cwd: 
         closed: list[float] = []
         dripping = threading.Thread(target=_drip, args=(connections, seconds, closed))
         dripping.start()
-        during = open_loop(server.url, [PREDICT], rate, min(seconds, 25.0), CONNECTIONS, seed=1)
+        during = open_loop(
+            server.url, [PREDICT], rate, min(seconds, 25.0), CONNECTIONS, seed=1, expected=_right(server)
+        )
+        during = during.chosen(during.status != UNSENT)
         dripping.join()
         for connection in connections:
             connection.close()
@@ -249,7 +263,8 @@ def memory(valid: int = 1_000_000, invalid: int = 100_000, *, cwd: Path = ROOT) 
     findings = Findings("memory")
     bad = [
         post("/predict", USAGE | {"minutes": -1}), post("/predict", b"{"), post("/predict", USAGE | {"x": 1}),
-        get("/nowhere"), post("/predict_batch", {"rows": []}), post("/predict", USAGE, "Content-Encoding: gzip"),
+        post("/predict_batch", {"rows": []}), post("/predict_batch", {"rows": [USAGE] * 99 + [{}]}),
+        post("/explain", {}), post("/predict", USAGE, "Content-Encoding: gzip"), get("/nowhere"),
     ]  # fmt: skip
     good = [PREDICT] * 50 + [post("/predict_batch", {"rows": [USAGE] * 20}), post("/explain", USAGE), get("/health")]
     with serving(cwd=cwd) as server:
@@ -421,6 +436,11 @@ def _write(document: Path, found: Sequence[Findings]) -> None:
     document.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
+def _right(server: Server) -> bytes:
+    """Give the answer that every good request has to get."""
+    return httpx.post(f"{server.url}/predict", json=USAGE, timeout=10).content
+
+
 def _series(http: httpx.Client) -> dict[str, str]:
     return dict(re.findall(r"^([^#\s]+) (\S+)$", http.get("/metrics").text, re.MULTILINE))
 
@@ -456,18 +476,19 @@ def _ask_health(server: Server, seconds: float, times: list[float]) -> None:
 def _drip(connections: list[socket.socket], seconds: float, closed: list[float]) -> None:
     """Send a byte a second on each, and note when each was closed."""
     left = []
+    head, body = PREDICT[: PREDICT.index(b"\r\n\r\n") + 4], PREDICT[PREDICT.index(b"\r\n\r\n") + 4 :]
     for number, connection in enumerate(connections):
         connection.setblocking(False)
-        left.append((connection, iter(PREDICT if number % 2 else PREDICT[PREDICT.index(b"\r\n\r\n") + 4 :])))
-        if number % 2 == 0:
-            connection.send(PREDICT[: PREDICT.index(b"\r\n\r\n") + 4])
+        left.append((connection, iter((PREDICT, body, b"")[number % 3])))
+        if number % 3:
+            connection.send(head)
     end = monotonic() + seconds
     while left and monotonic() < end:
         start = monotonic()
         for entry in list(left):
             connection, content = entry
             try:
-                connection.send(bytes([next(content)]))
+                connection.send(bytes(itertools.islice(content, 1)))
                 with contextlib.suppress(BlockingIOError):
                     while connection.recv(4096):
                         pass

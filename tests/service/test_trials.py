@@ -13,16 +13,16 @@ from tools.serving import ROOT
 
 CONTROLS: dict[str, tuple[str, dict[str, float], str]] = {
     "stop": (
-        # A worker that ends at once when it is told to.
+        # A worker that does something else for four seconds when it is told to stop.
         """
-import asyncio, os, signal
+import asyncio, signal, time
 from plan_recommender import admission
-def end_at_once(self, stop):
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: os._exit(0))
-admission.Drain.before = end_at_once
+def linger(self, stop):
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: (time.sleep(4), stop(signal.SIGTERM, None)))
+admission.Drain.before = linger
 """,
         {"trials": 1, "seconds": 2.0},
-        "no request that was sent before the signal fails",
+        "later requests are answered or refused within 2 s",
     ),
     "kill": (
         # A supervisor that believes to be in a container, where BentoML does not replace workers.
