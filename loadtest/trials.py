@@ -419,21 +419,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(document: Path, found: Sequence[Findings]) -> None:
-    """Put the figures behind the heading that is kept for them."""
-    before, heading, _ = document.read_text(encoding="utf-8").partition(_HEADING)
-    if not heading:
-        raise SystemExit(f"error: {document}: expected the heading {_HEADING.strip()!r}, found none")
-    commit = subprocess.run(
+    """Put the figures behind the heading that is kept for them; those of other trials stay."""
+    before, heading, after = document.read_text(encoding="utf-8").partition(_HEADING)
+    sections = {part.partition("`")[0]: f"### `{part.strip()}" for part in after.split("### `")[1:]}
+    asked = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    about = f"{date.today()}, commit {commit.stdout.strip() or 'unknown'}, {platform.machine()}, {os.cpu_count()} cores"
-    about += " shared by the service and the generator. A broken promise is in bold."
-    lines = [before + heading, about, ""]
+    about = f"{date.today()}, commit {asked.stdout.strip() or 'unknown'}, {platform.machine()}, {os.cpu_count()} cores:"
     for findings in found:
         verdict = "**broken: " + "; ".join(findings.broken) + "**" if findings.broken else "kept"
-        lines += [f"### `{findings.trial}`: {verdict}", "", "| figure | measured |", "| --- | --- |"]
-        lines += [f"| {name} | {figure} |" for name, figure in findings.figures.items()] + [""]
-    document.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+        rows = [f"| {name} | {figure} |" for name, figure in findings.figures.items()]
+        head = [f"### `{findings.trial}`: {verdict}", "", about, "", "| figure | measured |", "| --- | --- |"]
+        sections[findings.trial] = "\n".join([*head, *rows])
+    ordered = [sections[name] for name in TRIALS if name in sections]
+    document.write_text(before + heading + "\n" + "\n\n".join(ordered) + "\n", encoding="utf-8")
 
 
 def _right(server: Server) -> bytes:

@@ -7,7 +7,7 @@ and when it stops drops what idle connections have just sent.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from functools import partial
 from typing import Any, Final, cast
 
@@ -63,7 +63,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch what the client owes."""
         super().connection_made(transport)
-        self.flow = _Flow(self, transport)
+        self.flow = _Flow(transport, self.pipeline)
         self._look()
         if self.shared:
             # All workers accept from one socket, and the event loop takes whatever waits there. While it pauses, the
@@ -255,12 +255,12 @@ class Connection(HttpToolsProtocol):
 class _Flow(FlowControl):
     """Reads on only when no request waits for its answer: else one connection could make any number of them wait."""
 
-    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, pipeline: Sized) -> None:
         super().__init__(transport)
-        self._connection = connection
+        self._pipeline = pipeline
 
     def resume_reading(self) -> None:
-        if not self._connection.pipeline:
+        if not self._pipeline:
             super().resume_reading()
 
 
