@@ -105,7 +105,11 @@ class ServedModel(BentoModel):
         return cast(bentoml.Model, super().resolve(*arguments, **options))
 
     def _require(self) -> None:
-        if self.stored is None:
+        try:
+            stored = self.stored
+        except Exception as error:  # a damaged model.yaml fails in whatever way its damage makes BentoML fail
+            raise BentoMLException(_unreadable(str(self.tag), error)) from error
+        if stored is None:
             raise BentoMLException(_not_found(str(self.tag)))
 
 
@@ -263,11 +267,7 @@ def find(tag: str = LATEST) -> RegisteredModel:
     except NotFound as error:
         raise ModelError(_not_found(tag)) from error
     except Exception as error:  # a damaged model.yaml fails in whatever way its damage makes BentoML fail
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(
-            f"expected the model {tag} in the BentoML model store {store_path()}, found one that BentoML cannot read: "
-            f"{reason}; delete its folder, or train again"
-        ) from error
+        raise ModelError(_unreadable(tag, error)) from error
     return verify(stored)
 
 
@@ -394,6 +394,14 @@ def _replace(path: Path, content: str) -> None:
         os.replace(new, path)
     finally:
         new.unlink(missing_ok=True)
+
+
+def _unreadable(tag: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:200]
+    return (
+        f"expected the model {tag} in the BentoML model store {store_path()}, found one that BentoML cannot read: "
+        f"{reason}; delete its folder, or train again"
+    )
 
 
 def _not_found(tag: str) -> str:

@@ -18,11 +18,13 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert isinstance(large, http.Command)
     assert isinstance(explained, http.Command)
     for row in (
-        f"| head of a request | {protocol.MAX_HEAD_BYTES // KIB} KiB |",
+        f"| head of a request, or what follows a body in chunks | {protocol.MAX_HEAD_BYTES // KIB} KiB |",
         f"| {small.max_bytes // http.MIB} MiB; {large.max_bytes // http.MIB} MiB |",
         f"| all bodies that a worker is reading | {http.MAX_BODIES_BYTES // http.MIB} MiB |",
         f"| time for a head; for a body | {protocol.HEAD_SECONDS:g} s; {http.BODY_SECONDS:g} s |",
-        f"| time to read the end of an answer | {protocol.HEAD_SECONDS:g} s |",
+        f"| time without reading on in an answer | {protocol.HEAD_SECONDS:g} s |",
+        f"| {small.most_names:,}; {large.most_names:,} |",
+        f"| {protocol.MOST_PIPELINED} | it is closed after them |",
         f"| {admission.MOST_IN_TURN} a turn of a worker's event loop",
         f"| requests on one connection | {protocol.MOST_REQUESTS:,} |",
         f"| {large.in_thread}; {explained.in_thread}, of which one is carried out |",

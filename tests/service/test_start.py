@@ -47,6 +47,14 @@ def _no_record(model: Path) -> None:
     (model / "model.yaml").write_text(yaml.safe_dump(document))
 
 
+def _empty_record(model: Path) -> None:
+    (model / "model.yaml").write_text("")
+
+
+def _not_utf8(model: Path) -> None:
+    (model / "model.yaml").write_bytes(b"name: \xff\xfe\n")
+
+
 @pytest.fixture
 def store(tmp_path: Path, copy_store: Callable[[Path], Path]) -> Path:
     """The folder of the trained model in a store of its own, to be damaged."""
@@ -57,6 +65,8 @@ def store(tmp_path: Path, copy_store: Callable[[Path], Path]) -> Path:
     ("damage", "sentence"),
     [
         (lambda model: shutil.rmtree(model.parent), "train one with `python train.py`"),
+        (_empty_record, "found one that BentoML cannot read: "),
+        (_not_utf8, "found one that BentoML cannot read: "),
         (lambda model: (model / registry.SCORER_FILE).unlink(), "expected the compiled scorer, found: No such file"),
         (_truncate, "expected the registered scorer (SHA-256"),
         (_flip_a_bit, "expected the registered scorer (SHA-256"),
@@ -64,7 +74,17 @@ def store(tmp_path: Path, copy_store: Callable[[Path], Path]) -> Path:
         (_other_schema, "found one for ['mb_used', 'messages', 'minutes', 'calls']"),
         (_no_record, "expected the record that train.py stores with a model"),
     ],
-    ids=["no model", "no scorer", "truncated", "one bit flipped", "another background", "another schema", "no record"],
+    ids=[
+        "no model",
+        "an empty record",
+        "a record that is not UTF-8",
+        "no scorer",
+        "truncated",
+        "one bit flipped",
+        "another background",
+        "another schema",
+        "no record",
+    ],
 )
 def test_a_damaged_model_stops_the_start_with_one_sentence(store: Path, damage: Damage, sentence: str) -> None:
     damage(store)
