@@ -5,6 +5,7 @@ Each gets its documented answer in JSON, and the server lives afterwards. What H
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 from plan_recommender.http import ROUTES
+from plan_recommender.protocol import MOST_PIPELINED
 from tests.service.corpus import MIB, usage
 from tools.serving import Server, serving
 
@@ -146,6 +148,9 @@ class Connection:
     def send(self, request: bytes) -> None:
         self._socket.sendall(request)
 
+    def send_no_more(self) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
+
     def answer(self, method: str = "POST") -> tuple[int, dict[str, str], bytes]:
         """Read one answer: status, headers, body."""
         status = int(self._answers.readline().split()[1])
@@ -236,6 +241,72 @@ def test_what_is_not_http_does_not_overtake_the_answer_before_it(connection: Con
     connection.send(post("/explain") + b"\x00\xff\r\n\r\n")
     status, headers, _ = connection.answer()
     assert (status, headers["connection"]) == (200, "close")
+
+
+def test_bytes_of_a_body_are_never_taken_for_an_offer(connection: Connection) -> None:
+    body = b"zz\r\nupgrade: " + b"a" * 200 + b"\r\n\r\n"
+    connection.send(post("/nowhere", body=body)[: -len(body)])
+    assert connection.answer()[0] == 404
+    connection.send(body + post() + head("GET", "/health"))
+    assert connection.answer()[0] == 200
+    assert json.loads(connection.answer()[2])["status"] == "ok"
+
+
+@pytest.mark.parametrize("pieces", [2, 60])
+def test_an_offer_in_pieces_is_ignored_too(connection: Connection, pieces: int) -> None:
+    request = post("/predict", "connection: Upgrade, HTTP2-Settings", "upgrade: h2c", JSON_TYPE)
+    size = -(-len(request) // pieces)
+    for start in range(0, len(request), size):
+        connection.send(request[start : start + size])
+        time.sleep(0.002)
+    assert connection.answer()[0] == 200
+
+
+@pytest.mark.parametrize("size", [20_000, 200_000, 800_000])
+def test_the_rest_of_a_refused_body_is_not_a_head(connection: Connection, size: int) -> None:
+    request = post("/predict_batch", "content-type: text/plain", body=b"a" * size)
+    connection.send(request[:1000])
+    assert connection.answer()[0] == 415
+    connection.send(request[1000:] + post())
+    assert connection.answer()[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/predict", "/explain"])
+def test_who_sends_no_more_is_answered_all_the_same(connection: Connection, path: str) -> None:
+    connection.send(post(path))
+    connection.send_no_more()
+    assert connection.answer()[0] == 200
+
+
+def test_what_follows_a_body_in_chunks_is_no_header_and_has_a_limit(connection: Connection) -> None:
+    connection.send(post("/predict", CHUNKED, body=chunks(usage(), trailer=b"content-type: text/plain\r\n")))
+    assert connection.answer()[0] == 200
+    connection.send(post("/predict", CHUNKED, body=chunks(usage()))[:-2])
+
+    def send_on() -> None:
+        for _ in range(10_000):
+            connection.send(b"x: 1\r\n" * 10_000)
+
+    with pytest.raises(ConnectionError):
+        send_on()
+
+
+def test_a_connection_makes_no_more_requests_wait_than_is_said(connection: Connection) -> None:
+    connection.send(post("/explain") + head("GET", "/health") * (2 * MOST_PIPELINED))
+    for _ in range(1 + MOST_PIPELINED):
+        assert connection.answer()[0] == 200
+    with pytest.raises((IndexError, ConnectionResetError)):
+        connection.answer()
+
+
+@pytest.mark.parametrize(("path", "most"), [("/predict", 1_000), ("/predict_batch", 50_000)])
+def test_very_many_names_are_refused_unread(connection: Connection, path: str, most: int) -> None:
+    months = b'{"rows":[{' if path == "/predict_batch" else b"{"
+    names = b",".join(b'"%d":1' % number for number in range(most + 1))
+    connection.send(post(path, body=months + names + (b"}]}" if path == "/predict_batch" else b"}")))
+    status, _, body = connection.answer()
+    assert (status, json.loads(body)["detail"][0]["loc"]) == (400, ["body"])
+    assert f"more than {most:,} names" in json.loads(body)["error"]
 
 
 def test_requests_sent_together_are_answered_in_order(connection: Connection) -> None:
