@@ -142,44 +142,42 @@ def kill(kills: int = 5, seconds_between: float = 6.0, *, cwd: Path = ROOT) -> F
     In a container BentoML by itself would not replace it; it knows one by a variable of its images.
     """
     findings = Findings("kill")
-    lost, most, back = [], [], []
+    lost, held, latest, back = [], [], [], []
     with serving(cwd=cwd, env=several(2) | {"BENTOML_CONTAINERIZED": "true"}) as server:
+        _until(lambda: len(_answering(server)) == 2, 20)
         rate, right = 0.5 * capacity(server, 1.0), _right(server)
         for trial in range(kills):
-            moments: list[float] = []
+            victim = workers(server)[0]
+            strike = _Strike(victim)
+            ends: list[float] = []
 
-            def victim(moments: list[float] = moments) -> None:
-                moments.append(monotonic())
-                workers(server)[0].kill()
-
-            def wait(moments: list[float] = moments) -> None:
-                moments.append(_until(lambda: len(_answering(server)) == 2, 20))
+            def wait(ends: list[float] = ends) -> None:
+                ends.append(_until(lambda: len(_answering(server)) == 2, 20))
 
             watch = threading.Thread(target=wait)
-            events = [Event(1.0, victim), Event(1.2, watch.start)]
+            events = [Event(1.0, strike.start), Event(1.2, watch.start)]
             record = open_loop(
-                server.url,
-                [PREDICT],
-                rate,
-                seconds_between,
-                CONNECTIONS,
-                seed=trial,
-                at=events,
-                expected=right,
-            )
+                server.url, [PREDICT], rate, seconds_between, CONNECTIONS, seed=trial, at=events, expected=right
+            )  # fmt: skip
             watch.join()
-            under_way = record.chosen((record.sent <= moments[0]) & (record.ended >= moments[0]))
-            lost.append(record.count(LOST))
-            most.append(max(len(under_way), CONNECTIONS))
-            back.append(moments[1] - moments[0])
-            after = record.chosen(record.due > moments[0] + 0.5)
-            findings.require(lost[-1] <= most[-1], "no more requests are lost than were under way")
-            findings.require(after.count(200) >= 0.99 * len(after), "the other worker serves on")
-            findings.require(record.count(UNANSWERED) == 0, "no request hangs")
+            gone = record.chosen(record.status == LOST)
+            after = record.chosen((record.due > strike.moment + 0.5) & (record.status != UNSENT))
+            lost.append(len(gone))
+            held.append(strike.connections)
+            latest.append(1000 * float((gone.sent - strike.moment).max()) if len(gone) else 0.0)
+            back.append(ends[0] - strike.moment)
+            # A connection carries one request at a time. The system closes those of the victim some milliseconds after
+            # the signal; what is sent on one of them until then is under way on the victim too.
+            findings.require(lost[-1] <= held[-1], "no more requests are lost than the victim had connections")
+            findings.require(latest[-1] <= 100, "nothing is lost that was sent later than 0.1 s after the kill")
+            findings.require(after.count(200) == len(after) > 0, "the other worker serves on")
+            findings.require(set(record.counts()) <= {200, LOST, UNSENT}, "requests are answered rightly or lost")
     findings.require(max(back) <= 15, "the capacity is back within 15 s")
     findings.figures |= {
         "kills": str(kills),
-        "requests lost": f"{sum(lost)}, at most {max(lost)} a kill, with {CONNECTIONS} connections",
+        "requests lost, a kill": ", ".join(map(str, lost)),
+        "connections that the victim held": ", ".join(map(str, held)),
+        "the last lost was sent after the kill": f"{max(latest):.1f} ms",
         "two workers again after": f"{min(back):.1f} to {max(back):.1f} s",
     }
     return findings
@@ -215,6 +213,8 @@ def overload(seconds: float = 20.0, slack: float = 1.0, *, cwd: Path = ROOT) -> 
                 "health is answered within a second": bool(health) and max(health) < 1,
                 "after 5 s requests are answered again": normal.count(200) >= (1 - 0.02 * slack) * len(normal) > 0,
             }
+            if name == "batch":  # of single predictions no generator on the same machine makes so many
+                promises["at least twice the capacity was sent"] = len(sent) / sent.seconds >= 2 * most
             for promise, holds in promises.items():
                 findings.require(holds, f"{name}: {promise}")
             findings.figures |= {
@@ -433,6 +433,21 @@ def _write(document: Path, found: Sequence[Findings]) -> None:
         sections[findings.trial] = "\n".join([*head, *rows])
     ordered = [sections[name] for name in TRIALS if name in sections]
     document.write_text(before + heading + "\n" + "\n\n".join(ordered) + "\n", encoding="utf-8")
+
+
+class _Strike(threading.Thread):
+    """Counts the connections of a worker and kills it at once, beside the generator."""
+
+    def __init__(self, victim: psutil.Process) -> None:
+        super().__init__()
+        self._victim = victim
+        self.connections = 0
+        self.moment = 0.0
+
+    def run(self) -> None:
+        self.connections = sum(c.status == "ESTABLISHED" for c in self._victim.net_connections("tcp"))
+        self.moment = monotonic()
+        os.kill(self._victim.pid, signal.SIGKILL)
 
 
 def _right(server: Server) -> bytes:

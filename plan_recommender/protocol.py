@@ -60,10 +60,10 @@ class Connection(HttpToolsProtocol):
     _deaf = False  # what comes is not heard any more
     _stopping = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to watch what the client owes."""
-        super().connection_made(transport)
-        self.flow = _Flow(transport, self.pipeline)
+        super().connection_made(cast(asyncio.Transport, transport))
+        self.flow = _Flow(self.transport, self.pipeline)
         self._look()
         if self.shared:
             # All workers accept from one socket, and the event loop takes whatever waits there. While it pauses, the
@@ -76,7 +76,7 @@ class Connection(HttpToolsProtocol):
         if self._watch is not None:
             self._watch.cancel()
 
-    def eof_received(self) -> bool:  # type: ignore[override]
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio takes an answer; uvicorn's types say it gives none
         """Answer what a client has sent before it said that it sends no more."""
         _write_outbox()
         waiting = not self._idle and not self.cycle.more_body and self.scheme == "http"

@@ -41,7 +41,7 @@ class ErrorAnswer(BaseModel):
 
 
 @dataclass(eq=False)
-class Refusal(Exception):  # noqa: N818 -- it is no fault of ours
+class Refusal(Exception):  # noqa: N818  # an answer to a client, and no error of the program
     """A request that is answered with an error, and nothing else."""
 
     status: HTTPStatus
