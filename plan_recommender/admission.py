@@ -8,7 +8,8 @@ turn answers a limited number and refuses the rest: "controlled delay" as in Mau
 
 **Lane.** Large batches and explanations take milliseconds and go to a thread. One at a time is carried out, as side by
 side they would only take the interpreter from each other and from the single predictions between them; some wait, and
-more than some are refused.
+more than some are refused. As soon as one had to be refused, fewer may wait until the lane has been empty: what is let
+in under overload is answered soon, and as many clients as there is room for are never refused.
 
 **Drain.** After SIGTERM a worker answers on for a moment, closing each connection after its answer, so that what was
 sent before the signal is answered; then it refuses what comes, until what is under way is done or has had its time.
@@ -77,13 +78,17 @@ class Lane:
     def __init__(self, most: int) -> None:
         """Let so many pieces wait or be carried out."""
         self._most = most
+        self._overloaded = False
         self._pieces = 0
         self._one = anyio.CapacityLimiter(1)
 
-    @property
-    def full(self) -> bool:
-        """Whether more would be refused."""
-        return self._pieces >= self._most
+    def admits(self) -> bool:
+        """Tell whether one more piece may wait."""
+        if not self._pieces:
+            self._overloaded = False
+        elif self._pieces >= self._most:
+            self._overloaded = True
+        return self._pieces < (self._most // 2 if self._overloaded else self._most)
 
     async def carry_out(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call `work` in a thread when its turn comes.
@@ -91,7 +96,7 @@ class Lane:
         Raises:
             Refusal: too much is waiting already.
         """
-        if self.full:
+        if not self.admits():
             raise refusals.overloaded()
         self._pieces += 1
         try:

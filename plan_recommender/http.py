@@ -167,7 +167,7 @@ class HttpContract:
             lane = self._lanes[path]
             if self._drain.refusing:
                 raise refusals.stopping()
-            if not admitted or (route.in_thread and lane.full):
+            if not admitted or (route.in_thread and not lane.admits()):
                 await asyncio.sleep(REFUSAL_PAUSE_SECONDS)
                 raise refusals.overloaded()
             if _announced_length(scope["headers"]) > route.max_bytes:

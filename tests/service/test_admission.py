@@ -92,15 +92,43 @@ def test_a_lane_refuses_what_would_wait_too_long() -> None:
         lane = Lane(MOST)
         work = [asyncio.create_task(lane.carry_out(time.sleep, 0.02)) for _ in range(MOST)]
         await asyncio.sleep(0.01)
-        full = lane.full
-        assert full
         with pytest.raises(Refusal) as raised:
             await lane.carry_out(time.sleep, 0)
         assert (raised.value.status, raised.value.reason) == (503, "overload")
         await asyncio.gather(*work)
-        full = lane.full
-        assert not full
         await lane.carry_out(time.sleep, 0)
+
+    asyncio.run(run())
+
+
+def test_a_lane_that_had_to_refuse_lets_half_as_many_wait_until_it_was_empty() -> None:
+    async def run() -> None:
+        lane = Lane(8)
+        done = threading.Semaphore(0)
+        work = [asyncio.create_task(lane.carry_out(done.acquire)) for _ in range(8)]
+        await asyncio.sleep(0.01)
+        assert not lane.admits()
+
+        for left in range(7, 3, -1):
+            assert not lane.admits(), f"{left + 1} pieces are in it"
+            done.release()
+            await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            work = [piece for piece in work if not piece.done()]
+            assert len(work) == left
+        assert not lane.admits(), "4 pieces are in it"
+        done.release()
+        await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        assert lane.admits(), "3 pieces are in it"
+        for _ in range(3):
+            done.release()
+        await asyncio.gather(*work)
+
+        work = [asyncio.create_task(lane.carry_out(done.acquire)) for _ in range(7)]
+        await asyncio.sleep(0.01)
+        assert lane.admits(), "it has been empty, and 7 pieces are in it"
+        for _ in range(7):
+            done.release()
+        await asyncio.gather(*work)
 
     asyncio.run(run())
 
