@@ -6,15 +6,25 @@ from typing import Any, cast
 import bentoml
 from bentoml.exceptions import BentoMLException
 
-from plan_recommender import registry
+from plan_recommender import logs, registry
 from plan_recommender.access import Access
+from plan_recommender.environment import Environment
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.openapi import DescribedService
 from plan_recommender.recommender import Recommender
 from plan_recommender.usage import BatchRecommendation, CustomerUsage, Explanation, Recommendation, UsageBatch
 
 
-@bentoml.service(name="plan_recommender", service_class=DescribedService)
+def _environment() -> Environment:
+    """Read the environment; a bad one stops the start with one sentence."""
+    try:
+        Access.from_environment()
+        return Environment.read()
+    except PlanRecommenderError as error:
+        raise BentoMLException(str(error)) from error
+
+
+@bentoml.service(name="plan_recommender", service_class=DescribedService, workers=_environment().workers)
 class PlanRecommender:
     """Recommends a mobile plan, Ultra or Smart, from one month of a subscriber's usage."""
 
@@ -26,10 +36,10 @@ class PlanRecommender:
     @bentoml.on_deployment
     @staticmethod
     def before_workers_start() -> None:
-        """Read the environment and load the model, so that a bad one stops the start with one sentence."""
+        """Load the model, so that a bad one stops the start with one sentence."""
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
+        logs.configure(_environment())
         try:
-            Access.from_environment()
             _load()
         except PlanRecommenderError as error:
             raise BentoMLException(str(error)) from error

@@ -11,7 +11,6 @@ measured and which of its promises were broken. `make test` runs them in a short
 import argparse
 import contextlib
 import itertools
-import json
 import os
 import platform
 import re
@@ -32,6 +31,7 @@ import httpx
 import psutil
 
 from loadtest.generator import LOST, UNANSWERED, UNSENT, Event, closed_loop, get, open_loop, post
+from plan_recommender.environment import variable
 from tools.serving import ROOT, Server, ServerDidNotStartError, serving
 
 USAGE: Final = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
@@ -78,7 +78,7 @@ def workers(server: Server) -> list[psutil.Process]:
 
 def several(number: int) -> dict[str, str]:
     """Give the environment that makes `bentoml serve` start so many workers."""
-    return {"BENTOML_CONFIG_OVERRIDES": json.dumps({"services": {"plan_recommender": {"workers": number}}})}
+    return {variable("workers"): str(number)}
 
 
 def capacity(server: Server, seconds: float) -> float:

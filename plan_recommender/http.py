@@ -30,6 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from plan_recommender import refusals
 from plan_recommender.access import Access
 from plan_recommender.admission import MOST_IN_TURN, REFUSAL_PAUSE_SECONDS, Drain, Lane, Queue
+from plan_recommender.environment import Environment
 from plan_recommender.errors import ModelError
 from plan_recommender.protocol import MAX_HEAD_BYTES, WHOLE_ANSWER, WholeAnswer
 from plan_recommender.recommender import Health, Recommender
@@ -40,9 +41,6 @@ from plan_recommender.usage import MAX_BATCH_ROWS, CustomerUsage, UsageBatch
 MIB: Final = 1024 * 1024
 BODY_SECONDS: Final = 20.0
 """How long a client may take to send a body."""
-
-MAX_BODIES_BYTES: Final = 64 * MIB
-"""Most that all bodies together which a worker is reading may hold."""
 
 _BENTOMLS_ROUTES: Final = frozenset({"/", "/docs.json", "/schema.json", "/livez", "/readyz", "/healthz", "/metrics"})
 _STATIC: Final = "static_content"
@@ -75,8 +73,6 @@ class Command:
     request: type[BaseModel]
     answer: Callable[[Recommender, Any], BaseModel]
     max_bytes: int
-    in_thread: int = 0
-    """How many may be in its lane to a thread; 0: it is quick, and would hold up nobody in the event loop."""
     most_names: int = 1_000
     """Names and strings in a body; each that is unknown makes an error of some hundred bytes."""
     methods: tuple[str, ...] = ("POST",)
@@ -85,9 +81,9 @@ class Command:
 ROUTES: Final[dict[str, Query | Command]] = {
     "/predict": Command(CustomerUsage, Recommender.recommend, max_bytes=1 * MIB),
     "/predict_batch": Command(
-        UsageBatch, Recommender.recommend_batch, max_bytes=10 * MIB, in_thread=16, most_names=5 * MAX_BATCH_ROWS
+        UsageBatch, Recommender.recommend_batch, max_bytes=10 * MIB, most_names=5 * MAX_BATCH_ROWS
     ),
-    "/explain": Command(CustomerUsage, Recommender.explain, max_bytes=1 * MIB, in_thread=64),
+    "/explain": Command(CustomerUsage, Recommender.explain, max_bytes=1 * MIB),
     "/health": Query(Recommender.health),
     "/model": Query(Recommender.about),
 }
@@ -96,13 +92,17 @@ ROUTES: Final[dict[str, Query | Command]] = {
 class HttpContract:
     """ASGI application that answers the routes of the contract and passes BentoML's own on."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, environment: Environment) -> None:
         """Stand in front of BentoML's application."""
         self._app = app
         self._access = access
         self._queue = Queue(MOST_IN_TURN)
-        self._lanes = {path: Lane(route.in_thread) for path, route in ROUTES.items() if isinstance(route, Command)}
+        self._lanes = {  # a single prediction is quick, and would hold up nobody in the event loop
+            "/predict_batch": Lane(environment.max_batches),
+            "/explain": Lane(environment.max_explanations),
+        }
         self._drain = Drain(self._queue)
+        self._max_bodies_bytes = environment.max_bodies_mib * MIB
         self._bodies_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -164,16 +164,16 @@ class HttpContract:
                 unavailable = isinstance(answer, Health) and answer.status != "ok"
                 status = HTTPStatus.SERVICE_UNAVAILABLE if unavailable else HTTPStatus.OK
                 return status, answer.model_dump_json().encode()
-            lane = self._lanes[path]
+            lane = self._lanes.get(path)
             if self._drain.refusing:
                 raise refusals.stopping()
-            if not admitted or (route.in_thread and not lane.admits()):
+            if not admitted or (lane and not lane.admits()):
                 await asyncio.sleep(REFUSAL_PAUSE_SECONDS)
                 raise refusals.overloaded()
             if _announced_length(scope["headers"]) > route.max_bytes:
                 raise refusals.too_large(route.max_bytes)
             body = await self._read_body(receive, route.max_bytes)
-            if route.in_thread:
+            if lane:
                 return await lane.carry_out(_carry_out, route, recommender, body)
             return _carry_out(route, recommender, body)
         except Refusal:
@@ -209,7 +209,7 @@ class HttpContract:
                 self._bodies_bytes += len(part)
                 if size > max_bytes:
                     raise refusals.too_large(max_bytes)
-                if self._bodies_bytes > MAX_BODIES_BYTES:
+                if self._bodies_bytes > self._max_bodies_bytes:
                     raise refusals.overloaded()
                 parts.append(part)
                 if not message.get("more_body", False):

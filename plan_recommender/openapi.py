@@ -12,8 +12,9 @@ from bentoml._internal.utils.cattr import bentoml_cattr
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp
 
-from plan_recommender import protocol, refusals
+from plan_recommender import logs, protocol, refusals
 from plan_recommender.access import Access, for_other_origins
+from plan_recommender.environment import Environment
 from plan_recommender.http import BODY_SECONDS, ROUTES, Command, HttpContract, Query
 from plan_recommender.protocol import HEAD_SECONDS, MAX_HEAD_BYTES
 from plan_recommender.recommender import Health
@@ -60,8 +61,10 @@ class DescribedService(Service[Any]):
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application that a worker runs."""
         app = super().to_asgi(is_main)  # which also reads the service's configuration
+        environment = Environment.read()
+        logs.configure(environment)
         protocol.install(BentoMLContainer.config.services.get()[self.name].get("workers"))
-        return for_other_origins(HttpContract(app, Access.from_environment()))
+        return for_other_origins(HttpContract(app, Access.from_environment(), environment))
 
     @property
     def openapi_spec(self) -> OpenAPISpecification:

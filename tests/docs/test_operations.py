@@ -4,6 +4,7 @@ from pathlib import Path
 
 from loadtest.trials import TRIALS
 from plan_recommender import access, admission, http, protocol
+from plan_recommender.environment import Environment, variable
 from tools.serving import ROOT
 
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
@@ -13,29 +14,32 @@ KIB = 1024
 
 def test_the_limits_are_those_of_the_code() -> None:
     limits = OPERATIONS.partition("## Limits")[2].partition("\n## ")[0]
-    small, large, explained = (http.ROUTES[path] for path in ("/predict", "/predict_batch", "/explain"))
+    small, large = (http.ROUTES[path] for path in ("/predict", "/predict_batch"))
+    defaults = Environment.read({})
     assert isinstance(small, http.Command)
     assert isinstance(large, http.Command)
-    assert isinstance(explained, http.Command)
     for row in (
         f"| head of a request, or what follows a body in chunks | {protocol.MAX_HEAD_BYTES // KIB} KiB |",
         f"| {small.max_bytes // http.MIB} MiB; {large.max_bytes // http.MIB} MiB |",
-        f"| all bodies that a worker is reading | {http.MAX_BODIES_BYTES // http.MIB} MiB |",
+        f"| all bodies that a worker is reading | {defaults.max_bodies_mib} MiB |",
         f"| time for a head; for a body | {protocol.HEAD_SECONDS:g} s; {http.BODY_SECONDS:g} s |",
         f"| time without reading on in an answer | {protocol.HEAD_SECONDS:g} s |",
         f"| {small.most_names:,}; {large.most_names:,} |",
         f"| {protocol.MOST_PIPELINED} | it is closed after them |",
         f"| {admission.MOST_IN_TURN} a turn of a worker's event loop",
         f"| requests on one connection | {protocol.MOST_REQUESTS:,} |",
-        f"| {large.in_thread}; {explained.in_thread}, of which one is carried out |",
+        f"| {defaults.max_batches}; {defaults.max_explanations}, of which one is carried out |",
         f"come {1000 * admission.REFUSAL_PAUSE_SECONDS:g} ms late",
     ):
         assert row in limits, row
 
 
 def test_the_variables_are_those_of_the_code() -> None:
-    for variable in (access.KEY_VARIABLE, access.PUBLIC_VARIABLE):
-        assert f"| `{variable}` |" in OPERATIONS
+    for name in (access.KEY_VARIABLE, access.PUBLIC_VARIABLE):
+        assert f"| `{name}` |" in OPERATIONS
+    for name, field in Environment.model_fields.items():
+        row = next(line for line in OPERATIONS.splitlines() if line.startswith(f"| `{variable(name)}` |"))
+        assert f"| `{field.default}` |" in row
     assert f"At least {access.SHORTEST_KEY} printable" in OPERATIONS
 
 

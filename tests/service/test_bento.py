@@ -68,7 +68,19 @@ def test_it_carries_the_service_and_the_lock_and_nothing_of_training(bento: Path
     assert files == {"service.py", "bentofile.yaml"} | {
         f"plan_recommender/{name}.py"
         for name in (
-            *("__init__", "access", "admission", "errors", "explainer", "http", "openapi", "protocol", "recommender"),
+            *(
+                "__init__",
+                "access",
+                "admission",
+                "environment",
+                "errors",
+                "explainer",
+                "http",
+                "logs",
+                "openapi",
+                "protocol",
+                "recommender",
+            ),
             *("refusals", "registry", "scorer", "table", "telemetry", "threshold", "usage", "wording"),
         )
     }

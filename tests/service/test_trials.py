@@ -81,7 +81,9 @@ async def read_all(self, receive, message, max_bytes):
         raise refusals.too_large(max_bytes)
     return body
 http.HttpContract._read_parts = read_all
-http.MAX_BODIES_BYTES = 10**9
+from plan_recommender.environment import Environment
+Environment.model_fields["max_bodies_mib"].default = 10**4
+Environment.model_rebuild(force=True)
 http._announced_length = lambda headers: 0
 """,
         {"bodies": 6},

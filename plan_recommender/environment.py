@@ -1,0 +1,47 @@
+"""The environment variables that configure a service, beside those of access.py."""
+
+import os
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from plan_recommender.errors import ConfigError
+
+
+def variable(name: str) -> str:
+    """Name the variable of a field of `Environment`."""
+    return f"PLAN_RECOMMENDER_{name.upper()}"
+
+
+class Environment(BaseModel):
+    """What the variables say; the defaults hold where they are not set."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=variable)
+
+    workers: int = Field(1, ge=1, le=256)
+    """Processes that answer."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    max_batches: int = Field(16, ge=1, le=10_000)
+    """Batches that may wait in a worker or be carried out."""
+    max_explanations: int = Field(64, ge=1, le=10_000)
+    """Explanations that may wait in a worker or be carried out."""
+    max_bodies_mib: int = Field(64, ge=10, le=1024 * 1024)
+    """What all bodies together which a worker is reading may hold, in MiB; at least one of the largest kind."""
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read the variables.
+
+        Raises:
+            ConfigError: one of them is not what it may be.
+        """
+        try:
+            return cls.model_validate(environment)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise ConfigError(
+                f"environment variable {first['loc'][0]}: {first['msg']}, found {first['input']!r}; correct it, "
+                "or unset it for the default"
+            ) from error

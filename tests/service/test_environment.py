@@ -1,0 +1,141 @@
+"""The variables that configure a service: what they change in a real one, and what is refused."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from loadtest.trials import workers
+from plan_recommender.environment import Environment, variable
+from plan_recommender.errors import ConfigError
+from tools.serving import ROOT, Server, free_port, serving
+
+
+def test_a_service_has_as_many_workers_as_it_is_told_to(trained_tag: str) -> None:
+    with serving(env={variable("workers"): "2"}) as server:
+        assert len(workers(server)) == 2
+    with serving() as server:
+        assert len(workers(server)) == 1
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout whose /explain fails with a message of two lines."""
+    folder = tmp_path_factory.mktemp("faulty")
+    (folder / "plan_recommender").symlink_to(ROOT / "plan_recommender")
+    damage = """
+from plan_recommender.recommender import Recommender
+from plan_recommender import http, usage
+def failing(self, month) -> usage.Explanation:
+    raise RuntimeError("one line\\nanother \\x1b[31m")
+http.ROUTES["/explain"] = http.Command(usage.CustomerUsage, failing, max_bytes=http.MIB)
+"""
+    (folder / "service.py").write_text(damage + (ROOT / "service.py").read_text())
+    return folder
+
+
+def log_of_a_fault(folder: Path, **environment: str) -> list[str]:
+    """Lines that a service leaves which starts, answers its own page, fails once and ends."""
+    with serving(cwd=folder, env=environment) as server:
+        usage = {"calls": 1, "minutes": 1, "messages": 1, "mb_used": 1}
+        assert httpx.post(f"{server.url}/explain", json=usage).status_code == 500
+        assert httpx.get(f"{server.url}/docs.json").status_code == 200
+        stop(server)
+        return server.log.read_text().splitlines()
+
+
+def stop(server: Server) -> None:
+    """End it, so that its log is complete."""
+    server.process.terminate()
+    server.process.wait(20)
+
+
+def test_a_log_as_json_is_one_object_a_line(faulty: Path, trained_tag: str) -> None:
+    records = [json.loads(line) for line in log_of_a_fault(faulty, PLAN_RECOMMENDER_LOG_FORMAT="json")]
+    for record in records:
+        assert set(record) - {"exception"} == {"time", "level", "logger", "process", "message"}
+        assert datetime.fromisoformat(record["time"]).utcoffset() is not None
+    messages = [record["message"] for record in records]
+    assert any(message.startswith("Starting production") for message in messages), "of the supervisor"
+    assert len([message for message in messages if "path=/docs.json" in message]) == 1, "of a worker, once"
+    (fault,) = (record for record in records if record["level"] == "ERROR")
+    assert fault["message"] == "/explain failed"
+    assert fault["exception"].startswith("Traceback")
+    assert "one line\nanother \x1b[31m" in fault["exception"]
+
+
+def test_a_log_as_text_is_bentomls(faulty: Path, trained_tag: str) -> None:
+    lines = log_of_a_fault(faulty)
+    records = [line for line in lines if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[A-Z]+\] \[", line)]
+    assert len([record for record in records if "path=/docs.json" in record]) == 1
+    assert "Traceback (most recent call last):" in lines
+
+
+@pytest.mark.parametrize(("level", "seen"), [("debug", True), ("info", True), ("warning", False), ("error", False)])
+def test_the_log_has_what_its_level_says(faulty: Path, trained_tag: str, level: str, seen: bool) -> None:
+    lines = log_of_a_fault(faulty, PLAN_RECOMMENDER_LOG_FORMAT="json", PLAN_RECOMMENDER_LOG_LEVEL=level)
+    levels = [json.loads(line)["level"] for line in lines]
+    assert ("INFO" in levels) == seen
+    assert ("DEBUG" in levels) == (level == "debug")
+    assert "ERROR" in levels
+
+
+def test_limits_are_those_of_the_environment(trained_tag: str) -> None:
+    read = Environment.read({variable("max_batches"): "3", variable("max_bodies_mib"): "10", "OTHER": "x"})
+    assert (read.max_batches, read.max_bodies_mib, read.max_explanations) == (3, 10, 64)
+
+    batch = {"rows": [{"calls": 1, "minutes": 1, "messages": 1, "mb_used": 1}] * 10_000}
+    content = json.dumps(batch).encode()
+
+    def answers(environment: dict[str, str]) -> set[int]:
+        code = (
+            "import asyncio, httpx, sys\n"
+            "async def main():\n"
+            "    content = sys.stdin.buffer.read()\n"
+            "    headers = {'content-type': 'application/json'}\n"
+            "    async with httpx.AsyncClient(base_url=sys.argv[1], timeout=60) as http:\n"
+            "        asked = [http.post('/predict_batch', content=content, headers=headers) for _ in range(12)]\n"
+            "        print(*(answer.status_code for answer in await asyncio.gather(*asked)))\n"
+            "asyncio.run(main())\n"
+        )
+        with serving(env=environment) as server:
+            asked = subprocess.run(
+                [sys.executable, "-c", code, server.url], input=content, capture_output=True, check=True
+            )
+            return {int(status) for status in asked.stdout.split()}
+
+    assert answers({}) == {200}
+    assert answers({variable("max_batches"): "1"}) == {200, 503}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("workers", "0", "PLAN_RECOMMENDER_WORKERS: Input should be greater than or equal to 1, found '0'"),
+        ("workers", "two", "PLAN_RECOMMENDER_WORKERS: Input should be a valid integer"),
+        ("log_level", "loud", "PLAN_RECOMMENDER_LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error'"),
+        ("log_format", "JSON", "PLAN_RECOMMENDER_LOG_FORMAT: Input should be 'text' or 'json', found 'JSON'"),
+        ("max_batches", "", "PLAN_RECOMMENDER_MAX_BATCHES: Input should be a valid integer"),
+        ("max_bodies_mib", "9", "PLAN_RECOMMENDER_MAX_BODIES_MIB: Input should be greater than or equal to 10"),
+    ],
+)
+def test_a_bad_variable_is_one_sentence(name: str, value: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Environment.read({variable(name): value})
+    assert sentence in str(raised.value)
+
+
+def test_a_bad_variable_stops_the_start(trained_tag: str) -> None:
+    command = [sys.executable, "-m", "bentoml", "serve", "service:PlanRecommender", "--port", str(free_port())]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {variable("workers"): "none"}, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode != 0
+    assert "environment variable PLAN_RECOMMENDER_WORKERS" in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
