@@ -95,8 +95,8 @@ serve: model  ## the service on HOST:PORT, until Ctrl-C
 build: model  ## a Bento from the registered model
 	@$(BIN)/bentoml build
 
-containerize: build  ## an image from the Bento (needs a container engine)
-	@$(BIN)/bentoml containerize plan_recommender:latest
+containerize: model  ## an image of the registered model: built, started, asked (needs Docker; OPTIONS of bentoml containerize)
+	@$(BIN)/python -m tools.containerize $(OPTIONS)
 
 loadtest: model .venv/dev  ## locust against a service that it starts itself (SHAPE=steady, step, spike or soak; SECONDS=N)
 	@$(BIN)/python -m tools.loadtest --shape "$(SHAPE)" $(if $(SECONDS),--seconds "$(SECONDS)")

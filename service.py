@@ -10,21 +10,24 @@ from plan_recommender import logs, registry
 from plan_recommender.access import Access
 from plan_recommender.environment import Environment
 from plan_recommender.errors import PlanRecommenderError
+from plan_recommender.image import image
 from plan_recommender.openapi import DescribedService
 from plan_recommender.recommender import Recommender
 from plan_recommender.usage import BatchRecommendation, CustomerUsage, Explanation, Recommendation, UsageBatch
 
 
 def _environment() -> Environment:
-    """Read the environment; a bad one stops the start with one sentence."""
+    """Read the environment, and set up the log by it; a bad one stops the start with one sentence."""
     try:
         Access.from_environment()
-        return Environment.read()
+        environment = Environment.read()
     except PlanRecommenderError as error:
         raise BentoMLException(str(error)) from error
+    logs.configure(environment)
+    return environment
 
 
-@bentoml.service(name="plan_recommender", service_class=DescribedService, workers=_environment().workers)
+@bentoml.service(name="plan_recommender", service_class=DescribedService, workers=_environment().workers, image=image())
 class PlanRecommender:
     """Recommends a mobile plan, Ultra or Smart, from one month of a subscriber's usage."""
 
@@ -38,7 +41,6 @@ class PlanRecommender:
     def before_workers_start() -> None:
         """Load the model, so that a bad one stops the start with one sentence."""
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
-        logs.configure(_environment())
         try:
             _load()
         except PlanRecommenderError as error:

@@ -11,15 +11,18 @@ from plan_recommender.environment import Environment
 _BENTOMLS: Final = ("levelname_bracketed", "component", "trace_msg", "request_id", "service_name")
 """What BentoML puts on every record for its own format."""
 
+_SERVERS_HANDLER: Final = "tracehandler"  # as BentoML names it
 _QUIET: Final = logging.WARNING  # what BentoML shows of the libraries below it
 
 
 def configure(environment: Environment) -> None:
-    """Set up this process's log, after BentoML has set up its own.
+    """Set up a server's log, after BentoML has set up its own.
 
     As JSON, a record is one line with `time` (ISO 8601, UTC), `level`, `logger`, `process` (its id), `message` and,
     where there is one, `exception`.
     """
+    if not any(handler.name == _SERVERS_HANDLER for handler in logging.getLogger("bentoml").handlers):
+        return  # this is not a server but, say, `bentoml build`
     level = logging.getLevelNamesMapping()[environment.log_level.upper()]
     root, bentoml, *below = (logging.getLogger(name) for name in ("", "bentoml", "uvicorn.error", "circus"))
     bentoml.setLevel(level)

@@ -12,7 +12,7 @@ from bentoml._internal.utils.cattr import bentoml_cattr
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp
 
-from plan_recommender import logs, protocol, refusals
+from plan_recommender import protocol, refusals
 from plan_recommender.access import Access, for_other_origins
 from plan_recommender.environment import Environment
 from plan_recommender.http import BODY_SECONDS, ROUTES, Command, HttpContract, Query
@@ -61,10 +61,8 @@ class DescribedService(Service[Any]):
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application that a worker runs."""
         app = super().to_asgi(is_main)  # which also reads the service's configuration
-        environment = Environment.read()
-        logs.configure(environment)
         protocol.install(BentoMLContainer.config.services.get()[self.name].get("workers"))
-        return for_other_origins(HttpContract(app, Access.from_environment(), environment))
+        return for_other_origins(HttpContract(app, Access.from_environment(), Environment.read()))
 
     @property
     def openapi_spec(self) -> OpenAPISpecification:

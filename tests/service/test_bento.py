@@ -76,6 +76,7 @@ def test_it_carries_the_service_and_the_lock_and_nothing_of_training(bento: Path
                 "errors",
                 "explainer",
                 "http",
+                "image",
                 "logs",
                 "openapi",
                 "protocol",

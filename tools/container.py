@@ -1,0 +1,178 @@
+"""A real container engine: an image of a Bento, and containers that run for as long as a block does."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from tools.serving import ROOT, START_SECONDS, free_port
+
+NAME: Final = "plan_recommender"
+HARDENED: Final = (
+    *("--read-only", "--tmpfs", "/tmp"),  # noqa: S108 -- the container's own
+    *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+)
+"""Options of `docker run` that take away what the service does not need."""
+
+STOP_SECONDS: Final = 10
+"""What docs/operations.md asks an operator to give a container to end."""
+
+MB: Final = 1_000_000
+_BUILDKIT_OF_ITS_OWN: Final = 23  # clients before this version build without the plugin buildx
+
+
+class ContainerError(Exception):
+    """No container engine, or it did not do what it was asked; the message says what, and what to do."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """A running container of the image."""
+
+    id: str
+    url: str
+    ready_seconds: float
+    """From `docker run` to its first answer that it is ready."""
+
+    def log(self) -> str:
+        """Give what it has written to its output."""
+        return docker("logs", self.id)
+
+    def execute(self, *command: str, user: str = "") -> str:
+        """Run a command in it."""
+        return docker("exec", *(("--user", user) if user else ()), self.id, *command)
+
+
+@cache
+def client() -> str:
+    """Find a Docker client that can build images, of an engine that answers.
+
+    Raises:
+        ContainerError: there is none.
+    """
+    found = []
+    for folder in os.get_exec_path():
+        program = shutil.which("docker", path=folder)
+        if program is None or program in found:
+            continue
+        found.append(program)
+        asked = _run(program, "version", "--format", "{{.Client.Version}} {{.Server.Version}}")
+        version = re.match(r"(\d+)\.\S+ \d+\.", asked.stdout)
+        if asked.returncode or version is None:
+            continue
+        if int(version[1]) < _BUILDKIT_OF_ITS_OWN or _run(program, "buildx", "version").returncode == 0:
+            return program
+    what = f"found {', '.join(found)}, of which none has both" if found else "found no program named docker"
+    raise ContainerError(
+        f"expected a Docker client that can build images (it has the plugin buildx, or is older than "
+        f"{_BUILDKIT_OF_ITS_OWN}) and an engine that answers it; {what}; install Docker, and start its engine"
+    )
+
+
+def docker(*arguments: str) -> str:
+    """Run the Docker client; returns what it printed, both streams.
+
+    Raises:
+        ContainerError: it failed.
+    """
+    ended = _run(client(), *arguments)
+    if ended.returncode:
+        raise ContainerError(f"docker {' '.join(arguments)} ended with {ended.returncode}: {ended.stderr.strip()}")
+    return ended.stdout + ended.stderr
+
+
+def containerize(bento: str, options: Sequence[str] = ()) -> str:
+    """Run `bentoml containerize` on a Bento; returns the name of the image, which is there.
+
+    Args:
+        bento: its tag.
+        options: more options of `bentoml containerize`, such as `--opt network=host`.
+
+    Raises:
+        ContainerError: there is no engine, or the image could not be built.
+    """
+    program = Path(client())
+    # BentoML takes the first docker on the path.
+    environment = os.environ | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}", "DOCKER_BUILDKIT": "1"}
+    bentoml = Path(sys.executable).with_name("bentoml")
+    built = subprocess.run(
+        [bentoml, "containerize", bento, "--image-tag", bento, *options],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if built.returncode or _run(client(), "image", "inspect", bento).returncode:  # it may say 0 after a failed build
+        raise ContainerError(f"expected an image {bento}, which bentoml containerize did not build:\n{built.stderr}")
+    return bento
+
+
+def size_mb(image: str) -> float:
+    """Size of an image, in millions of bytes as Docker counts them."""
+    return int(docker("image", "inspect", "--format", "{{.Size}}", image)) / MB
+
+
+@contextmanager
+def running(
+    image: str,
+    env: Mapping[str, str] | None = None,
+    options: Sequence[str] = HARDENED,
+    *,
+    on_host: bool = False,
+    command: Sequence[str] = (),
+) -> Iterator[Container]:
+    """Run a container until the block ends, on a free port of the loopback interface.
+
+    Args:
+        image: its name.
+        env: environment variables.
+        options: more options of `docker run`.
+        on_host: use the host's network, so that no proxy is between a client and the service.
+        command: for the image's entrypoint.
+
+    Raises:
+        ContainerError: it did not become ready.
+    """
+    port = free_port()
+    variables = dict(env or {})
+    if on_host:
+        network = ["--network", "host"]
+        variables |= {"BENTOML_HOST": "127.0.0.1", "BENTOML_PORT": str(port)}
+    else:
+        network = ["--publish", f"127.0.0.1:{port}:{variables.get('BENTOML_PORT', 3000)}"]
+    settings = [part for name, value in variables.items() for part in ("--env", f"{name}={value}")]
+    start = time.monotonic()
+    container = docker("run", "--detach", *network, *settings, *options, image, *command).splitlines()[0]
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_until_ready(container, url)
+        yield Container(container, url, time.monotonic() - start)
+    finally:
+        _run(client(), "rm", "--force", "--volumes", container)
+
+
+def _wait_until_ready(container: str, url: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    with httpx.Client(base_url=url, timeout=5) as http:
+        while time.monotonic() < deadline:
+            try:
+                if http.get("/readyz").status_code in (httpx.codes.OK, httpx.codes.UNAUTHORIZED):
+                    return
+            except httpx.TransportError:
+                pass
+            if docker("inspect", "--format", "{{.State.Running}}", container).strip() == "false":
+                break
+            time.sleep(0.02)
+    log = docker("logs", "--tail", "30", container)
+    raise ContainerError(f"expected a container that is ready within {START_SECONDS} s; its log ends:\n{log}")
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,0 +1,116 @@
+"""`make containerize`: an image of the registered model, built, looked into, started and asked.
+
+python -m tools.containerize [OPTION ...]     options of `bentoml containerize`, such as --opt network=host
+"""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from plan_recommender.image import BASE
+from tools.container import HARDENED, NAME, ContainerError, containerize, docker, running, size_mb
+from tools.serving import ROOT
+
+LARGEST_MB: Final = 350
+"""How much larger than its base the image may be."""
+
+USAGE: Final = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
+PURPOSES: Final = {
+    "onnxruntime": "runs the compiled scorer",
+    "numpy": "the scorer's arrays",
+    "numpy.libs": "OpenBLAS, which numpy is linked with",
+    "uvloop": "the event loop of the server",
+    "bentoml": "the framework",
+    "aiohttp": "BentoML's own client, which it imports when it serves",
+    "pydantic": "request and response models",
+    "pydantic_core": "pydantic's compiled part",
+    "pygments": "colours, for rich",
+    "rich": "what BentoML's command line prints with",
+    "opentelemetry": "BentoML imports it",
+    "tornado": "of kantoku, BentoML's supervisor of processes",
+    "yaml": "model.yaml and bento.yaml",
+    "google": "protobuf, which onnxruntime asks for",
+}
+"""What the large Python packages in the image are for."""
+
+_SITE_PACKAGES = "/app/.venv/lib/python3.11/site-packages"
+_WORTH_A_LINE_MB = 2.0
+
+
+def main(options: Sequence[str] | None = None) -> int:
+    """Build the Bento and its image; returns 1 when it is too large, 2 when it could not be built."""
+    try:
+        print("== build the Bento and its image", flush=True)
+        image = containerize(build(), sys.argv[1:] if options is None else options)
+        docker("tag", image, f"{NAME}:latest")
+        over = size_mb(image) - size_mb(BASE)
+        print(f"{image}: {size_mb(image):,.0f} MB, {over:,.0f} MB over {BASE}; also {NAME}:latest")
+        print("\n== what is in it, by size")
+        for megabytes, piece, purpose in contents(image):
+            print(f"{megabytes:6.1f} MB  {piece:<20} {purpose}")
+        print("\n== start it, and ask", flush=True)
+        with running(image) as container:
+            print(
+                f"ready {container.ready_seconds:.1f} s after docker run, {resident_mib(container.id):.0f} MiB resident"
+            )
+            for answer in (
+                httpx.get(f"{container.url}/health"),
+                httpx.post(f"{container.url}/predict", json=USAGE),
+            ):
+                print(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}")
+                answer.raise_for_status()
+    except (ContainerError, httpx.HTTPError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print("\nstopped. To run it:\n")
+    print(f"docker run --rm --publish 127.0.0.1:3000:3000 {' '.join(HARDENED)} {image}")
+    if over > LARGEST_MB:
+        print(f"error: expected at most {LARGEST_MB} MB over {BASE}, found {over:,.0f} MB", file=sys.stderr)
+        return 1
+    return 0
+
+
+def build() -> str:
+    """Run `bentoml build`; returns the tag of the Bento.
+
+    Raises:
+        ContainerError: it failed.
+    """
+    bentoml = Path(sys.executable).with_name("bentoml")
+    built = subprocess.run([bentoml, "build", "--output", "tag"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if built.returncode:
+        raise ContainerError(f"bentoml build ended with {built.returncode}: {built.stderr.strip()}")
+    return built.stdout.strip().removeprefix("__tag__:")
+
+
+def contents(image: str) -> list[tuple[float, str, str]]:
+    """List what lies over the base: megabytes, piece and purpose, the largest first, small ones together."""
+    listed = docker(
+        "run", "--rm", "--network", "none", "--entrypoint", "sh", image, "-c",
+        f"du --apparent-size --block-size=1 --summarize {_SITE_PACKAGES}/* /home/bentoml/bento",
+    )  # fmt: skip
+    sizes = {Path(path).name: int(size) / 1e6 for size, path in (line.split("\t") for line in listed.splitlines())}
+    bento = sizes.pop("bento")
+    rows = [(size, name, PURPOSES.get(name, "?")) for name, size in sizes.items() if size >= _WORTH_A_LINE_MB]
+    rest = sum(sizes.values()) - sum(size for size, *_ in rows)
+    hidden = size_mb(image) - size_mb(BASE) - sum(sizes.values()) - bento
+    rows += [
+        (rest, f"{len(sizes) - len(rows)} more", "what those and BentoML import"),
+        (bento, "the Bento", "service, model, lock"),
+        (hidden, "lower layers", "uv, which installed the packages, and their tests: removed, but still downloaded"),
+    ]
+    return sorted(rows, reverse=True)
+
+
+def resident_mib(container: str) -> float:
+    """Memory that all processes of a container hold, shared pages once, in MiB."""
+    shown = docker("exec", container, "sh", "-c", "cat /proc/[0-9]*/smaps_rollup").splitlines()
+    return sum(int(line.split()[1]) for line in shown if line.startswith("Pss:")) / 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main())
