@@ -146,18 +146,18 @@ class _Rows:
 
 def _choose_rows(model: registry.RegisteredModel, options: argparse.Namespace) -> _Rows:
     if options.data is None:
-        return _test_part(model, options.group)
+        return _test_part(model, options.artifacts, options.group)
     return _whole_file(model, options.data, options.group)
 
 
-def _test_part(model: registry.RegisteredModel, text_column: str | None) -> _Rows:
+def _test_part(model: registry.RegisteredModel, artifacts: Path, text_column: str | None) -> _Rows:
     """Read the table that the model was trained on, and keep the rows that training did not see."""
     data = model.record.data
-    path = Path(model.record.settings["data"]["path"])
+    path = _table_of(model, artifacts)
     if not path.is_file():
         raise ModelError(
             f"expected {path}, the table that {model.tag} was trained on, found no such file; run this in the "
-            "folder where it was trained, or pass --data"
+            "folder where it was trained, with --artifacts the folder of that run, or pass --data"
         )
     table = read_labelled(path, text_column)
     if table.sha256 != data.sha256:
@@ -167,6 +167,18 @@ def _test_part(model: registry.RegisteredModel, text_column: str | None) -> _Row
         )
     test = split_table(table, model.record.settings["split"]["test_share"], model.record.seed).test
     return _Rows(table, test, f"the {len(test):,} rows of {path} that it was never trained on")
+
+
+def _table_of(model: registry.RegisteredModel, artifacts: Path) -> Path:
+    """Find the table: the artifacts of the run say where it lies; the model, which travels, only how it was named."""
+    try:
+        run = json.loads((artifacts / registry.RUN_FILE).read_text(encoding="utf-8"))
+        if run["model"] == model.tag:
+            table = Path(run["table"])
+            return table.relative_to(Path.cwd()) if table.is_relative_to(Path.cwd()) else table
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # no artifacts, or those of another version of this program
+    return Path(model.record.settings["data"]["path"])
 
 
 def _whole_file(model: registry.RegisteredModel, path: Path, text_column: str | None) -> _Rows:

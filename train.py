@@ -271,7 +271,8 @@ def _write_pages(
     findings: Findings,
     table: LabelledTable,
 ) -> None:
-    (folder / "run.json").write_text(_json({"model": tag, **record.model_dump(mode="json")}))
+    run = {"model": tag, "table": str(table.path.resolve()), **record.model_dump(mode="json")}
+    (folder / registry.RUN_FILE).write_text(_json(run))
     seconds = {result.candidate: float(np.median(result.fit_seconds)) for result in trained.results}
     (folder / report.REPORT).write_text(report.render_report(tag, record, findings, seconds, folder))
     for name, text in report.render_cards(record, findings, table).items():
@@ -306,10 +307,18 @@ def _write_model(
         metrics=_metrics(findings, table, settings),
         gate=[check.model_dump() for check in findings.gate.checks],
         proof=asdict(trained.proof),
-        settings=settings.model_dump(mode="json"),
+        settings=_portable(settings),
         versions=_versions(),
         digests=registry.digests(folder),
     )
+
+
+def _portable(settings: Settings) -> dict[str, object]:
+    """Settings without the folders and addresses of this machine: the model travels, into images for one."""
+    document = settings.model_dump(mode="json", exclude={"artifacts", "search", "mlflow"})
+    path = settings.data.path.resolve()
+    inside = path.is_relative_to(Path.cwd())
+    return document | {"data": document["data"] | {"path": str(path.relative_to(Path.cwd())) if inside else path.name}}
 
 
 def _commit(model: registry.StagedModel, record: registry.ModelRecord, artifacts: StagedDirectory) -> None:

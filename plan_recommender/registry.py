@@ -31,6 +31,7 @@ from plan_recommender.usage import FEATURES, TARGET, FeatureSpec
 MODEL_NAME = "plan_recommender"
 LATEST = f"{MODEL_NAME}:latest"
 
+RUN_FILE = "run.json"  # not of the model but of the artifacts: what went into the run, and which model came out
 PIPELINE_FILE = "saved_model.pkl"  # the name that bentoml.sklearn.load_model expects
 SCORER_FILE = "scorer.onnx"
 REFERENCE_FILE = "reference.json"

@@ -6,10 +6,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 _SESSION = Path(tempfile.mkdtemp(prefix="plan-recommender-tests-"))
 
@@ -28,6 +29,23 @@ from tools.serving import ROOT, Server, serving
 
 GOOD = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
 HEADER = "calls,minutes,messages,mb_used,is_ultra"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly what was left out, and why."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    if reasons:
+        terminalreporter.section("LEFT OUT", red=True, bold=True)
+    for reason, tests in reasons.items():
+        terminalreporter.line(f"{tests} tests: {reason}", red=True)
+
+
+def leave_out(reason: str) -> NoReturn:
+    """Leave a test out on a machine that lacks what it needs; on one that builds the project, fail."""
+    if os.environ.get("CI"):
+        pytest.fail(f"in CI nothing is left out: {reason}", pytrace=False)
+    pytest.skip(reason)
 
 
 def pytest_sessionfinish() -> None:

@@ -28,6 +28,7 @@ STOP_SECONDS: Final = 10
 """What docs/operations.md asks an operator to give a container to end."""
 
 MB: Final = 1_000_000
+_WORKER: Final = "_bentoml_impl.worker.service"
 _BUILDKIT_OF_ITS_OWN: Final = 23  # clients before this version build without the plugin buildx
 
 
@@ -156,6 +157,13 @@ def running(
         yield Container(container, url, time.monotonic() - start)
     finally:
         _run(client(), "rm", "--force", "--volumes", container)
+
+
+def workers(container: Container) -> list[int]:
+    """List the processes of a container that answer, by the ids that they have inside."""
+    listed = container.execute("sh", "-c", "for p in /proc/[0-9]*; do echo $p $(tr '\\0' ' ' < $p/cmdline); done")
+    processes = [line.partition(" ") for line in listed.splitlines()]
+    return [int(path.removeprefix("/proc/")) for path, _, args in processes if f"-m {_WORKER} " in args]
 
 
 def _wait_until_ready(container: str, url: str) -> None:

@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 import evaluate
 import train
 from plan_recommender import registry
+from plan_recommender.config import load_settings
 from plan_recommender.scorer import Scorer
 from plan_recommender.synthesis import main as synthesise
 from plan_recommender.table import read_labelled, sha256
@@ -40,7 +41,7 @@ def test_by_default_it_measures_the_part_that_training_held_out(trained: Trained
     assert {key: found[key] for key in shared} == {key: trainings[key] for key in shared}
     assert (found["model"], found["rows"]) == (trained.tag, 643)
     assert result.stdout.splitlines()[0] == (
-        f"{trained.tag} on the 643 rows of {DATA} that it was never trained on, 30.6% Ultra, threshold 0.5"
+        f"{trained.tag} on the 643 rows of {DATA.name} that it was never trained on, 30.6% Ultra, threshold 0.5"
     )
     assert {path.name for path in artifacts.iterdir()} == FILES
 
@@ -98,9 +99,9 @@ def test_a_training_table_that_has_changed_or_gone_is_told(
     data = tmp_path / "data.csv"
     shutil.copyfile(DATA, data)
     assert command(train.main, "--config", quick, "--data", data).code == 0
-    tag, artifacts = registry.find().tag, tmp_path / "evaluation"
+    tag, artifacts = registry.find().tag, load_settings(quick).artifacts.directory
     assert command(evaluate.main, "--artifacts", artifacts).code == 0  # the control
-    shutil.rmtree(artifacts)
+    (artifacts / "evaluation.json").unlink()
     before = sha256(data)
     with data.open("a") as file:
         file.write("1,2,3,4,0\n")
@@ -114,9 +115,11 @@ def test_a_training_table_that_has_changed_or_gone_is_told(
     answer = command(evaluate.main, "--artifacts", artifacts)
     assert (answer.code, answer.err) == (
         2, f"error: expected {data}, the table that {tag} was trained on, found no such file; "
-        "run this in the folder where it was trained, or pass --data\n"
+        "run this in the folder where it was trained, with --artifacts the folder of that run, or pass --data\n"
     )  # fmt: skip
-    assert not artifacts.exists()
+    answer = command(evaluate.main, "--artifacts", tmp_path / "elsewhere")
+    assert answer.err.startswith("error: expected data.csv, the table that"), "the model names no folder"
+    assert not (artifacts / "evaluation.json").exists()
 
 
 @pytest.mark.parametrize(

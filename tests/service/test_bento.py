@@ -68,21 +68,9 @@ def test_it_carries_the_service_and_the_lock_and_nothing_of_training(bento: Path
     assert files == {"service.py", "bentofile.yaml"} | {
         f"plan_recommender/{name}.py"
         for name in (
-            *(
-                "__init__",
-                "access",
-                "admission",
-                "environment",
-                "errors",
-                "explainer",
-                "http",
-                "image",
-                "logs",
-                "openapi",
-                "protocol",
-                "recommender",
-            ),
-            *("refusals", "registry", "scorer", "table", "telemetry", "threshold", "usage", "wording"),
+            *("__init__", "access", "admission", "environment", "errors", "explainer", "http", "image", "logs"),
+            *("openapi", "protocol", "recommender", "refusals", "registry", "scorer", "table", "telemetry"),
+            *("threshold", "usage", "wording"),
         )
     }
     locked = (bento / "env" / "python" / "requirements.txt").read_text()

@@ -1,0 +1,167 @@
+"""The image: what is in it, what it may do, and that it answers byte for byte as the service from source does."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from plan_recommender import registry
+from plan_recommender.image import BASE
+from tests.service.corpus import CORPUS, Case
+from tools.container import HARDENED, Container, ContainerError, docker, running, size_mb, workers
+from tools.containerize import LARGEST_MB, contents, resident_mib
+from tools.serving import ROOT
+
+USER = 1034
+
+
+@pytest.fixture(scope="module")
+def container(image: str) -> Iterator[Container]:
+    """The image as docs/operations.md says it is run."""
+    with running(image) as container:
+        yield container
+
+
+@pytest.fixture(scope="module")
+def http(container: Container) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=container.url, timeout=30) as http:
+        yield http
+
+
+def shell(image: str, command: str) -> str:
+    """Run a command in a container of its own."""
+    return docker("run", "--rm", "--network", "none", "--entrypoint", "sh", image, "-c", command)
+
+
+@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
+def test_every_answer_is_byte_for_byte_that_of_the_service_from_source(
+    http: httpx.Client, client: TestClient, case: Case
+) -> None:
+    contained = http.request(case.method, case.path, content=case.body, headers=case.headers)
+    in_process = client.request(case.method, case.path, content=case.body, headers=case.headers)
+    assert (contained.status_code, contained.content) == (case.status, in_process.content)
+
+
+def test_it_is_small_and_every_large_piece_has_a_purpose(image: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pieces = contents(image)
+    with capsys.disabled():
+        print(f"\n{image}: {size_mb(image) - size_mb(BASE):.0f} MB over {BASE}")
+        for megabytes, piece, purpose in pieces:
+            print(f"{megabytes:6.1f} MB  {piece:<20} {purpose}")
+    assert size_mb(image) - size_mb(BASE) <= LARGEST_MB
+    assert sum(megabytes for megabytes, *_ in pieces) == pytest.approx(size_mb(image) - size_mb(BASE), abs=1)
+    assert not [piece for _, piece, purpose in pieces if purpose == "?"]
+
+
+def test_it_holds_what_serving_needs_and_no_more(image: str) -> None:
+    assert not shell(image, "command -v gcc cc c++ make git uv uvx || true")
+    assert shell(image, "command -v sh").strip().endswith("/sh")  # the control: it would have found them
+    found = shell(image, "find /app /home -name '*.csv' -o -name tests -o -name test -o -name 'test_*' -path '/home/*'")
+    assert not found
+    assert "/home/bentoml/bento/src/service.py" in shell(image, "find /home -name '*.py'")  # the control
+    names = "import importlib.metadata as m, json; print(json.dumps([found.name for found in m.distributions()]))"
+    installed = json.loads(shell(image, f"python -c '{names}'"))
+    locked = [line.split("==")[0] for line in (ROOT / "requirements" / "serving.txt").read_text().splitlines()]
+    assert {name.lower().replace("_", "-") for name in installed} <= {name for name in locked if name}
+    assert not {"scikit-learn", "scipy", "pandas", "skl2onnx", "onnx", "matplotlib"} & set(installed)
+
+
+def test_it_knows_nothing_of_where_it_was_built(image: str) -> None:
+    secrets = [f"{ROOT}/", str(registry.find().path.parents[2])]
+    search = "grep --recursive --files-with-matches --fixed-strings {} /app /home /etc/passwd || true"
+    assert not shell(image, search.format(" ".join(f"-e '{secret}'" for secret in secrets)))
+    assert shell(image, search.format("-e plan_recommender.recommender")), "the control: it searches what it should"
+    history = docker("history", "--no-trunc", image) + docker("image", "inspect", image)
+    assert not [secret for secret in secrets if secret in history]
+
+
+def test_it_is_nobody_and_may_nothing(container: Container, image: str) -> None:
+    status = dict(
+        line.split(":\t", 1) for line in container.execute("cat", "/proc/1/status").splitlines() if ":\t" in line
+    )
+    assert {int(part) for part in status["Uid"].split()} == {int(part) for part in status["Gid"].split()} == {USER}
+    assert {int(status[kind], 16) for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+    assert status["NoNewPrivs"] == "1"
+    (mounted,) = (line for line in container.execute("cat", "/proc/mounts").splitlines() if line.split()[1] == "/")
+    assert mounted.split()[3].startswith("ro,")
+    assert docker("image", "inspect", "--format", "{{.Config.User}}", image).strip() == "bentoml"
+
+
+def test_it_writes_to_tmp_only(container: Container, http: httpx.Client) -> None:
+    assert http.get("/metrics").text.count("plan_recommender_requests_total{") > 1  # several processes share them
+    assert not docker("diff", container.id)
+    usage = container.execute("sh", "-c", "df -k /tmp | tail -1").split()
+    assert int(usage[2]) < 10_000, "kB"
+
+
+def test_it_listens_on_one_port(container: Container) -> None:
+    listening = {
+        line.split()[1]
+        for table in ("tcp", "tcp6")
+        for line in container.execute("cat", f"/proc/net/{table}").splitlines()
+        if line.split()[3] == "0A"
+    }
+    open_to_others = {address for address in listening if not address.startswith("0100007F")}
+    assert open_to_others == {f"00000000:{3000:04X}"}
+
+
+def test_it_is_ready_soon_and_takes_little_memory(container: Container, http: httpx.Client) -> None:
+    for _ in range(100):
+        assert http.get("/health").status_code == 200
+    assert container.ready_seconds < 15  # 3 s on a machine that does nothing else: `make containerize` measures it
+    assert resident_mib(container.id) <= 250
+
+
+def test_its_configuration_is_the_environment(image: str) -> None:
+    key = "a-key-of-the-test-0123456789"
+    env = {
+        "BENTOML_PORT": "8080",
+        "PLAN_RECOMMENDER_WORKERS": "2",
+        "PLAN_RECOMMENDER_LOG_FORMAT": "json",
+        "PLAN_RECOMMENDER_LOG_LEVEL": "info",
+        "PLAN_RECOMMENDER_API_KEY": key,
+    }
+    with running(image, env) as container, httpx.Client(base_url=container.url) as http:
+        usage = {"calls": 1, "minutes": 1, "messages": 1, "mb_used": 1}
+        assert http.post("/predict", json=usage).status_code == 401
+        assert http.post("/predict", json=usage, headers={"Authorization": f"Bearer {key}"}).status_code == 200
+        assert len(workers(container)) == 2
+        records = [json.loads(line) for line in container.log().splitlines()]
+        assert len([record for record in records if record["message"].endswith("initialized")]) == 2
+        assert key not in container.log()
+
+
+@pytest.mark.parametrize(
+    ("env", "sentence"),
+    [
+        ({"PLAN_RECOMMENDER_WORKERS": "0"}, "PLAN_RECOMMENDER_WORKERS: Input should be greater than or equal to 1"),
+        ({"PLAN_RECOMMENDER_API_KEY": "short"}, "PLAN_RECOMMENDER_API_KEY: expected at least 16 printable"),
+    ],
+)
+def test_a_bad_environment_stops_the_start(image: str, env: dict[str, str], sentence: str) -> None:
+    with pytest.raises(ContainerError, match=sentence), running(image, env):
+        pass
+
+
+def test_a_tampered_model_stops_the_start(image: str, tmp_path: Path) -> None:
+    model = registry.find()
+    inside = f"/home/bentoml/bento/models/plan_recommender/{model.tag.partition(':')[2]}"
+    for name, tampered in (("good", False), ("bad", True)):
+        copy = shutil.copytree(model.path, tmp_path / name)
+        copy.chmod(0o755)
+        if tampered:
+            graph = bytearray((copy / registry.SCORER_FILE).read_bytes())
+            graph[len(graph) // 2] ^= 1
+            (copy / registry.SCORER_FILE).write_bytes(graph)
+    options = (*HARDENED, "--volume")
+    with running(image, options=(*options, f"{tmp_path / 'good'}:{inside}:ro")) as container:
+        assert httpx.get(f"{container.url}/health").json()["model"] == model.tag
+    with (
+        pytest.raises(ContainerError, match="expected the registered scorer"),
+        running(image, options=(*options, f"{tmp_path / 'bad'}:{inside}:ro")),
+    ):
+        pass
