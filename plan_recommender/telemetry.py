@@ -24,6 +24,9 @@ LATENCY_BUCKETS: Final = (
 
 PROBABILITY_BUCKETS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
+OWN_REASONS: Final = ("fault", "overload", "stopping", "unavailable")
+"""Why the service itself refuses; the other reasons are the clients'."""
+
 NO_ROUTE: Final = "none"
 """Label of the requests for a path that does not exist."""
 
@@ -74,6 +77,8 @@ class Telemetry:
         for route in routes:
             self._child(self._requests, route, "200").inc(0)
             _observe(self._child(self._seconds, route), Counter({0: 0}), 0)
+            for reason in OWN_REASONS:  # alerts watch them: of a burst, the first must not go unseen
+                self._child(self._refused, route, reason).inc(0)
         for plan in PLANS:
             self._child(self._predictions, plan, model).inc(0)
         _observe(self._child(self._probability, model), Counter({0: 0}), 0)

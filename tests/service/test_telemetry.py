@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from plan_recommender import refusals
+from plan_recommender.http import ROUTES
 from tests.service.corpus import GOOD, LIGHT
 from tools.serving import serving
 
@@ -72,6 +74,13 @@ def test_requests_and_refusals_are_counted_by_route_and_reason(http: httpx.Clien
         )
     }  # fmt: skip
     assert changes['plan_recommender_request_seconds_count{route="/predict"}'] == 5
+
+
+def test_refusals_that_alerts_watch_begin_at_0(http: httpx.Client) -> None:
+    begun = series(http)
+    for route in ROUTES:
+        for refusal in (refusals.fault(), refusals.overloaded(), refusals.stopping(), refusals.no_model()):
+            assert begun[f'plan_recommender_refused_requests_total{{reason="{refusal.reason}",route="{route}"}}'] == 0
 
 
 def test_paths_that_clients_make_up_add_no_series(http: httpx.Client) -> None:
