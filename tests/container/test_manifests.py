@@ -4,12 +4,14 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
 import pytest
 
+from plan_recommender import http
 from tests.conftest import GOOD
 from tests.deploy.manifests import BASE, OVERLAY, Manifest, container, one, pod, quantity, render
 
@@ -57,18 +59,14 @@ def test_what_is_mounted_over_is_a_folder_of_the_image(image: str, base: list[Ma
         docker("run", "--rm", "--entrypoint", "test", image, "-d", mount["mountPath"])
 
 
-def test_the_settings_are_ones_that_the_service_reads(image: str, overlay: list[Manifest]) -> None:
-    names = {*one(overlay, "ConfigMap")["data"], *(variable["name"] for variable in container(overlay)["env"])}
-    search = [
-        "grep",
-        "-rhoE",
-        "--include=*.py",
-        "--include=*.sh",
-        r"\bPLAN_RECOMMENDER_[A-Z_]+\b",
-        "/home/bentoml/bento",
-    ]
-    read = set(docker("run", "--rm", "--entrypoint", search[0], image, *search[1:]).split())
-    assert {name for name in names if name.startswith("PLAN_RECOMMENDER_")} <= read
+def test_the_settings_are_read_by_the_image(image: str, overlay: list[Manifest]) -> None:
+    """A wrong value stops the start with a sentence that names the variable: so it is read."""
+    names = [*one(overlay, "ConfigMap")["data"], *(variable["name"] for variable in container(overlay)["env"])]
+    for name in names:
+        if name.startswith("PLAN_RECOMMENDER_"):
+            with _started(image, overlay, "--env", f"{name}=not so") as identifier:
+                assert docker("wait", identifier).strip() != "0"
+                assert f"environment variable {name}: " in docker("logs", identifier)
 
 
 @pytest.mark.parametrize("probe", PROBES)
@@ -87,13 +85,18 @@ def test_the_monitored_path_has_the_series(running: Pod, overlay: list[Manifest]
     assert "plan_recommender_requests_total{" in httpx.get(running.url + endpoint["path"]).text
 
 
-def test_the_largest_batches_stay_within_the_memory_requested(running: Pod, base: list[Manifest]) -> None:
-    with httpx.Client(base_url=running.url, timeout=30) as client:
-        for _ in range(5):
-            client.post("/predict_batch", json={"rows": [GOOD] * 10_000}).raise_for_status()
-            client.post("/explain", json=GOOD).raise_for_status()
-    used = docker("stats", "--no-stream", "--format", "{{.MemUsage}}", running.identifier).partition("/")[0].strip()
-    assert quantity(used.removesuffix("B")) < quantity(container(base)["resources"]["requests"]["memory"])
+def test_the_largest_bodies_stay_within_the_memory_limit(image: str, base: list[Manifest]) -> None:
+    resources = container(base)["resources"]
+    with _running(image, base) as it:
+        assert set(_send_the_largest(it)) <= {200, 503}
+        assert httpx.get(it.url + container(base)["livenessProbe"]["httpGet"]["path"]).status_code == 200
+        used = docker("stats", "--no-stream", "--format", "{{.MemUsage}}", it.identifier).partition("/")[0].strip()
+        assert quantity(used.removesuffix("B")) < quantity(resources["requests"]["memory"])
+
+
+def test_with_less_memory_they_would_not(image: str, base: list[Manifest]) -> None:
+    with _running(image, base, "--memory", "300m") as it, pytest.raises(httpx.TransportError):
+        _send_the_largest(it)
 
 
 def test_it_needs_no_network_beyond_its_own(image: str, base: list[Manifest]) -> None:
@@ -174,6 +177,19 @@ def _wait_until_ready(identifier: str, manifests: list[Manifest], ready: Callabl
     pytest.fail(
         f"expected a pod that its startup probe finds ready, found none; its log:\n{docker('logs', identifier)}"
     )
+
+
+def _send_the_largest(it: Pod) -> list[int]:
+    """Batches of 10,000 rows in bodies of 10 MiB, from 24 clients at the same time; the statuses of the answers."""
+    rows = json.dumps({"rows": [GOOD] * 10_000}).encode()
+    body = rows + b" " * (10 * http.MIB - len(rows))
+
+    def client(_: int) -> list[int]:
+        with httpx.Client(base_url=it.url, timeout=60, headers={"Content-Type": "application/json"}) as to:
+            return [to.post("/predict_batch", content=body).status_code for _ in range(4)]
+
+    with ThreadPoolExecutor(24) as pool:
+        return [status for statuses in pool.map(client, range(24)) for status in statuses]
 
 
 def _port(manifests: list[Manifest]) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from plan_recommender import admission, http
+from plan_recommender import access, admission, environment, http
 from tests.deploy.manifests import BASE, MODULES, OVERLAY, Manifest, container, need, one, parse, pod, quantity, render
 from tools.serving import ROOT
 
@@ -176,6 +176,18 @@ def test_the_config_map_arrives_under_a_name_of_its_content(base: list[Manifest]
         names.append(source["configMapRef"]["name"])
         assert names[-1] == one(manifests, "ConfigMap")["metadata"]["name"]
     assert names[0] != names[1]
+
+
+def test_the_settings_are_ones_that_the_service_knows(manifests: list[Manifest]) -> None:
+    known = {
+        access.KEY_VARIABLE,
+        access.PUBLIC_VARIABLE,
+        *map(environment.variable, environment.Environment.model_fields),
+    }
+    settings = one(manifests, "ConfigMap")["data"]
+    assert {name for name in settings if name != "BENTOML_DO_NOT_TRACK"} <= known
+    environment.Environment.read(settings)
+    access.Access.from_environment(settings)
 
 
 def test_every_object_and_pod_has_the_recommended_labels(manifests: list[Manifest]) -> None:
