@@ -20,7 +20,7 @@ export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps
 
-.PHONY: help install optional demo mlflow-demo test lint check model train rollback cards evaluate predict drift serve build containerize loadtest soak benchmark clean
+.PHONY: help install optional demo start-demo stop-demo mlflow-demo test lint check model train rollback cards evaluate predict drift serve build containerize loadtest soak benchmark clean
 .DEFAULT_GOAL := help
 
 help:  ## what each target does
@@ -43,6 +43,15 @@ help:  ## what each target does
 	@$(PIP) -r requirements/dev.txt
 	@touch $@
 
+.venv/image: requirements/image.txt .venv/training
+	@echo "installing the tools that look into the image into .venv (a few seconds)"
+	@$(PIP) -r requirements/image.txt
+	@touch $@
+
+.venv/node: requirements/node/package-lock.json .venv/training
+	@if command -v npm >/dev/null; then mkdir -p $@ && cp requirements/node/package*.json $@ && \
+	  npm ci --silent --ignore-scripts --prefix $@ && touch $@; else echo "make: found no npm, so the tests leave the Kubernetes manifests out" >&2; fi
+
 .venv/benchmark: requirements/benchmark.txt .venv/training
 	@echo "installing the peers of the benchmark into .venv (a few seconds)"
 	@$(PIP) -r requirements/benchmark.txt
@@ -55,10 +64,16 @@ optional: .venv/optional  ## and the libraries of train.py --search and --mlflow
 demo: .venv/training  ## train, serve, ask, show, stop
 	@$(BIN)/python -m tools.demo
 
+start-demo: model .venv/image  ## an image of the model, up on PORT, asked; with compose where it is installed (make stop-demo)
+	@PORT="$(PORT)" $(BIN)/python -m tools.start_demo $(OPTIONS)
+
+stop-demo: .venv/training  ## take down what start-demo put up
+	@$(BIN)/python -m tools.start_demo --stop
+
 mlflow-demo: .venv/optional  ## train with MLflow watching, show what it keeps
 	@$(BIN)/python -m tools.mlflow_demo
 
-test: .venv/dev  ## every test, with coverage
+test: .venv/dev .venv/image .venv/node  ## every test, with coverage
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 lint: .venv/dev  ## ruff and mypy
@@ -95,7 +110,7 @@ serve: model  ## the service on HOST:PORT, until Ctrl-C
 build: model  ## a Bento from the registered model
 	@$(BIN)/bentoml build
 
-containerize: model  ## an image of the registered model: built, started, asked (needs Docker; OPTIONS of bentoml containerize)
+containerize: model .venv/image  ## an image of the registered model: built, started, asked (needs Docker; OPTIONS of bentoml containerize)
 	@$(BIN)/python -m tools.containerize $(OPTIONS)
 
 loadtest: model .venv/dev  ## locust against a service that it starts itself (SHAPE=steady, step, spike or soak; SECONDS=N)
@@ -110,5 +125,5 @@ benchmark: model .venv/benchmark  ## the scorer beside the pipeline, the service
 	@$(BIN)/python -m benchmark.serving $(if $(MLSERVER_PYTHON),--mlserver-python "$(MLSERVER_PYTHON)")
 
 clean:  ## remove the environment, the artifacts, searches and caches; the model store and MLflow's history are yours
-	@rm -rf .venv artifacts .artifacts.* search .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	@rm -rf .venv artifacts dist .artifacts.* search .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -25,6 +25,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from plan_recommender import registry
+from tools.container import ContainerError, containerize
+from tools.container import client as docker_client
+from tools.containerize import build
 from tools.serving import ROOT, Server, serving
 
 GOOD = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
@@ -32,7 +35,16 @@ HEADER = "calls,minutes,messages,mb_used,is_ultra"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly what was left out, and why."""
+    """Say what was measured and, loudly, what was left out and why."""
+    measured = [
+        (report.nodeid.rpartition("/")[2], name, value)
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+    ]
+    if measured:
+        terminalreporter.section("measured")
+    for test, name, value in measured:
+        terminalreporter.line(f"{test}: {name}: {value}")
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
     if reasons:
@@ -116,6 +128,21 @@ def server(trained: TrainedModel) -> Iterator[Server]:
     """The service as a user starts it from source."""
     with serving() as running:
         yield running
+
+
+def engine_client() -> str:
+    """Give the Docker client, on a machine that has an engine."""
+    try:
+        return docker_client()
+    except ContainerError as error:
+        leave_out(f"the image is not tried: {error}")
+
+
+@pytest.fixture(scope="session")
+def image(trained_tag: str) -> str:
+    """Name of the image that `bentoml build` and `bentoml containerize` make of the trained model."""
+    engine_client()
+    return containerize(build(), os.environ.get("CONTAINERIZE_OPTIONS", "").split())
 
 
 @pytest.fixture

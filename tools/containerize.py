@@ -11,9 +11,11 @@ from typing import Final
 
 import httpx
 
+from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.image import BASE
 from tools.container import HARDENED, NAME, ContainerError, containerize, docker, running, size_mb
 from tools.serving import ROOT
+from tools.supply import SupplyError, audit, write_bill
 
 LARGEST_MB: Final = 350
 """How much larger than its base the image may be."""
@@ -42,7 +44,7 @@ _WORTH_A_LINE_MB = 2.0
 
 
 def main(options: Sequence[str] | None = None) -> int:
-    """Build the Bento and its image; returns 1 when it is too large, 2 when it could not be built."""
+    """Build the Bento and its image; returns 1 when it is too large or vulnerable, 2 when it could not be built."""
     try:
         print("== build the Bento and its image", flush=True)
         image = containerize(build(), sys.argv[1:] if options is None else options)
@@ -52,6 +54,9 @@ def main(options: Sequence[str] | None = None) -> int:
         print("\n== what is in it, by size")
         for megabytes, piece, purpose in contents(image):
             print(f"{megabytes:6.1f} MB  {piece:<20} {purpose}")
+        print("\n== what it is made of", flush=True)
+        bill, audited = write_bill(), audit()
+        print(f"bill of materials: {bill.relative_to(ROOT)}\nadvisories: {audited}")
         print("\n== start it, and ask", flush=True)
         with running(image) as container:
             print(
@@ -63,15 +68,16 @@ def main(options: Sequence[str] | None = None) -> int:
             ):
                 print(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}")
                 answer.raise_for_status()
-    except (ContainerError, httpx.HTTPError) as error:
+    except (ContainerError, SupplyError, PlanRecommenderError, httpx.HTTPError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print("\nstopped. To run it:\n")
     print(f"docker run --rm --publish 127.0.0.1:3000:3000 {' '.join(HARDENED)} {image}")
     if over > LARGEST_MB:
         print(f"error: expected at most {LARGEST_MB} MB over {BASE}, found {over:,.0f} MB", file=sys.stderr)
-        return 1
-    return 0
+    if audited.vulnerable:
+        print("error: expected no known vulnerabilities in what the image is made of, found some", file=sys.stderr)
+    return int(over > LARGEST_MB or bool(audited.vulnerable))
 
 
 def build() -> str:

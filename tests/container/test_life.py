@@ -46,7 +46,7 @@ def answers(container: Container) -> bool:
         return False
 
 
-def test_it_stops_under_load_without_losing_a_request(image: str) -> None:
+def test_it_stops_under_load_without_losing_a_request(image: str, record_property: Callable[..., None]) -> None:
     with running(image, on_host=True) as container:
         right = httpx.post(f"{container.url}/predict", json=USAGE).content
         rate = 0.5 * closed_loop(container.url, [PREDICT], CONNECTIONS, 1.0).rate(200)
@@ -64,7 +64,8 @@ def test_it_stops_under_load_without_losing_a_request(image: str) -> None:
         stopping.join()
         record = record.chosen(record.status != UNSENT)
         before = record.chosen(record.sent < moments[0])
-        print(f"{len(before):,} sent before the stop, {before.counts()}; ended after {moments[1] - moments[0]:.1f} s")
+        counted = f"{len(before):,} sent before it, {len(before) - before.count(200)} failed"
+        record_property("stop under load", f"{counted}; ended after {moments[1] - moments[0]:.1f} s")
         assert before.counts() == {200: len(before)}
         assert len(before) > 100
         assert set(record.counts()) <= {200, 503, LOST}

@@ -16,14 +16,15 @@ import pytest
 import yaml
 
 from plan_recommender import access
-from tests.deploy.conftest import require, require_image
+from tests.conftest import engine_client
+from tests.deploy.conftest import require
 from tests.service.corpus import GOOD
+from tools.container import client
 from tools.serving import ROOT, free_port
 
 COMPOSE_FILE = ROOT / "deploy/compose.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-SERVICE_IMAGE = os.environ.get("PLAN_RECOMMENDER_IMAGE", "plan_recommender:latest")  # as in compose.yaml
 PORT = 3000
 USER = "1034:1034"
 STAND_IN = "plan-recommender-test-prometheus"
@@ -50,20 +51,19 @@ class Stack:
 @pytest.fixture(scope="module")
 def compose() -> list[str]:
     """The command: Docker's plugin where there is one, else docker-compose."""
-    docker = require("docker", "docker.io")
+    docker = engine_client()
     if subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0:
         return [docker, "compose"]
     return [require("docker-compose", "docker-compose")]
 
 
 @pytest.fixture(scope="module")
-def stack(compose: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(compose: list[str], image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Start the service, with an API key, and Debian's Prometheus in place of the official image."""
-    require_image(SERVICE_IMAGE)
     place = tmp_path_factory.mktemp("compose")
-    _write_prometheus_stand_in(place)
+    _write_prometheus_stand_in(place, image)
     ports = {"PORT": str(free_port()), "PROMETHEUS_PORT": str(free_port())}
-    environment = {**os.environ, **ports, access.KEY_VARIABLE: KEY}
+    environment = {**os.environ, **ports, access.KEY_VARIABLE: KEY, "PLAN_RECOMMENDER_IMAGE": image}
     project = f"plan-recommender-test-{os.getpid()}"
     files = ["--project-name", project, "--file", str(COMPOSE_FILE), "--file", str(place / "stand-in.yaml")]
 
@@ -208,12 +208,12 @@ def test_it_stops_in_time(stack: Stack) -> None:
     assert stack.inspect("plan-recommender")["State"]["ExitCode"] != 137  # not killed
 
 
-def _write_prometheus_stand_in(place: Path) -> None:
+def _write_prometheus_stand_in(place: Path, image: str) -> None:
     """Debian's Prometheus, laid out as in the official image, which no test can count on to reach."""
     for program in ("prometheus", "promtool"):
         copy(require(program, "prometheus"), place / program)
     dockerfile = f"""
-        FROM {SERVICE_IMAGE}
+        FROM {image}
         USER 0
         COPY prometheus promtool /bin/
         RUN mkdir /prometheus && chown 65534:65534 /prometheus
@@ -227,7 +227,7 @@ def _write_prometheus_stand_in(place: Path) -> None:
 
 
 def _docker(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([client(), *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
 def _value(stack: Stack, expression: str) -> float | None:

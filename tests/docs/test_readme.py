@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,14 @@ import pytest
 
 from benchmark.page import BEGIN, key_figures, with_key_figures
 from plan_recommender.report import CARDS
-from tests.conftest import TrainedModel
+from tests.conftest import TrainedModel, engine_client
 from tools import cards
-from tools.serving import FROM_SOURCE, ROOT, serving
+from tools.serving import FROM_SOURCE, ROOT, free_port, serving
 
 README = (ROOT / "README.md").read_text()
 SERVE = f"bentoml serve {FROM_SOURCE}"
 ITSELF = "make test"  # what runs this
+OF_THE_IMAGE = ("make containerize", "make start-demo", "make stop-demo")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -83,7 +84,7 @@ def test_every_command_of_the_readme_does_what_the_readme_says(checkout: Path, t
     url = "http://127.0.0.1:3000"
     with ExitStack() as stack:
         for step in steps():
-            if step.command == ITSELF:
+            if step.command == ITSELF or step.command in OF_THE_IMAGE:
                 continue
             if step.command == SERVE:
                 url = stack.enter_context(serving(cwd=checkout, env=home)).url
@@ -96,6 +97,25 @@ def test_every_command_of_the_readme_does_what_the_readme_says(checkout: Path, t
             if step.output:
                 message = f"{step.command} printed:\n{ran.stdout}"
                 assert shows(step.output.splitlines(), ran.stdout.splitlines()), message
+
+
+def test_every_command_of_the_readme_about_the_image_does_what_the_readme_says(
+    checkout: Path, copy_store: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    engine_client()
+    copy_store(tmp_path / "home")
+    port = str(free_port())
+    environment = os.environ | {"BENTOML_HOME": str(tmp_path / "home"), "PORT": port}
+    of_the_image = [step for step in steps() if step.command in OF_THE_IMAGE]
+    assert [step.command for step in of_the_image] == list(OF_THE_IMAGE)
+    try:
+        for step in of_the_image:
+            ran = subprocess.run(step.command.split(), cwd=checkout, env=environment, capture_output=True, text=True)
+            assert ran.returncode == 0, f"{step.command}\n{ran.stdout}{ran.stderr}"
+            output = step.output.replace(":3000;", f":{port};")
+            assert shows(output.splitlines(), ran.stdout.splitlines()), f"{step.command} printed:\n{ran.stdout}"
+    finally:
+        subprocess.run(OF_THE_IMAGE[-1].split(), cwd=checkout, env=environment, check=False)
 
 
 def test_a_wrong_output_would_be_noticed() -> None:
