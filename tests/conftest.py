@@ -25,7 +25,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from plan_recommender import registry
-from tools.container import ContainerError, containerize
+from tools.container import ContainerError, containerize, docker
 from tools.container import client as docker_client
 from tools.containerize import build
 from tools.serving import ROOT, Server, serving
@@ -139,10 +139,12 @@ def engine_client() -> str:
 
 
 @pytest.fixture(scope="session")
-def image(trained_tag: str) -> str:
+def image(trained_tag: str) -> Iterator[str]:
     """Name of the image that `bentoml build` and `bentoml containerize` make of the trained model."""
     engine_client()
-    return containerize(build(), os.environ.get("CONTAINERIZE_OPTIONS", "").split())
+    built = containerize(build())
+    yield built
+    docker("image", "rm", "--force", built)
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from starlette.testclient import TestClient
 
 from plan_recommender import registry
 from plan_recommender.image import BASE
+from tests.conftest import run
 from tests.service.corpus import CORPUS, Case
-from tools.container import HARDENED, Container, ContainerError, docker, running, size_mb, workers
-from tools.containerize import LARGEST_MB, contents, resident_mib
+from tools.container import HARDENED, Container, ContainerError, containerize, docker, running, size_mb, workers
+from tools.containerize import LARGEST_MB, build, contents, resident_mib
 from tools.serving import ROOT
 
 USER = 1034
@@ -168,3 +169,22 @@ def test_a_tampered_model_stops_the_start(image: str, tmp_path: Path) -> None:
         running(image, options=(*options, f"{tmp_path / 'bad'}:{inside}:ro")),
     ):
         pass
+
+
+def test_an_upgrade_can_be_taken_back(
+    image: str, trained_tag: str, copy_store: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/operations.md says: every image stays under its version, with the model that it was built with."""
+    copy_store(tmp_path / "home")
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    trained = run("train.py", "--seed", "7", "--artifacts", tmp_path / "artifacts")
+    assert trained.returncode == 0, trained.stderr
+    newer, models = containerize(build()), []
+    try:
+        for version in (image, newer, image):
+            with running(version) as container:
+                models.append(httpx.get(f"{container.url}/health").json()["model"])
+    finally:
+        docker("image", "rm", "--force", newer)
+    assert models[0] == models[2] == trained_tag
+    assert models[1] == json.loads((tmp_path / "artifacts" / "run.json").read_text())["model"] != trained_tag

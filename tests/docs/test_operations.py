@@ -5,6 +5,7 @@ from pathlib import Path
 from loadtest.trials import TRIALS
 from plan_recommender import access, admission, http, protocol
 from plan_recommender.environment import Environment, variable
+from tools.container import HARDENED
 from tools.serving import ROOT
 
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
@@ -41,6 +42,11 @@ def test_the_variables_are_those_of_the_code() -> None:
         row = next(line for line in OPERATIONS.splitlines() if line.startswith(f"| `{variable(name)}` |"))
         assert f"| `{field.default}` |" in row
     assert f"At least {access.SHORTEST_KEY} printable" in OPERATIONS
+
+
+def test_the_line_that_runs_the_image_is_the_one_that_make_containerize_prints() -> None:
+    line = f"docker run --rm --publish 127.0.0.1:3000:3000 {' '.join(HARDENED)} plan_recommender:latest"
+    assert f"\n{line}\n" in OPERATIONS
 
 
 def test_every_trial_has_its_promise_and_its_figures() -> None:

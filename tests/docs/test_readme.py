@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from benchmark.page import BEGIN, key_figures, with_key_figures
 from plan_recommender.report import CARDS
 from tests.conftest import TrainedModel, engine_client
 from tools import cards
+from tools.container import NAME, docker
 from tools.serving import FROM_SOURCE, ROOT, free_port, serving
 
 README = (ROOT / "README.md").read_text()
@@ -108,14 +109,27 @@ def test_every_command_of_the_readme_about_the_image_does_what_the_readme_says(
     environment = os.environ | {"BENTOML_HOME": str(tmp_path / "home"), "PORT": port}
     of_the_image = [step for step in steps() if step.command in OF_THE_IMAGE]
     assert [step.command for step in of_the_image] == list(OF_THE_IMAGE)
-    try:
+    with ExitStack() as stack:
+        stack.enter_context(_keeping_the_latest_image())
+        stack.callback(subprocess.run, OF_THE_IMAGE[-1].split(), cwd=checkout, env=environment, check=False)
         for step in of_the_image:
             ran = subprocess.run(step.command.split(), cwd=checkout, env=environment, capture_output=True, text=True)
             assert ran.returncode == 0, f"{step.command}\n{ran.stdout}{ran.stderr}"
+            for image in re.findall(rf"^({NAME}:[a-z0-9]{{16}})[:,] ", ran.stdout, re.MULTILINE):
+                stack.callback(docker, "image", "rm", "--force", image)
             output = step.output.replace(":3000;", f":{port};")
             assert shows(output.splitlines(), ran.stdout.splitlines()), f"{step.command} printed:\n{ran.stdout}"
-    finally:
-        subprocess.run(OF_THE_IMAGE[-1].split(), cwd=checkout, env=environment, check=False)
+
+
+@contextmanager
+def _keeping_the_latest_image() -> Iterator[None]:
+    """Afterwards the name is what it was: the tests share the engine with whoever runs them."""
+    latest = f"{NAME}:latest"
+    before = docker("images", "--quiet", "--no-trunc", latest).strip()
+    yield
+    docker("image", "rm", "--force", latest)
+    if before:
+        docker("tag", before, latest)
 
 
 def test_a_wrong_output_would_be_noticed() -> None:
