@@ -54,9 +54,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def leave_out(reason: str) -> NoReturn:
-    """Leave a test out on a machine that lacks what it needs; on one that builds the project, fail."""
-    if os.environ.get("CI"):
-        pytest.fail(f"in CI nothing is left out: {reason}", pytrace=False)
+    """Leave a test out on a machine that lacks what it needs; `.ci/run` lets none be left out."""
+    if os.environ.get("LEAVE_NOTHING_OUT"):
+        pytest.fail(f"nothing may be left out here: {reason}", pytrace=False)
     pytest.skip(reason)
 
 
