@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML",
-        help="configuration of --group and of two models (default: %(default)s)",
+        help="configuration of --group, of two models, and of where training left its artifacts (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--artifacts", type=Path, default=Path("artifacts"), metavar="DIR", help="results folder (default: %(default)s)"
@@ -146,20 +146,20 @@ class _Rows:
 
 def _choose_rows(model: registry.RegisteredModel, options: argparse.Namespace) -> _Rows:
     if options.data is None:
-        return _test_part(model, options.artifacts, options.group)
+        return _test_part(model, options)
     return _whole_file(model, options.data, options.group)
 
 
-def _test_part(model: registry.RegisteredModel, artifacts: Path, text_column: str | None) -> _Rows:
+def _test_part(model: registry.RegisteredModel, options: argparse.Namespace) -> _Rows:
     """Read the table that the model was trained on, and keep the rows that training did not see."""
     data = model.record.data
-    path = _table_of(model, artifacts)
+    path = _table_of(model, options)
     if not path.is_file():
         raise ModelError(
             f"expected {path}, the table that {model.tag} was trained on, found no such file; run this in the "
             "folder where it was trained, with --artifacts the folder of that run, or pass --data"
         )
-    table = read_labelled(path, text_column)
+    table = read_labelled(path, options.group)
     if table.sha256 != data.sha256:
         raise ModelError(
             f"{path}: expected the table that {model.tag} was trained on (SHA-256 {data.sha256}), found another "
@@ -169,15 +169,19 @@ def _test_part(model: registry.RegisteredModel, artifacts: Path, text_column: st
     return _Rows(table, test, f"the {len(test):,} rows of {path} that it was never trained on")
 
 
-def _table_of(model: registry.RegisteredModel, artifacts: Path) -> Path:
+def _table_of(model: registry.RegisteredModel, options: argparse.Namespace) -> Path:
     """Find the table: the artifacts of the run say where it lies; the model, which travels, only how it was named."""
-    try:
-        run = json.loads((artifacts / registry.RUN_FILE).read_text(encoding="utf-8"))
-        if run["model"] == model.tag:
-            table = Path(run["table"])
-            return table.relative_to(Path.cwd()) if table.is_relative_to(Path.cwd()) else table
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # no artifacts, or those of another version of this program
+    places = [options.artifacts]
+    if options.config.is_file():
+        places.append(load_settings(options.config).artifacts.directory)
+    for artifacts in places:
+        try:
+            run = json.loads((artifacts / registry.RUN_FILE).read_text(encoding="utf-8"))
+            if run["model"] == model.tag:
+                table = Path(run["table"])
+                return table.relative_to(Path.cwd()) if table.is_relative_to(Path.cwd()) else table
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # no artifacts, or those of another version of this program
     return Path(model.record.settings["data"]["path"])
 
 

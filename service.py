@@ -74,6 +74,7 @@ def _load() -> Recommender:
 
     BentoML by itself would look `:latest` up when the Bento starts, and serve whatever was trained since the build.
     """
-    built_with = [] if _SERVICE.bento is None else [info.to_model() for info in _SERVICE.bento.info.all_models]
-    reference = built_with[0] if built_with else _SERVICE.inner.model
-    return Recommender(registry.verify(reference.resolve()))
+    built_with = [] if _SERVICE.bento is None else _SERVICE.bento.info.all_models
+    if built_with:
+        return Recommender(registry.of_bento(built_with[0]))
+    return Recommender(registry.verify(_SERVICE.inner.model.resolve()))

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from plan_recommender.errors import ConfigError
+
+_IN_ANY_CASE: Final = BeforeValidator(str.lower)
 
 
 def variable(name: str) -> str:
@@ -21,8 +23,8 @@ class Environment(BaseModel):
 
     workers: int = Field(1, ge=1, le=256)
     """Processes that answer."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["text", "json"] = "text"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], _IN_ANY_CASE] = "info"
+    log_format: Annotated[Literal["text", "json"], _IN_ANY_CASE] = "text"
     max_batches: int = Field(16, ge=1, le=10_000)
     """Batches that may wait in a worker or be carried out."""
     max_explanations: int = Field(64, ge=1, le=10_000)

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 import bentoml
 import numpy as np
 import numpy.typing as npt
+from bentoml._internal.bento.bento import BentoModelInfo
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 from bentoml.exceptions import BentoMLException, NotFound
@@ -42,6 +43,7 @@ MODEL_FILES = (PIPELINE_FILE, SCORER_FILE, REFERENCE_FILE, BACKGROUND_FILE, TRAI
 
 _REMEMBERED = 100  # versions that were the latest, for rolling back
 _RECORD_KEY = "plan_recommender"
+_RECORD_DIGEST = "model_yaml_sha256"  # in a Bento, of the model that it was built with
 
 
 class TrainingData(BaseModel):
@@ -93,8 +95,10 @@ class ServedModel(BentoModel):
         Raises:
             BentoMLException: it is not in the store.
         """
-        self._require()
-        return super().to_info(alias)
+        stored = self._require()
+        info: BentoModelInfo = super().to_info(alias)
+        digest = {_RECORD_DIGEST: sha256(_record_file(stored))}
+        return BentoModelInfo(info.tag, info.module, info.creation_time, alias=alias, metadata=digest)
 
     def resolve(self, *arguments: Any, **options: Any) -> bentoml.Model:
         """Open the model.
@@ -105,13 +109,14 @@ class ServedModel(BentoModel):
         self._require()
         return cast(bentoml.Model, super().resolve(*arguments, **options))
 
-    def _require(self) -> None:
+    def _require(self) -> bentoml.Model:
         try:
             stored = self.stored
         except Exception as error:  # a damaged model.yaml fails in whatever way its damage makes BentoML fail
             raise BentoMLException(_unreadable(str(self.tag), error)) from error
         if stored is None:
             raise BentoMLException(_not_found(str(self.tag)))
+        return cast(bentoml.Model, stored)
 
 
 @dataclass(frozen=True)
@@ -321,6 +326,25 @@ def latest_version() -> str | None:
     return _latest_file().read_text().strip() if _latest_file().is_file() else None
 
 
+def of_bento(info: BentoModelInfo) -> RegisteredModel:
+    """Open the model that a Bento was built with.
+
+    Raises:
+        ModelError: it is not there, or its record is not what it was when the Bento was built.
+    """
+    try:
+        stored = ServedModel(info.tag).resolve()
+    except BentoMLException as error:
+        raise ModelError(str(error)) from error
+    expected, found = (info.metadata or {}).get(_RECORD_DIGEST), sha256(_record_file(stored))
+    if found != expected:
+        raise ModelError(
+            f"{_record_file(stored)}: expected the record that the Bento was built with (SHA-256 {expected}), found "
+            f"another ({found}); the file was damaged or replaced, or the Bento was built otherwise: build it again"
+        )
+    return verify(stored)
+
+
 def verify(stored: bentoml.Model) -> RegisteredModel:
     """Check that a stored model was registered by this project for this schema; opens none of its files.
 
@@ -351,6 +375,10 @@ def digests(folder: Path) -> dict[str, str]:
 def store_path() -> Path:
     """Tell where the models are."""
     return Path(BentoMLContainer.model_store.get()._path)
+
+
+def _record_file(stored: bentoml.Model) -> Path:
+    return Path(stored.path) / "model.yaml"  # BentoML's own, which holds the record
 
 
 def _home() -> Path:

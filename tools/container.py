@@ -19,7 +19,7 @@ from tools.serving import ROOT, START_SECONDS, free_port
 
 NAME: Final = "plan_recommender"
 HARDENED: Final = (
-    *("--read-only", "--tmpfs", "/tmp"),  # noqa: S108 -- the container's own
+    *("--read-only", "--tmpfs", "/tmp:size=64m", "--memory", "512m"),  # noqa: S108  # the container's own
     *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
 )
 """Options of `docker run` that take away what the service does not need."""
@@ -168,7 +168,7 @@ def workers(container: Container) -> list[int]:
 
 def _wait_until_ready(container: str, url: str) -> None:
     deadline = time.monotonic() + START_SECONDS
-    with httpx.Client(base_url=url, timeout=5) as http:
+    with httpx.Client(base_url=url, timeout=5, trust_env=False) as http:
         while time.monotonic() < deadline:
             try:
                 if http.get("/readyz").status_code in (httpx.codes.OK, httpx.codes.UNAUTHORIZED):

@@ -13,12 +13,20 @@ import httpx
 
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.image import BASE
-from tools.container import HARDENED, NAME, ContainerError, containerize, docker, running, size_mb
+from tools.container import HARDENED, NAME, ContainerError, client, containerize, docker, running, size_mb
 from tools.serving import ROOT
 from tools.supply import SupplyError, audit, write_bill
 
 LARGEST_MB: Final = 350
 """How much larger than its base the image may be."""
+
+LONGEST_SECONDS: Final = 3.0
+"""How long it may take from `docker run` to ready, on a machine that does nothing else."""
+
+MOST_MIB: Final = 250
+"""How much memory it may hold."""
+
+STARTS: Final = 3
 
 USAGE: Final = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
 PURPOSES: Final = {
@@ -44,13 +52,12 @@ _WORTH_A_LINE_MB = 2.0
 
 
 def main(options: Sequence[str] | None = None) -> int:
-    """Build the Bento and its image; returns 1 when it is too large or vulnerable, 2 when it could not be built."""
+    """Build the Bento and its image; returns 1 when it misses a goal, 2 when it could not be built."""
     try:
         print("== build the Bento and its image", flush=True)
         image = containerize(build(), sys.argv[1:] if options is None else options)
-        docker("tag", image, f"{NAME}:latest")
         over = size_mb(image) - size_mb(BASE)
-        print(f"{image}: {size_mb(image):,.0f} MB, {over:,.0f} MB over {BASE}; also {NAME}:latest")
+        print(f"{image}: {size_mb(image):,.0f} MB, {over:,.0f} MB over {BASE}")
         print("\n== what is in it, by size")
         for megabytes, piece, purpose in contents(image):
             print(f"{megabytes:6.1f} MB  {piece:<20} {purpose}")
@@ -58,39 +65,59 @@ def main(options: Sequence[str] | None = None) -> int:
         bill, audited = write_bill(), audit()
         print(f"bill of materials: {bill.relative_to(ROOT)}\nadvisories: {audited}")
         print("\n== start it, and ask", flush=True)
-        with running(image) as container:
-            print(
-                f"ready {container.ready_seconds:.1f} s after docker run, {resident_mib(container.id):.0f} MiB resident"
-            )
-            for answer in (
-                httpx.get(f"{container.url}/health"),
-                httpx.post(f"{container.url}/predict", json=USAGE),
-            ):
-                print(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}")
-                answer.raise_for_status()
+        resident, ready = try_out(image)
+        docker("tag", image, f"{NAME}:latest")
     except (ContainerError, SupplyError, PlanRecommenderError, httpx.HTTPError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print("\nstopped. To run it:\n")
+    print(f"\nstopped, and tagged {NAME}:latest. To run it:\n")
     print(f"docker run --rm --publish 127.0.0.1:3000:3000 {' '.join(HARDENED)} {image}")
-    if over > LARGEST_MB:
-        print(f"error: expected at most {LARGEST_MB} MB over {BASE}, found {over:,.0f} MB", file=sys.stderr)
-    if audited.vulnerable:
-        print("error: expected no known vulnerabilities in what the image is made of, found some", file=sys.stderr)
-    return int(over > LARGEST_MB or bool(audited.vulnerable))
+    goals = {
+        f"at most {LARGEST_MB} MB over {BASE}": over <= LARGEST_MB,
+        f"ready within {LONGEST_SECONDS:g} s": ready <= LONGEST_SECONDS,
+        f"at most {MOST_MIB} MiB resident": resident <= MOST_MIB,
+        "no known vulnerabilities": not audited.vulnerable,
+    }
+    missed = [goal for goal, reached in goals.items() if not reached]
+    if missed:
+        print(f"error: the image misses its goals: {'; '.join(missed)}", file=sys.stderr)
+    return int(bool(missed))
 
 
 def build() -> str:
-    """Run `bentoml build`; returns the tag of the Bento.
+    """Run `bentoml build`, for an image; returns the tag of the Bento.
 
     Raises:
         ContainerError: it failed.
     """
+    client()  # without an engine there is no use in a Bento
     bentoml = Path(sys.executable).with_name("bentoml")
     built = subprocess.run([bentoml, "build", "--output", "tag"], cwd=ROOT, capture_output=True, text=True, check=False)
     if built.returncode:
         raise ContainerError(f"bentoml build ended with {built.returncode}: {built.stderr.strip()}")
     return built.stdout.strip().removeprefix("__tag__:")
+
+
+def try_out(image: str) -> tuple[float, float]:
+    """Start it some times, and ask; returns MiB resident, and the shortest seconds from `docker run` to ready.
+
+    Raises:
+        ContainerError: it did not start.
+        httpx.HTTPError: it did not answer.
+    """
+    resident, seconds = 0.0, []
+    for _ in range(STARTS):
+        with running(image) as container, httpx.Client(base_url=container.url, trust_env=False) as http:
+            answers = [http.get("/health"), http.post("/predict", json=USAGE)]
+            for answer in answers:
+                answer.raise_for_status()
+            resident = max(resident, resident_mib(container.id))
+            seconds.append(container.ready_seconds)
+    starts = ", ".join(f"{each:.1f}" for each in seconds)
+    print(f"ready {starts} s after docker run, {resident:.0f} MiB resident")
+    for answer in answers:
+        print(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}")
+    return resident, min(seconds)
 
 
 def contents(image: str) -> list[tuple[float, str, str]]:

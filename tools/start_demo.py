@@ -12,11 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import httpx
 
-from tools.container import HARDENED, NAME, ContainerError, client, containerize, docker
+from plan_recommender.access import KEY_VARIABLE
+from tools.container import HARDENED, NAME, ContainerError, client, containerize, docker, running
 from tools.containerize import build
 from tools.demo import SUBSCRIBERS
 from tools.serving import ROOT, START_SECONDS
@@ -32,7 +34,7 @@ def main(options: Sequence[str] | None = None) -> int:
     try:
         if list(options) == ["--stop"]:
             return _stop()
-        return _start(options, int(os.environ.get("PORT", "3000")))
+        return _start(options, _port("PORT", 3000))
     except (ContainerError, httpx.HTTPError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -41,17 +43,22 @@ def main(options: Sequence[str] | None = None) -> int:
 def _start(options: Sequence[str], port: int) -> int:
     print("== build the image", flush=True)
     image = containerize(build(), options)
+    with running(image):
+        print(f"{image}, which starts")
     docker("tag", image, f"{NAME}:latest")
-    print(f"{image}, {NAME}:latest")
     _stop()
     url = f"http://127.0.0.1:{port}"
     print(f"\n== start it on {url}", flush=True)
     if not _compose(image, port):
-        docker("run", "--detach", "--name", PROJECT, "--publish", f"127.0.0.1:{port}:3000", *HARDENED, image)
-    _wait_until_ready(url)
-    print(f"\nGET /health\n{httpx.get(f'{url}/health').raise_for_status().text}")
-    for who, usage in SUBSCRIBERS.items():
-        print(f"\nPOST /predict: {who}\n{httpx.post(f'{url}/predict', json=usage).raise_for_status().text}")
+        passed_on = ["--env", KEY_VARIABLE] if KEY_VARIABLE in os.environ else []
+        publish = ["--publish", f"127.0.0.1:{port}:3000"]
+        docker("run", "--detach", "--name", PROJECT, *publish, *passed_on, *HARDENED, image)
+    key = os.environ.get(KEY_VARIABLE, "")
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False) as http:
+        _wait_until_ready(http)
+        print(f"\nGET /health\n{http.get('/health').raise_for_status().text}")
+        for who, usage in SUBSCRIBERS.items():
+            print(f"\nPOST /predict: {who}\n{http.post('/predict', json=usage).raise_for_status().text}")
     print(f"\nIt is up on {url}; `make stop-demo` takes it down.")
     return 0
 
@@ -69,7 +76,8 @@ def _compose(image: str, port: int) -> bool:
         print(f"compose could not start all of it ({why}): the service alone, without Prometheus and Grafana")
         _stop()
         return False
-    print("Prometheus is at http://127.0.0.1:9090, the dashboard at http://127.0.0.1:3001")
+    prometheus, grafana = _port("PROMETHEUS_PORT", 9090), _port("GRAFANA_PORT", 3001)
+    print(f"Prometheus is at http://127.0.0.1:{prometheus}, the dashboard at http://127.0.0.1:{grafana}")
     return True
 
 
@@ -90,16 +98,24 @@ def _stop() -> int:
     return 0
 
 
-def _wait_until_ready(url: str) -> None:
+def _wait_until_ready(http: httpx.Client) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{url}/readyz").status_code == httpx.codes.OK:
+        with suppress(httpx.TransportError):
+            if http.get("/readyz").status_code == httpx.codes.OK:
                 return
-        except httpx.TransportError:
-            pass
         time.sleep(0.1)
-    raise ContainerError(f"expected a service that is ready within {START_SECONDS} s at {url}; see docker logs")
+    raise ContainerError(
+        f"expected a service that is ready within {START_SECONDS} s at {http.base_url}; see docker logs"
+    )
+
+
+def _port(name: str, default: int) -> int:
+    """Read a port from the environment, as compose does."""
+    value = os.environ.get(name) or str(default)
+    if not value.isascii() or not value.isdecimal() or not 0 < int(value) < 2**16:
+        raise ContainerError(f"environment variable {name}: expected a port, 1 to 65535, found {value!r}")
+    return int(value)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,20 @@ def test_it_stops_under_load_without_losing_a_request(image: str, record_propert
         assert (state(container, "State.ExitCode"), state(container, "State.OOMKilled")) == ("0", "false")
 
 
+@pytest.mark.parametrize("seconds", [0.2, 0.5, 0.8])
+def test_it_stops_while_it_starts(image: str, seconds: float) -> None:
+    """Process 1 ignores signals that it has no handler for, and BentoML has one only after its imports."""
+    identifier = docker("run", "--detach", *HARDENED, image).split()[0]
+    try:
+        time.sleep(seconds)
+        start = monotonic()
+        docker("stop", "--time", str(STOP_SECONDS), identifier)
+        assert monotonic() - start < STOP_SECONDS / 2
+        assert docker("inspect", "--format", "{{.State.ExitCode}}", identifier).strip() != "137"
+    finally:
+        docker("rm", "--force", identifier)
+
+
 def test_a_container_that_is_killed_loses_requests(image: str) -> None:
     """The control: SIGKILL instead of SIGTERM."""
     with running(image, on_host=True) as container:

@@ -123,7 +123,7 @@ def test_official_images_are_pinned(name: str) -> None:
 def test_the_service_is_as_the_image_is() -> None:
     service = SERVICES["plan-recommender"]
     assert service["user"] == USER
-    assert service["tmpfs"] == ["/tmp"]  # noqa: S108, this is the container's
+    assert service["tmpfs"] == ["/tmp:size=64m"]  # noqa: S108, this is the container's
     assert service["ports"][0].endswith(f":{PORT}")
     assert f'"127.0.0.1", {PORT}' in service["healthcheck"]["test"][3]
     grace = float(service["stop_grace_period"].removesuffix("s"))

@@ -202,7 +202,7 @@ def test_probes_ask_the_right_routes(manifests: list[Manifest]) -> None:
         name: container(manifests)[name]["httpGet"]["path"]
         for name in ("startupProbe", "readinessProbe", "livenessProbe")
     }
-    assert paths == {"startupProbe": "/readyz", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
+    assert paths == {"startupProbe": "/health", "readinessProbe": "/health", "livenessProbe": "/livez"}
 
 
 def test_the_grace_period_covers_the_pause_a_slow_body_and_the_stop(manifests: list[Manifest]) -> None:

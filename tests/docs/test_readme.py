@@ -106,7 +106,7 @@ def test_every_command_of_the_readme_about_the_image_does_what_the_readme_says(
     engine_client()
     copy_store(tmp_path / "home")
     port = str(free_port())
-    environment = os.environ | {"BENTOML_HOME": str(tmp_path / "home"), "PORT": port}
+    environment = os.environ | {"BENTOML_HOME": str(tmp_path / "home"), "PORT": port, "MAKEFLAGS": "", "MAKELEVEL": "0"}
     of_the_image = [step for step in steps() if step.command in OF_THE_IMAGE]
     assert [step.command for step in of_the_image] == list(OF_THE_IMAGE)
     with ExitStack() as stack:

@@ -246,7 +246,7 @@ def test_two_models_are_compared_on_the_test_part_of_the_first(
     assert found["accuracy"]["difference"] < -0.02  # the same probabilities, but Ultra is answered too often
     assert (found["roc_auc"]["difference"], found["brier"]["difference"]) == (0, 0)
     assert f"second: {second} on the same rows, threshold 0.1; never trained on them either\n" in answer.out
-    assert f"first:  {first} on the 643 rows of {DATA} that it was never trained on, " in answer.out
+    assert f"first:  {first} on the 643 rows of {DATA.name} that it was never trained on, " in answer.out
 
 
 def test_a_second_model_that_saw_the_rows_is_told(

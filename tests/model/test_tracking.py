@@ -85,7 +85,7 @@ def test_what_is_kept_is_what_the_run_found(command: Command, store: Path, track
     }
     assert {name: kept.data.tags[name] for name in lineage} == lineage
 
-    settings = dict(tracking.flattened(model.record.settings))
+    settings = dict(tracking.flattened(load_settings(tracked).model_dump(mode="json")))
     assert set(kept.data.params) == set(settings)
     assert kept.data.params["selection.metric"] == "log_loss"
     assert json.loads(kept.data.params["selection.candidates"]) == settings["selection.candidates"]

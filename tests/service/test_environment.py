@@ -88,6 +88,7 @@ def test_the_log_has_what_its_level_says(faulty: Path, trained_tag: str, level: 
 
 def test_limits_are_those_of_the_environment(trained_tag: str) -> None:
     read = Environment.read({variable("max_batches"): "3", variable("max_bodies_mib"): "10", "OTHER": "x"})
+    assert Environment.read({variable("log_level"): "WARNING"}).log_level == "warning"
     assert (read.max_batches, read.max_bodies_mib, read.max_explanations) == (3, 10, 64)
 
     batch = {"rows": [{"calls": 1, "minutes": 1, "messages": 1, "mb_used": 1}] * 10_000}
@@ -120,7 +121,7 @@ def test_limits_are_those_of_the_environment(trained_tag: str) -> None:
         ("workers", "0", "PLAN_RECOMMENDER_WORKERS: Input should be greater than or equal to 1, found '0'"),
         ("workers", "two", "PLAN_RECOMMENDER_WORKERS: Input should be a valid integer"),
         ("log_level", "loud", "PLAN_RECOMMENDER_LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error'"),
-        ("log_format", "JSON", "PLAN_RECOMMENDER_LOG_FORMAT: Input should be 'text' or 'json', found 'JSON'"),
+        ("log_format", "xml", "PLAN_RECOMMENDER_LOG_FORMAT: Input should be 'text' or 'json', found 'xml'"),
         ("max_batches", "", "PLAN_RECOMMENDER_MAX_BATCHES: Input should be a valid integer"),
         ("max_bodies_mib", "9", "PLAN_RECOMMENDER_MAX_BODIES_MIB: Input should be greater than or equal to 10"),
     ],

@@ -82,9 +82,8 @@ async def read_all(self, receive, message, max_bytes):
         raise refusals.too_large(max_bytes)
     return body
 http.HttpContract._read_parts = read_all
-from plan_recommender.environment import Environment
-Environment.model_fields["max_bodies_mib"].default = 10**4
-Environment.model_rebuild(force=True)
+import os
+os.environ["PLAN_RECOMMENDER_MAX_BODIES_MIB"] = "10000"
 http._announced_length = lambda headers: 0
 """,
         {"bodies": 6},
