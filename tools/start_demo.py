@@ -53,8 +53,8 @@ def _start(options: Sequence[str], port: int) -> int:
         passed_on = ["--env", KEY_VARIABLE] if KEY_VARIABLE in os.environ else []
         publish = ["--publish", f"127.0.0.1:{port}:3000"]
         docker("run", "--detach", "--name", PROJECT, *publish, *passed_on, *HARDENED, image)
-    key = os.environ.get(KEY_VARIABLE, "")
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False) as http:
+    keyed = {"Authorization": f"Bearer {os.environ[KEY_VARIABLE]}"} if KEY_VARIABLE in os.environ else {}
+    with httpx.Client(base_url=url, headers=keyed, trust_env=False) as http:
         _wait_until_ready(http)
         print(f"\nGET /health\n{http.get('/health').raise_for_status().text}")
         for who, usage in SUBSCRIBERS.items():
