@@ -49,9 +49,9 @@ class Container:
         """Give what it has written to its output."""
         return docker("logs", self.id)
 
-    def execute(self, *command: str, user: str = "") -> str:
+    def execute(self, *command: str) -> str:
         """Run a command in it."""
-        return docker("exec", *(("--user", user) if user else ()), self.id, *command)
+        return docker("exec", self.id, *command)
 
 
 @cache
@@ -127,7 +127,6 @@ def running(
     options: Sequence[str] = HARDENED,
     *,
     on_host: bool = False,
-    command: Sequence[str] = (),
 ) -> Iterator[Container]:
     """Run a container until the block ends, on a free port of the loopback interface.
 
@@ -136,7 +135,6 @@ def running(
         env: environment variables.
         options: more options of `docker run`.
         on_host: use the host's network, so that no proxy is between a client and the service.
-        command: for the image's entrypoint.
 
     Raises:
         ContainerError: it did not become ready.
@@ -150,7 +148,7 @@ def running(
         network = ["--publish", f"127.0.0.1:{port}:{variables.get('BENTOML_PORT', 3000)}"]
     settings = [part for name, value in variables.items() for part in ("--env", f"{name}={value}")]
     start = time.monotonic()
-    container = docker("run", "--detach", *network, *settings, *options, image, *command).splitlines()[0]
+    container = docker("run", "--detach", *network, *settings, *options, image).splitlines()[0]
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_until_ready(container, url)

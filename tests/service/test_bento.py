@@ -1,6 +1,7 @@
 """The Bento as it ships: built, looked into, and served from an environment that holds the serving lock and no more."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 
+from plan_recommender.image import BASE, UV
 from tests.service.corpus import CORPUS, Case
 from tools.serving import ROOT, serving
 
@@ -77,6 +79,28 @@ def test_it_carries_the_service_and_the_lock_and_nothing_of_training(bento: Path
     assert "--hash=sha256:" in locked
     assert not [name for name in ("scikit-learn", "pandas", "skl2onnx", "scipy") if f"\n{name}==" in locked]
     assert "\nonnxruntime==" in locked
+
+
+def test_its_dockerfile_is_what_plan_recommender_image_says(bento: Path) -> None:
+    """BentoML writes it from its own template; this notices when another version of BentoML would write another."""
+    dockerfile = (bento / "env" / "docker" / "Dockerfile").read_text()
+    instructions = [line.split() for line in dockerfile.splitlines() if re.match(r"[A-Z]+ ", line)]
+    assert [words[1] for words in instructions if words[0] == "FROM"] == [BASE]
+    assert not re.search(r"apt-get|build-essential|\bgit\b", dockerfile)
+    steps = [" ".join(words) for words in instructions if words[0] == "RUN"]
+    (own_uv,) = (number for number, step in enumerate(steps) if f"uv=={UV} --hash=sha256:" in step)
+    (its_uv,) = (number for number, step in enumerate(steps) if "command -v uv >/dev/null || pip install uv" in step)
+    (finish,) = (number for number, step in enumerate(steps) if "./env/docker/script__" in step)
+    assert own_uv < its_uv < finish == max(n for n, step in enumerate(steps) if "entrypoint" not in step)
+    assert "ENV BENTOML_DO_NOT_TRACK=$BENTOML_DO_NOT_TRACK" in dockerfile
+    assert "ARG BENTOML_DO_NOT_TRACK=True" in dockerfile
+    assert [words[1] for words in instructions if words[0] == "USER"] == ["bentoml"]
+    (script,) = (bento / "env" / "docker").glob("script__*")
+    assert script.read_text() == (ROOT / "deploy" / "image" / "finish").read_text()
+
+
+def test_the_image_and_the_locks_are_made_by_the_same_uv() -> None:
+    assert f'"uv=={UV}"' in (ROOT / "tools" / "lock").read_text()
 
 
 def test_it_names_the_model_it_was_built_with(bento: Path, trained_tag: str) -> None:
