@@ -6,7 +6,7 @@ from typing import Any, cast
 import bentoml
 from bentoml.exceptions import BentoMLException
 
-from plan_recommender import logs, registry
+from plan_recommender import logs, registry, supervisor
 from plan_recommender.access import Access
 from plan_recommender.environment import Environment
 from plan_recommender.errors import PlanRecommenderError
@@ -40,6 +40,7 @@ class PlanRecommender:
     @staticmethod
     def before_workers_start() -> None:
         """Load the model, so that a bad one stops the start with one sentence."""
+        supervisor.heed_every_signal()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
         try:
             _load()

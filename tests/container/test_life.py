@@ -73,11 +73,12 @@ def test_it_stops_under_load_without_losing_a_request(image: str, record_propert
         assert (state(container, "State.ExitCode"), state(container, "State.OOMKilled")) == ("0", "false")
 
 
-def test_it_stops_while_it_imports(image: str) -> None:
-    """Process 1 ignores signals that it has no handler for, and BentoML has one only after its imports."""
+@pytest.mark.parametrize("seconds", [0.5, 0.8, 1.1, 1.4])
+def test_it_stops_while_it_starts(image: str, seconds: float) -> None:
+    """Process 1 ignores signals that it has no handler for, and circus drops them while it starts the workers."""
     identifier = docker("run", "--detach", *HARDENED, image).split()[0]
     try:
-        time.sleep(0.5)
+        time.sleep(seconds)
         start = monotonic()
         docker("stop", "--time", str(STOP_SECONDS), identifier)
         assert monotonic() - start < STOP_SECONDS / 2

@@ -71,7 +71,17 @@ def test_it_carries_the_service_and_the_lock_and_nothing_of_training(bento: Path
         f"plan_recommender/{name}.py"
         for name in (
             *("__init__", "access", "admission", "environment", "errors", "explainer", "http", "image", "logs"),
-            *("openapi", "protocol", "recommender", "refusals", "registry", "scorer", "table", "telemetry"),
+            *(
+                "openapi",
+                "protocol",
+                "recommender",
+                "refusals",
+                "registry",
+                "scorer",
+                "supervisor",
+                "table",
+                "telemetry",
+            ),
             *("threshold", "usage", "wording"),
         )
     }
