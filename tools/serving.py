@@ -1,6 +1,7 @@
 """A real server for as long as a block runs: `bentoml serve`, or another command, on a free loopback port."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FROM_SOURCE = "service:PlanRecommender"
 START_SECONDS = 60
 STOP_SECONDS = 20
+# Not a port that the system picks (bind to 0): those are also given to outgoing connections (on Linux from 32768 on),
+# so a client of another test could hold it by the time the server binds.
+PORTS = range(20_000, 32_000)
 
 
 class ServerDidNotStartError(Exception):
@@ -106,10 +110,17 @@ def running(
 
 
 def free_port() -> int:
-    """Find a port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Find a port of the loopback interface that nobody uses, and that no outgoing connection will be given.
+
+    Raises:
+        OSError: all of PORTS are in use.
+    """
+    chance = random.SystemRandom()  # two test runners that are seeded alike must not choose alike
+    for port in chance.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"expected a free port of 127.0.0.1 from {PORTS[0]} to {PORTS[-1]}; all are in use")
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

@@ -1,0 +1,28 @@
+"""The ports that test servers are given: nobody has them, and nobody can be given them before the server binds."""
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import serving
+from tools.serving import PORTS, free_port
+
+LINUX_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where Linux says which ports it gives to outgoing connections")
+def test_no_outgoing_connection_is_given_one_of_the_ports() -> None:
+    first, last = map(int, LINUX_RANGE.read_text(encoding="ascii").split())
+    assert not set(PORTS) & set(range(first, last + 1))
+
+
+def test_a_port_that_is_in_use_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", free_port()))
+        port: int = taken.getsockname()[1]
+        monkeypatch.setattr(serving, "PORTS", range(port, port + 1))
+        with pytest.raises(OSError, match=f"expected a free port of 127.0.0.1 from {port} to {port}; all are in use"):
+            free_port()
+    assert free_port() == port
