@@ -1,15 +1,16 @@
 """Which requests a worker takes on: it never lets more wait than it can answer soon, and it ends in good order.
 
-**Queue.** A worker answers its requests one by one, and those that wait are in its event loop, whose every turn carries
-out what has come since the last. While there is a short turn now and then, every request is let in, however many come
-at once. When for a tenth of a second all turns were long, more is being asked than can be answered, and from then on a
-turn answers a limited number and refuses the rest: "controlled delay" as in Maurer, "Fail at Scale", ACM Queue 13(8),
-2015. A refusal is held back for a moment: a client that asks again at once would else keep the worker busy refusing.
+**Queue.** A worker answers its requests one by one. In each turn of its event loop it begins some of them; the others
+wait, and between the turns new connections are accepted, of which the loop takes one a turn. A burst is let in, however
+many come at once. When for a tenth of a second never less than half of the most that may wait did, more is being asked
+than can be answered, and what finds the queue full is refused: "controlled delay" as in Maurer, "Fail at Scale", ACM
+Queue 13(8), 2015. A refusal is held back for a moment: a client that asks again at once would else keep the worker busy
+refusing. As long as one is held back, half as many may wait: what is let in under overload is answered soon.
 
 **Lane.** Large batches and explanations take milliseconds and go to a thread. One at a time is carried out, as side by
 side they would only take the interpreter from each other and from the single predictions between them; some wait, and
-more than some are refused. As soon as one had to be refused, fewer may wait until the lane has been empty: what is let
-in under overload is answered soon, and as many clients as there is room for are never refused.
+more than some are refused. As soon as one had to be refused, a quarter may wait until the lane has been empty: what is
+let in under overload is answered soon, and as many clients as there is room for are never refused.
 
 **Drain.** After SIGTERM a worker answers on for a moment, closing each connection after its answer, so that what was
 sent before the signal is answered; then it refuses what comes, until what is under way is done or has had its time.
@@ -18,6 +19,7 @@ sent before the signal is answered; then it refuses what comes, until what is un
 import asyncio
 import contextlib
 import signal
+from collections import deque
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final, TypeVar
@@ -27,8 +29,8 @@ import anyio.to_thread
 
 from plan_recommender import refusals
 
-MOST_IN_TURN: Final = 64
-"""Requests that one turn of an overloaded worker answers; a prediction takes some 50 microseconds."""
+MOST_WAITING: Final = 128
+"""Requests that wait for a worker before it refuses others; a prediction takes some 50 microseconds."""
 
 REFUSAL_PAUSE_SECONDS: Final = 0.03
 
@@ -38,38 +40,68 @@ DRAIN_SECONDS: Final = 0.5
 STOP_SECONDS: Final = 5.0
 """How long after SIGTERM requests that are under way may take."""
 
+_IN_TURN = 16  # requests that are begun in a turn of the event loop
+_GROUP_SECONDS = 0.005  # refusals of which are let go together, with one timer
 _BURST_SECONDS = 0.1  # how long more may come than can be answered soon
 
 T = TypeVar("T")
+Act = Callable[[], object]
 
 
 class Queue:
-    """The requests of one worker that are waiting or under way."""
+    """The requests of one worker that wait for their turn."""
 
-    def __init__(self, most_in_turn: int) -> None:
-        """Let so many into each turn under overload."""
-        self._most_in_turn = most_in_turn
-        self._in_turn = 0
-        self._last_short_turn = 0.0
-        self.under_way = 0
+    def __init__(self, most: int) -> None:
+        """Let so many wait, or half as many under overload."""
+        self._most = most
+        self._waiting: deque[Act] = deque()
+        self._begun = 0  # in this turn
+        self._held: deque[tuple[float, Act]] = deque()
+        self._calm_at = 0.0
 
-    def enter(self, now: float) -> bool:
-        """Count a request in, and tell whether it may be answered; `now` is perf_counter()."""
-        self.under_way += 1
-        if not self._in_turn:
-            # It runs behind all requests of this turn, which are in the loop's list of things to do already.
-            asyncio.get_running_loop().call_soon(self._end_turn)
-        self._in_turn += 1
-        return self._in_turn <= self._most_in_turn or now - self._last_short_turn < _BURST_SECONDS
+    def admits(self) -> bool:
+        """Tell whether one more request may wait."""
+        most = self._most // 2 if self._held else self._most
+        return len(self._waiting) < most or perf_counter() - self._calm_at < _BURST_SECONDS
 
-    def leave(self) -> None:
-        """Count a request out."""
-        self.under_way -= 1
+    def enter(self, begin: Act) -> None:
+        """Begin a request now, or when those before it have been."""
+        if not self._begun:  # nothing has come since the last turn
+            self._note_calm()
+            asyncio.get_running_loop().call_soon(self._turn)
+        if self._begun < _IN_TURN:
+            self._begun += 1
+            begin()
+        else:
+            self._waiting.append(begin)
 
-    def _end_turn(self) -> None:
-        if self._in_turn <= self._most_in_turn // 2:
-            self._last_short_turn = perf_counter()
-        self._in_turn = 0
+    def hold(self, refuse: Act) -> None:
+        """Refuse a request after REFUSAL_PAUSE_SECONDS, or a little less."""
+        self._held.append((perf_counter() + REFUSAL_PAUSE_SECONDS, refuse))
+        if len(self._held) == 1:
+            asyncio.get_running_loop().call_later(REFUSAL_PAUSE_SECONDS, self._let_go)
+
+    def _turn(self) -> None:
+        self._begun = min(len(self._waiting), _IN_TURN)
+        for _ in range(self._begun):
+            self._waiting.popleft()()
+        if self._begun:
+            self._note_calm()
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _note_calm(self) -> None:
+        if len(self._waiting) < self._most // 2 and not self._held:
+            self._calm_at = perf_counter()
+
+    def _let_go(self) -> None:
+        now = perf_counter()
+        group = []
+        while self._held and self._held[0][0] <= now + _GROUP_SECONDS:
+            group.append(self._held.popleft()[1])
+        if self._held:
+            asyncio.get_running_loop().call_later(self._held[0][0] - now, self._let_go)
+        for refuse in group:
+            refuse()
 
 
 class Lane:
@@ -88,7 +120,7 @@ class Lane:
             self._overloaded = False
         elif self._pieces >= self._most:
             self._overloaded = True
-        return self._pieces < (self._most // 2 if self._overloaded else self._most)
+        return self._pieces < (self._most // 4 if self._overloaded else self._most)
 
     async def carry_out(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call `work` in a thread when its turn comes.
@@ -108,9 +140,8 @@ class Lane:
 class Drain:
     """The orderly end of a worker."""
 
-    def __init__(self, queue: Queue) -> None:
-        """Wait for the requests of this queue at the end."""
-        self._queue = queue
+    def __init__(self) -> None:
+        self.under_way = 0
         self._since: float | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -138,6 +169,6 @@ class Drain:
     async def _run(self, stop: Callable[[int, Any], object]) -> None:
         await asyncio.sleep(DRAIN_SECONDS)
         start = perf_counter()
-        while self._queue.under_way and perf_counter() - start < STOP_SECONDS - DRAIN_SECONDS:
+        while self.under_way and perf_counter() - start < STOP_SECONDS - DRAIN_SECONDS:
             await asyncio.sleep(0.02)
         stop(signal.SIGTERM, None)

@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plan_recommender import refusals
 from plan_recommender.access import Access
-from plan_recommender.admission import MOST_IN_TURN, REFUSAL_PAUSE_SECONDS, Drain, Lane, Queue
+from plan_recommender.admission import MOST_WAITING, Drain, Lane, Queue
 from plan_recommender.environment import Environment
 from plan_recommender.errors import ModelError
 from plan_recommender.protocol import MAX_HEAD_BYTES, WHOLE_ANSWER, WholeAnswer
@@ -96,12 +96,12 @@ class HttpContract:
         """Stand in front of BentoML's application."""
         self._app = app
         self._access = access
-        self._queue = Queue(MOST_IN_TURN)
+        self.queue = Queue(MOST_WAITING)
         self._lanes = {  # a single prediction is quick, and would hold up nobody in the event loop
             "/predict_batch": Lane(environment.max_batches),
             "/explain": Lane(environment.max_explanations),
         }
-        self._drain = Drain(self._queue)
+        self._drain = Drain()
         self._max_bodies_bytes = environment.max_bodies_mib * MIB
         self._bodies_bytes = 0
 
@@ -112,19 +112,29 @@ class HttpContract:
         elif scope["type"] != "http" or (
             _is_bentomls(scope["path"]) and self._access.allows(scope["path"], scope["headers"])
         ):
+            if scope["path"] == "/metrics":
+                telemetry().flush()
             await self._app(scope, receive, send)
         else:
             await self._handle(scope, receive, send)
+
+    def admits(self, method: str, path: str) -> bool:
+        """Tell, when no more than the head of a request has come, whether there is room to carry it out."""
+        route = ROUTES.get(path)
+        if not isinstance(route, Command) or method not in route.methods:
+            return True
+        lane = self._lanes.get(path)
+        return self.queue.admits() and (lane is None or lane.admits())
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = perf_counter()
         path: str = scope["path"]
         headers: list[Header] = [_CONTENT_TYPE]
         reason = ""
-        admitted = self._queue.enter(start)
+        self._drain.under_way += 1
         try:
             try:
-                answer = await self._answer(scope, receive, admitted)
+                answer = await self._answer(scope, receive)
             except Refusal as refusal:
                 answer = refusal
             if isinstance(answer, Refusal):
@@ -143,10 +153,10 @@ class HttpContract:
                 await send({"type": "http.response.start", "status": int(status), "headers": headers})
                 await send({"type": "http.response.body", "body": content})
         finally:
-            self._queue.leave()
+            self._drain.under_way -= 1
         telemetry().request(path if path in ROUTES else NO_ROUTE, int(status), reason, perf_counter() - start)
 
-    async def _answer(self, scope: Scope, receive: Receive, admitted: bool) -> tuple[HTTPStatus, bytes] | Refusal:
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[HTTPStatus, bytes] | Refusal:
         path: str = scope["path"]
         try:
             if _head_bytes(scope) > MAX_HEAD_BYTES:
@@ -167,9 +177,6 @@ class HttpContract:
             lane = self._lanes.get(path)
             if self._drain.refusing:
                 raise refusals.stopping()
-            if not admitted or (lane and not lane.admits()):
-                await asyncio.sleep(REFUSAL_PAUSE_SECONDS)
-                raise refusals.overloaded()
             if _announced_length(scope["headers"]) > route.max_bytes:
                 raise refusals.too_large(route.max_bytes)
             body = await self._read_body(receive, route.max_bytes)

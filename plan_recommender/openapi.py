@@ -61,8 +61,11 @@ class DescribedService(Service[Any]):
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application that a worker runs."""
         app = super().to_asgi(is_main)  # which also reads the service's configuration
-        protocol.install(BentoMLContainer.config.services.get()[self.name].get("workers"))
-        return for_other_origins(HttpContract(app, Access.from_environment(), Environment.read()))
+        contract = HttpContract(app, Access.from_environment(), Environment.read())
+        protocol.install(
+            BentoMLContainer.config.services.get()[self.name].get("workers"), contract.queue, contract.admits
+        )
+        return for_other_origins(contract)
 
     @property
     def openapi_spec(self) -> OpenAPISpecification:

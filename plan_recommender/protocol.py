@@ -9,14 +9,16 @@ import asyncio
 import time
 from collections.abc import Callable, Sized
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 import httptools
 import uvicorn.protocols.http.auto
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from plan_recommender import refusals
+from plan_recommender.admission import Queue
 from plan_recommender.refusals import CLOSE, Header, Refusal
 from plan_recommender.telemetry import NO_ROUTE, telemetry
 
@@ -33,6 +35,8 @@ MOST_REQUESTS: Final = 1000
 MOST_PIPELINED: Final = 100
 """Requests of one connection that wait for the answer to another; after them it is closed."""
 
+_OVERLOADED: Final = refusals.overloaded()
+_OVERLOADED_HEADERS: Final = _OVERLOADED.whole_headers()
 _FRAMING = 8  # bytes of chunk sizes and the like that may come with a byte of a body
 _YIELD_SECONDS = 50e-6
 _LOOK_SECONDS = 2.5
@@ -49,6 +53,12 @@ class Connection(HttpToolsProtocol):
     shared = False
     """Whether other workers accept connections from the same socket."""
 
+    queue: ClassVar[Queue]
+    """Where the requests of all connections wait for their turn."""
+
+    admits: ClassVar[Callable[[str, str], bool]]
+    """Whether one more request of a method and a path may be answered; asked once for each, when its head has come."""
+
     _watch: asyncio.TimerHandle | None = None
     _owed: object = None
     _owed_since = 0.0
@@ -57,6 +67,7 @@ class Connection(HttpToolsProtocol):
     _outside = _inside = 0  # bytes of the message that is coming: of its body, and others
     _begun = 0  # messages, in what came last
     _in_message = _in_head = _offered = False
+    _unwanted: RequestResponseCycle | None = None  # the newest request that is refused, whatever its body
     _deaf = False  # what comes is not heard any more
     _stopping = False
 
@@ -120,7 +131,7 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Begin a request, and offer the application to answer it in one piece."""
+        """Begin a request."""
         self._in_head = False
         tunnel = self.parser.get_method() == b"CONNECT"
         self._offered = self.parser.should_upgrade() and not tunnel
@@ -129,8 +140,6 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= MOST_PIPELINED:
             raise ValueError("too many requests wait")
         super().on_headers_complete()
-        # Of requests that were sent together this is the newest, and not the one that is answered next.
-        self.scope["extensions"] = cast(Any, {WHOLE_ANSWER: partial(self._answer, self.cycle)})
         self._requests += 1
         if self._stopping or tunnel or self._requests >= MOST_REQUESTS:
             self.cycle.keep_alive = False
@@ -138,7 +147,8 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
         self._inside += len(body)
-        super().on_body(body)
+        if self.cycle is not self._unwanted:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End a request."""
@@ -155,6 +165,22 @@ class Connection(HttpToolsProtocol):
         else:
             self.cycle.keep_alive = False
         self.loop.call_later(_ABORT_SECONDS, self.transport.abort)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Begin a request when its turn comes, with the offer to answer it in one piece; or refuse it."""
+        if Connection.admits(cycle.scope["method"], cycle.scope["path"]):
+            cycle.scope["extensions"] = cast(Any, {WHOLE_ANSWER: partial(self._answer, cycle)})
+            self.queue.enter(partial(super()._start_asgi_task, cycle, app))
+        else:
+            self._unwanted = cycle
+            self.queue.hold(partial(self._turn_away, cycle, time.perf_counter()))
+
+    def _turn_away(self, cycle: RequestResponseCycle, since: float) -> None:
+        """Refuse a request under overload; the application never sees it, as that has to be cheap."""
+        if not cycle.disconnected:
+            self._write(cycle, _OVERLOADED.status, _OVERLOADED_HEADERS, _OVERLOADED.body)
+        path = cycle.scope["path"]
+        telemetry().request(path, int(_OVERLOADED.status), _OVERLOADED.reason, time.perf_counter() - since)
 
     @property
     def _idle(self) -> bool:
@@ -187,6 +213,10 @@ class Connection(HttpToolsProtocol):
         if CLOSE in headers:
             headers = [header for header in headers if header != CLOSE]
             cycle.keep_alive = cycle.keep_alive and bool(self.pipeline)  # those that have come are answered first
+        self._write(cycle, status, headers, body)
+        return True
+
+    def _write(self, cycle: RequestResponseCycle, status: int, headers: list[Header], body: bytes) -> None:
         pieces = [STATUS_LINE[status]]
         for name, value in (*self.server_state.default_headers, *headers):
             pieces += (name, b": ", value, b"\r\n")
@@ -201,7 +231,6 @@ class Connection(HttpToolsProtocol):
         elif len(_outbox) == 1:
             self.loop.call_soon(_write_outbox)
         cycle.on_response()
-        return True
 
     def _end(self, more_comes: bool) -> None:
         """Close the connection behind the last answer.
@@ -275,11 +304,15 @@ def _write_outbox() -> None:
             transport.write(answer)
 
 
-def install(workers: object) -> None:
+def install(workers: object, queue: Queue, admits: Callable[[str, str], bool]) -> None:
     """Make uvicorn use it in this process: BentoML's worker, which starts uvicorn, has no setting for that.
 
     Args:
         workers: as BentoML's configuration says it: a number, `cpu_count`, or None for one.
+        queue: as for `Connection`.
+        admits: as for `Connection`.
     """
     Connection.shared = workers not in (None, 1)
+    Connection.queue = queue
+    Connection.admits = admits
     uvicorn.protocols.http.auto.AutoHTTPProtocol = cast(Any, Connection)

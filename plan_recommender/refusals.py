@@ -60,10 +60,13 @@ class Refusal(Exception):  # noqa: N818  # an answer to a client, and no error o
     def response(self) -> bytes:
         """Give the whole answer as it goes over the wire, for where no ASGI server writes it."""
         lines = [f"HTTP/1.1 {int(self.status)} {self.status.phrase}".encode()]
-        headers = [(b"content-type", b"application/json"), *self.headers]
-        headers.append((b"content-length", str(len(self.body)).encode()))
-        lines += [name + b": " + value for name, value in headers]
+        lines += [name + b": " + value for name, value in self.whole_headers()]
         return b"\r\n".join([*lines, b"", self.body])
+
+    def whole_headers(self) -> list[Header]:
+        """Give the headers with those that describe the body."""
+        length = (b"content-length", b"%d" % len(self.body))
+        return [(b"content-type", b"application/json"), *self.headers, length]
 
 
 def no_such_path(paths: Iterable[str]) -> Refusal:

@@ -27,10 +27,11 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"| time without reading on in an answer | {protocol.HEAD_SECONDS:g} s |",
         f"| {small.most_names:,}; {large.most_names:,} |",
         f"| {protocol.MOST_PIPELINED} | it is closed after them |",
-        f"| {admission.MOST_IN_TURN} a turn of a worker's event loop",
+        f"| {admission.MOST_WAITING}, once there have been more than {admission.MOST_WAITING // 2} for",
+        f"| 503; then {admission.MOST_WAITING // 2}, until",
         f"| requests on one connection | {protocol.MOST_REQUESTS:,} |",
         f"| {defaults.max_batches}; {defaults.max_explanations}, of which one is carried out |",
-        f"come {1000 * admission.REFUSAL_PAUSE_SECONDS:g} ms late",
+        f"comes {1000 * admission.REFUSAL_PAUSE_SECONDS:g} ms late",
     ):
         assert row in limits, row
 

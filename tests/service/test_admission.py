@@ -3,67 +3,128 @@
 import asyncio
 import threading
 import time
+from functools import partial
+from itertools import pairwise
 from time import perf_counter
 
 import pytest
 
-from plan_recommender.admission import Lane, Queue
+from plan_recommender import admission
+from plan_recommender.admission import REFUSAL_PAUSE_SECONDS, Lane, Queue
 from plan_recommender.refusals import Refusal
 
-MOST = 8
+MOST = 128
+IN_TURN = admission._IN_TURN
 
 
-async def turn(queue: Queue, requests: int) -> int:
-    """Let requests come in one turn of the event loop; gives how many were let in."""
-    admitted = sum(queue.enter(perf_counter()) for _ in range(requests))
-    await asyncio.sleep(0)
-    for _ in range(requests):
-        queue.leave()
-    return admitted
+class Worker:
+    """A queue whose requests take no time, and what became of them: numbers, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.queue = Queue(MOST)
+        self.came = 0
+        self.begun: list[int] = []
+        self.refused: list[int] = []
+
+    def ask(self, requests: int) -> int:
+        """Let requests come in one turn of the event loop; gives how many were let in."""
+        admitted = 0
+        for _ in range(requests):
+            admits = self.queue.admits()
+            admitted += admits
+            carry_out = self.queue.enter if admits else self.queue.hold
+            carry_out(partial((self.begun if admits else self.refused).append, self.came))
+            self.came += 1
+        return admitted
+
+    async def overload(self, seconds: float) -> None:
+        """Ask more than is begun in a turn, for so long."""
+        end = perf_counter() + seconds
+        while perf_counter() < end:
+            self.ask(2 * IN_TURN)
+            await asyncio.sleep(0)
+
+    async def calm_down(self) -> None:
+        while len(self.begun) + len(self.refused) < self.came:
+            await asyncio.sleep(0.001)
 
 
-async def turns(queue: Queue, requests: int, seconds: float) -> list[int]:
-    end = perf_counter() + seconds
-    admitted = []
-    while perf_counter() < end:
-        admitted.append(await turn(queue, requests))
-        await asyncio.sleep(0.001)
-    return admitted
-
-
-def test_a_burst_is_let_in() -> None:
+@pytest.mark.parametrize("idle_seconds", [0.0, 0.3])
+def test_a_burst_is_let_in_however_long_nothing_came(idle_seconds: float) -> None:
     async def run() -> None:
-        queue = Queue(MOST)
-        assert await turn(queue, 1) == 1
-        assert await turn(queue, 1000) == 1000
+        worker = Worker()
+        assert worker.ask(1) == 1
+        await asyncio.sleep(idle_seconds)
+        assert worker.ask(10 * MOST) == 10 * MOST
+        await worker.calm_down()
+        assert worker.begun == list(range(worker.came))
 
     asyncio.run(run())
 
 
-def test_what_lasts_is_let_in_a_turn_at_a_time_until_a_turn_is_short_again() -> None:
+def test_a_turn_begins_so_many_in_the_order_in_which_they_came() -> None:
     async def run() -> None:
-        queue = Queue(MOST)
-        await turn(queue, 1)
-        admitted = await turns(queue, 3 * MOST, 0.3)
-        assert admitted[0] == 3 * MOST  # a burst, so far
-        assert set(admitted[-10:]) == {MOST}
-        assert await turn(queue, MOST // 2) == MOST // 2
-        assert await turn(queue, 3 * MOST) == 3 * MOST
+        worker = Worker()
+        worker.ask(3 * IN_TURN + 1)
+        for turn in range(1, 4):
+            assert worker.begun == list(range(turn * IN_TURN))
+            worker.ask(1)
+            await asyncio.sleep(0)
+        await worker.calm_down()
+        assert worker.begun == list(range(3 * IN_TURN + 4))
 
     asyncio.run(run())
 
 
-def test_turns_that_are_not_too_long_are_let_in_for_ever() -> None:
-    assert set(asyncio.run(turns(Queue(MOST), MOST, 0.3))) == {MOST}
+def test_under_overload_half_as_many_wait_and_the_others_are_refused_a_little_later() -> None:
+    async def run() -> None:
+        worker = Worker()
+        await worker.overload(0.3)
+        assert len(worker.refused) > IN_TURN
+        assert len(worker.queue._waiting) <= MOST // 2
+        refused_at_once = len(worker.refused)
+        worker.ask(MOST)
+        assert len(worker.refused) == refused_at_once, "a refusal is held back"
+        await worker.calm_down()
+        assert sorted(worker.begun + worker.refused) == list(range(worker.came))
+        assert worker.begun == sorted(worker.begun)
+        assert worker.refused == sorted(worker.refused)
+        assert worker.ask(4 * MOST) == 4 * MOST, "it is over as soon as nothing waits and nothing is held back"
+
+    asyncio.run(run())
 
 
-def test_those_under_way_are_counted() -> None:
+def test_a_refused_client_that_asks_again_at_once_waits_again() -> None:
     async def run() -> None:
         queue = Queue(MOST)
-        for _ in range(3):
-            queue.enter(perf_counter())
-        queue.leave()
-        assert queue.under_way == 2
+        moments: list[float] = []
+
+        def again() -> None:
+            moments.append(perf_counter())
+            if len(moments) < 4:
+                queue.hold(again)
+
+        start = perf_counter()
+        queue.hold(again)
+        queue.hold(lambda: None)
+        while len(moments) < 4:
+            await asyncio.sleep(0.001)
+        assert all(after - before >= 0.8 * REFUSAL_PAUSE_SECONDS for before, after in pairwise([start, *moments]))
+
+    asyncio.run(run())
+
+
+def test_as_many_as_may_wait_are_never_refused() -> None:
+    async def run() -> None:
+        worker = Worker()
+        end = perf_counter() + 0.3
+        worker.ask(MOST)
+        while perf_counter() < end:
+            ended = len(worker.begun)
+            await asyncio.sleep(0)
+            worker.ask(len(worker.begun) - ended)  # who has been answered asks again
+        assert not worker.queue._held
+        assert not worker.refused
 
     asyncio.run(run())
 
@@ -80,17 +141,17 @@ def test_a_lane_carries_out_one_piece_at_a_time_in_a_thread() -> None:
         return number
 
     async def run() -> list[int]:
-        lane = Lane(MOST)
-        return await asyncio.gather(*(lane.carry_out(work, number) for number in range(MOST)))
+        lane = Lane(8)
+        return await asyncio.gather(*(lane.carry_out(work, number) for number in range(8)))
 
-    assert asyncio.run(run()) == list(range(MOST))
+    assert asyncio.run(run()) == list(range(8))
     assert threading.get_ident() not in threads
 
 
 def test_a_lane_refuses_what_would_wait_too_long() -> None:
     async def run() -> None:
-        lane = Lane(MOST)
-        work = [asyncio.create_task(lane.carry_out(time.sleep, 0.02)) for _ in range(MOST)]
+        lane = Lane(8)
+        work = [asyncio.create_task(lane.carry_out(time.sleep, 0.02)) for _ in range(8)]
         await asyncio.sleep(0.01)
         with pytest.raises(Refusal) as raised:
             await lane.carry_out(time.sleep, 0)
@@ -101,26 +162,21 @@ def test_a_lane_refuses_what_would_wait_too_long() -> None:
     asyncio.run(run())
 
 
-def test_a_lane_that_had_to_refuse_lets_half_as_many_wait_until_it_was_empty() -> None:
+def test_a_lane_that_had_to_refuse_lets_a_quarter_as_many_wait_until_it_was_empty() -> None:
     async def run() -> None:
         lane = Lane(8)
         done = threading.Semaphore(0)
         work = [asyncio.create_task(lane.carry_out(done.acquire)) for _ in range(8)]
         await asyncio.sleep(0.01)
-        assert not lane.admits()
 
-        for left in range(7, 3, -1):
-            assert not lane.admits(), f"{left + 1} pieces are in it"
+        for pieces in range(8, 1, -1):
+            assert len(work) == pieces
+            assert not lane.admits(), f"{pieces} pieces are in it"
             done.release()
             await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             work = [piece for piece in work if not piece.done()]
-            assert len(work) == left
-        assert not lane.admits(), "4 pieces are in it"
+        assert lane.admits(), "1 piece is in it"
         done.release()
-        await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-        assert lane.admits(), "3 pieces are in it"
-        for _ in range(3):
-            done.release()
         await asyncio.gather(*work)
 
         work = [asyncio.create_task(lane.carry_out(done.acquire)) for _ in range(7)]

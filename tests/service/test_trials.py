@@ -39,8 +39,8 @@ bentoml.serving.running_inside_container = lambda: True
     "overload": (
         # Every request is let in.
         """
-from plan_recommender import admission, http
-http.MOST_IN_TURN = 10**9
+from plan_recommender import admission
+admission.Queue.admits = lambda self: True
 admission.Lane.admits = lambda self: True
 """,
         {"seconds": 3.0, "slack": 2.0},

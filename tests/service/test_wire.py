@@ -4,13 +4,11 @@ Each gets its documented answer in JSON, and the server lives afterwards. What H
 """
 
 import json
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -18,10 +16,10 @@ import pytest
 from plan_recommender.http import ROUTES
 from plan_recommender.protocol import MOST_PIPELINED
 from tests.service.corpus import MIB, usage
+from tests.service.wire import CHUNKED, Connection, head, post
 from tools.serving import Server, serving
 
 JSON_TYPE = "content-type: application/json"
-CHUNKED = "transfer-encoding: chunked"
 SECONDS = 10
 
 
@@ -33,16 +31,6 @@ class Raw:
     request: bytes
     status: int
     loc: list[str] | None = None
-
-
-def head(method: str, target: str, *headers: str, version: str = "HTTP/1.1") -> bytes:
-    return "\r\n".join([f"{method} {target} {version}", "host: x", *headers, "\r\n"]).encode("latin-1")
-
-
-def post(target: str = "/predict", *headers: str, version: str = "HTTP/1.1", body: bytes = usage()) -> bytes:
-    """The good request with these headers and, unless it is sent in chunks, its length."""
-    length = [] if CHUNKED in headers else [f"content-length: {len(body)}"]
-    return head("POST", target, *headers, *length, version=version) + body
 
 
 def chunks(*parts: bytes, trailer: bytes = b"") -> bytes:
@@ -135,35 +123,6 @@ NOT_HTTP = [
         "negative chunk size": post("/predict", CHUNKED, body=b"-1\r\n\r\n"),
     }.items()
 ]
-
-
-class Connection:
-    """A client that sends bytes as they are, and reads answers one by one."""
-
-    def __init__(self, url: str) -> None:
-        address = urlsplit(url)
-        self._socket = socket.create_connection((str(address.hostname), address.port or 80), timeout=SECONDS)
-        self._answers = self._socket.makefile("rb")
-
-    def send(self, request: bytes) -> None:
-        self._socket.sendall(request)
-
-    def send_no_more(self) -> None:
-        self._socket.shutdown(socket.SHUT_WR)
-
-    def answer(self, method: str = "POST") -> tuple[int, dict[str, str], bytes]:
-        """Read one answer: status, headers, body."""
-        status = int(self._answers.readline().split()[1])
-        headers = {}
-        while line := self._answers.readline().decode("ascii").strip():
-            name, _, value = line.partition(":")
-            headers[name.lower()] = value.strip()
-        length = 0 if method == "HEAD" else int(headers.get("content-length", 0))
-        return status, headers, self._answers.read(length)
-
-    def close(self) -> None:
-        self._answers.close()
-        self._socket.close()
 
 
 @pytest.fixture(scope="module")
