@@ -32,7 +32,7 @@ from plan_recommender import refusals
 MOST_WAITING: Final = 128
 """Requests that wait for a worker before it refuses others; a prediction takes some 50 microseconds."""
 
-REFUSAL_PAUSE_SECONDS: Final = 0.03
+REFUSAL_PAUSE_SECONDS: Final = 0.035
 
 DRAIN_SECONDS: Final = 0.5
 """How long after SIGTERM everything that comes is answered."""
