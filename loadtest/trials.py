@@ -459,6 +459,7 @@ class _Strike(threading.Thread):
         self.moment = 0.0
 
     def run(self) -> None:
+        os.kill(self._victim.pid, signal.SIGSTOP)  # or it would accept some more while they are counted
         self.connections = sum(c.status == "ESTABLISHED" for c in self._victim.net_connections("tcp"))
         self.moment = monotonic()
         os.kill(self._victim.pid, signal.SIGKILL)
