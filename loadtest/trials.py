@@ -184,7 +184,7 @@ def kill(kills: int = 5, seconds_between: float = 6.0, *, cwd: Path = ROOT) -> F
         "kills": str(kills),
         "requests lost, a kill": ", ".join(map(str, lost)),
         "connections that the victim held": ", ".join(map(str, held)),
-        "the last lost was sent after the kill": f"{max(latest):.1f} ms",
+        "the last lost was sent": f"{abs(max(latest)):.1f} ms {'after' if max(latest) > 0 else 'before'} the kill",
         "two workers again after": f"{min(back):.1f} to {max(back):.1f} s",
     }
     return findings
