@@ -15,6 +15,7 @@ from plan_recommender.refusals import Refusal
 
 MOST = 128
 IN_TURN = admission._IN_TURN
+BURST_SECONDS = admission._BURST_SECONDS
 
 
 class Worker:
@@ -37,11 +38,9 @@ class Worker:
             self.came += 1
         return admitted
 
-    async def overload(self, seconds: float) -> None:
-        """Ask more than is begun in a turn, for so long."""
-        end = perf_counter() + seconds
-        while perf_counter() < end:
-            self.ask(2 * IN_TURN)
+    async def work_off(self, waiting: int) -> None:
+        """Let turns pass until fewer wait."""
+        while len(self.queue._waiting) >= waiting:
             await asyncio.sleep(0)
 
     async def calm_down(self) -> None:
@@ -49,12 +48,31 @@ class Worker:
             await asyncio.sleep(0.001)
 
 
-@pytest.mark.parametrize("idle_seconds", [0.0, 0.3])
-def test_a_burst_is_let_in_however_long_nothing_came(idle_seconds: float) -> None:
+class Clock:
+    """The queue's clock, which stands still while the test does not say otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    still = Clock()
+    monkeypatch.setattr(admission, "perf_counter", still)
+    return still
+
+
+@pytest.mark.parametrize("idle_seconds", [0.0, 0.05, 100.0])
+def test_a_burst_is_let_in_however_long_nothing_came(clock: Clock, idle_seconds: float) -> None:
     async def run() -> None:
         worker = Worker()
         assert worker.ask(1) == 1
-        await asyncio.sleep(idle_seconds)
+        await worker.calm_down()
+        await asyncio.sleep(0)
+        clock.now += idle_seconds
         assert worker.ask(10 * MOST) == 10 * MOST
         await worker.calm_down()
         assert worker.begun == list(range(worker.came))
@@ -62,7 +80,7 @@ def test_a_burst_is_let_in_however_long_nothing_came(idle_seconds: float) -> Non
     asyncio.run(run())
 
 
-def test_a_turn_begins_so_many_in_the_order_in_which_they_came() -> None:
+def test_a_turn_begins_so_many_in_the_order_in_which_they_came(clock: Clock) -> None:
     async def run() -> None:
         worker = Worker()
         worker.ask(3 * IN_TURN + 1)
@@ -76,20 +94,42 @@ def test_a_turn_begins_so_many_in_the_order_in_which_they_came() -> None:
     asyncio.run(run())
 
 
-def test_under_overload_half_as_many_wait_and_the_others_are_refused_a_little_later() -> None:
+def test_what_lasts_is_refused_and_then_half_as_many_wait_until_nobody_is_held_back(clock: Clock) -> None:
     async def run() -> None:
         worker = Worker()
-        await worker.overload(0.3)
-        assert len(worker.refused) > IN_TURN
-        assert len(worker.queue._waiting) <= MOST // 2
-        refused_at_once = len(worker.refused)
-        worker.ask(MOST)
-        assert len(worker.refused) == refused_at_once, "a refusal is held back"
+        assert worker.ask(3 * MOST) == 3 * MOST
+        clock.now += BURST_SECONDS - 0.001
+        assert worker.ask(1) == 1, "it still passes for a burst"
+        clock.now += 0.002
+        assert worker.ask(3) == 0
+        await worker.work_off(MOST)
+        assert worker.ask(1) == 0, "some are held back"
+        await worker.work_off(MOST // 2)
+        assert worker.ask(1) == 1
+        assert not worker.refused
+
+        clock.now += REFUSAL_PAUSE_SECONDS
         await worker.calm_down()
         assert sorted(worker.begun + worker.refused) == list(range(worker.came))
         assert worker.begun == sorted(worker.begun)
         assert worker.refused == sorted(worker.refused)
-        assert worker.ask(4 * MOST) == 4 * MOST, "it is over as soon as nothing waits and nothing is held back"
+        assert len(worker.refused) == 4
+        assert worker.ask(4 * MOST) == 4 * MOST, "it is over"
+
+    asyncio.run(run())
+
+
+def test_as_many_as_may_wait_are_never_refused(clock: Clock) -> None:
+    async def run() -> None:
+        worker = Worker()
+        worker.ask(MOST)
+        for _ in range(100):
+            clock.now += BURST_SECONDS
+            ended = len(worker.begun)
+            await asyncio.sleep(0)
+            again = len(worker.begun) - ended
+            assert worker.ask(again) == again  # who has been answered asks again
+        assert worker.came > 10 * MOST
 
     asyncio.run(run())
 
@@ -110,21 +150,6 @@ def test_a_refused_client_that_asks_again_at_once_waits_again() -> None:
         while len(moments) < 4:
             await asyncio.sleep(0.001)
         assert all(after - before >= 0.8 * REFUSAL_PAUSE_SECONDS for before, after in pairwise([start, *moments]))
-
-    asyncio.run(run())
-
-
-def test_as_many_as_may_wait_are_never_refused() -> None:
-    async def run() -> None:
-        worker = Worker()
-        end = perf_counter() + 0.3
-        worker.ask(MOST)
-        while perf_counter() < end:
-            ended = len(worker.begun)
-            await asyncio.sleep(0)
-            worker.ask(len(worker.begun) - ended)  # who has been answered asks again
-        assert not worker.queue._held
-        assert not worker.refused
 
     asyncio.run(run())
 
