@@ -1,7 +1,7 @@
 """Which requests a worker takes on: it never lets more wait than it can answer soon, and it ends in good order.
 
 **Queue.** A worker answers its requests one by one. In each turn of its event loop it begins some of them; the others
-wait, and between the turns new connections are accepted, of which the loop takes one a turn. A burst is let in, however
+wait, and between the turns new connections are accepted, of which uvloop takes one a turn. A burst is let in, however
 many come at once. When for a tenth of a second never less than half of the most that may wait did, more is being asked
 than can be answered, and what finds the queue full is refused: "controlled delay" as in Maurer, "Fail at Scale", ACM
 Queue 13(8), 2015. A refusal is held back for a moment: a client that asks again at once would else keep the worker busy
@@ -64,6 +64,11 @@ class Queue:
         most = self._most // 2 if self._held else self._most
         return len(self._waiting) < most or perf_counter() - self._calm_at < _BURST_SECONDS
 
+    @property
+    def occupied(self) -> bool:
+        """Whether requests wait to be begun or to be refused."""
+        return bool(self._waiting or self._held)
+
     def enter(self, begin: Act) -> None:
         """Begin a request now, or when those before it have been."""
         if not self._begun:  # nothing has come since the last turn
@@ -83,25 +88,24 @@ class Queue:
 
     def _turn(self) -> None:
         self._begun = min(len(self._waiting), _IN_TURN)
+        if self._begun:
+            asyncio.get_running_loop().call_soon(self._turn)
         for _ in range(self._begun):
             self._waiting.popleft()()
         if self._begun:
             self._note_calm()
-            asyncio.get_running_loop().call_soon(self._turn)
 
     def _note_calm(self) -> None:
         if len(self._waiting) < self._most // 2 and not self._held:
             self._calm_at = perf_counter()
 
     def _let_go(self) -> None:
+        loop = asyncio.get_running_loop()
         now = perf_counter()
-        group = []
         while self._held and self._held[0][0] <= now + _GROUP_SECONDS:
-            group.append(self._held.popleft()[1])
+            loop.call_soon(self._held.popleft()[1])
         if self._held:
-            asyncio.get_running_loop().call_later(self._held[0][0] - now, self._let_go)
-        for refuse in group:
-            refuse()
+            loop.call_later(self._held[0][0] - now, self._let_go)
 
 
 class Lane:
@@ -116,31 +120,37 @@ class Lane:
 
     def admits(self) -> bool:
         """Tell whether one more piece may wait."""
-        if not self._pieces:
-            self._overloaded = False
-        elif self._pieces >= self._most:
+        if self._pieces >= self._most:
             self._overloaded = True
-        return self._pieces < (self._most // 4 if self._overloaded else self._most)
+        return not self._pieces or self._pieces < (self._most // 4 if self._overloaded else self._most)
 
-    async def carry_out(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Call `work` in a thread when its turn comes.
+    async def let_in(self) -> None:
+        """Go on at once if one more piece may wait.
 
         Raises:
-            Refusal: too much is waiting already.
+            Refusal: too much is waiting already; held back as those of the queue are.
         """
         if not self.admits():
+            await asyncio.sleep(REFUSAL_PAUSE_SECONDS)
             raise refusals.overloaded()
+
+    async def carry_out(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Call `work` in a thread when its turn comes."""
         self._pieces += 1
         try:
             return await anyio.to_thread.run_sync(work, *arguments, limiter=self._one)
         finally:
             self._pieces -= 1
+            if not self._pieces:
+                self._overloaded = False
 
 
 class Drain:
     """The orderly end of a worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: Queue) -> None:
+        """Wait for the requests in this queue too."""
+        self._queue = queue
         self.under_way = 0
         self._since: float | None = None
         self._task: asyncio.Task[None] | None = None
@@ -169,6 +179,6 @@ class Drain:
     async def _run(self, stop: Callable[[int, Any], object]) -> None:
         await asyncio.sleep(DRAIN_SECONDS)
         start = perf_counter()
-        while self.under_way and perf_counter() - start < STOP_SECONDS - DRAIN_SECONDS:
+        while (self.under_way or self._queue.occupied) and perf_counter() - start < STOP_SECONDS - DRAIN_SECONDS:
             await asyncio.sleep(0.02)
         stop(signal.SIGTERM, None)

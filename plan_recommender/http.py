@@ -32,7 +32,7 @@ from plan_recommender.access import Access
 from plan_recommender.admission import MOST_WAITING, Drain, Lane, Queue
 from plan_recommender.environment import Environment
 from plan_recommender.errors import ModelError
-from plan_recommender.protocol import MAX_HEAD_BYTES, WHOLE_ANSWER, WholeAnswer
+from plan_recommender.protocol import ARRIVED, MAX_HEAD_BYTES, WHOLE_ANSWER, WholeAnswer
 from plan_recommender.recommender import Health, Recommender
 from plan_recommender.refusals import CLOSE, Header, Refusal
 from plan_recommender.telemetry import NO_ROUTE, telemetry
@@ -101,7 +101,7 @@ class HttpContract:
             "/predict_batch": Lane(environment.max_batches),
             "/explain": Lane(environment.max_explanations),
         }
-        self._drain = Drain()
+        self._drain = Drain(self.queue)
         self._max_bodies_bytes = environment.max_bodies_mib * MIB
         self._bodies_bytes = 0
 
@@ -118,17 +118,21 @@ class HttpContract:
         else:
             await self._handle(scope, receive, send)
 
-    def admits(self, method: str, path: str) -> bool:
-        """Tell, when no more than the head of a request has come, whether there is room to carry it out."""
+    def is_work(self, method: str, path: str) -> bool:
+        """Tell whether a request is one that takes its time: those wait for their turn, and others do not."""
         route = ROUTES.get(path)
-        if not isinstance(route, Command) or method not in route.methods:
-            return True
+        return isinstance(route, Command) and method in route.methods
+
+    def admits(self, path: str) -> bool:
+        """Tell whether there is room for one more request that is work."""
+        if self._drain.started:
+            return True  # nothing new comes, and connections are closed after their answer
         lane = self._lanes.get(path)
         return self.queue.admits() and (lane is None or lane.admits())
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start = perf_counter()
         path: str = scope["path"]
+        start: float = scope.get("extensions", {}).get(ARRIVED) or perf_counter()
         headers: list[Header] = [_CONTENT_TYPE]
         reason = ""
         self._drain.under_way += 1
@@ -179,10 +183,15 @@ class HttpContract:
                 raise refusals.stopping()
             if _announced_length(scope["headers"]) > route.max_bytes:
                 raise refusals.too_large(route.max_bytes)
-            body = await self._read_body(receive, route.max_bytes)
             if lane:
-                return await lane.carry_out(_carry_out, route, recommender, body)
-            return _carry_out(route, recommender, body)
+                await lane.let_in()
+            body = await self._read_body(receive, route.max_bytes)
+            if not lane:
+                return _carry_out(route, recommender, body)
+            if not lane.admits():  # it has been filled meanwhile
+                body = b""  # which would else be kept until the refusal
+            await lane.let_in()
+            return await lane.carry_out(_carry_out, route, recommender, body)
         except Refusal:
             raise
         except ModelError as error:

@@ -62,9 +62,7 @@ class DescribedService(Service[Any]):
         """The application that a worker runs."""
         app = super().to_asgi(is_main)  # which also reads the service's configuration
         contract = HttpContract(app, Access.from_environment(), Environment.read())
-        protocol.install(
-            BentoMLContainer.config.services.get()[self.name].get("workers"), contract.queue, contract.admits
-        )
+        protocol.install(BentoMLContainer.config.services.get()[self.name].get("workers"), contract)
         return for_other_origins(contract)
 
     @property

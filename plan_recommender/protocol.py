@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sized
 from functools import partial
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, Protocol, cast
 
 import httptools
 import uvicorn.protocols.http.auto
@@ -24,6 +24,9 @@ from plan_recommender.telemetry import NO_ROUTE, telemetry
 
 WHOLE_ANSWER: Final = "plan_recommender.whole_answer"
 """ASGI extension: status, headers and body in one call."""
+
+ARRIVED: Final = "plan_recommender.arrived"
+"""ASGI extension: when the head of the request had come, by time.perf_counter()."""
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 HEAD_SECONDS: Final = 10.0
@@ -47,17 +50,26 @@ _ABORT_SECONDS = 1.0
 WholeAnswer = Callable[[int, list[Header], bytes], bool]
 
 
+class Door(Protocol):
+    """What decides which requests are let in."""
+
+    queue: Queue
+
+    def is_work(self, method: str, path: str) -> bool:
+        """Tell whether a request waits for its turn, or is begun at once."""
+
+    def admits(self, path: str) -> bool:
+        """Tell whether there is room for one more request that waits."""
+
+
 class Connection(HttpToolsProtocol):
     """One connection."""
 
     shared = False
     """Whether other workers accept connections from the same socket."""
 
-    queue: ClassVar[Queue]
-    """Where the requests of all connections wait for their turn."""
-
-    admits: ClassVar[Callable[[str, str], bool]]
-    """Whether one more request of a method and a path may be answered; asked once for each, when its head has come."""
+    door: ClassVar[Door]
+    """Who says which requests wait and which are refused; asked about each when it is the next of its connection."""
 
     _watch: asyncio.TimerHandle | None = None
     _owed: object = None
@@ -67,6 +79,7 @@ class Connection(HttpToolsProtocol):
     _outside = _inside = 0  # bytes of the message that is coming: of its body, and others
     _begun = 0  # messages, in what came last
     _in_message = _in_head = _offered = False
+    _current: RequestResponseCycle | None = None  # the request that is answered next
     _unwanted: RequestResponseCycle | None = None  # the newest request that is refused, whatever its body
     _deaf = False  # what comes is not heard any more
     _stopping = False
@@ -77,13 +90,16 @@ class Connection(HttpToolsProtocol):
         self.flow = _Flow(self.transport, self.pipeline)
         self._look()
         if self.shared:
-            # All workers accept from one socket, and the event loop takes whatever waits there. While it pauses, the
-            # others take theirs: else one worker gets all of a burst of connections, and keeps them.
+            # All workers accept from one socket, and the event loop soon takes whatever waits there. While it pauses,
+            # the others take theirs: else one worker gets all of a burst of connections, and keeps them.
             time.sleep(_YIELD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Watch no more."""
-        super().connection_lost(exc)
+        super().connection_lost(exc)  # which tells the newest request only
+        if self._current is not None and not self._current.response_complete:
+            self._current.disconnected = True
+            self._current.message_event.set()
         if self._watch is not None:
             self._watch.cancel()
 
@@ -153,6 +169,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End a request."""
         self._in_message = False
+        self._outside = 0
         if not self._offered:
             super().on_message_complete()
             self._complete = self.cycle
@@ -168,12 +185,17 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Begin a request when its turn comes, with the offer to answer it in one piece; or refuse it."""
-        if Connection.admits(cycle.scope["method"], cycle.scope["path"]):
-            cycle.scope["extensions"] = cast(Any, {WHOLE_ANSWER: partial(self._answer, cycle)})
-            self.queue.enter(partial(super()._start_asgi_task, cycle, app))
+        self._current = cycle
+        path, now = cycle.scope["path"], time.perf_counter()
+        cycle.scope["extensions"] = cast(Any, {WHOLE_ANSWER: partial(self._answer, cycle), ARRIVED: now})
+        begin = partial(super()._start_asgi_task, cycle, app)
+        if not self.door.is_work(cycle.scope["method"], path):
+            begin()
+        elif self.door.admits(path):
+            self.door.queue.enter(begin)
         else:
             self._unwanted = cycle
-            self.queue.hold(partial(self._turn_away, cycle, time.perf_counter()))
+            self.door.queue.hold(partial(self._turn_away, cycle, now))
 
     def _turn_away(self, cycle: RequestResponseCycle, since: float) -> None:
         """Refuse a request under overload; the application never sees it, as that has to be cheap."""
@@ -217,6 +239,8 @@ class Connection(HttpToolsProtocol):
         return True
 
     def _write(self, cycle: RequestResponseCycle, status: int, headers: list[Header], body: bytes) -> None:
+        if cycle.waiting_for_100_continue:
+            cycle.keep_alive = False  # the client may send the body or leave it out, and nothing tells which
         pieces = [STATUS_LINE[status]]
         for name, value in (*self.server_state.default_headers, *headers):
             pieces += (name, b": ", value, b"\r\n")
@@ -274,7 +298,7 @@ class Connection(HttpToolsProtocol):
         elif now - self._owed_since >= HEAD_SECONDS:
             if unread or self.transport.is_closing():
                 self.transport.abort()
-            elif self._in_head or self._outside:
+            elif self._in_head or (self._outside and not self._in_message):
                 self._refuse(refusals.slow_head(HEAD_SECONDS))
             else:
                 self.transport.close()  # nothing came, and an answer to nothing might be taken for one to what comes
@@ -304,15 +328,13 @@ def _write_outbox() -> None:
             transport.write(answer)
 
 
-def install(workers: object, queue: Queue, admits: Callable[[str, str], bool]) -> None:
+def install(workers: object, door: Door) -> None:
     """Make uvicorn use it in this process: BentoML's worker, which starts uvicorn, has no setting for that.
 
     Args:
         workers: as BentoML's configuration says it: a number, `cpu_count`, or None for one.
-        queue: as for `Connection`.
-        admits: as for `Connection`.
+        door: as for `Connection`.
     """
     Connection.shared = workers not in (None, 1)
-    Connection.queue = queue
-    Connection.admits = admits
+    Connection.door = door
     uvicorn.protocols.http.auto.AutoHTTPProtocol = cast(Any, Connection)

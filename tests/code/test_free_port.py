@@ -15,6 +15,8 @@ LINUX_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 @pytest.mark.skipif(sys.platform != "linux", reason="where Linux says which ports it gives to outgoing connections")
 def test_no_outgoing_connection_is_given_one_of_the_ports() -> None:
     first, last = map(int, LINUX_RANGE.read_text(encoding="ascii").split())
+    if first < 32_768:
+        pytest.skip(f"this machine gives more ports than usual to outgoing connections: from {first} on")
     assert not set(PORTS) & set(range(first, last + 1))
 
 

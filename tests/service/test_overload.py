@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,9 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from loadtest import generator
 from plan_recommender import refusals
 from plan_recommender.admission import REFUSAL_PAUSE_SECONDS
-from tests.service.corpus import MIB, usage
+from plan_recommender.protocol import HEAD_SECONDS
+from tests.service.corpus import GOOD, MIB, usage
 from tests.service.test_trials import spoil
 from tests.service.wire import CHUNKED, Connection, head, post
 from tools.serving import Server, serving
@@ -102,6 +105,21 @@ def test_a_client_that_sends_no_more_or_asks_for_the_end_gets_its_refusal(server
             assert connection.rest() == b""
 
 
+def test_a_client_that_waits_to_be_asked_for_its_body_is_told_that_the_connection_ends(connection: Connection) -> None:
+    connection.send(post("/predict", "expect: 100-continue")[: -len(usage())])
+    status, headers, _ = connection.answer()
+    assert (status, headers["connection"]) == (503, "close")
+    assert connection.rest() == b""
+
+
+def test_after_a_body_that_came_late_nothing_is_said_unasked(connection: Connection) -> None:
+    connection.send(post()[: -len(usage())])
+    assert_refused(connection)
+    connection.send(usage())
+    connection.patience(2 * HEAD_SECONDS)
+    assert connection.rest() == b"", "it is closed in silence"
+
+
 def test_clients_that_go_away_meanwhile_hurt_nobody_and_are_counted(server: Server) -> None:
     before = refused(server)
     for _ in range(20):
@@ -121,3 +139,28 @@ def refused(server: Server) -> float:
     found = re.search(f"^{series}(.*)$", httpx.get(f"{server.url}/metrics").text, re.MULTILINE)
     assert found
     return float(found[1])
+
+
+# Each with a server of its own, and so at the end: BentoML forgets a server's metrics when another starts.
+
+
+def test_all_that_was_sent_together_before_the_signal_to_end_is_answered(trained_tag: str, tmp_path: Path) -> None:
+    spoil(tmp_path, OVERLOADED)
+    together = 60  # at 35 ms each they would take two seconds
+    with serving(cwd=tmp_path) as ending, closing(Connection(ending.url)) as client:
+        client.send(post() * together)
+        assert_refused(client)
+        ending.process.send_signal(signal.SIGTERM)
+        assert {client.answer()[0] for _ in range(together - 1)} <= {200, 503}
+        assert client.rest() == b""
+        assert ending.process.wait(10) == 0
+
+
+def test_batches_that_find_their_lane_full_are_refused_late_too(trained_tag: str) -> None:
+    batch = generator.post("/predict_batch", {"rows": [GOOD] * 1000})
+    with serving() as running:
+        record = generator.closed_loop(running.url, [batch], connections=48, seconds=2)
+    assert record.count(503) > 0
+    assert record.count(200) > 0
+    assert len(record) == record.count(200, 503)
+    assert record.latency_ms(0, 503) >= 800 * REFUSAL_PAUSE_SECONDS

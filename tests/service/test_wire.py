@@ -290,6 +290,15 @@ def test_a_client_that_goes_away_in_the_middle_hurts_nobody(server: Server, part
     assert httpx.get(f"{server.url}/health").json()["status"] == "ok"
 
 
+def test_a_client_that_resets_the_connection_behind_several_requests_leaves_no_trace(server: Server) -> None:
+    for _ in range(20):
+        opened = Connection(server.url)
+        opened.send((head("GET", "/livez") + head("GET", "/health")) * 20)
+        opened.reset()
+    assert httpx.get(f"{server.url}/health").json()["status"] == "ok"
+    assert "Traceback" not in server.log.read_text()
+
+
 def test_after_all_that_the_server_lives_and_nobody_was_answered_with_a_5xx(server: Server) -> None:
     assert httpx.get(f"{server.url}/health").json()["status"] == "ok"
     counted = [line for line in httpx.get(f"{server.url}/metrics").text.splitlines() if "requests_total{" in line]

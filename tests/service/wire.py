@@ -1,6 +1,7 @@
 """Requests as bytes, and a client that sends them as they are."""
 
 import socket
+import struct
 from urllib.parse import urlsplit
 
 from tests.service.corpus import usage
@@ -42,6 +43,15 @@ class Connection:
             headers[name.lower()] = value.strip()
         length = 0 if method == "HEAD" else int(headers.get("content-length", 0))
         return status, headers, self._answers.read(length)
+
+    def patience(self, seconds: float) -> None:
+        """Wait so long for what comes."""
+        self._socket.settimeout(seconds)
+
+    def reset(self) -> None:
+        """End the connection at once, without a farewell."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
 
     def rest(self) -> bytes:
         """Read what else comes until the connection ends."""
