@@ -187,15 +187,18 @@ class Connection(HttpToolsProtocol):
         """Begin a request when its turn comes, with the offer to answer it in one piece; or refuse it."""
         self._current = cycle
         path, now = cycle.scope["path"], time.perf_counter()
-        cycle.scope["extensions"] = cast(Any, {WHOLE_ANSWER: partial(self._answer, cycle), ARRIVED: now})
-        begin = partial(super()._start_asgi_task, cycle, app)
-        if not self.door.is_work(cycle.scope["method"], path):
-            begin()
-        elif self.door.admits(path):
-            self.door.queue.enter(begin)
-        else:
+        is_work = self.door.is_work(cycle.scope["method"], path)
+        if is_work and not self.door.admits(path):
             self._unwanted = cycle
             self.door.queue.hold(partial(self._turn_away, cycle, now))
+            return
+        # Not for those that are refused: it refers to the request, and only the application takes it out again.
+        cycle.scope["extensions"] = cast(Any, {WHOLE_ANSWER: partial(self._answer, cycle), ARRIVED: now})
+        begin = partial(super()._start_asgi_task, cycle, app)
+        if is_work:
+            self.door.queue.enter(begin)
+        else:
+            begin()
 
     def _turn_away(self, cycle: RequestResponseCycle, since: float) -> None:
         """Refuse a request under overload; the application never sees it, as that has to be cheap."""

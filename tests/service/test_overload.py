@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from loadtest import generator
+from loadtest import generator, trials
 from plan_recommender import refusals
 from plan_recommender.admission import REFUSAL_PAUSE_SECONDS
 from plan_recommender.protocol import HEAD_SECONDS
@@ -164,3 +164,15 @@ def test_batches_that_find_their_lane_full_are_refused_late_too(trained_tag: str
     assert record.count(200) > 0
     assert len(record) == record.count(200, 503)
     assert record.latency_ms(0, 503) >= 800 * REFUSAL_PAUSE_SECONDS
+
+
+def test_refusals_leave_nothing_for_the_garbage_collector(trained_tag: str, tmp_path: Path) -> None:
+    spoil(tmp_path, OVERLOADED + "import gc\ngc.disable()\n")
+    with serving(cwd=tmp_path) as running:
+        (worker,) = trials.workers(running)
+        generator.closed_loop(running.url, [trials.PREDICT], connections=200, seconds=1)
+        before = worker.memory_info().rss
+        record = generator.closed_loop(running.url, [trials.PREDICT], connections=200, seconds=4)
+        growth = worker.memory_info().rss - before
+    assert len(record) == record.count(503) > 2_000
+    assert growth / len(record) < 500, "bytes a refusal"
