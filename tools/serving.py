@@ -21,7 +21,7 @@ FROM_SOURCE = "service:PlanRecommender"
 START_SECONDS = 60
 STOP_SECONDS = 20
 # Not a port that the system picks (bind to 0): those are also given to outgoing connections (on Linux from 32768 on),
-# so a client of another test could hold it by the time the server binds.
+# so a client of another test could hold it by the time the server binds. Where that range was widened it still can.
 PORTS = range(20_000, 32_000)
 
 
@@ -110,7 +110,7 @@ def running(
 
 
 def free_port() -> int:
-    """Find a port of the loopback interface that nobody uses, and that no outgoing connection will be given.
+    """Find a port of the loopback interface that nobody uses, and that by Linux's defaults no outgoing connection gets.
 
     Raises:
         OSError: all of PORTS are in use.

@@ -12,11 +12,11 @@ from tools.serving import PORTS, free_port
 LINUX_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="where Linux says which ports it gives to outgoing connections")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says there which ports it gives to outgoing connections")
 def test_no_outgoing_connection_is_given_one_of_the_ports() -> None:
     first, last = map(int, LINUX_RANGE.read_text(encoding="ascii").split())
     if first < 32_768:
-        pytest.skip(f"this machine gives more ports than usual to outgoing connections: from {first} on")
+        pytest.skip(f"outgoing connections get ports from {first} on here, so one may take that of a test server")
     assert not set(PORTS) & set(range(first, last + 1))
 
 
