@@ -12,7 +12,7 @@ from tools.serving import PORTS, free_port
 LINUX_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says there which ports it gives to outgoing connections")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which ports outgoing connections get")
 def test_no_outgoing_connection_is_given_one_of_the_ports() -> None:
     first, last = map(int, LINUX_RANGE.read_text(encoding="ascii").split())
     if first < 32_768:
