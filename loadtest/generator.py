@@ -290,12 +290,13 @@ async def _open(
         send(request, due)
         if number % 16 == 0:
             await asyncio.sleep(0)  # when many are overdue, let answers in between them
-    for _, due in waiting:
-        log.note(due, monotonic(), UNSENT, answered_late=False)
-    waiting.clear()
+    while len(waiting) > len(tasks):  # the others will be sent by the connections that are being made
+        log.note(waiting.pop()[1], monotonic(), UNSENT, answered_late=False)
     deadline = monotonic() + PATIENCE_SECONDS
     while (log.outstanding or tasks) and monotonic() < deadline:
         await asyncio.sleep(0.005)
+    for _, due in waiting:
+        log.note(due, monotonic(), UNSENT, answered_late=False)
     log.give_up()
     for connection in free:
         connection.close()
