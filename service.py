@@ -41,6 +41,7 @@ class PlanRecommender:
     def before_workers_start() -> None:
         """Load the model, so that a bad one stops the start with one sentence."""
         supervisor.heed_every_signal()
+        supervisor.look_often()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
         try:
             _load()

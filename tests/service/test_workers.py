@@ -1,5 +1,7 @@
 """Several workers on one socket: a burst of connections is spread over them, and none is kept for ever."""
 
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -57,3 +59,32 @@ def test_a_connection_ends_after_its_last_request_and_nothing_is_lost(two: Serve
     record = closed_loop(two.url, [PREDICT], 4, 2.0)
     assert len(record) > 5 * MOST_REQUESTS
     assert record.counts() == {200: len(record)}
+
+
+@pytest.mark.parametrize(
+    ("number", "how"), [(signal.SIGKILL, "9 (Killed)"), (signal.SIGSEGV, "11 (Segmentation fault)")]
+)
+def test_a_worker_that_dies_is_replaced_soon_and_the_log_says_so(two: Server, number: int, how: str) -> None:
+    victim = workers(two)[0].pid
+    start = time.monotonic()
+    os.kill(victim, number)
+    message = f"worker {victim} was ended by signal {how}; another takes its place"
+    while message not in (log := two.log.read_text()) and time.monotonic() - start < 20:
+        time.sleep(0.05)
+    noticed = time.monotonic() - start
+    assert log.count(message) == 1
+    assert noticed < 4, "BentoML's supervisor by itself looks every 10 seconds"
+    while sum(worker.num_threads() > 1 for worker in workers(two)) < 2 and time.monotonic() - start < 20:
+        time.sleep(0.1)
+    found = {worker.pid for worker in workers(two)}
+    assert len(found) == 2
+    assert victim not in found
+
+
+def test_workers_that_end_with_the_service_have_not_died(trained_tag: str) -> None:
+    with serving(env=several(2)) as running:
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(20)
+        log = running.log.read_text()
+    assert "Starting production" in log
+    assert "ERROR" not in log
