@@ -118,10 +118,18 @@ class HttpContract:
         else:
             await self._handle(scope, receive, send)
 
-    def is_work(self, method: str, path: str) -> bool:
-        """Tell whether a request is one that takes its time: those wait for their turn, and others do not."""
+    def is_work(self, scope: Scope) -> bool:
+        """Tell whether a request is one that takes its time: those wait for their turn, and others do not.
+
+        One without the key is none: who may not ask takes nobody's place.
+        """
+        path = scope["path"]
         route = ROUTES.get(path)
-        return isinstance(route, Command) and method in route.methods
+        return (
+            isinstance(route, Command)
+            and scope["method"] in route.methods
+            and self._access.allows(path, scope["headers"])
+        )
 
     def admits(self, path: str) -> bool:
         """Tell whether there is room for one more request that is work."""

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Protocol, cast
 
 import httptools
 import uvicorn.protocols.http.auto
+from starlette.types import Scope
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -55,7 +56,7 @@ class Door(Protocol):
 
     queue: Queue
 
-    def is_work(self, method: str, path: str) -> bool:
+    def is_work(self, scope: Scope) -> bool:
         """Tell whether a request waits for its turn, or is begun at once."""
 
     def admits(self, path: str) -> bool:
@@ -187,7 +188,7 @@ class Connection(HttpToolsProtocol):
         """Begin a request when its turn comes, with the offer to answer it in one piece; or refuse it."""
         self._current = cycle
         path, now = cycle.scope["path"], time.perf_counter()
-        is_work = self.door.is_work(cycle.scope["method"], path)
+        is_work = self.door.is_work(cast(Any, cycle.scope))
         if is_work and not self.door.admits(path):
             self._unwanted = cycle
             self.door.queue.hold(partial(self._turn_away, cycle, now))

@@ -119,6 +119,22 @@ def test_what_lasts_is_refused_and_then_half_as_many_wait_until_nobody_is_held_b
     asyncio.run(run())
 
 
+def test_a_request_that_fails_to_begin_holds_up_no_other(clock: Clock) -> None:
+    async def run() -> None:
+        failed: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context["exception"]))
+        worker = Worker()
+        worker.ask(IN_TURN + 1)
+        for faulty in (partial(divmod, 1, 0), partial(divmod, 2, 0)):
+            worker.queue.enter(faulty)
+            worker.ask(IN_TURN)
+        await worker.calm_down()
+        assert worker.begun == list(range(worker.came))
+        assert [type(each) for each in failed] == [ZeroDivisionError] * 2
+
+    asyncio.run(run())
+
+
 def test_as_many_as_may_wait_are_never_refused(clock: Clock) -> None:
     async def run() -> None:
         worker = Worker()

@@ -13,6 +13,7 @@ import pytest
 
 from loadtest import generator, trials
 from plan_recommender import refusals
+from plan_recommender.access import KEY_VARIABLE
 from plan_recommender.admission import REFUSAL_PAUSE_SECONDS
 from plan_recommender.protocol import HEAD_SECONDS
 from tests.service.corpus import GOOD, MIB, usage
@@ -154,6 +155,46 @@ def test_all_that_was_sent_together_before_the_signal_to_end_is_answered(trained
         assert {client.answer()[0] for _ in range(together - 1)} <= {200, 503}
         assert client.rest() == b""
         assert ending.process.wait(10) == 0
+
+
+def test_only_what_takes_work_waits_for_its_turn_and_the_metrics_count_the_wait(
+    trained_tag: str, tmp_path: Path
+) -> None:
+    wait_seconds = 0.5
+    spoil(
+        tmp_path,
+        f"""
+import asyncio
+from plan_recommender import admission
+admission.Queue.enter = lambda self, begin: asyncio.get_running_loop().call_later({wait_seconds}, begin)
+""",
+    )
+    with serving(cwd=tmp_path) as running, closing(Connection(running.url)) as client:
+        client.answer_to(head("GET", "/health"))
+        times = {}
+        for name, request in {
+            "health": head("GET", "/health"),
+            "unknown": post("/nowhere"),
+            "method": head("GET", "/predict"),
+            "prediction": post(),
+            "batch": post("/predict_batch"),
+        }.items():
+            start = time.perf_counter()
+            client.answer_to(request)
+            times[name] = time.perf_counter() - start
+        waited = {name for name, seconds in times.items() if seconds >= wait_seconds}
+        assert waited == {"prediction", "batch"}, times
+        (seconds,) = re.findall(r'request_seconds_sum{route="/predict"} (.*)', httpx.get(f"{running.url}/metrics").text)
+        assert float(seconds) >= wait_seconds
+
+
+def test_who_lacks_the_key_is_told_so_and_takes_nobodys_place(trained_tag: str, tmp_path: Path) -> None:
+    key = "correct-horse-battery"
+    spoil(tmp_path, OVERLOADED)
+    with serving(cwd=tmp_path, env={KEY_VARIABLE: key}) as running, closing(Connection(running.url)) as client:
+        for path in ("/predict", "/predict_batch"):
+            for header, status in ((f"authorization: Bearer {key}x", 401), (f"authorization: Bearer {key}", 503)):
+                assert client.answer_to(post(path, header))[0] == status
 
 
 def test_batches_that_find_their_lane_full_are_refused_late_too(trained_tag: str) -> None:

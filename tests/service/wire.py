@@ -44,6 +44,11 @@ class Connection:
         length = 0 if method == "HEAD" else int(headers.get("content-length", 0))
         return status, headers, self._answers.read(length)
 
+    def answer_to(self, request: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Send a request, and read the answer."""
+        self.send(request)
+        return self.answer(request.partition(b" ")[0].decode())
+
     def patience(self, seconds: float) -> None:
         """Wait so long for what comes."""
         self._socket.settimeout(seconds)
