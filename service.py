@@ -18,6 +18,7 @@ from plan_recommender.usage import BatchRecommendation, CustomerUsage, Explanati
 
 def _environment() -> Environment:
     """Read the environment, and set up the log by it; a bad one stops the start with one sentence."""
+    logs.fail_as_asked()
     try:
         Access.from_environment()
         environment = Environment.read()

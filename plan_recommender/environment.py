@@ -9,6 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from plan_recommender.errors import ConfigError
 
 _IN_ANY_CASE: Final = BeforeValidator(str.lower)
+_PORT: Final = 3000
+_EMPTY_IS_UNSET: Final = BeforeValidator(lambda value: value or _PORT)  # as BentoML reads it
 
 
 def variable(name: str) -> str:
@@ -21,6 +23,8 @@ class Environment(BaseModel):
 
     model_config = ConfigDict(frozen=True, alias_generator=variable)
 
+    port: Annotated[int, _EMPTY_IS_UNSET] = Field(_PORT, ge=1, le=65535, alias="BENTOML_PORT")
+    """BentoML's own variable, and read by BentoML, which would listen on 34463 when it says 99999."""
     workers: int = Field(1, ge=1, le=256)
     """Processes that answer."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _IN_ANY_CASE] = "info"

@@ -1,12 +1,16 @@
 """The log of a service: BentoML's, with the level and the format that the environment asks for."""
 
 import logging
+import os
+import sys
+from types import TracebackType
 from typing import Final
 
+import click
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-from plan_recommender.environment import Environment
+from plan_recommender.environment import Environment, variable
 
 _BENTOMLS: Final = ("levelname_bracketed", "component", "trace_msg", "request_id", "service_name")
 """What BentoML puts on every record for its own format."""
@@ -21,8 +25,8 @@ def configure(environment: Environment) -> None:
     As JSON, a record is one line with `time` (ISO 8601, UTC), `level`, `logger`, `process` (its id), `message` and,
     where there is one, `exception`.
     """
-    if not any(handler.name == _SERVERS_HANDLER for handler in logging.getLogger("bentoml").handlers):
-        return  # this is not a server but, say, `bentoml build`
+    if not _is_server():
+        return
     level = logging.getLevelNamesMapping()[environment.log_level.upper()]
     root, bentoml, *below = (logging.getLogger(name) for name in ("", "bentoml", "uvicorn.error", "circus"))
     bentoml.setLevel(level)
@@ -31,9 +35,38 @@ def configure(environment: Environment) -> None:
     for logger in below:
         logger.propagate = False  # BentoML gives them a handler and the root's too: every record would be there twice
     if environment.log_format == "json":
-        for logger in (root, bentoml, *below):
-            for handler in logger.handlers:
-                handler.setFormatter(_formatter())
+        _write_json(root, bentoml, *below)
+
+
+def fail_as_asked() -> None:
+    """Have BentoML's command say why a start failed in the format that is asked for, whatever else the environment has.
+
+    As JSON, it is a record like others.
+    """
+    if not _is_server() or os.environ.get(variable("log_format"), "").lower() != "json":
+        return
+    bentoml = logging.getLogger("bentoml")
+    _write_json(bentoml)
+
+    def record(failure: click.ClickException, *_: object) -> None:
+        bentoml.critical("%s", click.unstyle(failure.format_message()))
+
+    def record_bug(kind: type[BaseException], error: BaseException, lines: TracebackType | None) -> None:
+        bentoml.critical("%s", error, exc_info=(kind, error, lines))
+
+    click.ClickException.show = record  # type: ignore[assignment]  # there is no setting for that
+    sys.excepthook = record_bug
+
+
+def _is_server() -> bool:
+    """Tell a server's process from, say, that of `bentoml build`."""
+    return any(handler.name == _SERVERS_HANDLER for handler in logging.getLogger("bentoml").handlers)
+
+
+def _write_json(*loggers: logging.Logger) -> None:
+    for logger in loggers:
+        for handler in logger.handlers:
+            handler.setFormatter(_formatter())
 
 
 def _formatter() -> JsonFormatter:

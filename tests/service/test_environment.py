@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -132,11 +134,54 @@ def test_a_bad_variable_is_one_sentence(name: str, value: str, sentence: str) ->
     assert sentence in str(raised.value)
 
 
-def test_a_bad_variable_stops_the_start(trained_tag: str) -> None:
-    command = [sys.executable, "-m", "bentoml", "serve", "service:PlanRecommender", "--port", str(free_port())]
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    with socket.socket() as holding:
+        holding.bind(("127.0.0.1", 0))
+        holding.listen()
+        yield holding.getsockname()[1]
+
+
+def failed_start(port: int, **environment: str) -> str:
+    """What `bentoml serve` says that does not start."""
+    command = [sys.executable, "-m", "bentoml", "serve", "service:PlanRecommender", "--host", "127.0.0.1"]
     ended = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {variable("workers"): "none"}, capture_output=True, text=True, timeout=60
-    )
-    assert ended.returncode != 0
-    assert "environment variable PLAN_RECOMMENDER_WORKERS" in ended.stderr
-    assert len(ended.stderr.strip().splitlines()) == 1
+        command, cwd=ROOT, env=os.environ | {"BENTOML_PORT": str(port)} | environment,
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    return (ended.stdout + ended.stderr).strip()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(variable("workers"), "none"), ("BENTOML_PORT", "99999"), ("BENTOML_PORT", "0")]
+)
+def test_a_bad_variable_stops_the_start(name: str, value: str, trained_tag: str) -> None:
+    said = failed_start(free_port(), **{name: value})
+    assert f"environment variable {name}: " in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({variable("workers"): "none"}, "environment variable PLAN_RECOMMENDER_WORKERS"),
+        ({"BENTOML_HOME": "EMPTY"}, "expected the model plan_recommender:latest in the BentoML model store"),
+        ({}, "Address already in use"),
+    ],
+    ids=["environment", "no model", "port in use"],
+)
+def test_a_failed_start_is_a_record_too_where_the_log_is_json(
+    environment: dict[str, str], sentence: str, busy_port: int, trained_tag: str, tmp_path: Path
+) -> None:
+    environment = {name: value.replace("EMPTY", str(tmp_path)) for name, value in environment.items()}
+    said = failed_start(busy_port, **{variable("log_format"): "json"}, **environment)
+    record = json.loads(said.splitlines()[-1])
+    assert sentence in record["message"]
+    assert "\x1b" not in record["message"]
+    assert record["level"] == "CRITICAL"
+    assert all(json.loads(line)["level"] in ("ERROR", "CRITICAL") for line in said.splitlines())
+
+
+def test_an_empty_port_is_bentomls_default() -> None:
+    assert Environment.read({"BENTOML_PORT": ""}).port == Environment.read({}).port == 3000
