@@ -104,14 +104,18 @@ def watched(promtool: str, trained_tag: str, tmp_path_factory: pytest.TempPathFa
             yield found
 
 
-def test_promtool_finds_configuration_and_rules_valid(promtool: str) -> None:
+def test_promtool_finds_configuration_and_rules_valid(promtool: str, record_property: Callable[..., None]) -> None:
     for arguments in (("config", "prometheus.yml"), ("rules", "--lint-fatal", "rules.yml")):
-        _run(promtool, "check", *arguments, cwd=PROMETHEUS).check_returncode()
+        done = _run(promtool, "check", *arguments, cwd=PROMETHEUS)
+        done.check_returncode()
+        record_property(f"promtool check {arguments[0]}", done.stdout.strip().splitlines()[-1].strip())
 
 
-def test_every_rule_keeps_its_unit_tests(promtool: str) -> None:
+def test_every_rule_keeps_its_unit_tests(promtool: str, record_property: Callable[..., None]) -> None:
     done = _run(promtool, "test", "rules", "rules_test.yml", cwd=PROMETHEUS)
     assert done.returncode == 0, done.stderr
+    cases = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text(encoding="utf-8"))["tests"]
+    record_property("unit tests of the alert rules that promtool passed", len(cases))
 
 
 @pytest.mark.parametrize(
