@@ -24,7 +24,6 @@ from locust import FastHttpUser, constant_throughput, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
-from locust.runners import LocalRunner
 
 from loadtest import shapes  # the module, as locust would take the first shape that it finds in this one
 from plan_recommender import cli
@@ -165,6 +164,10 @@ def add_options(parser: LocustArgumentParser, **_: object) -> None:
     group.add_argument("--shape", choices=names, default=names[0], help="shape of the load (default: %(default)s)")
     group.add_argument("--seconds", type=cli.positive_int, metavar="N", help="its length; default: as configured")
     group.add_argument("--server-pid", type=cli.positive_int, metavar="PID", help="server that the soak looks at")
+    # Later would be too late: locust's workers, once there, outlive their master and look for it for minutes.
+    options, _ = parser.parse_known_args()
+    if options.processes or options.master or options.worker:
+        _stop("expected one locust process, as a shape counts what it sees; leave out --processes, --master, --worker")
 
 
 @events.init.add_listener
@@ -172,8 +175,6 @@ def choose_shape(environment: Environment, **_: object) -> None:
     """Give locust the shape that was asked for, and judge the run by it."""
     options = environment.parsed_options
     assert options is not None  # locust's command line has parsed them
-    if not isinstance(environment.runner, LocalRunner):
-        _stop("expected one locust process, as a shape counts what it sees; leave out --processes, --master, --worker")
     if options.num_users or options.spawn_rate or options.run_time:
         _stop("expected --shape and --seconds, found --users, --spawn-rate or --run-time: the shape decides on those")
     server = None

@@ -109,6 +109,9 @@ CASES = {
     "several generators": Case(
         ABSENT, "steady", STEADY, 1, ("error: expected one locust process",), 2, options=("--processes", "2")
     ),
+    "one of several generators": Case(
+        ABSENT, "steady", STEADY, 1, ("error: expected one locust process",), 2, options=("--worker",)
+    ),
     "a server that is no process": Case(
         ABSENT, "soak", SOAK, 1, ("error: --server-pid: expected a process of this user, found: ",), 2,
         options=("--server-pid", "4194304"),
