@@ -40,7 +40,8 @@ def test_the_variables_are_those_of_the_code() -> None:
     for name in (access.KEY_VARIABLE, access.PUBLIC_VARIABLE):
         assert f"| `{name}` |" in OPERATIONS
     for name, field in Environment.model_fields.items():
-        row = next(line for line in OPERATIONS.splitlines() if line.startswith(f"| `{field.alias or variable(name)}` |"))
+        first = f"| `{field.alias or variable(name)}` |"
+        row = next(line for line in OPERATIONS.splitlines() if line.startswith(first))
         assert f"| `{field.default}` |" in row
     assert f"At least {access.SHORTEST_KEY} printable" in OPERATIONS
 
