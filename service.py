@@ -35,14 +35,17 @@ class PlanRecommender:
     model = registry.ServedModel(registry.LATEST)  # an attribute of the class, or the Bento would not carry it
 
     def __init__(self) -> None:
-        self.recommender = _load()
+        try:
+            self.recommender = _load()
+        except (PlanRecommenderError, BentoMLException) as error:  # the model was good when the service was started
+            logs.end_worker(error)
+            raise
 
     @bentoml.on_deployment
     @staticmethod
     def before_workers_start() -> None:
         """Load the model, so that a bad one stops the start with one sentence."""
-        supervisor.heed_every_signal()
-        supervisor.look_often()
+        supervisor.mend()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
         try:
             _load()

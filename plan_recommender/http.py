@@ -43,6 +43,13 @@ BODY_SECONDS: Final = 20.0
 """How long a client may take to send a body."""
 
 _BENTOMLS_ROUTES: Final = frozenset({"/", "/docs.json", "/schema.json", "/livez", "/readyz", "/healthz", "/metrics"})
+_BENTOML_HEARS: Final = frozenset(
+    b"accept accept-encoding access-control-request-headers access-control-request-method host if-modified-since "
+    b"if-none-match if-range origin range".split()
+)
+"""Headers that change what those routes answer. Others it writes into the log as they come, or fails on: the type of a
+body that is none, and those of tracing."""
+
 _STATIC: Final = "static_content"
 _COLLECTOR_THRESHOLDS: Final = (50_000, 20, 100)
 """Allocations before a round of the garbage collector; a round at Python's 700 costs more than it frees."""
@@ -114,7 +121,8 @@ class HttpContract:
         ):
             if scope["path"] == "/metrics":
                 telemetry().flush()
-            await self._app(scope, receive, send)
+            heard = [header for header in scope["headers"] if header[0] in _BENTOML_HEARS]
+            await self._app({**scope, "headers": heard}, receive, send)
         else:
             await self._handle(scope, receive, send)
 

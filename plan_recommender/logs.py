@@ -16,6 +16,7 @@ _BENTOMLS: Final = ("levelname_bracketed", "component", "trace_msg", "request_id
 """What BentoML puts on every record for its own format."""
 
 _SERVERS_HANDLER: Final = "tracehandler"  # as BentoML names it
+_NOT_STARTED: Final = 3  # as uvicorn's exit code
 _QUIET: Final = logging.WARNING  # what BentoML shows of the libraries below it
 
 
@@ -41,26 +42,38 @@ def configure(environment: Environment) -> None:
 def fail_as_asked() -> None:
     """Have BentoML's command say why a start failed in the format that is asked for, whatever else the environment has.
 
-    As JSON, it is a record like others.
+    As JSON, it is a record like others. What the system says, such as that a port is in use, needs no stack trace.
     """
-    if not _is_server() or os.environ.get(variable("log_format"), "").lower() != "json":
+    if not _is_server():
         return
     bentoml = logging.getLogger("bentoml")
-    _write_json(bentoml)
-
-    def record(failure: click.ClickException, *_: object) -> None:
-        bentoml.critical("%s", click.unstyle(failure.format_message()))
 
     def record_bug(kind: type[BaseException], error: BaseException, lines: TracebackType | None) -> None:
-        bentoml.critical("%s", error, exc_info=(kind, error, lines))
+        bentoml.critical("%s", error, exc_info=None if issubclass(kind, OSError) else (kind, error, lines))
 
-    click.ClickException.show = record  # type: ignore[assignment]  # there is no setting for that
     sys.excepthook = record_bug
+    if os.environ.get(variable("log_format"), "").lower() == "json":
+        _write_json(bentoml)
+        click.ClickException.show = _record  # type: ignore[assignment]  # there is no setting for that
+
+
+def end_worker(error: Exception) -> None:
+    """End a worker that cannot start with one sentence, before each layer of the framework adds its stack trace.
+
+    Elsewhere than in a server's process nothing happens.
+    """
+    if _is_server():
+        logging.getLogger("bentoml").critical("%s", error)
+        os._exit(_NOT_STARTED)
 
 
 def _is_server() -> bool:
     """Tell a server's process from, say, that of `bentoml build`."""
     return any(handler.name == _SERVERS_HANDLER for handler in logging.getLogger("bentoml").handlers)
+
+
+def _record(failure: click.ClickException, *_: object) -> None:
+    logging.getLogger("bentoml").critical("%s", click.unstyle(failure.format_message()))
 
 
 def _write_json(*loggers: logging.Logger) -> None:

@@ -195,6 +195,8 @@ class Connection(HttpToolsProtocol):
             return
         # Not for those that are refused: it refers to the request, and only the application takes it out again.
         cycle.scope["extensions"] = cast(Any, {WHOLE_ANSWER: partial(self._answer, cycle), ARRIVED: now})
+        if cycle.waiting_for_100_continue:
+            app = _closing_unless_it_reads(cycle, app)
         begin = partial(super()._start_asgi_task, cycle, app)
         if is_work:
             self.door.queue.enter(begin)
@@ -244,7 +246,7 @@ class Connection(HttpToolsProtocol):
 
     def _write(self, cycle: RequestResponseCycle, status: int, headers: list[Header], body: bytes) -> None:
         if cycle.waiting_for_100_continue:
-            cycle.keep_alive = False  # the client may send the body or leave it out, and nothing tells which
+            cycle.keep_alive = False
         pieces = [STATUS_LINE[status]]
         for name, value in (*self.server_state.default_headers, *headers):
             pieces += (name, b": ", value, b"\r\n")
@@ -319,6 +321,23 @@ class _Flow(FlowControl):
     def resume_reading(self) -> None:
         if not self._pipeline:
             super().resume_reading()
+
+
+def _closing_unless_it_reads(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
+    """End the connection when an application answers a client that waits to be asked for its body, and did not ask.
+
+    The client may send the body all the same or leave it out, and nothing tells which.
+    """
+
+    async def closing(scope: Any, receive: Any, send: Any) -> None:
+        async def send_closing(message: Any) -> None:
+            if message["type"] == "http.response.start" and cycle.waiting_for_100_continue:
+                cycle.keep_alive = False
+            await send(message)
+
+        await app(scope, receive, send_closing)
+
+    return closing
 
 
 _outbox: list[tuple[asyncio.Transport, bytes]] = []

@@ -1,9 +1,9 @@
-"""BentoML's supervisor, circus, heeds a signal to end at any time, and sees soon that a worker has died."""
+"""BentoML's supervisor, circus, ends when it is told to, and sees soon that a worker has died."""
 
 import logging
 import os
 import signal
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 from circus.arbiter import Arbiter
@@ -18,10 +18,20 @@ _LOOK_SECONDS: Final = 1.0
 BentoML looks every ten seconds, as circus takes a look while workers are being started for an error.
 """
 
+_STOP_SECONDS: Final = 8.0
+"""After which a worker that was told to end and did not, as it is frozen, is killed. BentoML gives it a day."""
+
 logger = logging.getLogger("bentoml.plan_recommender")
 
 
-def heed_every_signal() -> None:
+@cache
+def mend() -> None:
+    """Mend circus in this process; a second time changes nothing."""
+    _heed_every_signal()
+    _look_often()
+
+
+def _heed_every_signal() -> None:
     """Tell circus again and again to end, until it has: while it starts its workers, it drops the first time."""
     tell = SysHandler.quit
 
@@ -33,12 +43,14 @@ def heed_every_signal() -> None:
     SysHandler.quit = quit_until_it_ends
 
 
-def look_often() -> None:
-    """Replace a worker that died within a second or so, and say so in the log."""
+def _look_often() -> None:
+    """Replace a worker that died within a second or so, say so in the log, and kill one that does not end."""
     begin, look, reap = Controller.start, Arbiter.manage_watchers, Watcher.reap_process
 
     def begin_to_look_often(controller: Controller) -> None:
         controller.check_delay = 1000 * _LOOK_SECONDS
+        for watcher in controller.arbiter.watchers:
+            watcher.graceful_timeout = _STOP_SECONDS
         begin(controller)
 
     def look_unless_busy(arbiter: Arbiter) -> Any:
