@@ -340,6 +340,7 @@ def logs(requests: int = 10_000, *, cwd: Path = ROOT) -> Findings:
         post("/predict", {"forged\r\n[INFO]\x1b[31m": amount}),
         get(f"/{lines}"), get(f"/docs.json?{lines}"), get(f"/static_content/{lines}"),
         post("/predict", USAGE, f"Content-Type: text/{lines}", "User-Agent: \x1b[31mred"),
+        *(_hostile_headers(path) for path in ("/livez", "/metrics", "/docs.json")),  # which BentoML answers
     ]  # fmt: skip
     with serving(cwd=cwd) as server:
         start = server.log.stat().st_size
@@ -474,6 +475,16 @@ def _right(server: Server) -> bytes:
 
 def _series(http: httpx.Client) -> dict[str, str]:
     return dict(re.findall(r"^([^#\s]+) (\S+)$", http.get("/metrics").text, re.MULTILINE))
+
+
+def _hostile_headers(path: str) -> bytes:
+    """Give a request whose headers a framework may log as they come, or fail to read."""
+    headers = [
+        b"Content-Type: \xff\x9b31m\x85", b"Content-Length: 0",
+        b"baggage: " + b",".join(b"forged%d=\xff" % number for number in range(100)),
+        b"traceparent: 00-deadbeefdeadbeefdeadbeefdeadbeef-00f067aa0ba902b7-01", b"tracestate: \x9b31m\x85forged=1",
+    ]  # fmt: skip
+    return b"\r\n".join([b"GET %b HTTP/1.1" % path.encode(), b"Host: localhost", *headers, b"", b""])
 
 
 def _connection(server: Server) -> socket.socket:

@@ -4,14 +4,16 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 
 import httpx
 import pytest
 
 from plan_recommender.access import KEY_VARIABLE, PUBLIC_VARIABLE
 from plan_recommender.http import ROUTES
-from tests.service.corpus import GOOD
+from tests.service.corpus import GOOD, usage
 from tests.service.test_contract import assert_error_shape
+from tests.service.wire import Connection, head, post
 from tools.serving import Server, ServerDidNotStartError, serving
 
 KEY = "correct-horse-battery"
@@ -93,6 +95,34 @@ def test_a_page_of_the_named_origin_may_ask_and_others_may_not(http: httpx.Clien
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, ORIGIN)
     answer = http.post("/predict", json=GOOD, headers=key | {"origin": "https://evil.example"})
     assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("length", [len(usage()), 4000])
+def test_the_connection_of_a_client_that_was_not_asked_for_its_body_ends(guarded: Server, length: int) -> None:
+    """It may send the body all the same or leave it out, and nothing tells which."""
+    with closing(Connection(guarded.url)) as client:
+        status, headers, _ = client.answer_to(
+            head(
+                "POST",
+                "/predict",
+                "expect: 100-continue",
+                "content-type: application/json",
+                f"content-length: {length}",
+            )
+        )
+        assert (status, headers["connection"]) == (401, "close")
+        assert client.rest() == b""
+
+
+def test_the_connection_of_one_that_was_asked_lives(guarded: Server) -> None:
+    """The control of the test above."""
+    key = f"authorization: Bearer {KEY}"
+    with closing(Connection(guarded.url)) as client:
+        for _ in range(2):
+            client.send(post("/predict", key, "expect: 100-continue")[: -len(usage())])
+            assert client.answer()[0] == 100
+            status, headers, _ = client.answer_to(usage())
+            assert (status, headers.get("connection")) == (200, None)
 
 
 def test_by_default_nobody_is_named(server: Server) -> None:

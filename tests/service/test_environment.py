@@ -183,5 +183,12 @@ def test_a_failed_start_is_a_record_too_where_the_log_is_json(
     assert all(json.loads(line)["level"] in ("ERROR", "CRITICAL") for line in said.splitlines())
 
 
+def test_a_port_that_is_in_use_is_no_bug(busy_port: int, trained_tag: str) -> None:
+    for log_format in ("text", "json"):
+        said = failed_start(busy_port, **{variable("log_format"): log_format})
+        assert f"Could not bind 127.0.0.1:{busy_port}" in said
+        assert "Traceback" not in said
+
+
 def test_an_empty_port_is_bentomls_default() -> None:
     assert Environment.read({"BENTOML_PORT": ""}).port == Environment.read({}).port == 3000

@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
+from loadtest.trials import workers
 from plan_recommender import registry
 from tools.serving import ROOT, ServerDidNotStartError, serving
 
@@ -102,6 +104,24 @@ def test_the_undamaged_copy_starts(store: Path) -> None:
     """The control of the test above."""
     with serving(env={"BENTOML_HOME": str(store.parents[2])}) as server:
         assert server.process.poll() is None
+
+
+def test_a_worker_that_finds_no_model_says_so_in_one_sentence_until_it_is_back(store: Path) -> None:
+    away = store.parents[2] / "away"
+    with serving(env={"BENTOML_HOME": str(store.parents[2])}) as server:
+        store.rename(away)
+        for worker in workers(server):
+            worker.kill()
+        sentence = "[CRITICAL] [entry_service:plan_recommender:1] expected the model"
+        deadline = time.monotonic() + 30
+        while server.log.read_text().count(sentence) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        away.rename(store)
+        assert httpx.get(f"{server.url}/health", timeout=30).json()["status"] == "ok"
+        log = server.log.read_text()
+    assert log.count(sentence) >= 2
+    assert "ended with exit code 3; another takes its place" in log
+    assert "Traceback" not in log
 
 
 def test_a_damaged_pipeline_does_not_concern_the_service(store: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from loadtest.generator import closed_loop
@@ -88,3 +89,14 @@ def test_workers_that_end_with_the_service_have_not_died(trained_tag: str) -> No
         log = running.log.read_text()
     assert "Starting production" in log
     assert "ERROR" not in log
+
+
+def test_a_worker_that_is_frozen_does_not_keep_the_service_from_ending(trained_tag: str) -> None:
+    with serving(env=several(2)) as running:
+        found = workers(running)
+        os.kill(found[0].pid, signal.SIGSTOP)
+        start = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(18)
+        assert time.monotonic() - start < 14  # 8 s, counted in steps of 0.1 s that a busy machine draws out
+        assert not psutil.wait_procs(found, timeout=5)[1]
