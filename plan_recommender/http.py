@@ -32,7 +32,7 @@ from plan_recommender.access import Access
 from plan_recommender.admission import MOST_WAITING, Drain, Lane, Queue
 from plan_recommender.environment import Environment
 from plan_recommender.errors import ModelError
-from plan_recommender.protocol import ARRIVED, MAX_HEAD_BYTES, WHOLE_ANSWER, WholeAnswer
+from plan_recommender.protocol import ARRIVED, MAX_HEAD_BYTES, WHOLE_ANSWER, WHOLE_BODY, WholeAnswer, WholeBody
 from plan_recommender.recommender import Health, Recommender
 from plan_recommender.refusals import CLOSE, Header, Refusal
 from plan_recommender.telemetry import NO_ROUTE, telemetry
@@ -148,13 +148,17 @@ class HttpContract:
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        start: float = scope.get("extensions", {}).get(ARRIVED) or perf_counter()
+        extensions = scope.get("extensions", {})
+        start: float = extensions.get(ARRIVED) or perf_counter()
+        # Taken out, as they refer to the request, which refers to the scope: a circle would wait for the collector.
+        whole_answer: WholeAnswer | None = extensions.pop(WHOLE_ANSWER, None)
+        whole_body: WholeBody | None = extensions.pop(WHOLE_BODY, None)
         headers: list[Header] = [_CONTENT_TYPE]
         reason = ""
         self._drain.under_way += 1
         try:
             try:
-                answer = await self._answer(scope, receive)
+                answer = await self._answer(scope, receive, whole_body)
             except Refusal as refusal:
                 answer = refusal
             if isinstance(answer, Refusal):
@@ -167,16 +171,16 @@ class HttpContract:
             if self._drain.started and CLOSE not in headers:
                 headers.append(CLOSE)
             content = b"" if scope["method"] == "HEAD" else body
-            # Taken out, as it refers to the request, which refers to the scope: a circle would wait for the collector.
-            whole: WholeAnswer | None = scope.get("extensions", {}).pop(WHOLE_ANSWER, None)
-            if whole is None or not whole(int(status), headers, content):
+            if whole_answer is None or not whole_answer(int(status), headers, content):
                 await send({"type": "http.response.start", "status": int(status), "headers": headers})
                 await send({"type": "http.response.body", "body": content})
         finally:
             self._drain.under_way -= 1
         telemetry().request(path if path in ROUTES else NO_ROUTE, int(status), reason, perf_counter() - start)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[HTTPStatus, bytes] | Refusal:
+    async def _answer(
+        self, scope: Scope, receive: Receive, whole_body: WholeBody | None
+    ) -> tuple[HTTPStatus, bytes] | Refusal:
         path: str = scope["path"]
         try:
             if _head_bytes(scope) > MAX_HEAD_BYTES:
@@ -201,7 +205,11 @@ class HttpContract:
                 raise refusals.too_large(route.max_bytes)
             if lane:
                 await lane.let_in()
-            body = await self._read_body(receive, route.max_bytes)
+            body = whole_body() if whole_body else None
+            if body is None:
+                body = await self._read_body(receive, route.max_bytes)
+            elif len(body) > route.max_bytes:
+                raise refusals.too_large(route.max_bytes)
             if not lane:
                 return _carry_out(route, recommender, body)
             if not lane.admits():  # it has been filled meanwhile
@@ -221,19 +229,16 @@ class HttpContract:
         """Read a body, counting the bytes that really come, and no more of them than the limits allow."""
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                message = await receive()
-                body: bytes = message.get("body", b"")
-                if message["type"] == "http.request" and not message.get("more_body", False) and len(body) <= max_bytes:
-                    return body  # all of it at once, as bodies of a few hundred bytes come
-                return await self._read_parts(receive, message, max_bytes)
+                return await self._read_parts(receive, max_bytes)
         except TimeoutError as error:
             raise refusals.slow_body(BODY_SECONDS) from error
 
-    async def _read_parts(self, receive: Receive, message: Message, max_bytes: int) -> bytes:
+    async def _read_parts(self, receive: Receive, max_bytes: int) -> bytes:
         parts: list[bytes] = []
         size = 0
         try:
             while True:
+                message = await receive()
                 if message["type"] == "http.disconnect":
                     raise refusals.incomplete_body()
                 part = message.get("body", b"")
@@ -246,7 +251,6 @@ class HttpContract:
                 parts.append(part)
                 if not message.get("more_body", False):
                     return b"".join(parts)
-                message = await receive()
         finally:
             self._bodies_bytes -= size
 

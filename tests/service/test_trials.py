@@ -132,8 +132,8 @@ http.ROUTES["/predict"] = http.Command(usage.CustomerUsage, leaking, max_bytes=h
         """
 from plan_recommender import http, refusals
 kept, read = [], http.HttpContract._read_parts
-async def read_all(self, receive, message, max_bytes):
-    body = await read(self, receive, message, 10**9)
+async def read_all(self, receive, max_bytes):
+    body = await read(self, receive, 10**9)
     kept.append(body)
     if len(body) > max_bytes:
         raise refusals.not_json()
