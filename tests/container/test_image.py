@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tools.containerize import LARGEST_MB, build, contents, resident_mib
 from tools.serving import ROOT
 
 USER = 1034
+INITIALIZED = "Service plan_recommender initialized"
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +149,16 @@ def test_its_configuration_is_the_environment(image: str) -> None:
         assert http.post("/predict", json=usage).status_code == 401
         assert http.post("/predict", json=usage, headers={"Authorization": f"Bearer {key}"}).status_code == 200
         assert len(workers(container)) == 2
-        records = [json.loads(line) for line in container.log().splitlines()]
-        assert len([record for record in records if record["message"].endswith("initialized")]) == 2
+        deadline = time.monotonic() + 20  # the second may be up later than the first, which answered
+        while (messages := _messages(container)).count(INITIALIZED) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert messages.count(INITIALIZED) == 2
         assert key not in container.log()
+
+
+def _messages(container: Container) -> list[str]:
+    """The messages of a log, each of whose lines is a record."""
+    return [json.loads(line)["message"] for line in container.log().splitlines()]
 
 
 @pytest.mark.parametrize(

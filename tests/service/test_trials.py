@@ -17,10 +17,11 @@ from tools.serving import ROOT
 CONTROLS: list[tuple[str, str, dict[str, float], set[str]]] = [
     (
         "stop",
-        # A worker that does something else for a long time when it is told to stop.
+        # A worker that does something else for a long time when it is told to stop, and a supervisor that lets it.
         """
 import asyncio, signal, time
-from plan_recommender import admission
+from plan_recommender import admission, supervisor
+supervisor._STOP_SECONDS = 60
 def linger(self, stop):
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: (time.sleep(17), stop(signal.SIGTERM, None)))
 admission.Drain.before = linger
