@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from plan_recommender import registry
+from tests.conftest import leave_out
 from tools.serving import ROOT
 
 COMPILE = """
@@ -70,7 +71,9 @@ def test_a_garbled_model_file_is_refused_in_one_sentence(
 
 def test_a_store_on_a_volume_of_its_own_is_written_too(tmp_path: Path) -> None:
     shm = Path("/dev/shm")  # noqa: S108  # on Linux, another file system than the temporary folder's
-    volume = Path(tempfile.mkdtemp(dir=shm if shm.is_dir() else tmp_path))
+    if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
+        leave_out("there is no second file system at /dev/shm, so no store on a volume of its own was tried")
+    volume = Path(tempfile.mkdtemp(dir=shm))
     try:
         (tmp_path / "home").mkdir()
         (tmp_path / "home" / "models").symlink_to(volume)

@@ -31,6 +31,19 @@ admission.Drain.before = linger
     ),
     (
         "stop",
+        # The same for four seconds, so that what comes later is answered, but late.
+        """
+import asyncio, signal, time
+from plan_recommender import admission
+def linger(self, stop):
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: (time.sleep(4), stop(signal.SIGTERM, None)))
+admission.Drain.before = linger
+""",
+        {"trials": 1, "seconds": 2.0},
+        {"later requests are answered or refused within 2 s"},
+    ),
+    (
+        "stop",
         # Answers take their time, and a worker that is told to stop waits for none.
         """
 import asyncio, os, signal
