@@ -13,23 +13,21 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from http import HTTPStatus
 from itertools import chain
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
 from bentoml import get_current_service
-from bentoml._internal import server
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plan_recommender import refusals
 from plan_recommender.access import Access
 from plan_recommender.admission import MOST_WAITING, Drain, Lane, Queue
+from plan_recommender.bentoml_routes import BentoRoutes
 from plan_recommender.environment import Environment
 from plan_recommender.errors import ModelError
 from plan_recommender.protocol import ARRIVED, MAX_HEAD_BYTES, WHOLE_ANSWER, WHOLE_BODY, WholeAnswer, WholeBody
@@ -42,15 +40,6 @@ MIB: Final = 1024 * 1024
 BODY_SECONDS: Final = 20.0
 """How long a client may take to send a body."""
 
-_BENTOMLS_ROUTES: Final = frozenset({"/", "/docs.json", "/schema.json", "/livez", "/readyz", "/healthz", "/metrics"})
-_BENTOML_HEARS: Final = frozenset(
-    b"accept accept-encoding access-control-request-headers access-control-request-method host if-modified-since "
-    b"if-none-match if-range origin range".split()
-)
-"""Headers that change what those routes answer. Others it writes into the log as they come, or fails on: the type of a
-body that is none, and those of tracing."""
-
-_STATIC: Final = "static_content"
 _COLLECTOR_THRESHOLDS: Final = (50_000, 20, 100)
 """Allocations before a round of the garbage collector; a round at Python's 700 costs more than it frees."""
 
@@ -99,9 +88,10 @@ ROUTES: Final[dict[str, Query | Command]] = {
 class HttpContract:
     """ASGI application that answers the routes of the contract and passes BentoML's own on."""
 
-    def __init__(self, app: ASGIApp, access: Access, environment: Environment) -> None:
-        """Stand in front of BentoML's application."""
+    def __init__(self, app: ASGIApp, access: Access, environment: Environment, documents: Mapping[str, bytes]) -> None:
+        """Stand in front of BentoML's application; `documents` are those of its paths whose answer never changes."""
         self._app = app
+        self._bentoml_routes = BentoRoutes(app, documents)
         self._access = access
         self.queue = Queue(MOST_WAITING)
         self._lanes = {  # a single prediction is quick, and would hold up nobody in the event loop
@@ -117,12 +107,9 @@ class HttpContract:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, self._settled(send))
         elif scope["type"] != "http" or (
-            _is_bentomls(scope["path"]) and self._access.allows(scope["path"], scope["headers"])
+            BentoRoutes.has(scope["path"]) and self._access.allows(scope["path"], scope["headers"])
         ):
-            if scope["path"] == "/metrics":
-                telemetry().flush()
-            heard = [header for header in scope["headers"] if header[0] in _BENTOML_HEARS]
-            await self._app({**scope, "headers": heard}, receive, send)
+            await self._bentoml_routes(scope, receive, send)
         else:
             await self._handle(scope, receive, send)
 
@@ -272,17 +259,6 @@ class HttpContract:
             await send(message)
 
         return send_settled
-
-
-def _is_bentomls(path: str) -> bool:
-    return path in _BENTOMLS_ROUTES or path in _static_files()
-
-
-@cache
-def _static_files() -> frozenset[str]:
-    """What BentoML's page at / is made of; named one by one, as it counts requests by their path."""
-    folder = Path(server.__file__).parent / _STATIC
-    return frozenset(f"/{_STATIC}/{file.name}" for file in folder.iterdir())
 
 
 def _carry_out(command: Command, recommender: Recommender, body: bytes) -> tuple[HTTPStatus, bytes] | Refusal:

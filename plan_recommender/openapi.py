@@ -10,6 +10,7 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.service.openapi.specification import OpenAPISpecification
 from bentoml._internal.utils.cattr import bentoml_cattr
 from pydantic import BaseModel, ValidationError
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from plan_recommender import protocol, refusals
@@ -61,7 +62,9 @@ class DescribedService(Service[Any]):
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application that a worker runs."""
         app = super().to_asgi(is_main)  # which also reads the service's configuration
-        contract = HttpContract(app, Access.from_environment(), Environment.read())
+        documents = {"/docs.json": self.openapi_spec.asdict(), "/schema.json": self.schema()}
+        rendered = {path: bytes(JSONResponse(document).body) for path, document in documents.items()}
+        contract = HttpContract(app, Access.from_environment(), Environment.read(), rendered)
         protocol.install(BentoMLContainer.config.services.get()[self.name].get("workers"), contract)
         return for_other_origins(contract)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from loadtest.trials import TRIALS
-from plan_recommender import access, admission, http, protocol
+from plan_recommender import access, admission, bentoml_routes, http, protocol
 from plan_recommender.environment import Environment, variable
 from tools.container import HARDENED
 from tools.serving import ROOT
@@ -31,6 +31,9 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"| 503; then {admission.MOST_WAITING // 2}, until",
         f"| requests on one connection | {protocol.MOST_REQUESTS:,} |",
         f"| {defaults.max_batches}; {defaults.max_explanations}, of which one is carried out |",
+        f"one probe every {1000 * bentoml_routes.PROBE_PAUSE_SECONDS:g} ms",
+        f"a part of the page or of its files every {1000 * bentoml_routes.PAGE_PAUSE_SECONDS:g} ms",
+        f"| {bentoml_routes.RENDERING_SHARE:.0%} of a worker's time".replace("%", " %"),
         f"comes {1000 * admission.REFUSAL_PAUSE_SECONDS:g} ms late",
     ):
         assert row in limits, row

@@ -95,6 +95,11 @@ def test_a_page_of_the_named_origin_may_ask_and_others_may_not(http: httpx.Clien
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, ORIGIN)
     answer = http.post("/predict", json=GOOD, headers=key | {"origin": "https://evil.example"})
     assert "access-control-allow-origin" not in answer.headers
+    for path in ("/", "/docs.json", "/schema.json", "/metrics", "/livez"):
+        for origin, allowed in ((ORIGIN, [ORIGIN]), ("https://evil.example", [])):
+            answer = http.get(path, headers=key | {"origin": origin})
+            assert answer.status_code == 200
+            assert answer.headers.get_list("access-control-allow-origin") == allowed, path
 
 
 @pytest.mark.parametrize("length", [len(usage()), 4000])

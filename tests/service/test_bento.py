@@ -70,7 +70,18 @@ def test_it_carries_the_service_and_the_lock_and_nothing_of_training(bento: Path
     assert files == {"service.py", "bentofile.yaml"} | {
         f"plan_recommender/{name}.py"
         for name in (
-            *("__init__", "access", "admission", "environment", "errors", "explainer", "http", "image", "logs"),
+            *(
+                "__init__",
+                "access",
+                "admission",
+                "bentoml_routes",
+                "environment",
+                "errors",
+                "explainer",
+                "http",
+                "image",
+                "logs",
+            ),
             *(
                 "openapi",
                 "protocol",

@@ -1,0 +1,227 @@
+"""BentoML's own routes, answered so that a client who asks for them a lot does not keep the worker from predicting.
+
+BentoML makes /docs.json and /schema.json anew for every request and in the event loop, though they never change, and it
+renders /metrics for as many clients side by side as ask. Here those two documents are made once, one rendering of
+/metrics serves everybody who waits for it, and requests to BentoML's routes go on one after the other, so that
+predictions are answered in between.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+from bentoml._internal import server
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from plan_recommender import refusals
+from plan_recommender.protocol import WHOLE_ANSWER, WholeAnswer
+from plan_recommender.refusals import Header
+from plan_recommender.telemetry import telemetry
+
+RENDERING_SHARE: Final = 0.1
+"""Most of a worker's time that goes into rendering /metrics. A rendering takes some milliseconds in a thread, and while
+it lasts it takes the interpreter from the event loop."""
+
+MAX_PAUSE_SECONDS: Final = 1.0
+"""Longest pause between two renderings, however long one takes: Prometheus waits 10 seconds for an answer."""
+
+PROBE_PAUSE_SECONDS: Final = 0.002
+"""Between two probes. BentoML takes up to half a millisecond for one, and a thread asks whether the model answers."""
+
+PAGE_PAUSE_SECONDS: Final = 0.004
+"""Between two parts of BentoML's page or of its files. Each takes about a millisecond, because threads that read from
+the disk take the interpreter from the event loop."""
+
+_METRICS: Final = "/metrics"
+_PROBES: Final = frozenset({"/livez", "/readyz", "/healthz"})
+_ROUTES: Final = _PROBES | {"/", "/docs.json", "/schema.json", _METRICS}
+_READING: Final = frozenset({"GET", "HEAD"})
+_FORWARDED_HEADERS: Final = frozenset(
+    b"accept accept-encoding access-control-request-headers access-control-request-method host if-modified-since "
+    b"if-none-match if-range origin range".split()
+)
+"""Headers that change what BentoML answers. It writes others into the log as they come, or fails on them: the type of a
+body without a body, and those of tracing."""
+
+_STATIC: Final = "static_content"
+
+logger = logging.getLogger("bentoml.plan_recommender")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete answer to GET."""
+
+    status: int
+    headers: list[Header]
+    """Without those that every answer of the server has, such as `date`."""
+    body: bytes
+
+
+class BentoRoutes:
+    """ASGI application in front of BentoML's, for the routes that BentoML brings along."""
+
+    def __init__(self, app: ASGIApp, documents: Mapping[str, bytes]) -> None:
+        """Stand in front of `app`; `documents` are the bodies, as JSON, of paths whose answer never changes."""
+        self._app = app
+        self._documents = {path: _as_json(body) for path, body in documents.items()}
+        self._metrics = Shared(self._render_metrics, RENDERING_SHARE, MAX_PAUSE_SECONDS)
+        self._document_turns = Turns()
+        self._probe_turns, self._page_turns = Turns(PROBE_PAUSE_SECONDS), Turns(PAGE_PAUSE_SECONDS)
+
+    @staticmethod
+    def has(path: str) -> bool:
+        """Tell whether BentoML answers a path."""
+        return path in _ROUTES or path in _static_files()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request to a path that BentoML has, or pass it on."""
+        path = scope["path"]
+        heard = [header for header in scope["headers"] if header[0] in _FORWARDED_HEADERS]
+        passed_on = {**scope, "headers": heard}
+        if scope["type"] != "http":
+            await self._app(passed_on, receive, send)
+        elif path in _PROBES:
+            await self._probe_turns.take()
+            await self._app(passed_on, receive, send)
+        elif scope["method"] in _READING and (path == _METRICS or path in self._documents):
+            answer = await self._metrics.get(scope) if path == _METRICS else self._documents[path]
+            await self._document_turns.take()
+            await _send(answer, scope, send)
+        else:
+            await self._page_turns.take()
+            await self._app(passed_on, receive, self._page_turns.pacing(send))
+
+    async def _render_metrics(self, scope: Scope) -> Answer:
+        """Have BentoML render the series, which it does in a thread."""
+        telemetry().flush()  # in the event loop, which owns what is entered
+        messages: list[Message] = []
+
+        async def record(message: Message) -> None:
+            messages.append(message)
+
+        # The answer is for everybody who waits for it: nothing in it may come from the one who happened to be first.
+        asked = {name: scope[name] for name in scope if name != "extensions"}
+        asked |= {"method": "GET", "query_string": b"", "headers": []}
+        try:
+            await self._app(asked, _no_body, record)
+            start, *parts = messages
+            return Answer(start["status"], start["headers"], b"".join(part.get("body", b"") for part in parts))
+        except Exception:
+            logger.exception("%s failed", _METRICS)
+            fault = refusals.fault()
+            return Answer(int(fault.status), fault.whole_headers(), fault.body)
+
+
+class Turns:
+    """Lets one request go on in each turn of the event loop, or after a pause, in the order in which they came.
+
+    A request gives its turn back by itself: a client that does not read its answer holds up nobody.
+    """
+
+    def __init__(self, pause: float = 0.0) -> None:
+        """Pause so many seconds between two requests; 0: until the next turn of the event loop."""
+        self._pause = pause
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._taken = False
+
+    async def take(self) -> None:
+        """Wait for a turn."""
+        loop = asyncio.get_running_loop()
+        if self._taken:
+            turn = loop.create_future()
+            self._waiting.append(turn)
+            await turn
+        else:
+            self._taken = True
+            self._schedule(loop)
+
+    def pacing(self, send: Send) -> Send:
+        """Have each part of a body wait for a turn, too."""
+
+        async def send_in_turn(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                await self.take()
+            await send(message)
+
+        return send_in_turn
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._pause:
+            loop.call_later(self._pause, self._next, loop)
+        else:
+            loop.call_soon(self._next, loop)
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():  # it was not cancelled
+                turn.set_result(None)
+                self._schedule(loop)
+                return
+        self._taken = False
+
+
+class Shared:
+    """Renders what many ask for: one rendering at a time, and each answer from one that began after it was asked for.
+
+    So nobody is answered from a cache, and a single client that asks now and then never waits.
+    """
+
+    def __init__(self, render: Callable[[Scope], Awaitable[Answer]], share: float, max_pause: float) -> None:
+        """Render for at most this share of the time, with pauses of at most `max_pause` seconds between renderings."""
+        self._render = render
+        self._pauses = (1 - share) / share
+        self._max_pause = max_pause
+        self._one = asyncio.Lock()
+        self._upcoming: asyncio.Task[Answer] | None = None
+        self._not_before = 0.0
+
+    async def get(self, scope: Scope) -> Answer:
+        """Give what a rendering says that begins from now on."""
+        if self._upcoming is None:
+            self._upcoming = asyncio.get_running_loop().create_task(self._begin(scope))
+        return await asyncio.shield(self._upcoming)  # the others still wait for it when this client is gone
+
+    async def _begin(self, scope: Scope) -> Answer:
+        async with self._one:
+            await asyncio.sleep(self._not_before - perf_counter())
+            self._upcoming = None
+            start = perf_counter()
+            try:
+                return await self._render(scope)
+            finally:
+                end = perf_counter()
+                self._not_before = end + min(self._pauses * (end - start), self._max_pause)
+
+
+@cache
+def _static_files() -> frozenset[str]:
+    """What BentoML's page at / is made of; named one by one, because BentoML counts requests by their path."""
+    folder = Path(server.__file__).parent / _STATIC
+    return frozenset(f"/{_STATIC}/{file.name}" for file in folder.iterdir())
+
+
+def _as_json(body: bytes) -> Answer:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    return Answer(int(HTTPStatus.OK), headers, body)
+
+
+async def _send(answer: Answer, scope: Scope, send: Send) -> None:
+    body = b"" if scope["method"] == "HEAD" else answer.body
+    # Taken out, because it refers to the request, which refers to the scope: a circle would wait for the collector.
+    whole_answer: WholeAnswer | None = scope.get("extensions", {}).pop(WHOLE_ANSWER, None)
+    if whole_answer is None or not whole_answer(answer.status, answer.headers, body):
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _no_body() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
