@@ -11,6 +11,8 @@ measured and which of its promises were broken. `make test` runs them in a short
 import argparse
 import contextlib
 import itertools
+import math
+import multiprocessing
 import os
 import platform
 import re
@@ -21,6 +23,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from http import HTTPStatus
@@ -202,7 +205,7 @@ def overload(seconds: float = 20.0, slack: float = 1.0, *, cwd: Path = ROOT) -> 
             before = closed_loop(server.url, [request], busy, seconds / 4).rate(200)
             calm = open_loop(server.url, [request], 0.7 * before, seconds / 2, _MANY_CONNECTIONS)
             health: list[float] = []
-            asking = threading.Thread(target=_ask_health, args=(server, seconds, health))
+            asking = threading.Thread(target=_ask_again_and_again, args=(server, "/health", seconds, health))
             asking.start()
             record = open_loop(server.url, [request], 3 * before, seconds, _MANY_CONNECTIONS)
             asking.join()
@@ -338,9 +341,9 @@ def logs(requests: int = 10_000, *, cwd: Path = ROOT) -> Findings:
         post("/predict", USAGE | {"minutes": -1, "calls": float(amount)}),
         post("/predict", f'{{"calls": {amount}'.encode()),
         post("/predict", {"forged\r\n[INFO]\x1b[31m": amount}),
-        get(f"/{lines}"), get(f"/docs.json?{lines}"), get(f"/static_content/{lines}"),
+        get(f"/{lines}"), get(f"/docs.json?{lines}"), get(f"/?{lines}"), get(f"/static_content/{lines}"),
         post("/predict", USAGE, f"Content-Type: text/{lines}", "User-Agent: \x1b[31mred"),
-        *(_hostile_headers(path) for path in ("/livez", "/metrics", "/docs.json")),  # which BentoML answers
+        *(_hostile_headers(path) for path in ("/livez", "/metrics", "/docs.json", "/")),  # which BentoML answers
     ]  # fmt: skip
     with serving(cwd=cwd) as server:
         start = server.log.stat().st_size
@@ -391,8 +394,56 @@ def metrics(paths: int = 100_000, *, cwd: Path = ROOT) -> Findings:
     return findings
 
 
+def documents(seconds: float = 10.0, clients: int = 64, slack: float = 1.0, *, cwd: Path = ROOT) -> Findings:
+    """Clients that ask for what BentoML brings along as fast as they can, beside as many predictions as can be had."""
+    findings = Findings("documents")
+    floods = {
+        "documents": ("/docs.json", "/schema.json", "/metrics"),
+        "page and probes": ("/", "/static_content/swagger-ui.css", "/livez", "/readyz", "/healthz"),
+    }
+    counted = 'plan_recommender_requests_total{route="/model",status="200"}'
+    # The flood comes from a process of its own, so that it does not keep this one from sending predictions.
+    with (
+        serving(cwd=cwd) as server,
+        ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as other_process,
+        httpx.Client(base_url=server.url, timeout=60) as http,
+    ):
+        alone, right = capacity(server, seconds / 2), _right(server)
+        findings.figures["/predict alone"] = f"{alone:,.0f} requests/s"
+        asked = 0
+        for name, paths in floods.items():
+            requests = [get(path) for path in paths]
+            other_process.submit(closed_loop, server.url, requests, 1, 0.1).result()  # warm
+            flood = other_process.submit(closed_loop, server.url, requests, clients, seconds + 2)
+            time.sleep(1)
+            alive: list[float] = []
+            asking = threading.Thread(target=_ask_again_and_again, args=(server, "/livez", seconds, alive))
+            asking.start()
+            beside = closed_loop(server.url, [PREDICT], CONNECTIONS, seconds, expected=right)
+            asking.join()
+            scraped = []
+            for _ in range(3):
+                asked += http.get("/model").status_code == HTTPStatus.OK
+                scraped.append(_series(http).get(counted, "nothing") == f"{asked:.1f}")
+            record = flood.result()
+            for promise, holds in {
+                "predictions keep a quarter of their rate": beside.rate(200) > alone / (4 * slack),
+                "/livez is answered within a second": bool(alive) and max(alive) < slack,
+                "every request is answered": {200} == set(record.counts()) == set(beside.counts()),
+                "a scrape shows what was answered before it": all(scraped),
+            }.items():
+                findings.require(holds, f"{name}: {promise}")
+            findings.figures |= {
+                f"{name}, asked by {clients} clients": f"{', '.join(paths)}: {record.rate(200):,.0f} answers/s",
+                f"{name}, /predict beside them": f"{beside.rate(200):,.0f} requests/s, {beside.rate(200) / alone:.0%}; "
+                f"p99 {beside.latency_ms(99, 200):.1f} ms",
+                f"{name}, /livez": f"{len(alive)} times, at most {1000 * max(alive, default=0):.0f} ms",
+            }
+    return findings
+
+
 TRIALS: Final[dict[str, Callable[..., Findings]]] = {
-    trial.__name__: trial for trial in (stop, kill, overload, slow, memory, oversize, logs, metrics)
+    trial.__name__: trial for trial in (stop, kill, overload, slow, memory, oversize, logs, metrics, documents)
 }
 
 QUICK: Final[dict[str, dict[str, float]]] = {
@@ -404,6 +455,7 @@ QUICK: Final[dict[str, dict[str, float]]] = {
     "oversize": {"bodies": 50},
     "logs": {"requests": 2_000},
     "metrics": {"paths": 2_000},
+    "documents": {"seconds": 2.0, "slack": 2.0},
 }
 """Arguments of the short form, where what depends on the clock has slack."""
 
@@ -505,8 +557,8 @@ def _answering(server: Server) -> list[psutil.Process]:
     return [worker for worker in workers(server) if worker.num_threads() > 1]
 
 
-def _ask_health(server: Server, seconds: float, times: list[float]) -> None:
-    """Ask as a probe does, on a connection of its own each time.
+def _ask_again_and_again(server: Server, path: str, seconds: float, times: list[float]) -> None:
+    """Ask as a probe does, on a connection of its own each time; note how long each answer 200 took, inf for none.
 
     By the standard library: httpx prepares TLS for each, which takes a tenth of a core away from what is measured.
     """
@@ -515,9 +567,12 @@ def _ask_health(server: Server, seconds: float, times: list[float]) -> None:
     while monotonic() < end:
         start = monotonic()
         with contextlib.closing(HTTPConnection(address.netloc, timeout=5)) as connection:
-            connection.request("GET", "/health")
-            if connection.getresponse().status == HTTPStatus.OK:
-                times.append(monotonic() - start)
+            try:
+                connection.request("GET", path)
+                if connection.getresponse().status == HTTPStatus.OK:
+                    times.append(monotonic() - start)
+            except TimeoutError:
+                times.append(math.inf)
         time.sleep(0.2)
 
 
