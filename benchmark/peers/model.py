@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from plan_recommender.threshold import Threshold
 from plan_recommender.usage import PLANS, CustomerUsage, Recommendation, matrix
 
-VARIABLE: Final = "PLAN_RECOMMENDER_BENCHMARK"
+VARIABLE: Final = "BENCHMARK_ASSIGNMENT"
 """Environment variable that holds an `Assignment` as JSON."""
 
 
