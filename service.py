@@ -44,13 +44,14 @@ class PlanRecommender:
     @bentoml.on_deployment
     @staticmethod
     def before_workers_start() -> None:
-        """Load the model, so that a bad one stops the start with one sentence."""
+        """Load the model, so that a bad one stops the start with one sentence; warn once of a service without a key."""
         supervisor.mend()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
         try:
             _load()
         except PlanRecommenderError as error:
             raise BentoMLException(str(error)) from error
+        Access.from_environment().warn_if_open()
 
     @bentoml.api(route="/predict")
     def predict(self, usage: CustomerUsage, /) -> Recommendation:

@@ -1,6 +1,7 @@
 """Who may ask: an optional API key, taken from the environment, and pages of other origins, if BentoML is told so."""
 
 import hmac
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,16 +11,17 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from plan_recommender.environment import KEY_VARIABLE, PUBLIC_VARIABLE
 from plan_recommender.errors import ConfigError
 
-KEY_VARIABLE: Final = "PLAN_RECOMMENDER_API_KEY"
-PUBLIC_VARIABLE: Final = "PLAN_RECOMMENDER_PUBLIC"
 SHORTEST_KEY: Final = 16
 
 _PUBLIC: Final[dict[str, frozenset[str]]] = {
     "health": frozenset({"/health", "/livez", "/readyz", "/healthz"}),
     "metrics": frozenset({"/metrics"}),
 }
+
+logger = logging.getLogger("bentoml.plan_recommender")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,15 @@ class Access:
             authorization=None if key is None else f"Bearer {key}".encode(),
             public=frozenset().union(*(_PUBLIC[name] for name in names if name)),
         )
+
+    def warn_if_open(self) -> None:
+        """Say in the log that everybody may ask, when no key is set."""
+        if self.authorization is None:
+            logger.warning(
+                "no API key is set, so the service is open to everybody who can reach it; set the environment variable "
+                "%s to a key that requests must carry",
+                KEY_VARIABLE,
+            )
 
     def allows(self, path: str, headers: list[tuple[bytes, bytes]]) -> bool:
         """Tell whether a request may be answered; takes as long for a wrong key as for the right one."""

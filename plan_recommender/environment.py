@@ -1,12 +1,29 @@
-"""The environment variables that configure a service, beside those of access.py."""
+"""The environment variables that configure a service: all names, and what each may be but for those of access.py."""
 
 import os
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from plan_recommender.errors import ConfigError
+
+PREFIX: Final = "PLAN_RECOMMENDER_"
+"""Of all names that are this service's own."""
+
+KEY_VARIABLE: Final = f"{PREFIX}API_KEY"
+PUBLIC_VARIABLE: Final = f"{PREFIX}PUBLIC"
+
+_FOR_COMPOSE: Final = f"{PREFIX}IMAGE"
+"""Read by deploy/compose.yaml, and not by the service; who exports it may start the service from the same shell."""
+
+_BY_KUBERNETES: Final = re.compile(
+    rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+"""Kubernetes sets these in every container of a namespace that has a Service whose name begins with plan-recommender,
+unless the pod says `enableServiceLinks: false`. It sets ..._PORT too, to a URL."""
 
 _IN_ANY_CASE: Final = BeforeValidator(str.lower)
 _PORT: Final = 3000
@@ -15,7 +32,7 @@ _EMPTY_IS_UNSET: Final = BeforeValidator(lambda value: value or _PORT)  # as Ben
 
 def variable(name: str) -> str:
     """Name the variable of a field of `Environment`."""
-    return f"PLAN_RECOMMENDER_{name.upper()}"
+    return f"{PREFIX}{name.upper()}"
 
 
 class Environment(BaseModel):
@@ -41,8 +58,9 @@ class Environment(BaseModel):
         """Read the variables.
 
         Raises:
-            ConfigError: one of them is not what it may be.
+            ConfigError: one of them is not what it may be, or has a name that means nothing to this service.
         """
+        _refuse_unknown(environment)
         try:
             return cls.model_validate(environment)
         except ValidationError as error:
@@ -51,3 +69,30 @@ class Environment(BaseModel):
                 f"environment variable {first['loc'][0]}: {first['msg']}, found {first['input']!r}; correct it, "
                 "or unset it for the default"
             ) from error
+
+
+def known_variables() -> list[str]:
+    """Name all variables that begin with `PREFIX`, as the documentation does."""
+    own = [field.alias or variable(name) for name, field in Environment.model_fields.items()]
+    return [*(name for name in own if name.startswith(PREFIX)), KEY_VARIABLE, PUBLIC_VARIABLE]
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    """Stop on a misspelt name: a key that the operator believes to be set would guard nothing.
+
+    The value is not repeated, because it may be that key.
+    """
+    known = known_variables()
+    for name, value in sorted(environment.items()):
+        if not name.upper().startswith(PREFIX) or name in (*known, _FOR_COMPOSE) or _is_by_kubernetes(name, value):
+            continue
+        close = get_close_matches(name.upper().removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], n=1)
+        hint = f" (did you mean {PREFIX}{close[0]}?)" if close else ""
+        raise ConfigError(
+            f"environment variable {name}: expected one of {', '.join(known)}, found a name that this service does "
+            f"not know{hint}; correct it, or unset it"
+        )
+
+
+def _is_by_kubernetes(name: str, value: str) -> bool:
+    return bool(_BY_KUBERNETES.fullmatch(name)) or (name.endswith("_PORT") and "://" in value)

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from plan_recommender import access
+from plan_recommender import environment as settings
 from tests.conftest import engine_client
 from tests.deploy.conftest import require
 from tests.service.corpus import GOOD
@@ -63,7 +63,7 @@ def stack(compose: list[str], image: str, tmp_path_factory: pytest.TempPathFacto
     place = tmp_path_factory.mktemp("compose")
     _write_prometheus_stand_in(place, image)
     ports = {"PORT": str(free_port()), "PROMETHEUS_PORT": str(free_port())}
-    environment = {**os.environ, **ports, access.KEY_VARIABLE: KEY, "PLAN_RECOMMENDER_IMAGE": image}
+    environment = {**os.environ, **ports, settings.KEY_VARIABLE: KEY, "PLAN_RECOMMENDER_IMAGE": image}
     project = f"plan-recommender-test-{os.getpid()}"
     files = ["--project-name", project, "--file", str(COMPOSE_FILE), "--file", str(place / "stand-in.yaml")]
 
@@ -187,10 +187,15 @@ def test_the_containers_are_what_the_file_says(stack: Stack) -> None:
     assert stack.inspect("plan-recommender")["Config"]["User"] == USER
 
 
+def test_the_variables_that_are_passed_on_are_those_that_the_service_knows() -> None:
+    passed_on = {line.partition("=")[0] for line in SERVICES["plan-recommender"]["environment"]}
+    assert {name for name in passed_on if name.startswith(settings.PREFIX)} == set(settings.known_variables())
+
+
 def test_what_is_set_is_passed_on_and_what_is_not_keeps_its_default(stack: Stack) -> None:
     lines = _docker("exec", stack.containers["plan-recommender"], "env").stdout.splitlines()
-    assert f"{access.KEY_VARIABLE}={KEY}" in lines
-    assert not [line for line in lines if line.startswith(access.PUBLIC_VARIABLE)]  # empty, it would mean: nothing
+    assert f"{settings.KEY_VARIABLE}={KEY}" in lines
+    assert not [line for line in lines if line.startswith(settings.PUBLIC_VARIABLE)]  # empty, it would mean: nothing
 
 
 def test_only_tmp_can_be_written(stack: Stack) -> None:

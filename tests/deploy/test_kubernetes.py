@@ -182,13 +182,9 @@ def test_the_config_map_arrives_under_a_name_of_its_content(base: list[Manifest]
 
 
 def test_the_settings_are_ones_that_the_service_knows(manifests: list[Manifest]) -> None:
-    known = {
-        access.KEY_VARIABLE,
-        access.PUBLIC_VARIABLE,
-        *map(environment.variable, environment.Environment.model_fields),
-    }
     settings = one(manifests, "ConfigMap")["data"]
-    assert {name for name in settings if name != "BENTOML_DO_NOT_TRACK"} <= known
+    named = {*settings, *(variable["name"] for variable in container(manifests).get("env", []))}
+    assert named - {"BENTOML_DO_NOT_TRACK"} <= set(environment.known_variables())
     environment.Environment.read(settings)
     access.Access.from_environment(settings)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from loadtest.trials import TRIALS
 from plan_recommender import access, admission, bentoml_routes, http, protocol
-from plan_recommender.environment import Environment, variable
+from plan_recommender.environment import Environment, known_variables, variable
 from tools.container import HARDENED
 from tools.serving import ROOT
 
@@ -40,7 +40,7 @@ def test_the_limits_are_those_of_the_code() -> None:
 
 
 def test_the_variables_are_those_of_the_code() -> None:
-    for name in (access.KEY_VARIABLE, access.PUBLIC_VARIABLE):
+    for name in known_variables():
         assert f"| `{name}` |" in OPERATIONS
     for name, field in Environment.model_fields.items():
         first = f"| `{field.alias or variable(name)}` |"

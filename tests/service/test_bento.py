@@ -36,6 +36,7 @@ def bento(home: Path) -> Path:
         text=True,
         check=True,
     )
+    assert "open to everybody" not in built.stdout + built.stderr  # which is said by a service that starts
     return home / "bentos" / built.stdout.strip().removeprefix("__tag__:").replace(":", "/")
 
 

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +15,11 @@ import httpx
 import pytest
 
 from loadtest.trials import workers
-from plan_recommender.environment import Environment, variable
+from plan_recommender.environment import KEY_VARIABLE, Environment, known_variables, variable
 from plan_recommender.errors import ConfigError
 from tools.serving import ROOT, Server, free_port, serving
+
+KEY = "correct-horse-battery"
 
 
 def test_a_service_has_as_many_workers_as_it_is_told_to(trained_tag: str) -> None:
@@ -134,6 +137,38 @@ def test_a_bad_variable_is_one_sentence(name: str, value: str, sentence: str) ->
     assert sentence in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("PLAN_RECOMMENDER_APIKEY", KEY_VARIABLE), ("plan_recommender_api_key", KEY_VARIABLE),
+        ("PLAN_RECOMMENDER_KEY", KEY_VARIABLE), ("PLAN_RECOMMENDER_WORKER", variable("workers")),
+        ("PLAN_RECOMMENDER_LOGLEVEL", variable("log_level")), ("PLAN_RECOMMENDER_PORT", None),
+        ("PLAN_RECOMMENDER_", None), ("PLAN_RECOMMENDER_XYZZY", None),
+    ],
+)  # fmt: skip
+def test_a_name_that_means_nothing_is_one_sentence_without_its_value(name: str, meant: str | None) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Environment.read({name: KEY, variable("workers"): "2"})
+    sentence = str(raised.value)
+    assert sentence.startswith(f"environment variable {name}: expected one of PLAN_RECOMMENDER_")
+    assert sentence.endswith("; correct it, or unset it")
+    assert all(known in sentence for known in known_variables())
+    assert KEY not in sentence
+    assert re.findall(r"\(did you mean (\S+)\?\)", sentence) == ([meant] if meant else [])
+
+
+def test_what_others_set_stops_nothing() -> None:
+    kubernetes = {
+        "PLAN_RECOMMENDER_SERVICE_HOST": "10.0.0.1", "PLAN_RECOMMENDER_SERVICE_PORT": "3000",
+        "PLAN_RECOMMENDER_SERVICE_PORT_HTTP": "3000", "PLAN_RECOMMENDER_PORT": "tcp://10.0.0.1:3000",
+        "PLAN_RECOMMENDER_PORT_3000_TCP": "tcp://10.0.0.1:3000", "PLAN_RECOMMENDER_PORT_3000_TCP_PROTO": "tcp",
+        "PLAN_RECOMMENDER_PORT_3000_TCP_PORT": "3000", "PLAN_RECOMMENDER_PORT_3000_TCP_ADDR": "10.0.0.1",
+        "PLAN_RECOMMENDER_CANARY_SERVICE_HOST": "10.0.0.2", "PLAN_RECOMMENDER_CANARY_PORT": "tcp://10.0.0.2:3000",
+    }  # fmt: skip
+    others = {"PLAN_RECOMMENDER_IMAGE": "plan_recommender:latest", "OTHER_API_KEY": "x", "RECOMMENDER": "x"}
+    assert Environment.read(kubernetes | others) == Environment.read({})
+
+
 @pytest.fixture
 def busy_port() -> Iterator[int]:
     with socket.socket() as holding:
@@ -162,6 +197,36 @@ def test_a_bad_variable_stops_the_start(name: str, value: str, trained_tag: str)
     assert len(said.splitlines()) == 1
 
 
+def test_a_misspelt_key_stops_the_start_and_is_not_repeated(trained_tag: str) -> None:
+    for log_format in ("text", "json"):
+        said = failed_start(free_port(), PLAN_RECOMMENDER_APIKEY=KEY, PLAN_RECOMMENDER_LOG_FORMAT=log_format)
+        assert len(said.splitlines()) == 1
+        sentence = json.loads(said)["message"] if log_format == "json" else said
+        assert f"(did you mean {KEY_VARIABLE}?); correct it, or unset it" in sentence
+        assert KEY not in said
+
+
+def test_a_start_without_a_key_says_once_that_the_service_is_open(trained_tag: str) -> None:
+    environment = {variable("workers"): "2", variable("log_format"): "json"}
+    with serving(env=environment) as server:
+        (victim, *_) = workers(server)
+        victim.kill()
+        deadline = time.monotonic() + 30
+        while server.log.read_text().count("initialized") < 3 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        stop(server)
+        records = [json.loads(line) for line in server.log.read_text().splitlines()]
+    assert len([record for record in records if record["message"].endswith("initialized")]) >= 3
+    (warning,) = (record for record in records if "open to everybody" in record["message"])
+    assert (warning["level"], KEY_VARIABLE in warning["message"]) == ("WARNING", True)
+
+    with serving() as server:
+        assert server.log.read_text().count("open to everybody") == 1
+    with serving(env={KEY_VARIABLE: KEY}) as server:
+        assert httpx.get(f"{server.url}/model").status_code == 401
+        assert "open to everybody" not in server.log.read_text()
+
+
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
@@ -180,7 +245,7 @@ def test_a_failed_start_is_a_record_too_where_the_log_is_json(
     assert sentence in record["message"]
     assert "\x1b" not in record["message"]
     assert record["level"] == "CRITICAL"
-    assert all(json.loads(line)["level"] in ("ERROR", "CRITICAL") for line in said.splitlines())
+    assert all(json.loads(line)["level"] in ("WARNING", "ERROR", "CRITICAL") for line in said.splitlines())
 
 
 def test_a_port_that_is_in_use_is_no_bug(busy_port: int, trained_tag: str) -> None:

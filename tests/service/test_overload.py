@@ -13,8 +13,8 @@ import pytest
 
 from loadtest import generator, trials
 from plan_recommender import refusals
-from plan_recommender.access import KEY_VARIABLE
 from plan_recommender.admission import REFUSAL_PAUSE_SECONDS
+from plan_recommender.environment import KEY_VARIABLE
 from plan_recommender.protocol import HEAD_SECONDS
 from tests.service.corpus import GOOD, MIB, usage
 from tests.service.test_trials import spoil
