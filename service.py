@@ -6,7 +6,7 @@ from typing import Any, cast
 import bentoml
 from bentoml.exceptions import BentoMLException
 
-from plan_recommender import logs, registry, supervisor
+from plan_recommender import logs, registry
 from plan_recommender.access import Access
 from plan_recommender.environment import Environment
 from plan_recommender.errors import PlanRecommenderError
@@ -45,6 +45,8 @@ class PlanRecommender:
     @staticmethod
     def before_workers_start() -> None:
         """Load the model, so that a bad one stops the start with one sentence; warn once of a service without a key."""
+        from plan_recommender import supervisor  # here, because workers have no use for it and would import it too
+
         supervisor.mend()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
         try:

@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from plan_recommender import cli, pictures, registry, report
 from plan_recommender.analysis import Findings, describe
-from plan_recommender.background import make_background
 from plan_recommender.config import DEFAULT_CONFIG, Candidate, Settings, load_settings
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation import Labels, Probabilities, comparison
@@ -32,11 +31,12 @@ from plan_recommender.selection import (
     row_keys,
 )
 from plan_recommender.table import LabelledTable, check_trainable, read_labelled
+from plan_recommender.tables import ModelDocument, write_document
 from plan_recommender.training import STEPS_AFTER_SELECTION, Trained, judge, train
 from plan_recommender.usage import FEATURES
 
 _REPEATED_SHARE = 0.01
-VERSIONS_RECORDED = ("bentoml", "numpy", "onnxruntime", "pandas", "scikit-learn", "scipy", "skl2onnx")
+VERSIONS_RECORDED = ("bentoml", "numpy", "pandas", "scikit-learn", "scipy")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,8 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
         f"expected calibration error {trained.calibration.ece:.4f} out of fold"
     )
     cli.say(
-        f"compiled scorer: same decision as the pipeline on {trained.proof.rows:,} rows, "
-        f"largest difference in probability {trained.proof.largest_difference:.1e}"
+        f"tables: same decision as the pipeline on {trained.proof.rows:,} rows, "
+        f"largest difference in log-odds {trained.proof.largest_difference:.1e}"
     )
     cli.say("passed every check of the gate")
     cli.say(f"artifacts: {settings.artifacts.directory}, of which report.html is for people")
@@ -226,7 +226,7 @@ def _track(
         gate=verdict,
         # No pickles: who can write to a shared store would run code wherever they are opened.
         artifacts=[path for path in artifacts if path.suffix != ".joblib"],
-        graph=None if tag is None else trained.graph,
+        document=None if tag is None else write_document(trained.document),
     )
     try:
         run_id = tracking.track(run, settings)
@@ -246,13 +246,18 @@ def _write_artifacts(
     (folder / "business_impact.csv").write_text(
         pd.DataFrame([row.model_dump() for row in findings.test.impact.curve]).to_csv(index=False)
     )
-    _draw(folder, findings, table.target[trained.split.test], trained.test_probabilities)
+    (folder / registry.DOCUMENT_FILE).write_bytes(write_document(trained.document))
+    _draw(folder, findings, trained.document, table.target[trained.split.test], trained.test_probabilities)
     joblib.dump(trained.pipeline, folder / "model.joblib")
     joblib.dump(trained.pipeline.named_steps[PREPROCESSOR], folder / "preprocessor.joblib")
 
 
-def _draw(folder: Path, findings: Findings, target: Labels, probabilities: Probabilities) -> None:
+def _draw(
+    folder: Path, findings: Findings, document: ModelDocument, target: Labels, probabilities: Probabilities
+) -> None:
     test = findings.test
+    pictures.plot_curves(folder / report.CURVES, document)
+    pictures.plot_maps(folder / report.MAPS, document)
     pictures.plot_roc_curve(folder / "roc_curve.png", target, probabilities, test.model.roc_auc)
     pictures.plot_precision_recall(folder / "precision_recall.png", target, probabilities)
     pictures.plot_confusion_matrix(folder / "confusion_matrix.png", test.model)
@@ -260,7 +265,6 @@ def _draw(folder: Path, findings: Findings, target: Labels, probabilities: Proba
     pictures.plot_calibration(folder / "calibration.png", calibrations)
     pictures.plot_profit(folder / "profit_curve.png", test.impact)
     pictures.plot_importances(folder / "importances.png", test.importances)
-    pictures.plot_partial_dependence(folder / "partial_dependence.png", test.partial_dependence)
 
 
 def _write_pages(
@@ -274,8 +278,8 @@ def _write_pages(
     run = {"model": tag, "table": str(table.path.resolve()), **record.model_dump(mode="json")}
     (folder / registry.RUN_FILE).write_text(_json(run))
     seconds = {result.candidate: float(np.median(result.fit_seconds)) for result in trained.results}
-    (folder / report.REPORT).write_text(report.render_report(tag, record, findings, seconds, folder))
-    for name, text in report.render_cards(record, findings, table).items():
+    (folder / report.REPORT).write_text(report.render_report(tag, record, trained.document, findings, seconds, folder))
+    for name, text in report.render_cards(record, trained.document, findings, table).items():
         (folder / name).write_text(text)
 
 
@@ -285,17 +289,14 @@ def _write_model(
     training = table.take(trained.split.training)
     reference = profile(training.features, settings.features, settings.drift, settings.seed)
     (folder / registry.PIPELINE_FILE).write_bytes((artifacts / "model.joblib").read_bytes())
-    (folder / registry.SCORER_FILE).write_bytes(trained.graph)
+    (folder / registry.DOCUMENT_FILE).write_bytes((artifacts / registry.DOCUMENT_FILE).read_bytes())
     (folder / registry.REFERENCE_FILE).write_text(reference.model_dump_json())
     (folder / registry.TRAINING_ROWS_FILE).write_bytes(row_keys(training).astype(registry.ROW_KEY).tobytes())
-    background = make_background(training.features, settings.seed)
-    (folder / registry.BACKGROUND_FILE).write_text(background.model_dump_json())
     return registry.ModelRecord(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         features=list(FEATURES),
         target=settings.target,
         estimator=trained.champion,
-        threshold=trained.scorer.threshold,
         seed=settings.seed,
         data=registry.TrainingData(
             file=table.path.name,

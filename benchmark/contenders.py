@@ -19,9 +19,7 @@ BASE: Final = "fastapi"
 
 SERVICE: Final = "service"
 
-_NAMED = (
-    "bentoml", "uvicorn", "uvloop", "httptools", "fastapi", "pydantic", "onnxruntime", "scikit-learn", "litserve",
-)  # fmt: skip
+_NAMED = ("bentoml", "uvicorn", "uvloop", "httptools", "fastapi", "pydantic", "numpy", "scikit-learn", "litserve")
 
 Serve = Callable[[Collection[int]], AbstractContextManager[Server]]
 """Start a server on these processor cores, for as long as a block runs."""

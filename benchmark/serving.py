@@ -94,7 +94,7 @@ def _run(options: argparse.Namespace) -> Results:
     assignment = Assignment(
         tag=model.tag,
         pipeline=model.path / registry.PIPELINE_FILE,
-        threshold=model.record.threshold,
+        threshold=model.document().threshold,
         constant=workload.recommendation,
     )
     chosen = {

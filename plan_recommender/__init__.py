@@ -2,6 +2,5 @@
 
 import os
 
-# BentoML and ONNX Runtime post usage statistics to their makers, unless they are told not to before they are imported.
+# BentoML posts usage statistics to its makers, unless it is told not to before it is imported.
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

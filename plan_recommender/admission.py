@@ -7,7 +7,7 @@ than can be answered, and what finds the queue full is refused: "controlled dela
 Queue 13(8), 2015. A refusal is held back for a moment: a client that asks again at once would else keep the worker busy
 refusing. As long as one is held back, half as many may wait: what is let in under overload is answered soon.
 
-**Lane.** Large batches and explanations take milliseconds and go to a thread. One at a time is carried out, as side by
+**Lane.** Large batches take milliseconds and go to a thread. One at a time is carried out, as side by
 side they would only take the interpreter from each other and from the single predictions between them; some wait, and
 more than some are refused. As soon as one had to be refused, a quarter may wait until the lane has been empty: what is
 let in under overload is answered soon, and as many clients as there is room for are never refused.

@@ -1,4 +1,4 @@
-"""What is found out about a champion on its test part: money, slices, errors, importances, partial dependence."""
+"""What is found out about a champion on its test part: money, slices, errors, importances."""
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +23,11 @@ from plan_recommender.slices import (
 )
 from plan_recommender.table import LabelledTable
 from plan_recommender.threshold import Threshold
-from plan_recommender.usage import FEATURE_NAMES, FEATURES, FeatureMatrix
+from plan_recommender.usage import FEATURE_NAMES, FEATURES
 
 Column = npt.NDArray[np.float64]
 
 _PERMUTATIONS = 30
-_GRID = 60
 
 
 class Importance(BaseModel):
@@ -40,16 +39,6 @@ class Importance(BaseModel):
     mean: float
     low: float = Field(description="of the middle 95 % of the shuffles")
     high: float
-
-
-class PartialDependence(BaseModel):
-    """The mean probability of Ultra when every row has the same value of one feature (Friedman 2001)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    feature: str
-    values: list[float]
-    probabilities: list[float]
 
 
 class Analysis(BaseModel):
@@ -66,7 +55,6 @@ class Analysis(BaseModel):
     worst_slices: list[SliceMetrics]
     confident_errors: list[ConfidentError]
     importances: list[Importance] = Field(description="largest first")
-    partial_dependence: list[PartialDependence]
 
 
 class ColumnFacts(BaseModel):
@@ -178,7 +166,6 @@ def analyse(
             features, target, probabilities, decisions, rows, settings.slices.errors
         ),
         importances=_importances(scorer, test, settings.seed),
-        partial_dependence=[_dependence(scorer, features, name) for name in FEATURE_NAMES],
     )
     return found, probabilities
 
@@ -197,13 +184,3 @@ def _importances(scorer: Scorer, test: LabelledTable, seed: int) -> list[Importa
         low, high = np.quantile(growth, [0.025, 0.975]).tolist()
         found.append(Importance(feature=name, mean=float(growth.mean()), low=low, high=high))
     return sorted(found, key=lambda importance: -importance.mean)
-
-
-def _dependence(scorer: Scorer, features: FeatureMatrix, name: str) -> PartialDependence:
-    column = FEATURE_NAMES.index(name)
-    low, high = np.nanquantile(features[:, column], [0.01, 0.99]).tolist()
-    values = np.linspace(low, high, _GRID)
-    everybody = np.tile(features, (_GRID, 1))
-    everybody[:, column] = np.repeat(values, len(features))
-    means = scorer.probabilities(everybody).reshape(_GRID, len(features)).mean(axis=1)
-    return PartialDependence(feature=name, values=values.tolist(), probabilities=means.tolist())

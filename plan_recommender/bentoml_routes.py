@@ -11,13 +11,14 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter
 from typing import Final
 
 from bentoml._internal import server
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plan_recommender import refusals
@@ -52,6 +53,9 @@ body without a body, and those of tracing."""
 
 _STATIC: Final = "static_content"
 
+Documents = Mapping[str, Callable[[], object]]
+"""For each path, what makes the document that it answers with."""
+
 logger = logging.getLogger("bentoml.plan_recommender")
 
 
@@ -68,10 +72,11 @@ class Answer:
 class BentoRoutes:
     """ASGI application in front of BentoML's, for the routes that BentoML brings along."""
 
-    def __init__(self, app: ASGIApp, documents: Mapping[str, bytes]) -> None:
-        """Stand in front of `app`; `documents` are the bodies, as JSON, of paths whose answer never changes."""
+    def __init__(self, app: ASGIApp, documents: Documents) -> None:
+        """Stand in front of `app`; `documents` make what paths answer with JSON that never changes."""
         self._app = app
-        self._documents = {path: _as_json(body) for path, body in documents.items()}
+        # When one is first asked for, as a start would be longer by the 25 ms that it takes.
+        self._documents = {path: cache(partial(_as_json, make)) for path, make in documents.items()}
         self._metrics = Shared(self._render_metrics, RENDERING_SHARE, MAX_PAUSE_SECONDS)
         self._document_turns = Turns()
         self._probe_turns, self._page_turns = Turns(PROBE_PAUSE_SECONDS), Turns(PAGE_PAUSE_SECONDS)
@@ -92,7 +97,7 @@ class BentoRoutes:
             await self._probe_turns.take()
             await self._app(passed_on, receive, send)
         elif scope["method"] in _READING and (path == _METRICS or path in self._documents):
-            answer = await self._metrics.get(scope) if path == _METRICS else self._documents[path]
+            answer = await self._metrics.get(scope) if path == _METRICS else self._documents[path]()
             await self._document_turns.take()
             await _send(answer, scope, send)
         else:
@@ -209,7 +214,8 @@ def _static_files() -> frozenset[str]:
     return frozenset(f"/{_STATIC}/{file.name}" for file in folder.iterdir())
 
 
-def _as_json(body: bytes) -> Answer:
+def _as_json(make: Callable[[], object]) -> Answer:
+    body = bytes(JSONResponse(make()).body)
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     return Answer(int(HTTPStatus.OK), headers, body)
 

@@ -1,26 +1,48 @@
-"""The fitted pipeline as an ONNX graph in double precision, and the proof that it answers as the pipeline does."""
+"""The fitted pipeline as a document of tables, and the proof that it answers as the pipeline does (training only).
 
-import warnings
+A candidate's log-odds are a sum of piecewise constant functions of one or two features. So the pipeline is asked for
+its log-odds in every combination of two features' bins while the other two stay where they are; what a feature or a
+pair adds follows by subtraction. All that has to be known of an estimator is where its bins end.
+
+The maps are then purified (Lengerich et al. 2020, "Purifying interaction effects with the functional ANOVA"): whatever
+of a map one of its features could say alone moves to that feature's curve, so that the weighted means of its rows and
+columns are 0. The weights are the product of the training part's two marginals. With those one pass is exact.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
+from typing import Any, Final
 
 import numpy as np
-import onnx
-from skl2onnx import convert_sklearn
-from skl2onnx.common.data_types import DoubleTensorType
+from pydantic import ValidationError
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import KBinsDiscretizer
 
-from plan_recommender import converters
 from plan_recommender.config import ProofSettings
 from plan_recommender.errors import CompileError
-from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, frame
-from plan_recommender.scorer import INPUT, OUTPUT, Scorer
+from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, log_odds
+from plan_recommender.scorer import Scorer
 from plan_recommender.synthesis import generate
-from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
+from plan_recommender.tables import (
+    MAX_BYTES,
+    PAIRS,
+    SCHEMA_VERSION,
+    FeatureTable,
+    ModelDocument,
+    PairMap,
+    Values,
+    rounded,
+    write_document,
+)
+from plan_recommender.threshold import Threshold
+from plan_recommender.usage import FEATURE_NAMES, FEATURES, FeatureMatrix
 
-_OPSET = {"": 21, converters.ML_DOMAIN: converters.ML_DECLARED}
-_CHUNK = 2000  # rows: the pipeline makes a thousand columns of four
-_SHOWN = 200  # characters of a converter's reason that an error repeats: some are half a page
-_EXTREMES = (0.0, 5e-324, 1.0, 1e9, 1e300, np.finfo(np.float64).max, np.nan)
+_CHUNK: Final = 20_000  # rows that the pipeline is asked for at once
+_NEIGHBOURS: Final = 20  # rows of the table that each cut point and its neighbours are tried in
+_EXTREMES: Final = (0.0, 5e-324, 1.0, 1e9, 1e300, np.finfo(np.float64).max, np.nan)
 
 
 @dataclass(frozen=True)
@@ -30,96 +52,223 @@ class Proof:
     rows: int
     decisions_that_differ: int
     largest_difference: float
-    rows_beyond_tolerance: int
+    """In log-odds."""
     tolerance: float
 
 
-def compile_pipeline(pipeline: Pipeline) -> bytes:
-    """Compile a fitted pipeline; the same pipeline gives the same bytes.
+def compile_pipeline(pipeline: Pipeline, threshold: Threshold, training: FeatureMatrix) -> ModelDocument:
+    """Compile a fitted pipeline; the same arguments give the same document.
+
+    Args:
+        pipeline: fitted by `pipeline.fit`.
+        threshold: decides between the plans; the bounds of its segments become cut points too, so that a decision is a
+            matter of the bins alone.
+        training: the features that it was fitted on, shape (rows, 4), for the weights.
 
     Raises:
-        CompileError: a step of it cannot be compiled.
+        CompileError: its log-odds are no such sum, or their tables would be too large.
     """
-    (name, usage, columns), *others = pipeline.named_steps[PREPROCESSOR].transformers_
-    if name != USAGE or tuple(columns) != FEATURE_NAMES or others:
-        raise CompileError(f"expected one transformer {USAGE!r} over {FEATURE_NAMES}, found {name!r} over {columns}")
-    # With one transformer over all columns in order, the ColumnTransformer is that transformer: compiled without it,
-    # the graph takes one matrix instead of four columns, which halves the time of a call.
-    converters.register()
+    usage = _usage_steps(pipeline)
+    medians: Values = usage["imputer"].statistics_
+    cuts = _cuts(pipeline.named_steps[CLASSIFIER], usage["scaler"], threshold)
+    imputed = np.where(np.isnan(training), medians, training)
+    counts = [
+        np.bincount(np.searchsorted(cuts[i], imputed[:, i]), minlength=len(cuts[i]) + 1) for i in range(len(cuts))
+    ]
+    constant, curves, maps = _purified(_grids(pipeline, cuts), [count / count.sum() for count in counts])
     try:
-        flat = Pipeline([(PREPROCESSOR, usage), (CLASSIFIER, converters.fused(pipeline.named_steps[CLASSIFIER]))])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of skl2onnx's own making
-            graph = convert_sklearn(
-                flat,
-                name="plan_recommender",
-                initial_types=[(INPUT, DoubleTensorType([None, len(FEATURE_NAMES)]))],
-                options={id(flat): {"zipmap": False}},
-                target_opset=_OPSET,
-            )
-        label = next(output for output in graph.graph.output if output.name != OUTPUT)
-        graph.graph.output.remove(label)  # the threshold decides, not scikit-learn's 0.5
-        _prune(graph.graph)
-        opsets = sorted(graph.opset_import, key=lambda opset: opset.domain)  # skl2onnx's order is that of a set
-        for opset in opsets:
-            if opset.domain == converters.ML_DOMAIN:
-                opset.version = converters.ML_WRITTEN
-        del graph.opset_import[:]
-        graph.opset_import.extend(opsets)
-        onnx.checker.check_model(graph)
-    except Exception as error:  # converters raise what they like
-        reason = " ".join(str(error).split())[:_SHOWN]
-        raise CompileError(f"expected a pipeline that compiles to ONNX, found: {reason}") from error
-    return bytes(graph.SerializeToString(deterministic=True))
+        document = ModelDocument(
+            format="plan_recommender.tables",
+            schema_version=SCHEMA_VERSION,
+            target="is_ultra",
+            threshold=threshold,
+            features=[
+                FeatureTable(
+                    name=feature.name,
+                    unit=feature.unit,
+                    cuts=cuts[i].tolist(),
+                    missing_bin=int(np.searchsorted(cuts[i], medians[i])),
+                    median=float(medians[i]),
+                    training_rows=counts[i].tolist(),
+                    curve=rounded(curves[i]).tolist(),
+                )
+                for i, feature in enumerate(FEATURES)
+            ],
+            constant=float(rounded(constant)),
+            maps=[
+                PairMap(features=[FEATURE_NAMES[i], FEATURE_NAMES[j]], values=rounded(maps[i, j]).tolist())
+                for i, j in PAIRS
+            ],
+        )
+    except ValidationError as error:
+        raise CompileError(
+            f"expected a model whose tables can be stored, found: {error.errors()[0]['msg']}; a stronger penalty (a "
+            "smaller C, a larger l2_regularization) keeps log-odds small"
+        ) from error
+    size = len(write_document(document))
+    if size > MAX_BYTES:
+        raise CompileError(
+            f"expected a model of at most {MAX_BYTES:,} bytes, found {size:,}; fewer or smaller trees, or fewer bins, "
+            "make it smaller"
+        )
+    return document
 
 
-def prove(scorer: Scorer, pipeline: Pipeline, table: FeatureMatrix, settings: ProofSettings, seed: int) -> Proof:
-    """Compare scorer and pipeline on the table, on generated rows and on the extremes that a request may hold.
+def prove(
+    document: ModelDocument, pipeline: Pipeline, table: FeatureMatrix, settings: ProofSettings, seed: int
+) -> Proof:
+    """Compare the document's scorer with the pipeline where they could differ.
 
-    Scikit-learn refuses usage so large that its standardised value overflows; the scorer must answer it, and as it
-    answers the largest usage that does not overflow.
+    They are compared on the table, on generated rows, at every cut point and the doubles on both sides of it, and on
+    the extremes that a request may hold. Scikit-learn refuses usage so large that its standardised value overflows; the
+    scorer must answer it, and as it answers the largest usage that does not overflow.
 
     Raises:
-        CompileError: a decision differs, or too many probabilities do.
+        CompileError: a decision differs, or log-odds do by more than the tolerance.
     """
+    scorer = Scorer(document)
     generated = np.concatenate([chunk.features for chunk in generate(settings.rows, seed)])
-    features = np.concatenate([table, generated, _extremes()])
-    compiled = scorer.probabilities(features)
+    features = np.concatenate([table, generated, _around_cuts(document, table, seed), _extremes()])
     answerable = np.minimum(features, _largest_usage(pipeline))
-    expected = np.concatenate([
-        pipeline.predict_proba(frame(answerable[start : start + _CHUNK]))[:, 1]
-        for start in range(0, len(answerable), _CHUNK)
-    ])  # fmt: skip
-    differences = np.abs(compiled - expected)
-    decisions = int(np.sum(scorer.decide(features, compiled) != scorer.decide(features, expected)))
-    beyond = int(np.sum(~(differences <= settings.tolerance)))
-    proof = Proof(len(features), decisions, float(np.nanmax(differences)), beyond, settings.tolerance)
-    if decisions or beyond > settings.tolerated_share * len(features):
+    expected = _log_odds(pipeline, answerable)
+    found = scorer.log_odds(features)
+    largest = float(np.max(np.abs(found - expected)))
+    with np.errstate(over="ignore"):
+        probabilities = 1 / (1 + np.exp(-expected))
+    decided = scorer.decide(features, scorer.probabilities(features))
+    decisions = int(np.sum(decided != scorer.decide(features, probabilities)))
+    proof = Proof(len(features), decisions, largest, settings.tolerance)
+    if decisions or not largest <= settings.tolerance:
         raise CompileError(
-            f"expected the compiled scorer to decide as the pipeline on all {proof.rows:,} rows and to differ by at "
-            f"most {settings.tolerance:g} on all but {settings.tolerated_share:.2%} of them; found {decisions:,} other "
-            f"decisions and {beyond:,} larger differences, the largest {proof.largest_difference:g}; "
-            "the model was not registered"
+            f"expected the compiled scorer to decide as the pipeline on all {proof.rows:,} rows, with log-odds that "
+            f"differ by at most {settings.tolerance:g}; found {decisions:,} other decisions and a largest difference "
+            f"of {largest:g}; the model was not registered"
         )
     return proof
 
 
-def _prune(graph: onnx.GraphProto) -> None:
-    """Take out what no output depends on, above all the labels: ONNX Runtime computes every node that there is."""
-    wanted = {output.name for output in graph.output}
-    for node in reversed(graph.node):  # which are in the order of computation
-        if wanted.intersection(node.output):
-            wanted.update(node.input)
-        else:
-            graph.node.remove(node)
-    for initializer in list(graph.initializer):
-        if initializer.name not in wanted:
-            graph.initializer.remove(initializer)
+def _usage_steps(pipeline: Pipeline) -> dict[str, Any]:
+    (name, usage, columns), *others = pipeline.named_steps[PREPROCESSOR].transformers_
+    if name != USAGE or tuple(columns) != FEATURE_NAMES or others:
+        raise CompileError(f"expected one transformer {USAGE!r} over {FEATURE_NAMES}, found {name!r} over {columns}")
+    return dict(usage.named_steps)
+
+
+def _cuts(classifier: ClassifierMixin, scaler: Any, threshold: Threshold) -> list[Values]:
+    """Where the bins of each feature end, in raw units; values below 0 are no usage, and need no bin."""
+    standardised: list[list[Values]] = [[] for _ in FEATURE_NAMES]
+    for ends in _ends(classifier):
+        for i, found in enumerate(ends):
+            standardised[i].append(found)
+    cuts = [_raw(np.concatenate(found), scaler.mean_[i], scaler.scale_[i]) for i, found in enumerate(standardised)]
+    if threshold.segments is not None:
+        # A segment begins at its bound, so the double before it is the last one of the bin before.
+        i = FEATURE_NAMES.index(threshold.segments.feature)
+        cuts[i] = np.append(cuts[i], np.nextafter(threshold.segments.bounds, -np.inf))
+    return [np.unique(found[found >= 0]) for found in cuts]
+
+
+def _ends(classifier: ClassifierMixin) -> Iterator[list[Values]]:
+    """Yield, for each part of a classifier, the largest standardised value of every bin but the last, by feature."""
+    if isinstance(classifier, StackingClassifier):
+        for member in classifier.estimators_:
+            yield from _ends(member)
+    elif isinstance(classifier, HistGradientBoostingClassifier):
+        yield _ends_of_trees(classifier)
+    elif isinstance(classifier, Pipeline) and isinstance(classifier[0], KBinsDiscretizer):
+        # KBinsDiscretizer's bins begin at their edges.
+        yield [np.nextafter(edges[1:-1], -np.inf) for edges in classifier[0].bin_edges_]
+    else:
+        raise CompileError(f"expected an estimator whose bins are known, found {type(classifier).__name__}")
+
+
+def _ends_of_trees(trees: HistGradientBoostingClassifier) -> list[Values]:
+    """The thresholds of all splits: scikit-learn's trees go left where a value is at most the threshold."""
+    # scikit-learn has no public way to its trees.
+    nodes = np.concatenate([tree.nodes for (tree,) in trees._predictors])
+    splits = nodes[nodes["is_leaf"] == 0]
+    return [splits["num_threshold"][splits["feature_idx"] == i] for i in range(len(FEATURE_NAMES))]
+
+
+def _raw(ends: Values, mean: float, scale: float) -> Values:
+    """The largest double that is standardised to at most each end, found by halving the doubles between 0 and the end.
+
+    Positive doubles are in the order of their bits, and standardising rounds but never changes the order. -1 where even
+    0 is standardised to more.
+    """
+    low = np.zeros(len(ends), dtype=np.int64)  # standardised to at most the end, or -1
+    high = np.full(len(ends), np.array(np.inf).view(np.int64))  # standardised to more
+    with np.errstate(over="ignore"):
+        none = (0.0 - mean) / scale > ends
+        while (high - low > 1).any():
+            middle = low + (high - low) // 2
+            fits = (middle.view(np.float64) - mean) / scale <= ends
+            low, high = np.where(fits, middle, low), np.where(fits, high, middle)
+    return np.where(none, -1.0, low.view(np.float64))
+
+
+def _representatives(cuts: Values) -> Values:
+    """A value in each bin, shape (bins,)."""
+    return np.array([*cuts, np.nextafter(cuts[-1], np.inf)]) if len(cuts) else np.zeros(1)
+
+
+def _grids(pipeline: Pipeline, cuts: list[Values]) -> dict[tuple[int, int], Values]:
+    """Log-odds of every combination of two features' bins, the other two in their first bins."""
+    values = [_representatives(found) for found in cuts]
+    grids = {}
+    for i, j in PAIRS:
+        rows = np.tile([found[0] for found in values], (len(values[i]) * len(values[j]), 1))
+        rows[:, i], rows[:, j] = np.array(list(product(values[i], values[j]))).T
+        grids[i, j] = _log_odds(pipeline, rows).reshape(len(values[i]), len(values[j]))
+    return grids
+
+
+def _purified(
+    grids: dict[tuple[int, int], Values], weights: list[Values]
+) -> tuple[float, list[Values], dict[tuple[int, int], Values]]:
+    """Constant, curves and maps of a sum, of which every curve, and every row and column of a map, has a mean of 0."""
+    corner = grids[PAIRS[0]][0, 0]
+    alone = {i: grid[:, 0] - corner for (i, _), grid in grids.items()}
+    alone |= {j: grid[0, :] - corner for (_, j), grid in grids.items()}
+    constant = float(corner)
+    curves = [alone[i].copy() for i in range(len(weights))]
+    maps = {}
+    for (i, j), grid in grids.items():
+        beside = grid - corner - alone[i][:, np.newaxis] - alone[j]
+        rows, columns = beside @ weights[j], weights[i] @ beside
+        mean = float(weights[i] @ rows)
+        maps[i, j] = beside - rows[:, np.newaxis] - columns + mean
+        curves[i] += rows
+        curves[j] += columns
+        constant -= mean
+    for i, curve in enumerate(curves):
+        mean = float(curve @ weights[i])
+        curve -= mean
+        constant += mean
+    return constant, curves, maps
+
+
+def _log_odds(pipeline: Pipeline, rows: FeatureMatrix) -> Values:
+    """What the pipeline answers, shape (rows,)."""
+    return np.concatenate([log_odds(pipeline, rows[start : start + _CHUNK]) for start in range(0, len(rows), _CHUNK)])
+
+
+def _around_cuts(document: ModelDocument, table: FeatureMatrix, seed: int) -> FeatureMatrix:
+    """Some rows of the table, with each cut point and the doubles on both sides of it in the place of their value."""
+    some = np.random.default_rng(seed).choice(table, min(_NEIGHBOURS, len(table)), replace=False)
+    found = [some]
+    for i, feature in enumerate(document.features):
+        cuts = np.array(feature.cuts)
+        around = np.unique(np.concatenate([cuts, np.nextafter(cuts, np.inf), np.nextafter(cuts, 0)]))
+        rows = np.repeat(some, len(around), axis=0)
+        rows[:, i] = np.tile(around, len(some))
+        found.append(rows)
+    return np.concatenate(found)
 
 
 def _largest_usage(pipeline: Pipeline) -> FeatureMatrix:
     """Of each feature, about the largest usage that does not overflow when it is standardised."""
-    scale = pipeline.named_steps[PREPROCESSOR].named_transformers_[USAGE]["scaler"].scale_
+    scale = _usage_steps(pipeline)["scaler"].scale_
     largest: FeatureMatrix = np.finfo(np.float64).max * np.where(scale < 1, scale / 2, 1.0)
     return largest
 

@@ -34,11 +34,9 @@ Ends = Annotated[list[_Parameter], Field(min_length=2, max_length=2)]
 """The least and the largest value that a search tries, each one that the parameter itself can have."""
 
 BASELINES = ("majority_rule", "logistic_regression")
-"""Candidates that every comparison holds, because the gate asks for better than both."""
+"""Candidates that every comparison holds, because the gate asks for better than both; they are never the champion."""
 
-Candidate = Literal[
-    "majority_rule", "logistic_regression", "binned_logistic", "spline_logistic", "boosted_trees", "blend"
-]
+Candidate = Literal["majority_rule", "logistic_regression", "boosted_trees", "average", "binned_logistic"]
 Objective = Literal["f1", "accuracy", "expected_profit"]
 Metric = Literal["roc_auc", "accuracy", "f1", "brier", "log_loss"]
 Amount = Annotated[float, Field(ge=0, le=1e9)]  # beyond it, sums would lose what they count
@@ -98,34 +96,22 @@ class _SearchSpace(_Section):
 class BinnedLogisticSearch(_SearchSpace):
     """Where `--search` looks for the parameters of the binned logistic regression."""
 
-    bins: Ends[Bins] = Field([3, 16], description="Ends of `bins`.")
-    C: Ends[Strength] = Field([1e-3, 1.0], description="Ends of `C`, searched on a log scale.")
+    bins: Ends[Bins] = Field([16, 48], description="Ends of `bins`.")
+    knots: Ends[Knots] = Field([4, 10], description="Ends of `knots`.")
+    C: Ends[Strength] = Field([5e-4, 0.05], description="Ends of `C`, searched on a log scale.")
 
 
 class BinnedLogisticSettings(_Section):
-    """A logistic regression on one-hot quantile bins of each feature and all their pairwise products."""
+    """A logistic regression on smooth functions of each feature's bin number and all their pairwise products.
 
-    bins: Bins = Field(10, description="Quantile bins of a feature (count, 2 to 50).")
-    C: Strength = Field(0.1, description="Inverse strength of the l2 penalty (1e-6 to 1e6).")
+    The bins are those of one-dimensional k-means, the functions cubic B-splines of the bin number: constant within a
+    bin, and alike in bins that are next to each other.
+    """
+
+    bins: Bins = Field(33, description="Bins of a feature (count, 2 to 50).")
+    knots: Knots = Field(6, description="Knots of the spline over the bins' numbers (count, 2 to 20).")
+    C: Strength = Field(0.005, description="Inverse strength of the l2 penalty (1e-6 to 1e6).")
     search: BinnedLogisticSearch = BinnedLogisticSearch()
-
-
-class SplineLogisticSearch(_SearchSpace):
-    """Where `--search` looks for the parameters of a spline logistic regression."""
-
-    knots: Ends[Knots] = Field([4, 10], description="Ends of `knots`.")
-    C: Ends[Strength] = Field([0.03, 30.0], description="Ends of `C`, searched on a log scale.")
-
-
-class SplineLogisticSettings(_Section):
-    """A logistic regression on cubic B-splines of each feature and all their pairwise products."""
-
-    knots: Knots = Field(8, description="Knots of a feature's spline (count, 2 to 20).")
-    placement: Literal["quantile", "uniform"] = Field(
-        "uniform", description="Whether knots stand at quantiles of the training part or at equal distances."
-    )
-    C: Strength = Field(3.0, description="Inverse strength of the l2 penalty (1e-6 to 1e6).")
-    search: SplineLogisticSearch = SplineLogisticSearch()
 
 
 class BoostedTreesSearch(_SearchSpace):
@@ -143,7 +129,11 @@ class BoostedTreesSearch(_SearchSpace):
 
 
 class BoostedTreesSettings(_Section):
-    """Histogram gradient boosting with log loss, scikit-learn's HistGradientBoostingClassifier."""
+    """Histogram gradient boosting with log loss, scikit-learn's HistGradientBoostingClassifier.
+
+    No branch splits on more than two features (`interaction_cst="pairwise"`), so that the sum of all trees is a curve
+    for each feature and a map for each pair.
+    """
 
     trees: Trees = Field(100, description="Trees (count, at most 5,000).")
     learning_rate: LearningRate = Field(0.05, description="Share of each tree (0 to 1).")
@@ -153,25 +143,12 @@ class BoostedTreesSettings(_Section):
     search: BoostedTreesSearch = BoostedTreesSearch()
 
 
-class BlendSettings(_Section):
-    """The mean probability of `boosted_trees` and of two spline logistic regressions of its own.
-
-    In these two the products of splines are standardised: alone that is overconfident, in the mean it ranks best.
-    """
-
-    quantile_knots: Knots = Field(6, description="Knots of the spline whose knots stand at quantiles (count, 2 to 20).")
-    uniform_knots: Knots = Field(8, description="Knots of the spline with knots at equal distances (count, 2 to 20).")
-    C: Strength = Field(0.003, description="Inverse strength of both splines' l2 penalty (1e-6 to 1e6).")
-
-
 class EstimatorsSettings(_Section):
     """The parameters of every candidate that has any."""
 
     logistic_regression: LogisticRegressionSettings = LogisticRegressionSettings()
     binned_logistic: BinnedLogisticSettings = BinnedLogisticSettings()
-    spline_logistic: SplineLogisticSettings = SplineLogisticSettings()
     boosted_trees: BoostedTreesSettings = BoostedTreesSettings()
-    blend: BlendSettings = BlendSettings()
 
 
 class SelectionSettings(_Section):
@@ -179,8 +156,9 @@ class SelectionSettings(_Section):
 
     candidates: list[Candidate] = Field(
         list(get_args(Candidate)),
-        description="Estimators that are compared, the simplest first: of those that are as good as the best, within "
-        "one standard error, the first one wins.",
+        description="Estimators that are compared, the preferred first: of those that are as good as the best, within "
+        "one standard error, the first one wins. `majority_rule` and `logistic_regression` are baselines and cannot "
+        "win; `average` is the mean log-odds of `boosted_trees` and `binned_logistic`.",
     )
     metric: Metric = Field("log_loss", description="Metric by which the champion is chosen.")
     folds: Annotated[int, Field(ge=2)] = Field(5, description="Folds of the cross-validation (count).")
@@ -250,10 +228,7 @@ class ProofSettings(_Section):
         100_000, description="Generated subscribers on which scorer and pipeline are compared (rows)."
     )
     tolerance: Annotated[float, Field(gt=0)] = Field(
-        1e-5, description="Largest difference in probability that counts as equal."
-    )
-    tolerated_share: Share = Field(
-        1e-4, description="Share of the rows (0 to 1) that may differ by more than the tolerance."
+        1e-12, description="Largest difference in log-odds that counts as equal."
     )
 
 

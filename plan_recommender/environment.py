@@ -48,8 +48,6 @@ class Environment(BaseModel):
     log_format: Annotated[Literal["text", "json"], _IN_ANY_CASE] = "text"
     max_batches: int = Field(16, ge=1, le=10_000)
     """Batches that may wait in a worker or be carried out."""
-    max_explanations: int = Field(64, ge=1, le=10_000)
-    """Explanations that may wait in a worker or be carried out."""
     max_bodies_mib: int = Field(64, ge=10, le=1024 * 1024)
     """What all bodies together which a worker is reading may hold, in MiB; at least one of the largest kind."""
 

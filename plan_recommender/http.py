@@ -13,7 +13,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain
@@ -27,14 +27,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from plan_recommender import refusals
 from plan_recommender.access import Access
 from plan_recommender.admission import MOST_WAITING, Drain, Lane, Queue
-from plan_recommender.bentoml_routes import BentoRoutes
+from plan_recommender.bentoml_routes import BentoRoutes, Documents
 from plan_recommender.environment import Environment
-from plan_recommender.errors import ModelError
 from plan_recommender.protocol import ARRIVED, MAX_HEAD_BYTES, WHOLE_ANSWER, WHOLE_BODY, WholeAnswer, WholeBody
-from plan_recommender.recommender import Health, Recommender
+from plan_recommender.recommender import Answered, Health, Recommender
 from plan_recommender.refusals import CLOSE, Header, Refusal
 from plan_recommender.telemetry import NO_ROUTE, telemetry
-from plan_recommender.usage import MAX_BATCH_ROWS, CustomerUsage, UsageBatch
+from plan_recommender.usage import (
+    MAX_BATCH_ROWS,
+    BatchRecommendation,
+    CustomerUsage,
+    Explanation,
+    Recommendation,
+    UsageBatch,
+)
 
 MIB: Final = 1024 * 1024
 BODY_SECONDS: Final = 20.0
@@ -67,7 +73,9 @@ class Command:
     """A route with a JSON body."""
 
     request: type[BaseModel]
-    answer: Callable[[Recommender, Any], BaseModel]
+    response: type[BaseModel]
+    answer: Callable[[Recommender, Any], Answered]
+    """Gives the JSON of a `response`."""
     max_bytes: int
     most_names: int = 1_000
     """Names and strings in a body; each that is unknown makes an error of some hundred bytes."""
@@ -75,11 +83,15 @@ class Command:
 
 
 ROUTES: Final[dict[str, Query | Command]] = {
-    "/predict": Command(CustomerUsage, Recommender.recommend, max_bytes=1 * MIB),
+    "/predict": Command(CustomerUsage, Recommendation, Recommender.recommend_json, max_bytes=1 * MIB),
     "/predict_batch": Command(
-        UsageBatch, Recommender.recommend_batch, max_bytes=10 * MIB, most_names=5 * MAX_BATCH_ROWS
+        UsageBatch,
+        BatchRecommendation,
+        Recommender.recommend_batch_json,
+        max_bytes=10 * MIB,
+        most_names=5 * MAX_BATCH_ROWS,
     ),
-    "/explain": Command(CustomerUsage, Recommender.explain, max_bytes=1 * MIB),
+    "/explain": Command(CustomerUsage, Explanation, Recommender.explain_json, max_bytes=1 * MIB),
     "/health": Query(Recommender.health),
     "/model": Query(Recommender.about),
 }
@@ -88,15 +100,14 @@ ROUTES: Final[dict[str, Query | Command]] = {
 class HttpContract:
     """ASGI application that answers the routes of the contract and passes BentoML's own on."""
 
-    def __init__(self, app: ASGIApp, access: Access, environment: Environment, documents: Mapping[str, bytes]) -> None:
-        """Stand in front of BentoML's application; `documents` are those of its paths whose answer never changes."""
+    def __init__(self, app: ASGIApp, access: Access, environment: Environment, documents: Documents) -> None:
+        """Stand in front of BentoML's application; `documents` make those of its paths whose answer never changes."""
         self._app = app
         self._bentoml_routes = BentoRoutes(app, documents)
         self._access = access
         self.queue = Queue(MOST_WAITING)
         self._lanes = {  # a single prediction is quick, and would hold up nobody in the event loop
             "/predict_batch": Lane(environment.max_batches),
-            "/explain": Lane(environment.max_explanations),
         }
         self._drain = Drain(self.queue)
         self._max_bodies_bytes = environment.max_bodies_mib * MIB
@@ -205,9 +216,6 @@ class HttpContract:
             return await lane.carry_out(_carry_out, route, recommender, body)
         except Refusal:
             raise
-        except ModelError as error:
-            logger.error("%s: %s", path, error)
-            raise refusals.no_model() from error
         except Exception as error:
             logger.exception("%s failed", path)
             raise refusals.fault() from error
@@ -270,10 +278,9 @@ def _carry_out(command: Command, recommender: Recommender, body: bytes) -> tuple
         request = command.request.model_validate_json(body)
     except ValidationError as error:
         return refusals.not_valid(error)
-    answer = command.answer(recommender, request)
-    encoded = answer.model_dump_json().encode()
-    telemetry().answer(answer)
-    return HTTPStatus.OK, encoded
+    answered = command.answer(recommender, request)
+    telemetry().answer(recommender.tag, answered.predictions, answered.probabilities)
+    return HTTPStatus.OK, answered.body
 
 
 def _head_bytes(scope: Scope) -> int:

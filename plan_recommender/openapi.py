@@ -10,7 +10,6 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.service.openapi.specification import OpenAPISpecification
 from bentoml._internal.utils.cattr import bentoml_cattr
 from pydantic import BaseModel, ValidationError
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from plan_recommender import protocol, refusals
@@ -62,9 +61,8 @@ class DescribedService(Service[Any]):
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """The application that a worker runs."""
         app = super().to_asgi(is_main)  # which also reads the service's configuration
-        documents = {"/docs.json": self.openapi_spec.asdict(), "/schema.json": self.schema()}
-        rendered = {path: bytes(JSONResponse(document).body) for path, document in documents.items()}
-        contract = HttpContract(app, Access.from_environment(), Environment.read(), rendered)
+        documents = {"/docs.json": lambda: self.openapi_spec.asdict(), "/schema.json": self.schema}
+        contract = HttpContract(app, Access.from_environment(), Environment.read(), documents)
         protocol.install(BentoMLContainer.config.services.get()[self.name].get("workers"), contract)
         return for_other_origins(contract)
 
@@ -86,7 +84,7 @@ class DescribedService(Service[Any]):
 
 def _operation(path: str, route: Query | Command, schemas: dict[str, Any]) -> dict[str, Any]:
     """Describe one route, and add the schemas it refers to."""
-    answer = get_type_hints(route.answer)["return"]
+    answer = route.response if isinstance(route, Command) else get_type_hints(route.answer)["return"]
     responses: dict[int, Any] = {200: {"description": "The answer.", "content": _content(answer, schemas)}}
     operation: dict[str, Any] = {
         "tags": [_TAG],
@@ -121,7 +119,6 @@ def _refusals(path: str, route: Query | Command) -> list[Refusal]:
         refusals.too_large(route.max_bytes),
         refusals.not_json(),
         refusals.compressed_body(),
-        refusals.no_model(),
         refusals.overloaded(),
         refusals.stopping(),
     ]

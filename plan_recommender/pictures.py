@@ -3,19 +3,22 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from mpl_toolkits.axes_grid1 import make_axes_locatable
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
-from plan_recommender.analysis import Importance, PartialDependence
+from plan_recommender.analysis import Importance
 from plan_recommender.business import BusinessImpact
 from plan_recommender.calibration import Calibration
 from plan_recommender.evaluation import Labels, Metrics, Probabilities
 from plan_recommender.reference import ReferenceProfile
+from plan_recommender.tables import FeatureTable, ModelDocument
 from plan_recommender.usage import FEATURES, PLANS
 
 matplotlib.use("Agg")
@@ -23,6 +26,7 @@ matplotlib.use("Agg")
 _DPI = 120
 _REPRODUCIBLE = {"Software": None}  # matplotlib would write its version
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9730d", "#888888"
+_SMART, _ULTRA = "#7b3294", "#e66101"  # as the ends of the maps' colours
 _UNITS = {feature.name: feature.unit for feature in FEATURES}
 
 
@@ -133,16 +137,54 @@ def plot_importances(path: Path, importances: Sequence[Importance]) -> None:
     _save(figure, path)
 
 
-def plot_partial_dependence(path: Path, dependences: Sequence[PartialDependence]) -> None:
-    """Draw the mean probability of Ultra against each feature, as a PNG."""
-    figure = Figure(figsize=(7, 6), layout="constrained")
-    for i, dependence in enumerate(dependences):
-        axes = figure.add_subplot(2, 2, i + 1)
-        axes.plot(dependence.values, dependence.probabilities, color=_BLUE)
-        axes.set(title=dependence.feature, xlabel=_UNITS[dependence.feature], ylim=(0, 1))
-        if i % 2 == 0:
-            axes.set_ylabel("mean probability of Ultra")
-    _save(figure, path)
+def plot_curves(path: Path, document: ModelDocument) -> None:
+    """Draw what each feature adds by itself, over the distribution of the training part, as a PNG."""
+    figure = Figure(figsize=(10, 8))
+    largest = max(float(np.abs(curve).max()) for curve in document.curves) or 1.0
+    panels = figure.subplots(2, 2, gridspec_kw={"hspace": 0.3, "wspace": 0.2})
+    for axes, feature, curve in zip(panels.flat, document.features, document.curves, strict=True):
+        edges = _drawn_edges(feature)
+        axes.axhline(0, color=_GREY, linewidth=0.8)
+        for side, color, plan in ((np.maximum(curve, 0), _ULTRA, "Ultra"), (np.minimum(curve, 0), _SMART, "Smart")):
+            axes.stairs(side, edges, fill=True, color=color, alpha=0.45, label=f"speaks for {plan}")
+        axes.stairs(curve, edges, baseline=None, color="black", linewidth=1.2)
+        axes.set(title=feature.name, ylabel="log-odds of Ultra", ylim=(-1.1 * largest, 1.1 * largest))
+        axes.tick_params(labelbottom=False)
+        below = make_axes_locatable(axes).append_axes("bottom", size="25%", pad=0, sharex=axes)
+        _draw_rows(below, feature, edges, "vertical")
+        below.tick_params(labelbottom=True)
+        below.set(xlabel=f"{feature.name} ({feature.unit})", ylabel="rows", xlim=(edges[0], edges[-1]))
+    panels.flat[0].legend(loc="best")
+    figure.suptitle("What each feature adds by itself, and where the rows of the training part are", y=0.95)
+    _save(figure, path, "tight")
+
+
+def plot_maps(path: Path, document: ModelDocument) -> None:
+    """Draw what each pair of features adds beside their curves, with the distribution of both, as a PNG."""
+    figure = Figure(figsize=(13, 9.5))
+    largest = max(float(np.abs(matrix).max()) for matrix in document.matrices.values()) or 1.0
+    panels = figure.subplots(2, 3, gridspec_kw={"hspace": 0.35, "wspace": 0.3})
+    for axes, ((i, j), matrix) in zip(panels.flat, document.matrices.items(), strict=True):
+        across, up = document.features[i], document.features[j]
+        columns, rows = _drawn_edges(across), _drawn_edges(up)
+        # ColorBrewer's purple and orange, which people who do not see all colours tell apart.
+        mesh = axes.pcolormesh(columns, rows, matrix.T, cmap="PuOr_r", vmin=-largest, vmax=largest)
+        axes.set(
+            xlabel=f"{across.name} ({across.unit})", ylabel=f"{up.name} ({up.unit})",
+            xlim=(columns[0], columns[-1]), ylim=(rows[0], rows[-1]),
+        )  # fmt: skip
+        sides = make_axes_locatable(axes)
+        above = sides.append_axes("top", size="18%", pad=0.04, sharex=axes)
+        beside = sides.append_axes("right", size="18%", pad=0.04, sharey=axes)
+        _draw_rows(above, across, columns, "vertical")
+        _draw_rows(beside, up, rows, "horizontal")
+        above.set_title(f"{across.name} and {up.name}")
+    figure.colorbar(
+        mesh, ax=panels, location="bottom", shrink=0.5, aspect=50, pad=0.09,
+        label="log-odds of Ultra that the pair adds: purple speaks for Smart, orange for Ultra",
+    )  # fmt: skip
+    figure.suptitle("What each pair adds beside the two curves, and where the rows of the training part are", y=0.95)
+    _save(figure, path, "tight")
 
 
 def draw_distributions(reference: ReferenceProfile, current: npt.NDArray[np.float64]) -> bytes:
@@ -164,10 +206,29 @@ def draw_distributions(reference: ReferenceProfile, current: npt.NDArray[np.floa
     return buffer.getvalue()
 
 
+def _drawn_edges(feature: FeatureTable) -> npt.NDArray[np.float64]:
+    """Where the bins end in a picture, from 0 to a little beyond the last cut, shape (bins + 1,)."""
+    last = feature.cuts[-1] if feature.cuts else feature.median
+    return np.array([0.0, *feature.cuts, max(last, feature.median) * 1.15 or 1.0])
+
+
+def _draw_rows(
+    axes: Axes, feature: FeatureTable, edges: npt.NDArray[np.float64], orientation: Literal["vertical", "horizontal"]
+) -> None:
+    """Draw how dense the training rows are in each bin; a heap at one value is cut off above the rest."""
+    widths = np.diff(edges)
+    wide = widths >= edges[-1] / 100
+    density = feature.weights / np.maximum(widths, edges[-1] / 100)
+    axes.stairs(density, edges, fill=True, color=_GREY, orientation=orientation)
+    axes.tick_params(labelbottom=False, labelleft=False)
+    height = "y" if orientation == "vertical" else "x"
+    axes.set(**{f"{height}ticks": (), f"{height}lim": (0, 1.2 * density[wide].max())})
+
+
 def _square() -> tuple[Figure, Axes]:
     figure = Figure(figsize=(5, 5), layout="constrained")
     return figure, figure.add_subplot()
 
 
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=_DPI, metadata=_REPRODUCIBLE)
+def _save(figure: Figure, path: Path, margins: Literal["tight"] | None = None) -> None:
+    figure.savefig(path, dpi=_DPI, metadata=_REPRODUCIBLE, bbox_inches=margins)

@@ -1,14 +1,20 @@
-"""Preprocessing and the candidate estimators, all scikit-learn."""
+"""Preprocessing and the candidate estimators, all scikit-learn.
+
+The log-odds of every candidate that can be the champion are a sum of piecewise constant functions of one or two
+features, which is what compiler.py makes tables of.
+"""
 
 import warnings
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 from sklearn.base import ClassifierMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
@@ -17,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from plan_recommender.config import Candidate, Settings
 from plan_recommender.errors import ConfigError
-from plan_recommender.evaluation import Labels
+from plan_recommender.evaluation import Labels, Probabilities
 from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
 
 PREPROCESSOR = "preprocessor"
@@ -25,6 +31,7 @@ CLASSIFIER = "classifier"
 USAGE = "usage"
 
 _MAX_ITERATIONS = 2000
+_RARE = 1e-4  # variance of a product of two splines, each between 0 and 1
 _TOLERANCE = 1e-6  # of the gradient; at scikit-learn's 1e-4 probabilities are still off by a thousandth
 
 
@@ -50,15 +57,33 @@ def fit(candidate: Candidate, settings: Settings, features: FeatureMatrix, targe
         with threadpool_limits(limits=1), warnings.catch_warnings():
             warnings.simplefilter("error", ConvergenceWarning)
             warnings.filterwarnings("ignore", "Bins whose width are too small", UserWarning)  # many send no messages
+            warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)  # or have few values
             warnings.filterwarnings("ignore", "Feature . is constant and will be replaced with 0", UserWarning)
-            pipeline.fit(frame(features), target)
+            if candidate == "average":
+                _fit_average(pipeline, features, target)
+            else:
+                pipeline.fit(frame(features), target)
     except (ValueError, ConvergenceWarning) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(
             f"estimators.{candidate}: expected parameters that can be fitted, but scikit-learn refused: {reason}; "
-            "change them (a smaller C, fewer knots), or leave the candidate out of selection.candidates"
+            "change them (a smaller C, fewer bins or knots), or leave the candidate out of selection.candidates"
         ) from error
     return pipeline
+
+
+def probabilities(pipeline: Pipeline, features: FeatureMatrix) -> Probabilities:
+    """The probability of Ultra that a fitted pipeline gives each row, shape (rows,)."""
+    with threadpool_limits(limits=1):  # threads that wait for each other take longer than the trees of a few rows
+        answers: Probabilities = pipeline.predict_proba(frame(features))[:, 1]
+    return answers
+
+
+def log_odds(pipeline: Pipeline, features: FeatureMatrix) -> Probabilities:
+    """The log-odds of Ultra that a fitted pipeline gives each row, shape (rows,)."""
+    with threadpool_limits(limits=1):
+        answers: Probabilities = pipeline.decision_function(frame(features))
+    return answers
 
 
 def frame(features: FeatureMatrix, columns: Sequence[str] = FEATURE_NAMES) -> pd.DataFrame:
@@ -84,16 +109,14 @@ def _logistic_regression(settings: Settings) -> ClassifierMixin:
 
 def _binned_logistic(settings: Settings) -> ClassifierMixin:
     parameters = settings.estimators.binned_logistic
-    bins = KBinsDiscretizer(
-        parameters.bins, encode="onehot-dense", strategy="quantile", quantile_method="averaged_inverted_cdf",
-        subsample=None,
-    )  # fmt: skip
-    return Pipeline([("bins", bins), ("pairs", _pairs()), ("logistic", _penalised(parameters.C))])
-
-
-def _spline_logistic(settings: Settings) -> ClassifierMixin:
-    parameters = settings.estimators.spline_logistic
-    return _splines(parameters.knots, parameters.placement, parameters.C)
+    bins = KBinsDiscretizer(parameters.bins, encode="ordinal", strategy="kmeans", subsample=None)
+    smooth = SplineTransformer(parameters.knots, degree=3, knots="uniform", extrapolation="constant", include_bias=True)
+    logistic = LogisticRegression(C=parameters.C, solver="lbfgs", tol=_TOLERANCE, max_iter=_MAX_ITERATIONS)
+    pairs = PolynomialFeatures(2, interaction_only=True, include_bias=False)
+    # Standardised, products that are nearly always 0 would answer a few ordinary subscribers with almost 0 or 1.
+    common = VarianceThreshold(_RARE)
+    steps = [("bins", bins), ("smooth", smooth), ("pairs", pairs), ("common", common), ("scaler", StandardScaler())]
+    return Pipeline([*steps, ("logistic", logistic)])
 
 
 def _boosted_trees(settings: Settings) -> ClassifierMixin:
@@ -104,43 +127,37 @@ def _boosted_trees(settings: Settings) -> ClassifierMixin:
         max_leaf_nodes=parameters.max_leaf_nodes,
         min_samples_leaf=parameters.min_samples_leaf,
         l2_regularization=parameters.l2_regularization,
+        interaction_cst="pairwise",
         early_stopping=False,
         random_state=settings.seed,
     )
 
 
-def _blend(settings: Settings) -> ClassifierMixin:
-    parameters = settings.estimators.blend
-    # Standardised, products that are nearly always 0 weigh so much that a single such regression answers some ordinary
-    # subscribers with 0 or 1. In the mean of three that is gone, and what they know stays.
-    members = [
-        ("quantile_splines", _splines(parameters.quantile_knots, "quantile", parameters.C, StandardScaler())),
-        ("uniform_splines", _splines(parameters.uniform_knots, "uniform", parameters.C, StandardScaler())),
-        ("trees", _boosted_trees(settings)),
-    ]
-    return VotingClassifier(members, voting="soft", flatten_transform=False)
+def _average(settings: Settings) -> ClassifierMixin:
+    members = [("trees", _boosted_trees(settings)), ("bins", _binned_logistic(settings))]
+    return StackingClassifier(members, LogisticRegression(), cv="prefit", stack_method="decision_function")
 
 
-def _splines(knots: int, placement: str, strength: float, scaler: StandardScaler | None = None) -> ClassifierMixin:
-    # Beyond the training data the splines stay constant: an answer there is the answer at its edge.
-    splines = SplineTransformer(knots, degree=3, knots=placement, extrapolation="constant", include_bias=True)
-    scaling = [] if scaler is None else [("scaler", scaler)]
-    return Pipeline([("splines", splines), ("pairs", _pairs()), *scaling, ("logistic", _penalised(strength))])
+def _fit_average(pipeline: Pipeline, features: FeatureMatrix, target: Labels) -> None:
+    """Fit the members, and give both the same weight in the log-odds.
 
-
-def _pairs() -> PolynomialFeatures:
-    return PolynomialFeatures(2, interaction_only=True, include_bias=False)
-
-
-def _penalised(strength: float) -> LogisticRegression:
-    return LogisticRegression(C=strength, solver="lbfgs", tol=_TOLERANCE, max_iter=_MAX_ITERATIONS)
+    scikit-learn averages probabilities, and the log-odds of a mean probability are no sum of the members' log-odds. Its
+    stacking adds log-odds, with weights that it learns; learned on rows of the subscribers that the members were fitted
+    on, they answer new subscribers worse than equal weights do.
+    """
+    usage = pipeline[PREPROCESSOR].fit_transform(frame(features))
+    for _, member in pipeline[CLASSIFIER].estimators:
+        member.fit(usage, target)
+    pipeline.fit(frame(features), target)
+    weights = pipeline[CLASSIFIER].final_estimator_
+    weights.coef_ = np.full_like(weights.coef_, 1 / weights.coef_.size)
+    weights.intercept_ = np.zeros_like(weights.intercept_)
 
 
 _CLASSIFIERS: dict[Candidate, Callable[[Settings], ClassifierMixin]] = {
     "majority_rule": _majority_rule,
     "logistic_regression": _logistic_regression,
     "binned_logistic": _binned_logistic,
-    "spline_logistic": _spline_logistic,
     "boosted_trees": _boosted_trees,
-    "blend": _blend,
+    "average": _average,
 }

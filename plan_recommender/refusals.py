@@ -229,13 +229,6 @@ def stopping() -> Refusal:
     return refusal
 
 
-def no_model() -> Refusal:
-    """503: the model cannot answer."""
-    return _server_side(
-        HTTPStatus.SERVICE_UNAVAILABLE, "No model can answer at the moment; try again later.", 5, reason="unavailable"
-    )
-
-
 def fault() -> Refusal:
     """500."""
     return _server_side(

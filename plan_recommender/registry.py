@@ -1,4 +1,4 @@
-"""The BentoML model store: register a trained model whole or not at all, find one, verify it, load its scorer."""
+"""The BentoML model store: register a trained model whole or not at all, find one, verify it, load its tables."""
 
 import errno
 import hashlib
@@ -23,10 +23,9 @@ from bentoml.types import ModelSignature
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from plan_recommender.errors import ModelError, OutputError
-from plan_recommender.explainer import Background
-from plan_recommender.scorer import Scorer, load_scorer
+from plan_recommender.scorer import Scorer
 from plan_recommender.table import sha256
-from plan_recommender.threshold import Threshold
+from plan_recommender.tables import ModelDocument, read_document, read_limited
 from plan_recommender.usage import FEATURES, TARGET, FeatureSpec
 
 MODEL_NAME = "plan_recommender"
@@ -34,12 +33,11 @@ LATEST = f"{MODEL_NAME}:latest"
 
 RUN_FILE = "run.json"  # not of the model but of the artifacts: what went into the run, and which model came out
 PIPELINE_FILE = "saved_model.pkl"  # the name that bentoml.sklearn.load_model expects
-SCORER_FILE = "scorer.onnx"
+DOCUMENT_FILE = "model.json"
 REFERENCE_FILE = "reference.json"
-BACKGROUND_FILE = "background.json"
 TRAINING_ROWS_FILE = "training_rows.bin"
 ROW_KEY = np.dtype("<u8")
-MODEL_FILES = (PIPELINE_FILE, SCORER_FILE, REFERENCE_FILE, BACKGROUND_FILE, TRAINING_ROWS_FILE)
+MODEL_FILES = (PIPELINE_FILE, DOCUMENT_FILE, REFERENCE_FILE, TRAINING_ROWS_FILE)
 
 _REMEMBERED = 100  # versions that were the latest, for rolling back
 _RECORD_KEY = "plan_recommender"
@@ -63,12 +61,11 @@ class ModelRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     trained_at: str
     features: list[FeatureSpec]
     target: str
     estimator: str
-    threshold: Threshold
     seed: int
     data: TrainingData
     metrics: dict[str, Any]
@@ -127,13 +124,27 @@ class RegisteredModel:
     path: Path
     record: ModelRecord
 
-    def scorer(self) -> Scorer:
-        """Load the compiled scorer.
+    def document(self) -> ModelDocument:
+        """Read the tables that the model is.
 
         Raises:
-            ModelError: it is not the one that was registered.
+            ModelError: they are not the ones that were registered, or were made for another version of the code.
         """
-        return load_scorer(self.path / SCORER_FILE, self.record.digests[SCORER_FILE], self.record.threshold)
+        content = self._verified(DOCUMENT_FILE, "model document", "train again, or roll back with `make rollback`")
+        try:
+            return read_document(content)
+        except ModelError as error:
+            raise ModelError(
+                f"{self.path / DOCUMENT_FILE}: {error}; train again with this version of the code"
+            ) from error
+
+    def scorer(self) -> Scorer:
+        """Load the model for scoring.
+
+        Raises:
+            ModelError: as `document`.
+        """
+        return Scorer(self.document())
 
     def reference(self) -> bytes:
         """Read the reference profile for drift, as JSON.
@@ -142,23 +153,6 @@ class RegisteredModel:
             ModelError: it is not the one that was registered.
         """
         return self._verified(REFERENCE_FILE, "reference profile", "train again, or name a reference sample with --ref")
-
-    def background(self) -> Background:
-        """Read the background of the explanations.
-
-        Raises:
-            ModelError: it is not the one that was registered, or it was made for another version of the code.
-        """
-        content = self._verified(BACKGROUND_FILE, "background of the explanations", "train again")
-        try:
-            return Background.model_validate_json(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the document"
-            raise ModelError(
-                f"{self.path / BACKGROUND_FILE}: expected a background of this version; {where}: {first['msg']}; "
-                "train again"
-            ) from error
 
     def training_rows(self) -> npt.NDArray[np.uint64]:
         """Read the keys of the rows that it was trained on, shape (rows,), as `selection.row_keys` makes them.
@@ -171,7 +165,7 @@ class RegisteredModel:
     def _verified(self, name: str, what: str, remedy: str) -> bytes:
         path = self.path / name
         try:
-            content = path.read_bytes()
+            content = read_limited(path) if name == DOCUMENT_FILE else path.read_bytes()
         except OSError as error:
             raise ModelError(
                 f"{path}: expected the registered {what}, found none that can be read ({error.strerror}); {remedy}"

@@ -18,13 +18,16 @@ from plan_recommender.config import Candidate, Settings
 from plan_recommender.evaluation import Metrics
 from plan_recommender.pictures import draw_distributions
 from plan_recommender.reference import DriftReport, FeatureDrift, ReferenceProfile
-from plan_recommender.registry import ModelRecord
+from plan_recommender.registry import DOCUMENT_FILE, ModelRecord
 from plan_recommender.selection import fold_threshold
 from plan_recommender.table import LabelledTable
+from plan_recommender.tables import ModelDocument
 from plan_recommender.threshold import SEGMENTS, Threshold
 
 REPORT = "report.html"
 CARDS = ("model_card.md", "data_card.md")
+CURVES = "model_curves.png"
+MAPS = "model_maps.png"
 
 _MEASURED = tuple(name for name in Metrics.model_fields if name != "confusion_matrix")
 _NAMES = {
@@ -34,11 +37,11 @@ _NAMES = {
 _DESCRIBED = {
     "majority_rule": "the majority plan for everybody.",
     "logistic_regression": "a logistic regression on the four standardised features.",
-    "binned_logistic": "a penalised logistic regression on quantile bins of the features and their pairwise products.",
-    "spline_logistic": "a penalised logistic regression on B-splines of the features and their pairwise products.",
-    "boosted_trees": "histogram gradient boosting: a sum of small decision trees.",
-    "blend": "the mean probability of two penalised logistic regressions on B-splines of the features and their "
-    "standardised pairwise products, with differently placed knots, and of histogram gradient boosting.",
+    "binned_logistic": "a penalised logistic regression on smooth functions of the features' bin numbers and on their "
+    "pairwise products.",
+    "boosted_trees": "histogram gradient boosting: a sum of small decision trees, no branch of which uses more than "
+    "two features.",
+    "average": "the mean log-odds of the boosted trees and the binned logistic regression.",
 }
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #222 }
@@ -50,7 +53,12 @@ th:first-child, td:first-child, th:last-child, td:last-child, td.text { text-ali
 
 
 def render_report(
-    tag: str, record: ModelRecord, findings: Findings, fit_seconds: Mapping[Candidate, float], pictures: Path
+    tag: str,
+    record: ModelRecord,
+    document: ModelDocument,
+    findings: Findings,
+    fit_seconds: Mapping[Candidate, float],
+    pictures: Path,
 ) -> str:
     """Lay a run out as one self-contained HTML page; `pictures` is the folder that holds its PNGs."""
 
@@ -60,7 +68,7 @@ def render_report(
 
     page = _environment().get_template("report.html.j2")
     return page.render(
-        **_context(record, findings),
+        **_context(record, document, findings),
         tag=tag,
         fit_seconds=fit_seconds,
         picture=picture,
@@ -69,11 +77,16 @@ def render_report(
     )
 
 
-def render_cards(record: ModelRecord, findings: Findings, table: LabelledTable) -> dict[str, str]:
+def render_cards(
+    record: ModelRecord, document: ModelDocument, findings: Findings, table: LabelledTable
+) -> dict[str, str]:
     """Write the model card and the data card as Markdown, by file name."""
     environment = _environment()
     path = provenance_path(table)
-    context = _context(record, findings) | {"provenance": _provenance(path, table), "provenance_file": path.name}
+    context = _context(record, document, findings) | {
+        "provenance": _provenance(path, table),
+        "provenance_file": path.name,
+    }
     return {name: environment.get_template(f"{name}.j2").render(context) for name in CARDS}
 
 
@@ -130,8 +143,13 @@ def _provenance(path: Path, table: LabelledTable) -> str | None:
     return text.strip() if first.strip() == f"SHA-256: {table.sha256}" else None
 
 
-def _context(record: ModelRecord, findings: Findings) -> dict[str, Any]:
+def _context(record: ModelRecord, document: ModelDocument, findings: Findings) -> dict[str, Any]:
     return {
+        "document": document,
+        "document_file": DOCUMENT_FILE,
+        "cuts": sum(len(feature.cuts) for feature in document.features),
+        "curves": CURVES,
+        "maps": MAPS,
         "record": record,
         "settings": record.settings,
         "f": findings,

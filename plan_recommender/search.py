@@ -29,7 +29,6 @@ from plan_recommender.config import (
     Candidate,
     Metric,
     Settings,
-    SplineLogisticSearch,
 )
 from plan_recommender.errors import ConfigError, OutputError
 from plan_recommender.selection import (
@@ -275,11 +274,7 @@ def _digest(candidate: Candidate, configured: Parameters, space: Space, settings
 
 
 def _binned_logistic_space(bins: BinnedLogisticSearch) -> Space:
-    return {"bins": _whole(bins.bins), "C": _log(bins.C)}
-
-
-def _spline_logistic_space(splines: SplineLogisticSearch) -> Space:
-    return {"knots": _whole(splines.knots), "C": _log(splines.C)}
+    return {"bins": _whole(bins.bins), "knots": _whole(bins.knots), "C": _log(bins.C)}
 
 
 def _boosted_trees_space(trees: BoostedTreesSearch) -> Space:
@@ -302,6 +297,5 @@ def _log(ends: Sequence[float]) -> BaseDistribution:
 
 _SPACES: dict[Candidate, Callable[[Any], Space]] = {
     "binned_logistic": _binned_logistic_space,
-    "spline_logistic": _spline_logistic_space,
     "boosted_trees": _boosted_trees_space,
 }

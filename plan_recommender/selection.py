@@ -15,10 +15,11 @@ from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 from plan_recommender.business import expected_profit
 from plan_recommender.calibration import Calibration, measure_calibration
 from plan_recommender.comparison import COMPARED
-from plan_recommender.config import Candidate, Metric, Objective, SegmentThresholdsSettings, Settings
+from plan_recommender.config import BASELINES, Candidate, Metric, Objective, SegmentThresholdsSettings, Settings
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation import Labels, Metrics, Probabilities, measure
-from plan_recommender.pipeline import fit, frame
+from plan_recommender.pipeline import fit
+from plan_recommender.pipeline import probabilities as probabilities_of
 from plan_recommender.slices import tercile_bounds
 from plan_recommender.table import LabelledTable
 from plan_recommender.threshold import SEGMENTS, SegmentThresholds, Threshold, segment_of
@@ -62,7 +63,9 @@ class CandidateSummary(BaseModel):
 
     candidate: Candidate
     metrics: dict[Metric, Interval]
-    behind_best: float = Field(description="how much worse than the best by the configured metric, mean over folds")
+    behind_best: float = Field(
+        description="how much worse than the best by the configured metric, mean over folds; a baseline may be better"
+    )
     standard_error: float = Field(description="of `behind_best`")
     champion: bool
 
@@ -172,7 +175,7 @@ def cross_validate_one(
         start = time.perf_counter()
         pipeline = fit(candidate, settings, features[training], target[training])
         seconds.append(time.perf_counter() - start)
-        answers = pipeline.predict_proba(frame(features[validation]))[:, 1]
+        answers = probabilities_of(pipeline, features[validation])
         probabilities[i // folds_each_time, validation] = answers
         found.append(measure(target[validation], answers, (answers >= threshold).astype(np.int64)))
         fitted()
@@ -185,7 +188,7 @@ def fold_threshold(settings: Settings) -> float:
 
 
 def summarise(results: Sequence[CrossValidated], settings: Settings) -> list[CandidateSummary]:
-    """Compare candidates and choose the champion.
+    """Compare candidates and choose the champion; the baselines are measured, and cannot be it.
 
     The champion is the first candidate, in the configured order, that is behind the best by at most one standard error
     (Breiman et al. 1984): of the difference on the same folds, which says most, but never more than of the best itself,
@@ -194,11 +197,12 @@ def summarise(results: Sequence[CrossValidated], settings: Settings) -> list[Can
     """
     metric, folds = settings.selection.metric, settings.selection.folds
     sign = -1.0 if metric in LESS_IS_BETTER else 1.0
-    best = max(results, key=lambda result: sign * result.scores(metric).mean())
+    contestants = [result for result in results if result.candidate not in BASELINES]
+    best = max(contestants, key=lambda result: sign * result.scores(metric).mean())
     behind = {r.candidate: sign * (best.scores(metric) - r.scores(metric)) for r in results}
     most = standard_error(best.scores(metric), folds)
     errors = {name: min(standard_error(differences, folds), most) for name, differences in behind.items()}
-    champion = next(r.candidate for r in results if behind[r.candidate].mean() <= errors[r.candidate])
+    champion = next(r.candidate for r in contestants if behind[r.candidate].mean() <= errors[r.candidate])
     return [
         CandidateSummary(
             candidate=result.candidate,

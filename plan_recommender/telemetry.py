@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel
+import numpy as np
 
-from plan_recommender.usage import PLANS, BatchRecommendation, Decision, Recommendation
+from plan_recommender.usage import PLANS
 
 LATENCY_BUCKETS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
@@ -24,7 +24,7 @@ LATENCY_BUCKETS: Final = (
 
 PROBABILITY_BUCKETS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
-OWN_REASONS: Final = ("fault", "overload", "stopping", "unavailable")
+OWN_REASONS: Final = ("fault", "overload", "stopping")
 """Why the service itself refuses; the other reasons are the clients'."""
 
 NO_ROUTE: Final = "none"
@@ -38,11 +38,10 @@ _Noted = TypeVar("_Noted")
 class Predictions:
     """How many subscribers got which plan, with which probabilities."""
 
-    def __init__(self, decisions: Sequence[Decision]) -> None:
+    def __init__(self, predictions: Sequence[int], probabilities: Sequence[float]) -> None:
         """Count."""
-        probabilities = [decision.probability_is_ultra for decision in decisions]
-        self.plans = Counter([decision.recommended_plan for decision in decisions])
-        self.buckets = Counter([bisect_left(PROBABILITY_BUCKETS, p) for p in probabilities])
+        self.plans = {PLANS[prediction]: count for prediction, count in Counter(predictions).items()}
+        self.buckets = Counter(np.searchsorted(PROBABILITY_BUCKETS, probabilities).tolist())
         self.sum = sum(probabilities)
 
 
@@ -71,7 +70,7 @@ class Telemetry:
         )
         self._children: dict[tuple[str, ...], Any] = {}
         self._ended: list[tuple[str, int, str, float]] = []
-        self._single: list[Recommendation] = []
+        self._single: list[tuple[str, int, float]] = []
         self._batches: list[tuple[str, Predictions]] = []
 
     def begin(self, routes: Iterable[str], model: str) -> None:
@@ -94,24 +93,23 @@ class Telemetry:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
         self._ended.append((route, status, reason, seconds))
 
-    def answer(self, answer: BaseModel) -> None:
-        """Note what was predicted, if the answer predicts; a batch is counted here, in the thread that made it."""
-        if isinstance(answer, Recommendation):
-            self._single.append(answer)
-        elif isinstance(answer, BatchRecommendation):
-            self._batches.append((answer.model, Predictions(answer.predictions)))
+    def answer(self, model: str, predictions: Sequence[int], probabilities: Sequence[float]) -> None:
+        """Note what a model predicted; a batch is counted here, in the thread that made it."""
+        if len(predictions) == 1:
+            self._single.append((model, predictions[0], probabilities[0]))
+        elif predictions:
+            self._batches.append((model, Predictions(predictions, probabilities)))
 
     def flush(self) -> None:
         """Enter what was noted into the series."""
         if self._ended:
             self._enter_requests(_taken(self._ended))
         if self._single:
-            single = _taken(self._single)
-            for model in {answer.model for answer in single}:
-                self._enter_predictions(model, Predictions([answer for answer in single if answer.model == model]))
+            models, predictions, probabilities = zip(*_taken(self._single), strict=True)
+            self._enter_predictions(models[0], Predictions(predictions, probabilities))  # a process has one model
         if self._batches:
-            for model, predictions in _taken(self._batches):
-                self._enter_predictions(model, predictions)
+            for model, batch in _taken(self._batches):
+                self._enter_predictions(model, batch)
 
     def _enter_requests(self, ended: list[tuple[str, int, str, float]]) -> None:
         seconds_by_route = defaultdict(list)

@@ -1,5 +1,6 @@
 """From a probability to a plan: one threshold, or one for each segment of subscribers. Every path decides by it."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -35,6 +36,13 @@ class Threshold(BaseModel):
         "none", description="what it was chosen for on the training folds; none: it is the configured number"
     )
     segments: SegmentThresholds | None = None
+
+    def of(self, calls: float, minutes: float, messages: float, mb_used: float) -> float:
+        """Threshold of one row; NaN is a missing value."""
+        if self.segments is None:
+            return self.value
+        value = (calls, minutes, messages, mb_used)[FEATURE_NAMES.index(self.segments.feature)]
+        return self.value if value != value else self.segments.thresholds[bisect_right(self.segments.bounds, value)]
 
     def decide(self, features: FeatureMatrix, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """1 (Ultra) where a row's probability reaches its threshold, else 0 (Smart); shape (rows,)."""

@@ -5,7 +5,9 @@ Nothing that is logged is a pickle, and MLflow's makers are told nothing.
 
 import json
 import os
+import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,17 +18,16 @@ from typing import Any
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # By MLflow's own limits, a server that is away would hold up for minutes a run that is done.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 import mlflow
-import mlflow.onnx
-import numpy as np
-import onnx
+import mlflow.pyfunc
 from mlflow.entities import Metric
 from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
+from mlflow.types import ColSpec, DataType, Schema
 from mlflow.utils.validation import (
     MAX_METRICS_PER_BATCH,
     MAX_PARAM_VAL_LENGTH,
@@ -38,7 +39,7 @@ from plan_recommender.comparison import COMPARED
 from plan_recommender.config import SQLITE, Settings
 from plan_recommender.errors import TrackingError
 from plan_recommender.gate import GateReport
-from plan_recommender.scorer import INPUT, OUTPUT
+from plan_recommender.registry import DOCUMENT_FILE
 from plan_recommender.selection import CandidateSummary, CrossValidated
 from plan_recommender.usage import FEATURE_NAMES
 
@@ -46,7 +47,7 @@ MODEL = "model"
 GATE_FILE = "gate.json"
 LOCAL_ARTIFACTS = "mlartifacts"
 
-_MODEL_NEEDS = ("numpy", "onnx", "onnxruntime")
+_MODEL_NEEDS = ("mlflow", "numpy", "pandas", "pydantic")
 _SHOWN = 300  # characters of MLflow's own words that an error repeats
 
 
@@ -61,7 +62,7 @@ class TrackedRun:
     metrics: Mapping[str, float]
     gate: GateReport
     artifacts: Sequence[Path]
-    graph: bytes | None  # of the compiled scorer; None when the run was refused
+    document: bytes | None  # the model; None when the run was refused
 
 
 def track(run: TrackedRun, settings: Settings) -> str:
@@ -126,8 +127,8 @@ def _log(run_id: str, run: TrackedRun, settings: Settings) -> None:
     mlflow.log_text(run.gate.model_dump_json(indent=2) + "\n", GATE_FILE)
     for path in run.artifacts:
         mlflow.log_artifact(str(path))
-    if run.graph is not None:
-        _log_model(run.graph)
+    if run.document is not None:
+        _log_model(run.document)
 
 
 def _measured(run: TrackedRun) -> Iterator[Metric]:
@@ -141,19 +142,24 @@ def _measured(run: TrackedRun) -> Iterator[Metric]:
             yield Metric(f"{result.candidate}.{metric}.mean", summary.metrics[metric].mean, now, 0)
 
 
-def _log_model(graph: bytes) -> None:
-    signature = ModelSignature(
-        Schema([TensorSpec(np.dtype(np.float64), (-1, len(FEATURE_NAMES)), INPUT)]),
-        Schema([TensorSpec(np.dtype(np.float64), (-1, 2), OUTPUT)]),
-    )
-    mlflow.onnx.log_model(
-        onnx.load_model_from_string(graph),
-        name=MODEL,
-        signature=signature,
-        pip_requirements=[f"{name}=={version(name)}" for name in _MODEL_NEEDS],  # else MLflow runs it to find out
-        onnx_execution_providers=["CPUExecutionProvider"],
-        save_as_external_data=False,
-    )
+def _log_model(document: bytes) -> None:
+    numbers = Schema([ColSpec(DataType.double, name) for name in FEATURE_NAMES])
+    answers = Schema([ColSpec(DataType.long, "prediction"), ColSpec(DataType.double, "probability_is_ultra")])
+    package = Path(__file__).parent
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / DOCUMENT_FILE
+        path.write_bytes(document)
+        with warnings.catch_warnings():
+            # An example would be a row of the table. The warning begins with the code of a colour.
+            warnings.filterwarnings("ignore", ".*An input example was not provided", UserWarning)
+            mlflow.pyfunc.log_model(
+                name=MODEL,
+                python_model=str(package / "mlflow_model.py"),
+                artifacts={"document": str(path)},
+                code_paths=[str(package)],
+                signature=ModelSignature(numbers, answers),
+                pip_requirements=[f"{name}=={version(name)}" for name in _MODEL_NEEDS],  # or MLflow runs it to find out
+            )
 
 
 def _text(value: Any) -> str:

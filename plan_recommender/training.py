@@ -27,6 +27,7 @@ from plan_recommender.selection import (
     summarise,
 )
 from plan_recommender.table import LabelledTable
+from plan_recommender.tables import ModelDocument
 
 STEPS_AFTER_SELECTION = 2
 """How often `train` tells its progress once the candidates are compared."""
@@ -42,7 +43,7 @@ class Trained:
     champion: Candidate
     calibration: Calibration  # of the out-of-fold probabilities
     pipeline: Pipeline
-    graph: bytes
+    document: ModelDocument
     scorer: Scorer
     proof: Proof
     analysis: Analysis
@@ -72,9 +73,9 @@ def train(table: LabelledTable, settings: Settings, progress: Callable[[str], ob
     calibration = calibration_out_of_fold(compared.target, champion, settings)
     progress("fit, compile and prove")
     pipeline = fit(champion.candidate, settings, training.features, training.target)
-    graph = compile_pipeline(pipeline)
-    scorer = Scorer(graph, threshold)
-    proof = prove(scorer, pipeline, table.features, settings.proof, settings.seed)
+    document = compile_pipeline(pipeline, threshold, training.features)
+    scorer = Scorer(document)
+    proof = prove(document, pipeline, table.features, settings.proof, settings.seed)
     progress("look at the test part")
     analysis, probabilities = analyse(test, split.test + 1, training, scorer, settings)
     return Trained(
@@ -84,7 +85,7 @@ def train(table: LabelledTable, settings: Settings, progress: Callable[[str], ob
         champion=champion.candidate,
         calibration=calibration,
         pipeline=pipeline,
-        graph=graph,
+        document=document,
         scorer=scorer,
         proof=proof,
         analysis=analysis,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 
 MAX_BATCH_ROWS = 10_000
 PLANS: tuple[Literal["Smart"], Literal["Ultra"]] = ("Smart", "Ultra")
@@ -78,6 +78,15 @@ class Contribution(BaseModel):
     value: Annotated[float, Field(description="as sent")]
     contribution: Annotated[float, Field(description="to the log-odds of Ultra; negative speaks for Smart")]
     sentence: Annotated[str, Field(description="what it means, in plain English")]
+    plan_changes_at: Annotated[
+        float | None,
+        Field(
+            description="nearest value of the feature at which, everything else equal, the other plan would be "
+            "recommended; null where there is none"
+        ),
+        WithJsonSchema({"type": "number", "format": "double", "nullable": True}),  # as OpenAPI 3.0 says it
+    ]
+    change: Annotated[str, Field(description="where the plan changes, in plain English")]
 
 
 class Explanation(Decision):
@@ -85,11 +94,11 @@ class Explanation(Decision):
 
     log_odds: Annotated[float, Field(description="logarithm of the odds of Ultra; 0 is a probability of one half")]
     base_value: Annotated[
-        float, Field(description="mean log-odds of the subscribers it was trained on, as summarised in the background")
+        float, Field(description="mean log-odds over usage drawn, each feature by itself, from the training part")
     ]
     contributions: Annotated[
         list[Contribution],
-        Field(description="one a feature, largest absolute value first; with base_value they sum to log_odds"),
+        Field(description="one a feature, largest absolute value first; with base_value they sum to log_odds exactly"),
     ]
     model: Annotated[str, Field(description="tag of the model that answered")]
 

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from plan_recommender import cli
-from plan_recommender.report import CARDS
+from plan_recommender.report import CARDS, CURVES, MAPS
 from tools.serving import ROOT
 
 
@@ -27,13 +27,17 @@ def main(arguments: list[str] | None = None) -> int:
             cwd=ROOT, env=os.environ | {"BENTOML_HOME": place}, check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         fresh = {name: (artifacts / name).read_text(encoding="utf-8") for name in CARDS}
-    return check(fresh) if options.check else write(fresh)
+        pictures = {name: (artifacts / name).read_bytes() for name in (CURVES, MAPS)}
+    return check(fresh) if options.check else write(fresh, pictures)
 
 
-def write(fresh: dict[str, str]) -> int:
-    """Put fresh cards in docs/."""
+def write(fresh: dict[str, str], pictures: dict[str, bytes]) -> int:
+    """Put fresh cards in docs/, with the pictures of the model."""
     for name, text in fresh.items():
         (ROOT / "docs" / name).write_text(text, encoding="utf-8")
+        cli.say(f"docs/{name}: written")
+    for name, picture in pictures.items():
+        (ROOT / "docs" / name).write_bytes(picture)
         cli.say(f"docs/{name}: written")
     return cli.DONE
 

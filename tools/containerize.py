@@ -30,8 +30,7 @@ STARTS: Final = 3
 
 USAGE: Final = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
 PURPOSES: Final = {
-    "onnxruntime": "runs the compiled scorer",
-    "numpy": "the scorer's arrays",
+    "numpy": "the arrays that batches are scored with",
     "numpy.libs": "OpenBLAS, which numpy is linked with",
     "uvloop": "the event loop of the server",
     "bentoml": "the framework",
@@ -43,7 +42,6 @@ PURPOSES: Final = {
     "opentelemetry": "BentoML imports it",
     "tornado": "of kantoku, BentoML's supervisor of processes",
     "yaml": "model.yaml and bento.yaml",
-    "google": "protobuf, which onnxruntime asks for",
 }
 """What the large Python packages in the image are for."""
 

@@ -36,7 +36,7 @@ def main() -> None:
     _show("settings", f"{len(run.data.params)}, such as selection.metric {run.data.params['selection.metric']}")
     _show("artifacts", ", ".join(file.path for file in client.list_artifacts(run_id)))
     models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
-    _show("ONNX model", ", ".join(f"models:/{model.model_id}" for model in models))
+    _show("model", ", ".join(f"models:/{model.model_id}" for model in models))
     print("\nnothing is left running; to look at it on http://127.0.0.1:5000, until Ctrl-C:")
     server = ".venv/bin/mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri"
     print(f"  MLFLOW_DISABLE_TELEMETRY=true {server} {uri}")

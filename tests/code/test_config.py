@@ -44,8 +44,13 @@ IMPOSSIBLE = [
     ),
     ("threshold: {light: 0.4, medium: 0.5, heavy: 0.6}", "the document", "threshold_segments to name a feature", "0.4"),
     ("threshold: 0.4\nthreshold_segments: calls", "the document", "threshold_segments: expected none", "0.4"),
-    ("selection: {candidates: [forest]}", "selection.candidates.0", "'blend'", "'forest'"),
-    ("selection: {candidates: [blend]}", "selection.candidates", "expected majority_rule, logistic", "['blend']"),
+    ("selection: {candidates: [forest]}", "selection.candidates.0", "'boosted_trees'", "'forest'"),
+    (
+        "selection: {candidates: [boosted_trees]}",
+        "selection.candidates",
+        "expected majority_rule, logistic",
+        "['boosted_trees']",
+    ),
     (
         "selection: {candidates: [majority_rule, logistic_regression]}",
         "selection.candidates",
@@ -59,10 +64,10 @@ IMPOSSIBLE = [
         "[300, 40]",
     ),
     (
-        "estimators: {spline_logistic: {search: {knots: [4, 21]}}}",
-        "estimators.spline_logistic.search.knots.1",
-        "less than or equal to 20",
-        "21",
+        "estimators: {binned_logistic: {search: {bins: [4, 51]}}}",
+        "estimators.binned_logistic.search.bins.1",
+        "less than or equal to 50",
+        "51",
     ),
     (
         "estimators: {logistic_regression: {solver: newton}}",
@@ -298,14 +303,14 @@ def by_name():
 def by_tuple(settings: Settings):
     gate, seed = settings.gate, settings.seed
     return gate.margin
-def by_union(parameters: SplineLogisticSettings | BlendSettings): return parameters.C
+def by_union(parameters: LogisticRegressionSettings | BinnedLogisticSettings): return parameters.C
 def not_a_section(other, budget): return other.seed, budget.seconds
 """
     sections: dict[str, Any] = {"": Settings, **dict(walk_sections(Settings))}
     leaves = {(s, name) for s, name in reads(ast.parse(code), sections) if f"{s}.{name}".lstrip(".") not in sections}
     assert leaves == {
         ("data", "path"), ("drift", "bins"), ("loadtest.soak", "users"), ("", "seed"), ("gate", "margin"),
-        ("estimators.spline_logistic", "C"), ("estimators.blend", "C"),
+        ("estimators.logistic_regression", "C"), ("estimators.binned_logistic", "C"),
     }  # fmt: skip
 
 

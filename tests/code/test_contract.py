@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
 import bentoml
@@ -14,8 +15,7 @@ from pydantic import ValidationError
 from plan_recommender.config import Settings
 from plan_recommender.pipeline import PREPROCESSOR, USAGE, frame
 from plan_recommender.reference import ReferenceProfile
-from plan_recommender.registry import find
-from plan_recommender.scorer import INPUT
+from plan_recommender.registry import DOCUMENT_FILE, find
 from plan_recommender.table import read_labelled
 from plan_recommender.usage import FEATURE_NAMES, FEATURES, MAX_BATCH_ROWS, TARGET, CustomerUsage, UsageBatch, matrix
 from tests.conftest import GOOD, HEADER, TrainedModel
@@ -69,10 +69,22 @@ def test_registered_record_and_reference_name_the_features_in_order(trained: Tra
     assert [feature.name for feature in reference.features] == THE_FEATURES
 
 
-def test_compiled_scorer_takes_the_features_as_one_matrix(trained: TrainedModel) -> None:
+def test_the_model_document_names_the_features_with_their_units_in_order(trained: TrainedModel) -> None:
+    document = json.loads((find(trained.tag).path / DOCUMENT_FILE).read_text())
+    assert [(feature["name"], feature["unit"]) for feature in document["features"]] == list(
+        zip(THE_FEATURES, UNITS, strict=True)
+    )
+    assert [tuple(pair["features"]) for pair in document["maps"]] == list(combinations(THE_FEATURES, 2))
+    assert document["target"] == "is_ultra"
+
+
+def test_one_row_and_a_matrix_are_scored_in_the_order_of_the_features(trained: TrainedModel) -> None:
     scorer = find(trained.tag).scorer()
-    (only,) = scorer._session.get_inputs()
-    assert (only.name, only.type, only.shape[1]) == (INPUT, "tensor(double)", len(THE_FEATURES))
+    rows = read_labelled(trained.data).features[:50]
+    assert [scorer.recommend(*row)[1] for row in rows.tolist()] == scorer.probabilities(rows).tolist()
+    assert scorer.recommend(**GOOD)[1] == scorer.recommend(*[GOOD[name] for name in THE_FEATURES])[1]
+    backwards = scorer.probabilities(rows[:, ::-1])
+    assert (backwards != scorer.probabilities(rows)).any()  # the control: the order matters
 
 
 def test_a_request_is_laid_out_in_the_order_of_the_features_however_it_was_sent() -> None:

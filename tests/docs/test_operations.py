@@ -30,7 +30,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"| {admission.MOST_WAITING}, once there have been more than {admission.MOST_WAITING // 2} for",
         f"| 503; then {admission.MOST_WAITING // 2}, until",
         f"| requests on one connection | {protocol.MOST_REQUESTS:,} |",
-        f"| {defaults.max_batches}; {defaults.max_explanations}, of which one is carried out |",
+        f"| {defaults.max_batches}, of which one is carried out |",
         f"one probe every {1000 * bentoml_routes.PROBE_PAUSE_SECONDS:g} ms",
         f"a part of the page or of its files every {1000 * bentoml_routes.PAGE_PAUSE_SECONDS:g} ms",
         f"| {bentoml_routes.RENDERING_SHARE:.0%} of a worker's time".replace("%", " %"),

@@ -156,9 +156,10 @@ def test_a_stale_card_is_noticed(
     monkeypatch.setattr(cards, "ROOT", tmp_path)
     (tmp_path / "docs").mkdir()
     fresh = {card: (trained.artifacts / card).read_text() for card in CARDS}
-    assert cards.write(fresh) == 0
+    assert cards.write(fresh, {"model_maps.png": b"a picture"}) == 0
+    assert (tmp_path / "docs" / "model_maps.png").read_bytes() == b"a picture"
     assert cards.check(fresh) == 0  # the control
-    (tmp_path / "docs" / "model_card.md").write_text(fresh["model_card.md"].replace("0.8149", "0.9149"))
+    (tmp_path / "docs" / "model_card.md").write_text(fresh["model_card.md"].replace("0.8056", "0.9056"))
     capsys.readouterr()
     assert cards.check(fresh) == 1
     assert capsys.readouterr().out == "docs/model_card.md: stale; write it anew with `make cards`\n"

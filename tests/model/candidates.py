@@ -2,23 +2,24 @@
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel
 from sklearn.pipeline import Pipeline
 
 from plan_recommender.compiler import compile_pipeline
-from plan_recommender.config import Candidate, Settings
+from plan_recommender.config import BinnedLogisticSettings, BoostedTreesSettings, Candidate, Settings
 from plan_recommender.evaluation import Labels
-from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, fit, frame
+from plan_recommender.pipeline import fit, log_odds
 from plan_recommender.scorer import Scorer
 from plan_recommender.table import LabelledTable, read_labelled
+from plan_recommender.tables import ModelDocument, Values
 from plan_recommender.threshold import Threshold
 from plan_recommender.usage import FeatureMatrix
 from tools.serving import ROOT
 
-FAMILIES: tuple[Candidate, ...] = ("binned_logistic", "spline_logistic", "boosted_trees", "blend")
+FAMILIES: tuple[Candidate, ...] = ("binned_logistic", "boosted_trees", "average")
 HALF = Threshold(value=0.5)
 
 
@@ -27,38 +28,36 @@ class Fitted:
     """A fitted pipeline, and what it was compiled to."""
 
     pipeline: Pipeline
-    graph: bytes
+    document: ModelDocument
     scorer: Scorer
 
-    def expected(self, features: FeatureMatrix) -> npt.NDArray[np.float64]:
-        """What scikit-learn answers, shape (rows,)."""
-        probabilities: npt.NDArray[np.float64] = self.pipeline.predict_proba(frame(features))[:, 1]
-        return probabilities
-
-    @property
-    def classifier(self) -> Any:
-        return self.pipeline.named_steps[CLASSIFIER]
-
-    @property
-    def scaler(self) -> Any:
-        return self.pipeline.named_steps[PREPROCESSOR].named_transformers_[USAGE]["scaler"]
-
-    def standardised(self, features: FeatureMatrix) -> FeatureMatrix:
-        """What the classifier gets, shape (rows, 4)."""
-        matrix: FeatureMatrix = self.pipeline.named_steps[PREPROCESSOR].transform(frame(features))
-        return matrix
+    def expected(self, features: FeatureMatrix) -> Values:
+        """The log-odds that scikit-learn answers, shape (rows,)."""
+        return log_odds(self.pipeline, features)
 
 
 def configured(candidate: Candidate, **parameters: object) -> Settings:
-    """The defaults, but for these parameters of a candidate."""
-    return Settings.model_validate({"estimators": {candidate: parameters}} if parameters else {})
+    """The defaults, but for these parameters of a candidate; those of the average are its members'."""
+    if candidate != "average":
+        return Settings.model_validate({"estimators": {candidate: parameters}} if parameters else {})
+    members: dict[str, type[BaseModel]] = {
+        "boosted_trees": BoostedTreesSettings,
+        "binned_logistic": BinnedLogisticSettings,
+    }
+    estimators = {
+        name: {key: value for key, value in parameters.items() if key in member.model_fields}
+        for name, member in members.items()
+    }
+    return Settings.model_validate({"estimators": estimators})
 
 
-def fitted(candidate: Candidate, features: FeatureMatrix, target: Labels, **parameters: object) -> Fitted:
+def fitted(
+    candidate: Candidate, features: FeatureMatrix, target: Labels, threshold: Threshold = HALF, **parameters: object
+) -> Fitted:
     """Fit and compile a candidate."""
     pipeline = fit(candidate, configured(candidate, **parameters), features, target)
-    graph = compile_pipeline(pipeline)
-    return Fitted(pipeline, graph, Scorer(graph, HALF))
+    document = compile_pipeline(pipeline, threshold, features)
+    return Fitted(pipeline, document, Scorer(document))
 
 
 @cache
@@ -95,7 +94,7 @@ def _with_empty_cells() -> FeatureMatrix:
 
 @cache
 def odd_tables() -> dict[str, tuple[FeatureMatrix, Labels]]:
-    """Small tables of the kinds that make knots coincide, columns constant, and products of splines nearly so."""
+    """Small tables of the kinds that make cut points coincide or columns constant."""
     target = shipped().target[:400]
     both = np.concatenate([np.flatnonzero(shipped().target == label)[:count] for label, count in ((0, 14), (1, 8))])
     return {

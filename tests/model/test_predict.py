@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -136,7 +137,7 @@ def test_bytes_that_are_not_utf8_are_carried_untouched(score: Score, tmp_path: P
     path = tmp_path / "in.csv"
     path.write_bytes(b"city,calls,minutes,messages,mb_used\r\nM\xfcnchen,1,2,3,4\r\n\xff,x,2,3,4\r\n")
     score(path)
-    assert b"\nM\xfcnchen,1,2,3,4,0,0." in (tmp_path / "out.csv").read_bytes()
+    assert re.search(rb"\nM\xfcnchen,1,2,3,4,[01],0\.", (tmp_path / "out.csv").read_bytes())
     assert b",\xff,x,2,3,4\n" in (tmp_path / "out.rejects.csv").read_bytes()
 
 

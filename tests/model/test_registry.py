@@ -19,37 +19,53 @@ from tools.serving import ROOT
 
 COMPILE = """
 import hashlib, joblib, sys
+from pathlib import Path
 from plan_recommender.compiler import compile_pipeline
-print(hashlib.sha256(compile_pipeline(joblib.load(sys.argv[1]))).hexdigest())
+from plan_recommender.selection import split_table
+from plan_recommender.table import read_labelled
+from plan_recommender.tables import read_document, write_document
+threshold = read_document(Path(sys.argv[2]).read_bytes()).threshold
+table = read_labelled(Path("users_behavior.csv"))
+training = table.take(split_table(table, 0.2, 42).training)
+document = compile_pipeline(joblib.load(sys.argv[1]), threshold, training.features)
+print(hashlib.sha256(write_document(document)).hexdigest())
 """
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "30"])
-def test_the_scorers_bytes_do_not_depend_on_pythons_hash_seed(model: registry.RegisteredModel, hash_seed: str) -> None:
+def test_the_documents_bytes_do_not_depend_on_pythons_hash_seed(
+    model: registry.RegisteredModel, hash_seed: str
+) -> None:
     compiled = subprocess.run(
-        [sys.executable, "-c", COMPILE, model.path / registry.PIPELINE_FILE],
+        [sys.executable, "-c", COMPILE, model.path / registry.PIPELINE_FILE, model.path / registry.DOCUMENT_FILE],
         cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert compiled.stdout.strip() == model.record.digests[registry.SCORER_FILE]
+    assert compiled.stdout.strip() == model.record.digests[registry.DOCUMENT_FILE]
+
+
+def _earlier_schema(record: dict[str, Any]) -> None:
+    record["schema_version"] = 2
+
+
+def _no_document_digest(record: dict[str, Any]) -> None:
+    del record["digests"][registry.DOCUMENT_FILE]
+
+
+def _digest_of_an_unknown_file(record: dict[str, Any]) -> None:
+    record["digests"]["scorer.onnx"] = "0" * 64
 
 
 def _threshold(record: dict[str, Any]) -> None:
-    record["threshold"] = 5.5
-
-
-def _no_scorer_digest(record: dict[str, Any]) -> None:
-    del record["digests"][registry.SCORER_FILE]
-
-
-def _no_background_digest(record: dict[str, Any]) -> None:
-    del record["digests"][registry.BACKGROUND_FILE]
+    record["threshold"] = {"value": 0.5}
 
 
 def _unknown_key(record: dict[str, Any]) -> None:
     record["extra"] = 1
 
 
-@pytest.mark.parametrize("change", [_threshold, _no_scorer_digest, _no_background_digest, _unknown_key])
+@pytest.mark.parametrize(
+    "change", [_earlier_schema, _no_document_digest, _digest_of_an_unknown_file, _threshold, _unknown_key]
+)
 def test_a_record_that_training_would_not_write_is_refused(
     copy_store: Callable[[Path], Path], tmp_path: Path, change: Callable[[dict[str, Any]], None]
 ) -> None:

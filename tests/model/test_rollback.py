@@ -55,7 +55,7 @@ def test_a_named_model_becomes_the_latest_and_the_way_back_is_kept(command: Comm
     assert registry.find().tag == b
 
 
-@pytest.mark.parametrize("damaged", ["model.yaml", "scorer.onnx"])
+@pytest.mark.parametrize("damaged", ["model.yaml", registry.DOCUMENT_FILE])
 def test_a_damaged_latest_does_not_stand_in_the_way(
     command: Command, register: Register, store: Path, damaged: str
 ) -> None:
@@ -67,7 +67,7 @@ def test_a_damaged_latest_does_not_stand_in_the_way(
 
 def test_models_that_cannot_answer_are_passed_over(command: Command, register: Register, store: Path) -> None:
     a, _, _, _ = register("a"), register("b"), register("c"), register("d")
-    (store / registry.MODEL_NAME / "c" / "scorer.onnx").write_bytes(b"")
+    (store / registry.MODEL_NAME / "c" / registry.DOCUMENT_FILE).write_bytes(b"")
     shutil.rmtree(store / registry.MODEL_NAME / "b")
     assert command(rollback.main).code == 0
     assert registry.find().tag == a
@@ -77,7 +77,7 @@ def test_a_model_that_cannot_answer_does_not_become_the_latest(
     command: Command, register: Register, store: Path
 ) -> None:
     a, b = register("a"), register("b")
-    (store / registry.MODEL_NAME / "a" / "scorer.onnx").write_bytes(b"")
+    (store / registry.MODEL_NAME / "a" / registry.DOCUMENT_FILE).write_bytes(b"")
     answer = command(rollback.main, a)
     assert (answer.code, registry.find().tag) == (2, b)
-    assert "scorer.onnx: expected the registered scorer" in answer.err
+    assert "model.json: expected the registered model document, found an altered one" in answer.err

@@ -1,8 +1,9 @@
-"""The compiled scorer answers as the pipeline does, and is loaded only when it is the one that was registered."""
+"""One scorer for every path: a row alone, in a batch of any size, and read in JavaScript gets the same bits."""
 
-import hashlib
+import json
 import math
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,34 +12,35 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import ModelProto, TensorProto, helper
-from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from plan_recommender.compiler import compile_pipeline, prove
-from plan_recommender.config import ProofSettings
-from plan_recommender.errors import CompileError, ModelError
-from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, frame
-from plan_recommender.registry import SCORER_FILE, RegisteredModel
-from plan_recommender.scorer import INPUT, OUTPUT, Scorer, load_scorer
-from plan_recommender.table import read_labelled
-from plan_recommender.threshold import Threshold
-from plan_recommender.usage import FeatureMatrix
+from plan_recommender.errors import ModelError
+from plan_recommender.pipeline import frame
+from plan_recommender.registry import DOCUMENT_FILE, RegisteredModel
+from plan_recommender.scorer import BLOCK, Scorer
+from plan_recommender.tables import ModelDocument, write_document
+from plan_recommender.threshold import SegmentThresholds, Threshold
+from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
+from tests.conftest import leave_out
+from tests.model.candidates import fitted, shipped
 from tools.serving import ROOT
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=200)
-HALF = Threshold(value=0.5)
-QUICK = ProofSettings(rows=500)
 USAGE_CELL = st.one_of(
     st.floats(min_value=0, allow_infinity=False), st.floats(0, 50_000), st.just(math.nan), st.integers(0, 300)
 )
 ROWS = st.lists(st.tuples(USAGE_CELL, USAGE_CELL, USAGE_CELL, USAGE_CELL), min_size=1, max_size=40)
+SEGMENTS = SegmentThresholds(feature="mb_used", bounds=[9_000.0, 20_000.0], thresholds=[0.2, 0.5, 0.7])
+
+
+def of(document: ModelDocument, threshold: float) -> Scorer:
+    return Scorer(document.model_copy(update={"threshold": Threshold(value=threshold)}))
 
 
 def test_scorer_and_pipeline_decide_alike_and_differ_by_at_most_1e_12(
     scorer: Scorer, pipeline: Pipeline, subscribers: FeatureMatrix
 ) -> None:
-    for features in (read_labelled(ROOT / "users_behavior.csv").features, subscribers):
+    for features in (shipped().features, subscribers):
         expected = pipeline.predict_proba(frame(features))[:, 1]
         compiled = scorer.probabilities(features)
         np.testing.assert_allclose(compiled, expected, rtol=0, atol=1e-12)
@@ -47,38 +49,35 @@ def test_scorer_and_pipeline_decide_alike_and_differ_by_at_most_1e_12(
 
 @PROPERTY
 @given(rows=ROWS)
-def test_scorer_and_pipeline_agree_on_any_usage(scorer: Scorer, pipeline: Pipeline, rows: list[list[float]]) -> None:
-    features = np.array(rows, dtype=np.float64)
-    expected = pipeline.predict_proba(frame(features))[:, 1]
-    np.testing.assert_allclose(scorer.probabilities(features), expected, rtol=0, atol=1e-12)
-
-
-@PROPERTY
-@given(rows=ROWS)
-def test_a_row_alone_gets_the_same_bits_as_in_a_batch(scorer: Scorer, rows: list[list[float]]) -> None:
+def test_a_row_alone_gets_the_same_bits_as_in_a_batch(scorer: Scorer, rows: list[tuple[float, ...]]) -> None:
     features = np.array(rows, dtype=np.float64)
     batch = scorer.probabilities(features)
-    alone = [scorer.probabilities(features[i : i + 1])[0] for i in range(len(features))]
-    assert batch.tobytes() == np.array(alone).tobytes()
+    alone = [scorer.recommend(*row) for row in features.tolist()]
+    assert batch.tobytes() == np.array([probability for _, probability in alone]).tobytes()
+    assert scorer.decide(features, batch).tolist() == [prediction for prediction, _ in alone]
+    log_odds = [scorer.log_odds_of(scorer.bins(*row)) for row in features.tolist()]
+    assert scorer.log_odds(features).tobytes() == np.array(log_odds).tobytes()
 
 
 @PROPERTY
 @given(rows=ROWS)
 def test_any_usage_gets_a_probability(scorer: Scorer, rows: list[list[float]]) -> None:
     probabilities = scorer.probabilities(np.array(rows, dtype=np.float64))
-    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+    assert ((probabilities > 0) & (probabilities < 1)).all()
 
 
 def test_a_large_batch_gets_the_same_bits_as_its_parts(scorer: Scorer, subscribers: FeatureMatrix) -> None:
+    assert len(subscribers) > 2 * BLOCK
     whole = scorer.probabilities(subscribers)
-    for size in (1, 7, 64, 4096):
-        parts = [scorer.probabilities(subscribers[i : i + size]) for i in range(0, 5000, size)]
-        assert np.concatenate(parts)[:5000].tobytes() == whole[:5000].tobytes()
+    for size in (1, 7, 64, 4096, BLOCK, BLOCK + 1):
+        rows = min(len(subscribers), 600 * size)
+        parts = [scorer.probabilities(subscribers[i : min(i + size, rows)]) for i in range(0, rows, size)]
+        assert np.concatenate(parts).tobytes() == whole[:rows].tobytes()
 
 
 def test_no_rows_get_no_answers(scorer: Scorer) -> None:
     probabilities = scorer.probabilities(np.empty((0, 4)))
-    assert probabilities.shape == (0,)
+    assert probabilities.shape == scorer.log_odds(np.empty((0, 4))).shape == (0,)
     assert scorer.decide(np.empty((0, 4)), probabilities).shape == (0,)
 
 
@@ -89,76 +88,32 @@ def test_rows_that_are_a_view_are_scored_as_their_copy(scorer: Scorer, subscribe
     np.testing.assert_array_equal(scorer.probabilities(strided), scorer.probabilities(strided.copy()))
 
 
-@PROPERTY
-@given(rows=ROWS)
-def test_a_missing_value_is_the_training_median(scorer: Scorer, pipeline: Pipeline, rows: list[list[float]]) -> None:
-    medians = pipeline.named_steps[PREPROCESSOR].named_transformers_[USAGE]["imputer"].statistics_
-    features = np.array(rows, dtype=np.float64)
-    filled = np.where(np.isnan(features), medians, features)
-    assert scorer.probabilities(features).tobytes() == scorer.probabilities(filled).tobytes()
+def test_rows_are_left_as_they_were(scorer: Scorer, subscribers: FeatureMatrix) -> None:
+    rows = subscribers[:50].copy()
+    rows[3, 1] = np.nan
+    before = rows.tobytes()
+    scorer.probabilities(rows)
+    assert rows.tobytes() == before
 
 
 def test_a_probability_on_the_threshold_is_ultra(model: RegisteredModel, subscribers: FeatureMatrix) -> None:
-    graph = (model.path / SCORER_FILE).read_bytes()
-    for probability in Scorer(graph, HALF).probabilities(subscribers[:50]).tolist():
-        on = np.array([probability])
+    document = model.document()
+    for row in subscribers[:50].tolist():
+        _, probability = of(document, 0.5).recommend(*row)
         for threshold, decision in (
             (probability, 1),
             (math.nextafter(probability, 1), 0),
             (math.nextafter(probability, 0), 1),
         ):
-            assert Scorer(graph, Threshold(value=threshold)).decide(subscribers[:1], on).tolist() == [decision]
+            scorer = of(document, threshold)
+            assert scorer.recommend(*row) == (decision, probability)
+            assert scorer.decide(np.array([row]), np.array([probability])).tolist() == [decision]
 
 
 @pytest.mark.parametrize(("threshold", "decisions"), [(0.0, [1, 1, 1]), (0.5, [0, 1, 1]), (1.0, [0, 0, 1])])
 def test_the_threshold_decides(model: RegisteredModel, threshold: float, decisions: list[int]) -> None:
-    scorer = Scorer((model.path / SCORER_FILE).read_bytes(), Threshold(value=threshold))
+    scorer = of(model.document(), threshold)
     assert scorer.decide(np.zeros((3, 4)), np.array([0.0, 0.5, 1.0])).tolist() == decisions
-
-
-def test_the_same_pipeline_compiles_to_the_same_bytes(pipeline: Pipeline, model: RegisteredModel) -> None:
-    graph = compile_pipeline(pipeline)
-    assert graph == compile_pipeline(pipeline) == (model.path / SCORER_FILE).read_bytes()
-
-
-def another(pipeline: Pipeline) -> Pipeline:
-    table = read_labelled(ROOT / "users_behavior.csv")
-    return clone(pipeline).fit(frame(table.features[:800]), table.target[:800])
-
-
-def test_the_proof_fails_for_the_scorer_of_another_pipeline(
-    scorer: Scorer, pipeline: Pipeline, subscribers: FeatureMatrix
-) -> None:
-    table = subscribers[:1000]
-    proof = prove(scorer, pipeline, table, QUICK, seed=1)
-    assert (proof.rows, proof.decisions_that_differ, proof.rows_beyond_tolerance) == (1000 + 500 + 7**4, 0, 0)
-    assert proof.largest_difference <= 1e-12
-    with pytest.raises(CompileError, match=r"on all 3,901 rows .* the model was not registered"):
-        prove(scorer, another(pipeline), table, QUICK, seed=1)
-
-
-def test_the_proof_fails_when_only_probabilities_differ(pipeline: Pipeline, subscribers: FeatureMatrix) -> None:
-    shifted = clone(pipeline).fit(*training_part())
-    shifted.named_steps[CLASSIFIER]._baseline_prediction += 1e-2
-    always_ultra = Scorer(compile_pipeline(shifted), Threshold(value=0.0))  # so that no decision can differ
-    with pytest.raises(CompileError, match=r"found 0 other decisions and [1-9][0-9,]* larger differences"):
-        prove(always_ultra, pipeline, subscribers[:1000], QUICK, seed=1)
-    prove(always_ultra, shifted, subscribers[:1000], QUICK, seed=1)
-
-
-def training_part() -> tuple[object, object]:
-    table = read_labelled(ROOT / "users_behavior.csv")
-    return frame(table.features), table.target
-
-
-def test_a_pipeline_of_another_shape_is_not_compiled(pipeline: Pipeline) -> None:
-    reordered = clone(pipeline)
-    reordered.named_steps[PREPROCESSOR].transformers = [
-        (name, transformer, columns[::-1]) for name, transformer, columns in reordered[PREPROCESSOR].transformers
-    ]
-    reordered.fit(*training_part())
-    with pytest.raises(CompileError, match="expected one transformer 'usage' over"):
-        compile_pipeline(reordered)
 
 
 @pytest.fixture
@@ -181,68 +136,77 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "one bit": flip,
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-100]),
     "empty": lambda path: path.write_bytes(b""),
-    "another file": lambda path: shutil.copyfile(path.with_name("reference.json"), path),
     "missing": lambda path: path.unlink(),
     "a folder": make_folder,
 }
+FILES: dict[str, tuple[str, Callable[[RegisteredModel], object]]] = {
+    DOCUMENT_FILE: ("model document", lambda model: model.scorer()),
+    "reference.json": ("reference profile", lambda model: model.reference()),
+    "training_rows.bin": ("keys of its training rows", lambda model: model.training_rows()),
+}
 
 
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_scorer_is_refused_with_its_path_and_what_to_do(copied: RegisteredModel, damage: str) -> None:
-    copied.scorer()  # the control
-    path = copied.path / SCORER_FILE
+def test_a_damaged_file_is_refused_with_its_path_and_what_to_do(
+    copied: RegisteredModel, name: str, damage: str
+) -> None:
+    what, read = FILES[name]
+    read(copied)  # the control
+    path = copied.path / name
     DAMAGE[damage](path)
     with pytest.raises(ModelError) as caught:
-        copied.scorer()
+        read(copied)
     message = str(caught.value)
-    assert message.startswith(f"{path}: expected the ")
+    assert message.startswith(f"{path}: expected the registered {what}, found ")
     assert "\n" not in message
     assert "train again" in message
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_reference_is_refused_with_its_path_and_what_to_do(copied: RegisteredModel, damage: str) -> None:
-    assert copied.reference().startswith(b"{")
-    path = copied.path / "reference.json"
-    if damage == "another file":
-        shutil.copyfile(path.with_name(SCORER_FILE), path)
-    else:
-        DAMAGE[damage](path)
-    with pytest.raises(ModelError) as caught:
-        copied.reference()
-    assert str(caught.value).startswith(f"{path}: expected the registered reference profile, found ")
-    assert "train again" in str(caught.value)
+def test_a_file_in_the_place_of_another_is_refused(copied: RegisteredModel) -> None:
+    path = copied.path / DOCUMENT_FILE
+    shutil.copyfile(path.with_name("reference.json"), path)
+    with pytest.raises(ModelError, match="expected the registered model document, found an altered one"):
+        copied.scorer()
 
 
-def test_bytes_that_are_no_graph_are_refused_even_with_their_digest(tmp_path: Path) -> None:
-    path = tmp_path / "scorer.onnx"
-    path.write_bytes(b"not a graph")
-    digest = hashlib.sha256(b"not a graph").hexdigest()
-    with pytest.raises(ModelError) as caught:
-        load_scorer(path, digest, HALF)
-    assert str(caught.value).startswith(f"{path}: expected a compiled scorer (ONNX), found: ")
+def in_javascript(document: Path, rows: FeatureMatrix, place: Path) -> list[dict[str, float]]:
+    """What the reference reader answers."""
+    node = shutil.which("node")
+    if node is None:
+        leave_out("the reader in JavaScript is not tried: there is no node")
+    (place / "rows.json").write_text(
+        json.dumps(
+            [
+                {name: None if math.isnan(v) else v for name, v in zip(FEATURE_NAMES, row, strict=True)}
+                for row in rows.tolist()
+            ]
+        )
+    )
+    command: list[str | Path] = [node, ROOT / "examples" / "reader.mjs", document, f"@{place / 'rows.json'}"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    answers: list[dict[str, float]] = json.loads(ran.stdout)
+    return answers
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "width", "fits"),
-    [
-        (INPUT, TensorProto.DOUBLE, 4, True),
-        ("x", TensorProto.DOUBLE, 4, False),
-        (INPUT, TensorProto.FLOAT, 4, False),
-        (INPUT, TensorProto.DOUBLE, 5, False),
-    ],
-)
-def test_a_graph_with_other_inputs_is_refused(name: str, kind: int, width: int, fits: bool) -> None:
-    graph = identity(name, kind, width).SerializeToString()
-    if fits:
-        assert Scorer(graph, HALF).probabilities(np.array([[0.1, 0.2, 0.3, 0.4]])).tolist() == [0.2]
-    else:
-        with pytest.raises(ModelError, match="expected a compiled scorer with"):
-            Scorer(graph, HALF)
-
-
-def identity(name: str, kind: int, width: int) -> ModelProto:
-    node = helper.make_node("Identity", [name], [OUTPUT])
-    ends = [helper.make_tensor_value_info(n, kind, [None, width]) for n in (name, OUTPUT)]
-    graph = helper.make_graph([node], "identity", ends[:1], ends[1:])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+@pytest.mark.parametrize("segments", [None, SEGMENTS])
+def test_the_reader_in_javascript_gives_the_same_bits(
+    segments: SegmentThresholds | None, subscribers: FeatureMatrix, tmp_path: Path
+) -> None:
+    threshold = Threshold(value=0.45, segments=segments)
+    compiled = fitted("boosted_trees", shipped().features, shipped().target, threshold)
+    path = tmp_path / "model.json"
+    path.write_bytes(write_document(compiled.document))
+    cuts = max((feature.cuts for feature in compiled.document.features), key=len)
+    around = np.array([v for cut in cuts for v in (math.nextafter(cut, 0), cut, math.nextafter(cut, math.inf))])
+    on_cuts = np.tile(np.array([85, 516.7, 56, 22_696.96]), (4 * len(around), 1))
+    for i in range(4):
+        on_cuts[i * len(around) : (i + 1) * len(around), i] = around
+    missing = shipped().features[:200].copy()
+    missing[np.random.default_rng(0).random(missing.shape) < 0.3] = np.nan
+    extremes = np.array([[0.0] * 4, [-0.0] * 4, [1.7976931348623157e308] * 4, [5e-324] * 4])
+    rows = np.concatenate([shipped().features, subscribers, on_cuts, missing, extremes])
+    answers = in_javascript(path, rows, tmp_path)
+    expected = compiled.scorer.probabilities(rows)
+    assert np.array([a["probability_is_ultra"] for a in answers]).tobytes() == expected.tobytes()
+    assert [a["prediction"] for a in answers] == compiled.scorer.decide(rows, expected).tolist()

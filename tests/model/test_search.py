@@ -32,11 +32,11 @@ from tools.serving import ROOT
 CONFIG = """
 data: {{path: table.csv, min_rows: 1}}
 selection:
-  candidates: [majority_rule, logistic_regression, spline_logistic, boosted_trees]
+  candidates: [majority_rule, logistic_regression, binned_logistic, boosted_trees]
   folds: 3
   repeats: 1
 estimators:
-  spline_logistic: {{knots: 4, C: 1.0e-4, search: {{knots: [3, 5], C: [1.0e-4, 0.1]}}}}
+  binned_logistic: {{bins: 4, C: 1.0e-4, search: {{bins: [3, 5], C: [1.0e-4, 0.1]}}}}
   boosted_trees:
     trees: 5
     search: {{trees: [2, 12]}}
@@ -96,15 +96,14 @@ def by_candidate(found: list[Searched]) -> dict[str, Searched]:
 def test_the_best_is_better_than_the_configuration_and_replaces_it(place: Path) -> None:
     settings = load_settings(place)
     best, found = search(table_of(settings), settings, 8)
-    assert [searched.candidate for searched in found] == ["spline_logistic", "boosted_trees"]
+    assert [searched.candidate for searched in found] == ["binned_logistic", "boosted_trees"]
     for searched in found:
         assert searched.trials == 8
         assert searched.configured is not None
         assert searched.best < searched.configured  # the configured values are poor ones, and less log loss is better
         section = getattr(best.estimators, searched.candidate)
         assert {name: getattr(section, name) for name in searched.parameters} == searched.parameters
-    assert best.estimators.spline_logistic.placement == settings.estimators.spline_logistic.placement
-    assert best.estimators.blend == settings.estimators.blend
+    assert best.estimators.logistic_regression == settings.estimators.logistic_regression
     assert best.model_copy(update={"estimators": settings.estimators}) == settings
 
 
@@ -179,7 +178,7 @@ def test_new_configured_values_are_tried_even_when_enough_trials_are_there(place
     search(table, settings, 3)
     place.write_text(place.read_text().replace("C: 1.0e-4,", "C: 0.0123,"))
     changed = by_candidate(search(table, load_settings(place), 3)[1])
-    assert (changed["spline_logistic"].trials, changed["boosted_trees"].trials) == (4, 3)
+    assert (changed["binned_logistic"].trials, changed["boosted_trees"].trials) == (4, 3)
 
 
 def test_the_fragment_is_configuration_that_searches_no_further(place: Path) -> None:
@@ -203,10 +202,9 @@ def test_the_fragment_is_configuration_that_searches_no_further(place: Path) -> 
         ("folds: 3", "folds: 3\n  metric: brier"),
         ("data: {", "split: {test_share: 0.3}\ndata: {"),
         ("data: {", "seed: 1\ndata: {"),
-        ("knots: 4, C: 1.0e-4, search: {knots: [3, 5]", "knots: 4, C: 1.0e-4, search: {knots: [3, 6]"),
-        ("knots: 4,", "knots: 4, placement: quantile,"),
+        ("bins: 4, C: 1.0e-4, search: {bins: [3, 5]", "bins: 4, C: 1.0e-4, search: {bins: [3, 6]"),
     ],
-    ids=["folds", "metric", "split", "seed", "space", "fixed parameter"],
+    ids=["folds", "metric", "split", "seed", "space"],
 )
 def test_what_makes_trials_incomparable_makes_another_study(place: Path, old: str, new: str) -> None:
     settings = load_settings(place)
@@ -216,7 +214,7 @@ def test_what_makes_trials_incomparable_makes_another_study(place: Path, old: st
     place.write_text(place.read_text().replace(old, new))
     search(table_of(settings), load_settings(place), 1)
     added = set(finished(settings.search.directory)) - studies
-    assert "spline_logistic" in {name.partition("-")[0] for name in added}
+    assert "binned_logistic" in {name.partition("-")[0] for name in added}
 
 
 def test_another_table_has_trials_of_its_own_and_what_does_not_matter_has_not(place: Path) -> None:
@@ -238,7 +236,7 @@ def test_parameters_that_cannot_be_fitted_count_and_are_not_chosen(
     real = pipeline.fit
 
     def fit(candidate: Candidate, tried: Settings, features: FeatureMatrix, target: Labels) -> object:
-        if tried.estimators.spline_logistic.knots != 5:
+        if tried.estimators.binned_logistic.bins != 5:
             raise ConfigError("no")
         return real(candidate, tried, features, target)
 
@@ -247,24 +245,24 @@ def test_parameters_that_cannot_be_fitted_count_and_are_not_chosen(
 
     with monkeypatch.context() as picky:
         picky.setattr("plan_recommender.selection.fit", fit)
-        only = settings.selection.model_copy(update={"candidates": ["spline_logistic"]})
+        only = settings.selection.model_copy(update={"candidates": ["binned_logistic"]})
         (searched,) = search(table_of(settings), settings.model_copy(update={"selection": only}), 12)[1]
-    assert (searched.trials, searched.configured, searched.parameters["knots"]) == (12, None, 5)
+    assert (searched.trials, searched.configured, searched.parameters["bins"]) == (12, None, 5)
     monkeypatch.setattr("plan_recommender.selection.fit", fit_nothing)
     seed = settings.model_copy(update={"seed": 3})
-    with pytest.raises(ConfigError, match="parameters of spline_logistic that can be fitted, found none in 2 trials"):
+    with pytest.raises(ConfigError, match="parameters of binned_logistic that can be fitted, found none in 2 trials"):
         search(table_of(settings), seed, 2)
 
 
 def test_configured_values_outside_of_the_space_are_refused(place: Path) -> None:
-    place.write_text(place.read_text().replace("knots: 4,", "knots: 9,"))
+    place.write_text(place.read_text().replace("bins: 4,", "bins: 9,"))
     settings = load_settings(place)
-    with pytest.raises(ConfigError, match=r"estimators\.spline_logistic\.knots within .* 3 to 5, found 9; widen"):
+    with pytest.raises(ConfigError, match=r"estimators\.binned_logistic\.bins within .* 3 to 5, found 9; widen"):
         search(table_of(settings), settings, 2)
 
 
 def test_nothing_to_search_is_refused(place: Path) -> None:
-    place.write_text(place.read_text().replace("spline_logistic, boosted_trees", "blend"))
+    place.write_text(place.read_text().replace("binned_logistic, boosted_trees", "average"))
     settings = load_settings(place)
     assert searchable(settings) == []
     with pytest.raises(ConfigError, match=r"expected at least one of binned_logistic, .* in selection\.candidates"):
@@ -295,7 +293,7 @@ def test_a_run_says_what_it_found_and_the_model_records_it(
     assert (answer.code, answer.err) == (0, "")
     lines = [line for line in answer.out.splitlines() if line.startswith("search ")]
     assert [re.sub(r"\d[\d.]*", "N", line.partition(" with ")[0]) for line in lines] == [
-        "search spline_logistic: N trials, log_loss N (as configured: N)",
+        "search binned_logistic: N trials, log_loss N (as configured: N)",
         "search boosted_trees: N trials, log_loss N (as configured: N)",
     ]
     text = answer.out.partition("write into the configuration:\n\n")[2].partition("\n\n")[0]
@@ -380,13 +378,13 @@ def test_a_trial_that_another_process_left_running_does_not_count(place: Path) -
     settings = load_settings(place)
     table = table_of(settings)
     search(table, settings, 3)
-    (name, *_) = [name for name in finished(settings.search.directory) if name.startswith("spline")]
+    (name, *_) = [name for name in finished(settings.search.directory) if name.startswith("binned")]
     url = f"sqlite:///{settings.search.directory / TRIALS_FILE}"
     study = optuna.load_study(study_name=name, storage=url)
     study.ask()
     assert [trial.state for trial in study.trials].count(TrialState.RUNNING) == 1
     _, found = search(table, settings, 5)
-    assert by_candidate(found)["spline_logistic"].trials == 5
+    assert by_candidate(found)["binned_logistic"].trials == 5
     assert [trial.state for trial in study.trials].count(TrialState.COMPLETE) == 5
 
 

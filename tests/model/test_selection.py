@@ -37,16 +37,13 @@ from plan_recommender.selection import (
     standard_error,
     summarise,
 )
+from plan_recommender.tables import write_document
 from plan_recommender.usage import FeatureMatrix
 from tests.model.candidates import shipped
 from tools.serving import ROOT
 
 QUICK: dict[str, Any] = {
-    "selection": {
-        "candidates": ["majority_rule", "logistic_regression", "binned_logistic", "boosted_trees"],
-        "folds": 2,
-        "repeats": 1,
-    },
+    "selection": {"folds": 2, "repeats": 1},
     "estimators": {"boosted_trees": {"trees": 30}},
     "proof": {"rows": 100},
     "money": {"bootstrap_samples": 100},
@@ -122,7 +119,7 @@ def found_out(trained: training.Trained) -> dict[str, object]:
         "candidates": trained.candidates,
         "threshold": trained.scorer.threshold,
         "calibration": trained.calibration,
-        "scorer": trained.graph,
+        "document": write_document(trained.document),
         "out of fold": [result.probabilities.tobytes() for result in trained.results],
     }
 
@@ -198,16 +195,42 @@ def test_of_each_metric_the_rule_knows_which_way_is_better(metric: Metric) -> No
 
 
 def test_of_equal_candidates_the_first_in_the_configuration_wins() -> None:
-    names: list[Candidate] = ["spline_logistic", "blend", "boosted_trees"]
+    names: list[Candidate] = ["binned_logistic", "average", "boosted_trees"]
     for _ in names:
         names = [*names[1:], names[0]]
         assert champion([scored(name, [0.4, 0.5]) for name in names]) == names[0]
 
 
+@pytest.mark.parametrize(
+    ("majority", "logistic"),
+    [
+        ([0.1, 0.3], [0.2, 0.3]),  # both are better than any other
+        ([0.9, 0.9], [0.1, 0.3]),  # one is
+        ([0.4, 0.5], [0.4, 0.5]),  # both are as good as the best, and before it
+        ([0.3, 0.8], [0.6, 0.3]),  # both are within one standard error of the best, and before it
+    ],
+)
+def test_a_baseline_is_never_the_champion_however_good_it_is(majority: list[float], logistic: list[float]) -> None:
+    results = [
+        scored("majority_rule", majority), scored("logistic_regression", logistic),
+        scored("binned_logistic", [0.7, 0.8]), scored("boosted_trees", [0.4, 0.5]),
+    ]  # fmt: skip
+    summaries = summarise(results, of_selection(folds=2))
+    assert [s.champion for s in summaries] == [False, False, False, True]
+    # The best that the others are held against is the best of those that can win: a baseline may be before it.
+    assert [s.behind_best for s in summaries] == pytest.approx(
+        [np.mean(majority) - 0.45, np.mean(logistic) - 0.45, 0.3, 0]
+    )
+    # The control: the same scores of a candidate that can win do win.
+    assert champion([scored("binned_logistic", logistic), results[3]]) == (
+        "binned_logistic" if np.mean(logistic) <= 0.45 else "boosted_trees"
+    )
+
+
 def test_the_distance_is_taken_from_the_best_and_not_from_the_next_better() -> None:
     """Three candidates, each within one standard error of the next: the first is not within one of the best."""
     results = [
-        scored("binned_logistic", [0.5, 1.1]), scored("spline_logistic", [0.4, 0.6]), scored("blend", [0.1, 0.4])
+        scored("binned_logistic", [0.5, 1.1]), scored("average", [0.4, 0.6]), scored("boosted_trees", [0.1, 0.4])
     ]  # fmt: skip
     summaries = summarise(results, of_selection(folds=2))
     assert [s.behind_best for s in summaries] == pytest.approx([0.55, 0.25, 0])
@@ -270,13 +293,14 @@ import numpy as np
 from plan_recommender.training import train
 from threadpoolctl import threadpool_info
 from plan_recommender.config import Settings
+from plan_recommender.tables import write_document
 from tests.model.candidates import shipped
 settings = Settings.model_validate(json.loads(sys.argv[1]))
 trained = train(shipped().take(np.arange(1500)), settings)
 digest = lambda content: hashlib.sha256(content).hexdigest()
 print(json.dumps({
     "threads": sorted({pool["num_threads"] for pool in threadpool_info()}),
-    "scorer": digest(trained.graph),
+    "document": digest(write_document(trained.document)),
     "champion": trained.champion,
     "threshold": trained.scorer.threshold.model_dump(mode="json"),
     "out of fold": [digest(result.probabilities.tobytes()) for result in trained.results],

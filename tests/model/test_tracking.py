@@ -19,6 +19,7 @@ from plan_recommender.config import load_settings
 from plan_recommender.errors import TrackingError
 from plan_recommender.selection import cross_validate, split_table
 from plan_recommender.table import read_labelled, sha256
+from plan_recommender.usage import FEATURE_NAMES
 from tests.conftest import run
 from tests.model.conftest import Command
 
@@ -32,6 +33,20 @@ LOADED = """
 import sys, train
 code = train.main({arguments!r})
 print(code, sorted({{name.partition(".")[0] for name in sys.modules}} & {{"mlflow", "optuna", "sqlalchemy"}}))
+"""
+ELSEWHERE = """
+import os, sys
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+import mlflow, numpy as np, pandas as pd
+model = mlflow.pyfunc.load_model(sys.argv[1])
+usage = pd.DataFrame(
+    [[85, 516.7, 56, 22696.96], [4, 21.5, 0, 1200], [np.nan, 300, 10, 5000]],
+    columns=["calls", "minutes", "messages", "mb_used"], dtype=float,
+)
+answers = model.predict(usage)["probability_is_ultra"].tolist()
+unneeded = sorted({"sklearn", "bentoml"} & sys.modules.keys())
+import plan_recommender
+print(answers, unneeded, plan_recommender.__file__.startswith(sys.argv[1].removeprefix("file://")))
 """
 
 
@@ -130,7 +145,7 @@ def test_the_artifacts_of_the_run_are_kept_and_nothing_else(
     client = client_of(tracked)
     names = {file.path for file in client.list_artifacts(kept.info.run_id)}
     written = {path.name for path in artifacts.iterdir()} - {"subscribers.csv"}
-    assert {"report.html", "model.joblib", "metrics.json"} <= written
+    assert {"report.html", "model.joblib", "metrics.json", registry.DOCUMENT_FILE} <= written
     assert names == {name for name in written if not name.endswith(".joblib")} | {tracking.GATE_FILE}
     for name in names - {tracking.GATE_FILE}:
         copy = Path(client.download_artifacts(kept.info.run_id, name, str(tmp_path)))
@@ -141,17 +156,34 @@ def test_the_artifacts_of_the_run_are_kept_and_nothing_else(
     ] == []
 
 
-def test_the_kept_model_answers_as_the_registered_one(command: Command, store: Path, tracked: Path) -> None:
+def test_the_kept_model_answers_as_the_registered_one(
+    command: Command, store: Path, tracked: Path, tmp_path: Path
+) -> None:
     assert command(train.main, "--config", tracked, "--mlflow").code == 0
     (kept,) = runs_of(tracked)
     (logged,) = client_of(tracked).search_logged_models(
         [kept.info.experiment_id], f"source_run_id = '{kept.info.run_id}'"
     )
     assert logged.name == tracking.MODEL
+    usage = pd.DataFrame(
+        [[85, 516.7, 56, 22696.96], [4, 21.5, 0, 1200], [np.nan, 300, 10, 5000]],
+        columns=list(FEATURE_NAMES), dtype=float,
+    )  # fmt: skip
+    scorer = registry.find().scorer()
+    probabilities = scorer.probabilities(usage.to_numpy())
+    expected = pd.DataFrame(
+        {"prediction": scorer.decide(usage.to_numpy(), probabilities), "probability_is_ultra": probabilities}
+    )
     model = mlflow.pyfunc.load_model(logged.artifact_location)
-    usage = np.array([[85, 516.7, 56, 22696.96], [4, 21.5, 0, 1200], [np.nan, 300, 10, 5000]])
-    answers = model.predict(usage)["probabilities"]
-    np.testing.assert_array_equal(answers[:, 1], registry.find().scorer().probabilities(usage))
+    pd.testing.assert_frame_equal(model.predict(usage), expected, check_exact=True)
+    backwards = usage[list(reversed(FEATURE_NAMES))]  # columns count by their names
+    pd.testing.assert_frame_equal(model.predict(backwards), expected, check_exact=True)
+    files = Path(logged.artifact_location.removeprefix("file://")).rglob("*")
+    (document,) = [path for path in files if path.name == registry.DOCUMENT_FILE]
+    assert document.read_bytes() == (registry.find().path / registry.DOCUMENT_FILE).read_bytes()
+    # Where there is no checkout, the model brings what it needs of this project's code.
+    elsewhere = run("-c", ELSEWHERE, logged.artifact_location, cwd=tmp_path)
+    assert elsewhere.stdout == f"{probabilities.tolist()} [] True\n", elsewhere.stderr
 
 
 def test_a_refused_run_is_kept_without_a_model(command: Command, store: Path, tracked: Path, tmp_path: Path) -> None:

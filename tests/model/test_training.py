@@ -30,6 +30,7 @@ from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from plan_recommender.reference import ReferenceProfile
 from plan_recommender.registry import RegisteredModel
 from plan_recommender.table import read_labelled, sha256
+from plan_recommender.tables import write_document
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command
 from tools.serving import ROOT
@@ -37,11 +38,11 @@ from tools.serving import ROOT
 DATA = ROOT / "users_behavior.csv"
 PICTURES = {
     "roc_curve.png", "precision_recall.png", "confusion_matrix.png", "calibration.png", "profit_curve.png",
-    "importances.png", "partial_dependence.png",
+    "importances.png", "model_curves.png", "model_maps.png",
 }  # fmt: skip
 ARTIFACTS = PICTURES | {
     "metrics.json", "findings.json", "candidates.csv", "business_impact.csv", "model.joblib", "preprocessor.joblib",
-    "run.json", "report.html", "model_card.md", "data_card.md",
+    "run.json", "report.html", "model_card.md", "data_card.md", registry.DOCUMENT_FILE,
 }  # fmt: skip
 TIMED = {"run.json", "report.html", "candidates.csv"}  # they tell the time, the tag, or how long fits took
 KILLS = 4
@@ -98,7 +99,8 @@ def test_the_metrics_are_what_scikit_learn_finds_for_the_registered_pipeline(
     assert found["precision"] == sk.precision_score(target, answers) == tp / (tp + fp)
     assert found["recall"] == sk.recall_score(target, answers) == tp / (tp + fn)
     assert found["f1"] == pytest.approx(2 * tp / (2 * tp + fp + fn), rel=1e-12)
-    assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(target, probabilities), rel=1e-9)
+    # Rows that the pipeline ties may differ in the last digit of the tables' answer, which moves single pairs of rows.
+    assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(target, probabilities), abs=5e-5)
     assert found["brier"] == pytest.approx(np.mean((target - probabilities) ** 2), rel=1e-9)
     assert found["log_loss"] == pytest.approx(sk.log_loss(target, probabilities), rel=1e-9)
     assert (found["test_rows"], found["seed"], found["threshold"]) == (643, 42, 0.5)
@@ -107,10 +109,12 @@ def test_the_metrics_are_what_scikit_learn_finds_for_the_registered_pipeline(
 
 def test_the_pipeline_is_the_one_that_was_asked_for(pipeline: Pipeline) -> None:
     assert list(pipeline.named_steps) == [PREPROCESSOR, CLASSIFIER]
-    classifier = pipeline.named_steps[CLASSIFIER].get_params()
+    classifier = pipeline.named_steps[CLASSIFIER]
+    trees = getattr(classifier, "named_estimators_", {"trees": classifier})["trees"].get_params()
     asked = {"max_iter": 100, "learning_rate": 0.05, "max_leaf_nodes": 8, "min_samples_leaf": 15,
-             "l2_regularization": 5.0, "early_stopping": False, "random_state": 42}  # fmt: skip
-    assert {name: classifier[name] for name in asked} == asked
+             "l2_regularization": 5.0, "interaction_cst": "pairwise", "early_stopping": False,
+             "random_state": 42}  # fmt: skip
+    assert {name: trees[name] for name in asked} == asked
     table = read_labelled(DATA)
     rows, _ = train_test_split(np.arange(3214), test_size=0.2, random_state=42, stratify=table.target)
     usage = pipeline.named_steps[PREPROCESSOR].named_transformers_[USAGE]
@@ -118,7 +122,7 @@ def test_the_pipeline_is_the_one_that_was_asked_for(pipeline: Pipeline) -> None:
     np.testing.assert_allclose(usage["scaler"].mean_, table.features[rows].mean(axis=0), rtol=1e-12)
 
 
-def test_the_artifacts_hold_the_registered_pipeline(
+def test_the_artifacts_hold_the_registered_pipeline_and_document(
     trained: TrainedModel, pipeline: Pipeline, model: RegisteredModel
 ) -> None:
     usage = frame(read_labelled(DATA).features)
@@ -129,6 +133,9 @@ def test_the_artifacts_hold_the_registered_pipeline(
         joblib.load(trained.artifacts / "preprocessor.joblib").transform(usage),
         pipeline.named_steps[PREPROCESSOR].transform(usage),
     )
+    document = (trained.artifacts / registry.DOCUMENT_FILE).read_bytes()
+    assert document == (model.path / registry.DOCUMENT_FILE).read_bytes()
+    assert document == write_document(model.document())
     assert json.loads((trained.artifacts / "run.json").read_text()) == {
         "model": trained.tag, "table": str(DATA), **model.record.model_dump(mode="json")
     }  # fmt: skip
@@ -148,14 +155,14 @@ def test_the_record_says_what_the_model_was_made_of(trained: TrainedModel, model
     assert record.settings["estimators"]["logistic_regression"]["solver"] == "liblinear"
     assert record.settings["data"]["path"] == DATA.name, "relative to where it was trained"
     assert not {"artifacts", "search", "mlflow"} & set(record.settings), "places of the machine it was trained on"
-    assert (record.proof["decisions_that_differ"], record.proof["rows_beyond_tolerance"]) == (0, 0)
+    assert record.proof["decisions_that_differ"] == 0
+    assert record.proof["largest_difference"] <= record.proof["tolerance"] == 1e-12
     assert record.proof["rows"] >= 103_214
     assert record.versions == {"python": ".".join(map(str, sys.version_info[:3]))} | {
-        name: version(name)
-        for name in ("bentoml", "numpy", "onnxruntime", "pandas", "scikit-learn", "scipy", "skl2onnx")
+        name: version(name) for name in ("bentoml", "numpy", "pandas", "scikit-learn", "scipy")
     }
     assert record.digests == {name: sha256(model.path / name) for name in (
-        "background.json", "reference.json", "saved_model.pkl", "scorer.onnx", "training_rows.bin")}  # fmt: skip
+        "model.json", "reference.json", "saved_model.pkl", "training_rows.bin")}  # fmt: skip
 
 
 def test_the_reference_profile_is_of_the_training_part(model: RegisteredModel) -> None:
@@ -195,17 +202,20 @@ def test_another_seed_gives_another_split_and_another_scorer(
     assert command(train.main, "--config", quick, "--seed", 7).code == 0
     other = registry.find()
     assert other.record.seed == other.record.settings["seed"] == 7
-    assert other.record.digests[registry.SCORER_FILE] != model.record.digests[registry.SCORER_FILE]
+    assert other.record.digests[registry.DOCUMENT_FILE] != model.record.digests[registry.DOCUMENT_FILE]
     found = metrics_of(tmp_path / "artifacts")
     assert found["seed"] == 7
     assert found["roc_auc"] != metrics_of(trained.artifacts)["roc_auc"]
 
 
-def test_the_scorer_does_not_depend_on_the_size_of_the_proof(
-    command: Command, store: Path, quick: Path, model: RegisteredModel
-) -> None:
+def test_the_model_does_not_depend_on_the_size_of_the_proof(command: Command, store: Path, quick: Path) -> None:
     assert command(train.main, "--config", quick).code == 0
-    assert registry.find().record.digests == model.record.digests
+    first = registry.find()
+    quick.write_text(quick.read_text().replace("proof: {rows: 500}", "proof: {rows: 700}"))
+    assert command(train.main, "--config", quick).code == 0
+    second = registry.find()
+    assert second.record.proof["rows"] == first.record.proof["rows"] + 200
+    assert second.record.digests == first.record.digests
 
 
 def test_what_a_run_prints(command: Command, store: Path, quick: Path, tmp_path: Path) -> None:
@@ -457,6 +467,7 @@ def check_whole(home: Path, artifacts: Path) -> int:
     assert document["model"] == latest.tag
     assert metrics_of(artifacts) == document["metrics"] == latest.record.metrics
     assert sha256(artifacts / "model.joblib") == latest.record.digests[registry.PIPELINE_FILE]
+    assert sha256(artifacts / registry.DOCUMENT_FILE) == latest.record.digests[registry.DOCUMENT_FILE]
     return len(listed)
 
 

@@ -122,7 +122,7 @@ def test_the_conditions_name_what_was_measured(short_run: Run, trained_tag: str)
     assert trained_tag in conditions["model"]
     named = {"date", "commit", "processor", "kernel", "python", "bentoml", "fastapi", "uvicorn", "pydantic"}
     assert named <= conditions.keys()
-    assert {"onnxruntime", "litserve", "mlserver"} <= conditions.keys()
+    assert {"scikit-learn", "litserve", "mlserver"} <= conditions.keys()
     assert all(conditions.values())
 
 

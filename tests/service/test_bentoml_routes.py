@@ -94,7 +94,7 @@ def test_metrics_that_cannot_be_rendered_are_a_fault_in_the_one_shape(caplog: py
     async def failing(scope: Scope, receive: Receive, send: Send) -> None:
         raise OSError("a file of series cannot be read")
 
-    client = TestClient(BentoRoutes(failing, {"/docs.json": b"{}"}))
+    client = TestClient(BentoRoutes(failing, {"/docs.json": dict}))
     for _ in range(2):
         answer = client.get("/metrics")
         assert answer.status_code == 500

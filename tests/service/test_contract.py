@@ -1,8 +1,10 @@
 """The HTTP contract, asked of the service in this process."""
 
 import copy
+import itertools
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import anyio
@@ -21,9 +23,10 @@ from starlette.types import Message
 
 from plan_recommender import http, registry
 from plan_recommender.access import Access
+from plan_recommender.recommender import Recommender
 from plan_recommender.threshold import Threshold
 from plan_recommender.usage import FEATURE_NAMES
-from plan_recommender.wording import sentence
+from plan_recommender.wording import change_sentence, sentence
 from tests.service.corpus import CORPUS, GOOD, JSON, LIGHT, MIB, REFUSED, VALID, Case, encode, rows, twice
 
 AMOUNT = st.floats(min_value=0, allow_nan=False, allow_infinity=False) | st.integers(min_value=0, max_value=10**6)
@@ -126,13 +129,14 @@ def test_an_explanation_has_the_documented_fields(client: TestClient, trained_ta
     decision = ["prediction", "probability_is_ultra", "recommended_plan"]
     assert list(answer) == [*decision, "log_odds", "base_value", "contributions", "model"]
     assert answer["model"] == trained_tag
-    typical = registry.find(trained_tag).background().typical.model_dump()
-    for contribution in answer["contributions"]:
-        assert list(contribution) == ["feature", "value", "contribution", "sentence"]
-        name = contribution["feature"]
-        assert contribution["value"] == GOOD[name]
-        expected = sentence(name, GOOD[name], typical[name], contribution["contribution"])
-        assert contribution["sentence"] == expected
+    typical = {feature.name: feature.median for feature in registry.find(trained_tag).document().features}
+    other_plan = ({"Smart", "Ultra"} - {answer["recommended_plan"]}).pop()
+    for part in answer["contributions"]:
+        assert list(part) == ["feature", "value", "contribution", "sentence", "plan_changes_at", "change"]
+        name = part["feature"]
+        assert part["value"] == GOOD[name]
+        assert part["sentence"] == sentence(name, GOOD[name], typical[name], part["contribution"])
+        assert part["change"] == change_sentence(name, GOOD[name], part["plan_changes_at"], other_plan)
 
 
 @given(USAGE)
@@ -146,7 +150,29 @@ def test_an_explanation_is_of_the_prediction_and_sums_to_its_log_odds_largest_fi
     parts = [contribution["contribution"] for contribution in answer["contributions"]]
     assert sorted(c["feature"] for c in answer["contributions"]) == sorted(FEATURE_NAMES)
     assert parts == sorted(parts, key=abs, reverse=True)
-    assert answer["base_value"] + sum(parts) == pytest.approx(answer["log_odds"], rel=1e-9, abs=1e-11)
+    assert answer["base_value"] + sum(parts) == answer["log_odds"]
+    for order in itertools.permutations(parts):
+        assert sum(order, answer["base_value"]) == answer["log_odds"]
+
+
+@given(USAGE)
+@settings(max_examples=100, deadline=None)
+def test_the_plan_is_another_from_where_an_explanation_says_so_and_the_same_before(
+    client: TestClient, month: dict[str, float]
+) -> None:
+    def plan(**changed: float) -> str:
+        return str(client.post("/predict", json=month | changed).json()["recommended_plan"])
+
+    answer = client.post("/explain", json=month).json()
+    for part in answer["contributions"]:
+        name, value, change = part["feature"], float(part["value"]), part["plan_changes_at"]
+        if change is None:
+            same = [0.0, 10.0, 1e3, 1e4, 1e5, 1e300]
+        else:
+            assert change >= 0
+            assert plan(**{name: change}) != answer["recommended_plan"]
+            same = [math.nextafter(change, value), value + (change - value) / 2]
+        assert {plan(**{name: other}) for other in same if other != change} == {answer["recommended_plan"]}
 
 
 @given(st.lists(USAGE, min_size=1, max_size=20))
@@ -282,47 +308,66 @@ def test_model_tells_what_was_registered(client: TestClient, trained_tag: str) -
     assert about["versions"]["scikit-learn"] == record.versions["scikit-learn"]
 
 
-class BrokenScorer:
-    """Stands where the scorer stands and fails as a damaged ONNX Runtime session would."""
-
-    threshold = Threshold(value=0.5)
-
-    def __init__(self, fault: Exception | float) -> None:
-        self._fault = fault
-
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
-        if isinstance(self._fault, Exception):
-            raise self._fault
-        return np.full(len(features), self._fault)
-
-    def decide(self, features: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-        return self.threshold.decide(features, probabilities)
+def _raise_curve(recommender: Recommender) -> tuple[object, str, object]:
+    scorer = recommender._scorer
+    return scorer, "_rows", [[[value + 0.5 for value in row] for row in table] for table in scorer._rows]
 
 
-@pytest.mark.parametrize("fault", [RuntimeError("session lost"), float("nan"), 2.0, -0.1], ids=repr)
-def test_a_model_that_cannot_answer_is_unavailable_everywhere_and_nobodys_bad_request(
-    client: TestClient, document: Document, monkeypatch: pytest.MonkeyPatch, fault: Exception | float
+def _move_cuts(recommender: Recommender) -> tuple[object, str, object]:
+    scorer = recommender._scorer
+    return scorer, "_cuts", [[cut / 2 for cut in cuts] for cuts in scorer._cuts]
+
+
+def _move_threshold(recommender: Recommender) -> tuple[object, str, object]:
+    return recommender._scorer, "threshold", Threshold(value=1.0 if recommender._probed[0].prediction else 0.0)
+
+
+def _exchange_reasons(recommender: Recommender) -> tuple[object, str, object]:
+    reasons = recommender._reasons
+    return reasons, "_curves", reasons._curves[::-1]
+
+
+def _raise_curve_of_batches(recommender: Recommender) -> tuple[object, str, object]:
+    scorer = recommender._scorer
+    return scorer, "_flat", {pair: values + 0.5 for pair, values in scorer._flat.items()}
+
+
+def _lose_maps(recommender: Recommender) -> tuple[object, str, object]:
+    return recommender._scorer, "_rows", []
+
+
+@pytest.mark.parametrize(
+    "alter", [_raise_curve, _move_cuts, _move_threshold, _exchange_reasons, _raise_curve_of_batches, _lose_maps]
+)
+def test_a_model_whose_tables_were_altered_in_memory_is_unavailable(
+    client: TestClient,
+    document: Document,
+    monkeypatch: pytest.MonkeyPatch,
+    alter: Callable[[Recommender], tuple[object, str, object]],
 ) -> None:
-    assert client.get("/health").status_code == 200  # the control: before the fault everything answers
-    monkeypatch.setattr(bentoml.get_current_service().recommender, "_scorer", BrokenScorer(fault))
-    health = client.get("/health")
-    assert (health.status_code, health.json()["status"]) == (503, "unavailable")
-    assert client.get("/readyz").status_code == 503
-    assert_announced(document, "/health", health)
-    for path, body in (("/predict", GOOD), ("/predict_batch", {"rows": [GOOD]}), ("/explain", GOOD)):
-        refused = client.post(path, json=body)
-        assert refused.status_code == 503
-        assert int(refused.headers["retry-after"]) > 0
-        assert refused.json() in examples(document, path, 503)
-        assert_announced(document, path, refused)
-        assert_error_shape(refused.json())
+    well = client.get("/health")
+    assert well.status_code == 200
+    with monkeypatch.context() as altered:
+        altered.setattr(*alter(bentoml.get_current_service().recommender))
+        health = client.get("/health")
+        assert health.status_code == 503
+        assert health.json() == {
+            "status": "unavailable",
+            "model": well.json()["model"],
+            "detail": "expected the answer that the model gave when it was loaded, found "
+            f"{'ValueError' if alter is _lose_maps else 'another answer'}; restart the service",
+        }
+        assert_announced(document, "/health", health)
+        assert client.get("/readyz").status_code == 503
+    assert client.get("/health").content == well.content  # the control: it is the alteration that was noticed
+    assert client.get("/readyz").status_code == 200
 
 
 def test_a_fault_of_ours_is_a_500_in_the_same_shape_and_not_the_clients(
     client: TestClient, document: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An AttributeError in our own code.
-    monkeypatch.setattr(bentoml.get_current_service().recommender, "_model", None)
+    monkeypatch.setattr(bentoml.get_current_service().recommender, "_scorer", None)
     for path in ("/predict", "/explain"):
         failed = client.post(path, json=GOOD)
         assert failed.status_code == 500

@@ -35,11 +35,10 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("faulty")
     (folder / "plan_recommender").symlink_to(ROOT / "plan_recommender")
     damage = """
-from plan_recommender.recommender import Recommender
 from plan_recommender import http, usage
-def failing(self, month) -> usage.Explanation:
+def failing(self, month):
     raise RuntimeError("one line\\nanother \\x1b[31m")
-http.ROUTES["/explain"] = http.Command(usage.CustomerUsage, failing, max_bytes=http.MIB)
+http.ROUTES["/explain"] = http.Command(usage.CustomerUsage, usage.Explanation, failing, max_bytes=http.MIB)
 """
     (folder / "service.py").write_text(damage + (ROOT / "service.py").read_text())
     return folder
@@ -94,7 +93,7 @@ def test_the_log_has_what_its_level_says(faulty: Path, trained_tag: str, level: 
 def test_limits_are_those_of_the_environment(trained_tag: str) -> None:
     read = Environment.read({variable("max_batches"): "3", variable("max_bodies_mib"): "10", "OTHER": "x"})
     assert Environment.read({variable("log_level"): "WARNING"}).log_level == "warning"
-    assert (read.max_batches, read.max_bodies_mib, read.max_explanations) == (3, 10, 64)
+    assert (read.max_batches, read.max_bodies_mib) == (3, 10)
 
     batch = {"rows": [{"calls": 1, "minutes": 1, "messages": 1, "mb_used": 1}] * 10_000}
     content = json.dumps(batch).encode()

@@ -1,13 +1,13 @@
 """Over HTTP everybody gets, byte for byte, what the typed API answers in Python, its errors included."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 import bentoml
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -115,8 +115,12 @@ def test_a_difference_in_the_last_digit_is_noticed(
     assert assert_exact(client, apis, "/predict", body) == 200
     served = bentoml.get_current_service().recommender
     exact = served._scorer
-    nearly = SimpleNamespace(probabilities=lambda X: np.nextafter(exact.probabilities(X), 1), decide=exact.decide)
-    monkeypatch.setattr(served, "_scorer", nearly)
+
+    def nearly(*usage: float) -> tuple[int, float]:
+        prediction, probability = exact.recommend(*usage)
+        return prediction, math.nextafter(probability, 1)
+
+    monkeypatch.setattr(served, "_scorer", SimpleNamespace(recommend=nearly))
     with pytest.raises(AssertionError):
         assert_exact(client, apis, "/predict", body)
 

@@ -15,26 +15,37 @@ import yaml
 
 from loadtest.trials import workers
 from plan_recommender import registry
+from plan_recommender.table import sha256
 from tools.serving import ROOT, ServerDidNotStartError, serving
 
 Damage = Callable[[Path], object]
 
 
 def _truncate(model: Path) -> None:
-    scorer = model / registry.SCORER_FILE
-    scorer.write_bytes(scorer.read_bytes()[:100])
+    document = model / registry.DOCUMENT_FILE
+    document.write_bytes(document.read_bytes()[:100])
 
 
 def _flip_a_bit(model: Path) -> None:
-    scorer = model / registry.SCORER_FILE
-    graph = bytearray(scorer.read_bytes())
-    graph[len(graph) // 2] ^= 1
-    scorer.write_bytes(graph)
+    document = model / registry.DOCUMENT_FILE
+    content = bytearray(document.read_bytes())
+    content[len(content) // 2] ^= 1
+    document.write_bytes(content)
 
 
-def _other_background(model: Path) -> None:
-    background = model / registry.BACKGROUND_FILE
-    background.write_bytes(background.read_bytes().replace(b"1", b"2", 1))
+def _enormous(model: Path) -> None:
+    os.truncate(model / registry.DOCUMENT_FILE, 200_000_000)
+
+
+def _of_an_earlier_version(model: Path) -> None:
+    """The document has an earlier schema, and the record says that it was registered so."""
+    document = model / registry.DOCUMENT_FILE
+    content = json.loads(document.read_text())
+    assert content["schema_version"] == 1
+    document.write_text(json.dumps(content | {"schema_version": 0}))
+    record = yaml.safe_load((model / "model.yaml").read_text())
+    record["metadata"]["plan_recommender"]["digests"][registry.DOCUMENT_FILE] = sha256(document)
+    (model / "model.yaml").write_text(yaml.safe_dump(record))
 
 
 def _other_schema(model: Path) -> None:
@@ -69,10 +80,14 @@ def store(tmp_path: Path, copy_store: Callable[[Path], Path]) -> Path:
         (lambda model: shutil.rmtree(model.parent), "train one with `python train.py`"),
         (_empty_record, "found one that BentoML cannot read: "),
         (_not_utf8, "found one that BentoML cannot read: "),
-        (lambda model: (model / registry.SCORER_FILE).unlink(), "expected the compiled scorer, found: No such file"),
-        (_truncate, "expected the registered scorer (SHA-256"),
-        (_flip_a_bit, "expected the registered scorer (SHA-256"),
-        (_other_background, "expected the registered background of the explanations, found an altered one"),
+        (
+            lambda model: (model / registry.DOCUMENT_FILE).unlink(),
+            "expected the registered model document, found none that can be read (No such file or directory)",
+        ),
+        (_truncate, "expected the registered model document, found an altered one"),
+        (_flip_a_bit, "expected the registered model document, found an altered one"),
+        (_enormous, "expected the registered model document, found an altered one"),
+        (_of_an_earlier_version, "expected a model document of schema 1; schema_version: Input should be 1; train"),
         (_other_schema, "found one for ['mb_used', 'messages', 'minutes', 'calls']"),
         (_no_record, "expected the record that train.py stores with a model"),
     ],
@@ -80,10 +95,11 @@ def store(tmp_path: Path, copy_store: Callable[[Path], Path]) -> Path:
         "no model",
         "an empty record",
         "a record that is not UTF-8",
-        "no scorer",
+        "no document",
         "truncated",
         "one bit flipped",
-        "another background",
+        "200 MB",
+        "an earlier schema",
         "another schema",
         "no record",
     ],

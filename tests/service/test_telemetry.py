@@ -79,7 +79,7 @@ def test_requests_and_refusals_are_counted_by_route_and_reason(http: httpx.Clien
 def test_refusals_that_alerts_watch_begin_at_0(http: httpx.Client) -> None:
     begun = series(http)
     for route in ROUTES:
-        for refusal in (refusals.fault(), refusals.overloaded(), refusals.stopping(), refusals.no_model()):
+        for refusal in (refusals.fault(), refusals.overloaded(), refusals.stopping()):
             assert begun[f'plan_recommender_refused_requests_total{{reason="{refusal.reason}",route="{route}"}}'] == 0
 
 

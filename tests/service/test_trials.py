@@ -114,10 +114,10 @@ refusals.overloaded = lambda: refusals.Refusal(HTTPStatus.TOO_MANY_REQUESTS, "",
 import itertools
 from plan_recommender import http, protocol, recommender, usage
 http.BODY_SECONDS = protocol.HEAD_SECONDS = 1e9
-number, recommend = itertools.count(), recommender.Recommender.recommend
+number, recommend = itertools.count(), recommender.Recommender.recommend_json
 def stumbling(self, usage):
     return recommend(self, usage) if next(number) % 100 else 1 / 0
-http.ROUTES["/predict"] = http.Command(usage.CustomerUsage, stumbling, max_bytes=http.MIB)
+http.ROUTES["/predict"] = http.Command(usage.CustomerUsage, usage.Recommendation, stumbling, max_bytes=http.MIB)
 """,
         {"clients": 10, "seconds": 22.0},
         {"slow clients are closed within 30 s", "good requests are answered"},
@@ -128,14 +128,14 @@ http.ROUTES["/predict"] = http.Command(usage.CustomerUsage, stumbling, max_bytes
         """
 import itertools, os
 from plan_recommender import http, recommender, usage
-number, left, recommend = itertools.count(1), [], recommender.Recommender.recommend
+number, left, recommend = itertools.count(1), [], recommender.Recommender.recommend_json
 def leaking(self, usage):
     count = next(number)
     left.append(bytearray(2000))
     if count % 100 == 0:
         left.append(os.open(os.devnull, os.O_RDONLY))
     return recommend(self, usage) if count % 10_000 else 1 / 0
-http.ROUTES["/predict"] = http.Command(usage.CustomerUsage, leaking, max_bytes=http.MIB)
+http.ROUTES["/predict"] = http.Command(usage.CustomerUsage, usage.Recommendation, leaking, max_bytes=http.MIB)
 """,
         {"valid": 20_000, "invalid": 100},
         {"resident memory grows by at most 10 MiB", "descriptors do not grow", "every request is answered"},

@@ -1,0 +1,184 @@
+"""The model as data: a constant, one curve for each feature and one map for each pair of features, as a JSON document.
+
+The log-odds of the plan Ultra are the constant plus one number of every curve and map. Which one is a matter of the bin
+that each feature's value falls into. docs/model_format.md describes the document, and examples/reader.js reads it.
+
+Every number that is added is a whole multiple of `STEP` and all of them together are smaller than `MAX_LOG_ODDS`, so
+that a double holds every sum exactly: in whatever order a program adds them up, in whatever language, it gets the same
+bits. For the same reason the logistic function is made of additions, multiplications and divisions alone: IEEE 754
+fixes their last bit, and that of `exp` differs between C libraries, NumPy and JavaScript engines.
+"""
+
+from bisect import bisect_left
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from plan_recommender.errors import ModelError
+from plan_recommender.threshold import Threshold
+from plan_recommender.usage import FEATURE_NAMES, FEATURES, TARGET
+
+SCHEMA_VERSION: Final = 1
+STEP: Final = 2.0**-44
+MAX_LOG_ODDS: Final = 128.0
+MAX_BYTES: Final = 16 * 1024 * 1024
+"""Largest document that is read; one of 130 cut points has about 130 KB."""
+
+PAIRS: Final = tuple(combinations(range(len(FEATURE_NAMES)), 2))
+"""Positions of the two features of every map, in the order of the document."""
+
+_MEAN_TOLERANCE: Final = 1e-9
+"""Largest weighted mean of a curve, and of a row or column of a map, that counts as zero."""
+
+Values = npt.NDArray[np.float64]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class FeatureTable(_Part):
+    """One feature: where its bins end, how the training part is spread over them, and what each adds.
+
+    Bin 0 holds the values up to and including `cuts[0]`, bin k those above `cuts[k - 1]` up to and including `cuts[k]`,
+    and the last bin those above the last cut.
+    """
+
+    name: str
+    unit: str
+    cuts: Annotated[list[Annotated[float, Field(ge=0)]], Field(description="ascending, in the feature's unit")]
+    missing_bin: Annotated[int, Field(ge=0, description="bin of a missing value: that of the median")]
+    median: Annotated[float, Field(ge=0, description="of the training part, in the feature's unit")]
+    training_rows: Annotated[
+        list[Annotated[int, Field(ge=0)]], Field(description="rows of the training part in each bin, missing ones too")
+    ]
+    curve: Annotated[list[float], Field(description="log-odds that each bin adds; their weighted mean is 0")]
+
+    @model_validator(mode="after")
+    def _has_one_shape(self) -> Self:
+        bins = len(self.cuts) + 1
+        if any(low >= high for low, high in zip(self.cuts, self.cuts[1:], strict=False)):
+            raise ValueError(f"expected ascending cuts of {self.name}, found two that are not")
+        for name, found in (("training_rows", self.training_rows), ("curve", self.curve)):
+            if len(found) != bins:
+                raise ValueError(f"expected {bins} numbers in {name} of {self.name}, one a bin, found {len(found)}")
+        if self.missing_bin != bisect_left(self.cuts, self.median):
+            raise ValueError(f"expected missing_bin of {self.name} to be the bin of its median")
+        if not any(self.training_rows):
+            raise ValueError(f"expected training_rows of {self.name} to count at least one row")
+        return self
+
+    @property
+    def weights(self) -> Values:
+        """Share of the training part in each bin, shape (bins,)."""
+        rows = np.array(self.training_rows, dtype=np.float64)
+        shares: Values = rows / rows.sum()
+        return shares
+
+
+class PairMap(_Part):
+    """Two features: what each combination of their bins adds beside the two curves."""
+
+    features: Annotated[list[str], Field(min_length=2, max_length=2)]
+    values: Annotated[
+        list[list[float]],
+        Field(
+            description="log-odds, values[bin of the first][bin of the second]; weighted means of rows and columns 0"
+        ),
+    ]
+
+
+class ModelDocument(_Part):
+    """The whole model."""
+
+    format: Literal["plan_recommender.tables"]
+    schema_version: Literal[1]
+    target: Literal["is_ultra"]
+    threshold: Annotated[Threshold, Field(strict=False)]
+    features: list[FeatureTable]
+    constant: Annotated[float, Field(description="mean log-odds over independently drawn training values")]
+    maps: list[PairMap]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        found = [(feature.name, feature.unit) for feature in self.features]
+        expected = [(feature.name, feature.unit) for feature in FEATURES]
+        if found != expected:
+            raise ValueError(f"expected the features {expected}, found {found}")
+        pairs = [tuple(pair.features) for pair in self.maps]
+        if pairs != [(FEATURE_NAMES[i], FEATURE_NAMES[j]) for i, j in PAIRS]:
+            raise ValueError(f"expected a map of every pair of features, in order, found {pairs}")
+        for pair, (i, j) in zip(self.maps, PAIRS, strict=True):
+            shape = (len(self.features[i].curve), len(self.features[j].curve))
+            if len(pair.values) != shape[0] or any(len(row) != shape[1] for row in pair.values):
+                raise ValueError(f"expected {shape[0]} rows of {shape[1]} numbers in the map of {pair.features}")
+        self._check_numbers()
+        return self
+
+    @property
+    def curves(self) -> list[Values]:
+        """What the bins of each feature add, each of shape (bins,)."""
+        return [np.array(feature.curve) for feature in self.features]
+
+    @property
+    def matrices(self) -> dict[tuple[int, int], Values]:
+        """The maps by the positions of their features, each of shape (bins of the first, bins of the second)."""
+        return {positions: np.array(pair.values) for positions, pair in zip(PAIRS, self.maps, strict=True)}
+
+    def _check_numbers(self) -> None:
+        weights = [feature.weights for feature in self.features]
+        tables = [np.array([self.constant]), *self.curves, *self.matrices.values()]
+        if any((np.rint(table / STEP) * STEP != table).any() for table in tables):
+            raise ValueError("expected numbers that are whole multiples of 2**-44, found one that is not")
+        largest = sum(float(np.abs(table).max()) for table in tables)
+        if largest >= MAX_LOG_ODDS:
+            raise ValueError(f"expected log-odds below {MAX_LOG_ODDS:g}, found up to {largest:g}")
+        means = [np.array([curve @ w]) for curve, w in zip(self.curves, weights, strict=True)]
+        for (i, j), matrix in self.matrices.items():
+            means += [matrix @ weights[j], weights[i] @ matrix]
+        if any((np.abs(mean) > _MEAN_TOLERANCE).any() for mean in means):
+            raise ValueError("expected curves, and rows and columns of maps, whose weighted mean is 0")
+
+
+def rounded(values: Values | float) -> Values:
+    """The nearest multiples of `STEP`; never -0."""
+    result: Values = np.rint(np.asarray(values) / STEP) * STEP + 0.0
+    return result
+
+
+def write_document(document: ModelDocument) -> bytes:
+    """The document as it is stored: JSON in UTF-8; the same document gives the same bytes."""
+    return document.model_dump_json(exclude_none=True).encode()
+
+
+def read_document(content: bytes) -> ModelDocument:
+    """Read a document and check all of it.
+
+    Raises:
+        ModelError: the bytes are no such document.
+    """
+    if len(content) > MAX_BYTES:
+        raise ModelError(f"expected a model document of at most {MAX_BYTES:,} bytes, found more")
+    try:
+        return ModelDocument.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise ModelError(f"expected a model document of schema {SCHEMA_VERSION}; {where}: {first['msg']}") from error
+
+
+def read_limited(path: Path) -> bytes:
+    """Read a file, but no more of it than a document may have and one byte.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+assert TARGET == "is_ultra"  # which a Literal cannot be told by its name
