@@ -101,9 +101,10 @@ def compile_pipeline(pipeline: Pipeline, threshold: Threshold, training: Feature
             ],
         )
     except ValidationError as error:
+        found = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise CompileError(
-            f"expected a model whose tables can be stored, found: {error.errors()[0]['msg']}; a stronger penalty (a "
-            "smaller C, a larger l2_regularization) keeps log-odds small"
+            f"expected a model whose tables can be stored, found: {found}; a stronger penalty (a smaller C, a larger "
+            "l2_regularization) keeps log-odds small"
         ) from error
     size = len(write_document(document))
     if size > MAX_BYTES:

@@ -12,7 +12,7 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from plan_recommender.scorer import Scorer
-from plan_recommender.tables import read_document
+from plan_recommender.tables import read_document, read_limited
 from plan_recommender.usage import FEATURE_NAMES
 
 DOCUMENT = "document"
@@ -24,7 +24,7 @@ class PlanModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the document."""
-        self._scorer = Scorer(read_document(Path(context.artifacts[DOCUMENT]).read_bytes()))
+        self._scorer = Scorer(read_document(read_limited(Path(context.artifacts[DOCUMENT]))))
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Give `prediction` and `probability_is_ultra` of every row; NaN is a missing value.

@@ -153,9 +153,9 @@ def plot_curves(path: Path, document: ModelDocument) -> None:
         below = make_axes_locatable(axes).append_axes("bottom", size="25%", pad=0, sharex=axes)
         _draw_rows(below, feature, edges, "vertical")
         below.tick_params(labelbottom=True)
-        below.set(xlabel=f"{feature.name} ({feature.unit})", ylabel="rows", xlim=(edges[0], edges[-1]))
+        below.set(xlabel=f"{feature.name} ({feature.unit})", ylabel="density", xlim=(edges[0], edges[-1]))
     panels.flat[0].legend(loc="best")
-    figure.suptitle("What each feature adds by itself, and where the rows of the training part are", y=0.95)
+    figure.suptitle("What each feature adds by itself, and the density of the training part", y=0.95)
     _save(figure, path, "tight")
 
 
@@ -183,7 +183,7 @@ def plot_maps(path: Path, document: ModelDocument) -> None:
         mesh, ax=panels, location="bottom", shrink=0.5, aspect=50, pad=0.09,
         label="log-odds of Ultra that the pair adds: purple speaks for Smart, orange for Ultra",
     )  # fmt: skip
-    figure.suptitle("What each pair adds beside the two curves, and where the rows of the training part are", y=0.95)
+    figure.suptitle("What each pair adds beside the two curves, and the density of the training part", y=0.95)
     _save(figure, path, "tight")
 
 

@@ -22,7 +22,6 @@ from typing import Final, NamedTuple, Self
 
 import numpy as np
 
-from plan_recommender.errors import ModelError
 from plan_recommender.logistic import RELATIVE_ERROR, logistic
 from plan_recommender.scorer import Scorer
 from plan_recommender.tables import ModelDocument
@@ -47,11 +46,7 @@ class Reasons:
     """Takes the predictions of one model apart, by looking them up in its tables."""
 
     def __init__(self, document: ModelDocument, scorer: Scorer) -> None:
-        """Lay the tables out by feature.
-
-        Raises:
-            ModelError: the threshold changes within a bin.
-        """
+        """Lay the tables out by feature."""
         self._scorer = scorer
         self._base_value = document.constant
         self._cuts = [feature.cuts for feature in document.features]
@@ -177,11 +172,7 @@ class _Thresholds:
     """The threshold of the probability in every bin, with log-odds that need no probability to be told from it."""
 
     def __init__(self, document: ModelDocument) -> None:
-        """Find the threshold of each bin of the feature by which they differ.
-
-        Raises:
-            ModelError: it changes within a bin.
-        """
+        """Find the threshold of each bin of the feature by which they differ."""
         self._feature, least = _by_bin(document)
         # Along the feature by which thresholds differ, each bin has its own; along another one, all bins have the same.
         self._own = _Bounds.of(least)
@@ -201,9 +192,6 @@ def _by_bin(document: ModelDocument) -> tuple[int, list[float]]:
         return 0, [threshold.value] * len(document.features[0].curve)
     i = FEATURE_NAMES.index(threshold.segments.feature)
     cuts = document.features[i].cuts
-    inside = [bound for bound in threshold.segments.bounds if bound > 0 and math.nextafter(bound, 0) not in cuts]
-    if inside:
-        raise ModelError(f"expected a cut of {FEATURE_NAMES[i]} before the threshold's bound {inside[0]!r}, found none")
     segments = [bisect_right(threshold.segments.bounds, largest) for largest in [*cuts, math.inf]]
     return i, [threshold.segments.thresholds[segment] for segment in segments]
 

@@ -161,7 +161,7 @@ class Recommender:
                 contribution=contribution,
                 sentence=sentence(name, value, typical, contribution),
                 plan_changes_at=change,
-                change=change_sentence(name, value, change, other_plan),
+                change=change_sentence(name, change, other_plan),
             )
             for name, value, typical, contribution, change in zip(
                 FEATURE_NAMES, values, self._typical, explained.contributions, explained.changes, strict=True

@@ -319,4 +319,5 @@ def _value(target: Labels, decisions: Labels, objective: Objective, settings: Se
 def _segments(
     feature: str, bounds: tuple[float, float] | None, thresholds: tuple[float, float, float]
 ) -> SegmentThresholds:
-    return SegmentThresholds.model_validate({"feature": feature, "bounds": bounds, "thresholds": thresholds})
+    wanted = {"feature": feature, "bounds": list(bounds or ()), "thresholds": list(thresholds)}
+    return SegmentThresholds.model_validate(wanted)

@@ -1,7 +1,7 @@
 """The model as data: a constant, one curve for each feature and one map for each pair of features, as a JSON document.
 
 The log-odds of the plan Ultra are the constant plus one number of every curve and map. Which one is a matter of the bin
-that each feature's value falls into. docs/model_format.md describes the document, and examples/reader.js reads it.
+that each feature's value falls into. docs/model_format.md describes the document, and examples/reader.mjs reads it.
 
 Every number that is added is a whole multiple of `STEP` and all of them together are smaller than `MAX_LOG_ODDS`, so
 that a double holds every sum exactly: in whatever order a program adds them up, in whatever language, it gets the same
@@ -9,6 +9,7 @@ bits. For the same reason the logistic function is made of additions, multiplica
 fixes their last bit, and that of `exp` differs between C libraries, NumPy and JavaScript engines.
 """
 
+import math
 from bisect import bisect_left
 from itertools import combinations
 from pathlib import Path
@@ -26,13 +27,15 @@ SCHEMA_VERSION: Final = 1
 STEP: Final = 2.0**-44
 MAX_LOG_ODDS: Final = 128.0
 MAX_BYTES: Final = 16 * 1024 * 1024
-"""Largest document that is read; one of 130 cut points has about 130 KB."""
+"""Largest document that is read; one of 260 cut points has about 550 KB."""
 
 PAIRS: Final = tuple(combinations(range(len(FEATURE_NAMES)), 2))
 """Positions of the two features of every map, in the order of the document."""
 
 _MEAN_TOLERANCE: Final = 1e-9
 """Largest weighted mean of a curve, and of a row or column of a map, that counts as zero."""
+
+_SHOWN: Final = 60  # characters of what was found that an error repeats
 
 Values = npt.NDArray[np.float64]
 
@@ -98,7 +101,7 @@ class ModelDocument(_Part):
     format: Literal["plan_recommender.tables"]
     schema_version: Literal[1]
     target: Literal["is_ultra"]
-    threshold: Annotated[Threshold, Field(strict=False)]
+    threshold: Threshold
     features: list[FeatureTable]
     constant: Annotated[float, Field(description="mean log-odds over independently drawn training values")]
     maps: list[PairMap]
@@ -117,6 +120,7 @@ class ModelDocument(_Part):
             if len(pair.values) != shape[0] or any(len(row) != shape[1] for row in pair.values):
                 raise ValueError(f"expected {shape[0]} rows of {shape[1]} numbers in the map of {pair.features}")
         self._check_numbers()
+        self._check_bounds()
         return self
 
     @property
@@ -143,6 +147,18 @@ class ModelDocument(_Part):
         if any((np.abs(mean) > _MEAN_TOLERANCE).any() for mean in means):
             raise ValueError("expected curves, and rows and columns of maps, whose weighted mean is 0")
 
+    def _check_bounds(self) -> None:
+        """A segment begins where a bin begins, so that a decision is a matter of the bins alone."""
+        segments = self.threshold.segments
+        if segments is None:
+            return
+        cuts = self.features[FEATURE_NAMES.index(segments.feature)].cuts
+        for bound in segments.bounds:
+            if bound > 0 and math.nextafter(bound, 0) not in cuts:
+                raise ValueError(
+                    f"expected a cut of {segments.feature} before the threshold's bound {bound!r}, found none"
+                )
+
 
 def rounded(values: Values | float) -> Values:
     """The nearest multiples of `STEP`; never -0."""
@@ -164,11 +180,16 @@ def read_document(content: bytes) -> ModelDocument:
     if len(content) > MAX_BYTES:
         raise ModelError(f"expected a model document of at most {MAX_BYTES:,} bytes, found more")
     try:
-        return ModelDocument.model_validate_json(content)
+        document = ModelDocument.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the document"
-        raise ModelError(f"expected a model document of schema {SCHEMA_VERSION}; {where}: {first['msg']}") from error
+        found = f", found {first['input']!r}" if isinstance(first["input"], int | float | str) and first["loc"] else ""
+        sentence = f"{first['msg'].removeprefix('Value error, ')}{found[:_SHOWN]}"
+        raise ModelError(f"expected a model document of schema {SCHEMA_VERSION}; {where}: {sentence}") from error
+    if "objective" not in document.threshold.model_fields_set:  # elsewhere it has a default
+        raise ModelError(f"expected a model document of schema {SCHEMA_VERSION}; threshold.objective: Field required")
+    return document
 
 
 def read_limited(path: Path) -> bytes:

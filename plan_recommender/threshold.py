@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
 
@@ -18,18 +18,27 @@ _Probability = Annotated[float, Field(ge=0, le=1)]
 class SegmentThresholds(BaseModel):
     """A threshold for light, medium and heavy users of one feature."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     feature: Literal["calls", "minutes", "messages", "mb_used"]
     # Lists and not tuples, which OpenAPI 3.0 cannot say.
-    bounds: list[float] = Field(min_length=2, max_length=2, description="least usage of a medium and of a heavy user")
+    bounds: list[Annotated[float, Field(ge=0)]] = Field(
+        min_length=2, max_length=2, description="least usage of a medium and of a heavy user"
+    )
     thresholds: list[_Probability] = Field(min_length=3, max_length=3, description="of light, medium and heavy users")
+
+    @field_validator("bounds")
+    @classmethod
+    def _ascend(cls, bounds: list[float]) -> list[float]:
+        if bounds[0] > bounds[1]:
+            raise ValueError(f"expected bounds that ascend, found {bounds}")
+        return bounds
 
 
 class Threshold(BaseModel):
     """The probability of Ultra from which Ultra is recommended, and how it came about."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     value: _Probability = Field(description="for everybody without a segment of their own")
     objective: Literal["none", "f1", "accuracy", "expected_profit"] = Field(

@@ -15,13 +15,13 @@ _NOUNS: Final = {
     "mb_used": ("MB of data", "MB of data"),
 }
 _MASS_NOUNS: Final = {"mb_used"}
-_COUNTS: Final = {"calls", "messages"}
 _ANY: Final = {
     "calls": "number of calls",
     "minutes": "number of minutes",
     "messages": "number of text messages",
     "mb_used": "amount of data",
 }
+_UNITS: Final = {"calls": "", "minutes": "", "messages": "", "mb_used": " MB"}
 
 
 def sentence(feature: str, value: float, typical: float, contribution: float) -> str:
@@ -48,25 +48,20 @@ def sentence(feature: str, value: float, typical: float, contribution: float) ->
     return f"{subject} {speak} for {plan}: {it} {multiply} the odds of {plan} by {_factor(abs(contribution))}."
 
 
-def change_sentence(feature: str, value: float, change: float | None, other_plan: str) -> str:
+def change_sentence(feature: str, change: float | None, other_plan: str) -> str:
     """Say where, everything else equal, the other plan would be recommended.
+
+    It says nothing of the values beyond: further out the plan may be the first one again.
 
     Args:
         feature: its name.
-        value: this subscriber's, in the feature's unit.
-        change: the nearest value at which the plan is the other one; None where there is none.
+        change: the nearest value at which the plan is the other one, in the feature's unit; None where there is none.
         other_plan: the name of that plan.
     """
     if change is None:
         return f"Everything else equal, no {_ANY[feature]} would change the plan."
-    shown, (one, many) = _amount_beyond(feature, value, change), _NOUNS[feature]
-    if change > value:
-        where = f"from about {shown} {one if shown == '1' else many} on"
-    elif shown == "0":
-        where = f"without any {'data' if feature in _MASS_NOUNS else many}"
-    else:
-        where = f"at about {shown} {one if shown == '1' else many} or {'less' if feature in _MASS_NOUNS else 'fewer'}"
-    return f"Everything else equal, {other_plan} would be recommended {where}."
+    where = "just above 0" if 0 < change < 0.01 else f"about {_amount(change)}{_UNITS[feature]}" if change else "0"
+    return f"Everything else equal, the nearest {_ANY[feature]} at which {other_plan} would be recommended is {where}."
 
 
 def _amount(value: float) -> str:
@@ -76,15 +71,6 @@ def _amount(value: float) -> str:
         return "less than 0.01"
     # abs: a request may say -0.0, which is zero
     return _trimmed(abs(value), 0 if value >= 100 else 1 if value >= 1 else 2)
-
-
-def _amount_beyond(feature: str, value: float, change: float) -> str:
-    """Show where the plan changes, rounded away from the subscriber's value: to whole calls and messages."""
-    decimals = 0 if feature in _COUNTS or change >= 100 else 1 if change >= 1 else 2
-    if change > _BILLION:
-        return _amount(change)
-    rounded = (math.ceil if change > value else math.floor)(change * 10**decimals) / 10**decimals
-    return _trimmed(abs(rounded), decimals)
 
 
 def _factor(log_factor: float) -> str:

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plan_recommender.usage import FEATURE_NAMES
@@ -68,42 +68,31 @@ def test_every_contribution_gets_one_short_sentence_for_the_plan_it_speaks_for(
 
 
 @pytest.mark.parametrize(
-    ("feature", "value", "change", "other_plan", "expected"),
+    ("feature", "change", "other_plan", "expected"),
     [
-        ("mb_used", 22696.96, 30231.04, "Ultra", "Ultra would be recommended from about 30,232 MB of data on."),
-        ("mb_used", 22696.96, 9021.5, "Smart", "Smart would be recommended at about 9,021 MB of data or less."),
-        ("calls", 85.0, 120.0, "Ultra", "Ultra would be recommended from about 120 calls on."),
-        ("calls", 85.0, 12.5, "Ultra", "Ultra would be recommended at about 12 calls or fewer."),
-        ("messages", 56.0, 121.125, "Ultra", "Ultra would be recommended from about 122 text messages on."),
-        ("messages", 56.0, 0.5, "Ultra", "Ultra would be recommended without any text messages."),
-        ("mb_used", 0.0, 0.004, "Ultra", "Ultra would be recommended from about 0.01 MB of data on."),
-        ("minutes", 90.0, 9.25, "Ultra", "Ultra would be recommended at about 9.2 minutes of calls or fewer."),
-        ("calls", 0.0, 1.0, "Smart", "Smart would be recommended from about 1 call on."),
-        ("minutes", 85.0, 1.0, "Smart", "Smart would be recommended at about 1 minute of calls or fewer."),
-        ("messages", 85.0, 0.0, "Ultra", "Ultra would be recommended without any text messages."),
-        ("calls", 85.0, None, "Ultra", "no number of calls would change the plan."),
-        ("minutes", 85.0, None, "Ultra", "no number of minutes would change the plan."),
-        ("messages", 85.0, None, "Smart", "no number of text messages would change the plan."),
-        ("mb_used", 85.0, None, "Smart", "no amount of data would change the plan."),
+        ("mb_used", 30231.04, "Ultra", "the nearest amount of data at which Ultra {would} about 30,231 MB."),
+        ("calls", 12.5, "Smart", "the nearest number of calls at which Smart {would} about 12.5."),
+        ("messages", 0.0, "Ultra", "the nearest number of text messages at which Ultra {would} 0."),
+        ("minutes", 2.8e-14, "Ultra", "the nearest number of minutes at which Ultra {would} just above 0."),
+        ("calls", None, "Ultra", "no number of calls would change the plan."),
+        ("minutes", None, "Ultra", "no number of minutes would change the plan."),
+        ("messages", None, "Smart", "no number of text messages would change the plan."),
+        ("mb_used", None, "Smart", "no amount of data would change the plan."),
     ],
 )
-def test_sentences_on_a_change_of_plan(
-    feature: str, value: float, change: float | None, other_plan: str, expected: str
-) -> None:
-    assert change_sentence(feature, value, change, other_plan) == f"Everything else equal, {expected}"
+def test_sentences_on_a_change_of_plan(feature: str, change: float | None, other_plan: str, expected: str) -> None:
+    said = expected.format(would="would be recommended is")
+    assert change_sentence(feature, change, other_plan) == f"Everything else equal, {said}"
 
 
 @settings(derandomize=True, deadline=None, max_examples=300)
-@given(st.sampled_from(FEATURE_NAMES), AMOUNT, st.none() | AMOUNT, st.sampled_from(["Smart", "Ultra"]))
-def test_every_change_gets_one_short_sentence_that_names_the_plan_and_the_direction(
-    feature: str, value: float, change: float | None, other_plan: str
+@given(st.sampled_from(FEATURE_NAMES), st.none() | AMOUNT, st.sampled_from(["Smart", "Ultra"]))
+def test_every_change_gets_one_short_sentence_that_names_the_plan(
+    feature: str, change: float | None, other_plan: str
 ) -> None:
-    assume(change != value)
-    said = change_sentence(feature, value, change, other_plan)
+    said = change_sentence(feature, change, other_plan)
     assert said.startswith("Everything else equal, ")
     assert said.endswith(".")
     assert len(said) < 150
     assert not any(word in said for word in ("nan", "inf", "e+", "e-"))
     assert ([plan for plan in ("Smart", "Ultra") if plan in said]) == ([] if change is None else [other_plan])
-    if change is not None:
-        assert said.endswith(" on.") == (change > value)

@@ -21,7 +21,7 @@ from plan_recommender.errors import CompileError
 from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from plan_recommender.registry import DOCUMENT_FILE, RegisteredModel
 from plan_recommender.scorer import Scorer
-from plan_recommender.tables import PAIRS, FeatureTable, ModelDocument, write_document
+from plan_recommender.tables import PAIRS, FeatureTable, write_document
 from plan_recommender.threshold import SegmentThresholds, Threshold
 from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
 from tests.model.candidates import FAMILIES, HALF, Fitted, fitted, odd_tables, on_shipped, shipped
@@ -130,31 +130,39 @@ def test_a_cut_that_is_one_double_off_is_noticed(subscribers: FeatureMatrix) -> 
                 prove(moved, model.pipeline, shipped().features, QUICK, seed=1)
 
 
-def mean_log_odds(document: ModelDocument, held: dict[int, int]) -> float:
-    """Mean log-odds over all combinations of bins, each feature's drawn by its weights, but those that are held."""
-    weights = [feature.weights for feature in document.features]
-    for i, bin_ in held.items():
-        weights[i] = np.eye(len(weights[i]))[bin_]
-    total = document.constant + sum(float(curve @ weights[i]) for i, curve in enumerate(document.curves))
-    return total + sum(float(weights[i] @ matrix @ weights[j]) for (i, j), matrix in document.matrices.items())
+SMALL: dict[Candidate, dict[str, Any]] = {
+    "binned_logistic": {"bins": 4, "knots": 3},
+    "boosted_trees": {"trees": 3},
+    "average": {"bins": 4, "knots": 3, "trees": 3},
+}
 
 
 @pytest.mark.parametrize("candidate", FAMILIES)
 def test_a_curve_is_what_a_feature_adds_and_a_map_what_the_pair_adds_beside_the_curves(candidate: Candidate) -> None:
-    """By their definition, from the pipeline's own answers for independently drawn usage."""
-    model = fitted(candidate, shipped().features[:1500], shipped().target[:1500])
+    """By their definition: means of the pipeline's own answers, in every combination of the bins of a small model."""
+    model = fitted(candidate, shipped().features[:800], shipped().target[:800], **SMALL[candidate])
     document = model.document
-    drawn = np.column_stack([np.random.default_rng(i).permutation(shipped().features[:1500, i]) for i in range(4)])
-    assert mean_log_odds(document, {}) == pytest.approx(document.constant, abs=1e-12)
+    values = [[*f.cuts, math.nextafter(f.cuts[-1], math.inf)] if f.cuts else [0.0] for f in document.features]
+    rows = np.array(np.meshgrid(*values, indexing="ij")).reshape(4, -1).T
+    everywhere = model.expected(rows).reshape([len(v) for v in values])
+    weights = [feature.weights for feature in document.features]
+
+    def mean(*held: int) -> Any:
+        """Over all features but these, each drawn by its weights."""
+        left: Any = everywhere
+        for i in reversed(range(4)):
+            if i not in held:
+                left = np.tensordot(left, weights[i], axes=(i, 0))
+        return left
+
+    constant = mean()
+    assert document.constant == pytest.approx(float(constant), abs=1e-12)
+    curves = [mean(i) - constant for i in range(4)]
+    for i in range(4):
+        np.testing.assert_allclose(document.curves[i], curves[i], rtol=0, atol=1e-12)
     for (i, j), matrix in document.matrices.items():
-        for first, second in ((0, 0), (len(matrix) // 2, matrix.shape[1] - 1)):
-            expected = mean_log_odds(document, {i: first, j: second})
-            curves = document.curves[i][first] + document.curves[j][second]
-            assert matrix[first, second] == pytest.approx(expected - document.constant - curves, abs=1e-12)
-    # And the pipeline itself, asked for many combinations, has that mean: as near as so many draws can tell.
-    answers = model.expected(drawn)
-    error = answers.std() / math.sqrt(len(answers))
-    assert abs(answers.mean() - document.constant) < 5 * error
+        beside = mean(i, j) - constant - curves[i][:, np.newaxis] - curves[j]
+        np.testing.assert_allclose(matrix, beside, rtol=0, atol=1e-12)
 
 
 def test_weights_are_the_training_part_s_rows_with_missing_ones_at_the_median() -> None:
@@ -262,7 +270,7 @@ def test_log_odds_beyond_what_sums_exactly_are_not_compiled() -> None:
     pipeline = on_shipped("boosted_trees").pipeline
     steep = with_classifier(pipeline, clone(pipeline[CLASSIFIER]))
     steep.named_steps[CLASSIFIER]._baseline_prediction += 200
-    with pytest.raises(CompileError, match="found: Value error, expected log-odds below 128, found up to"):
+    with pytest.raises(CompileError, match="found: expected log-odds below 128, found up to"):
         compile_pipeline(steep, HALF, shipped().features)
 
 
@@ -289,6 +297,18 @@ def test_the_proof_fails_when_only_log_odds_differ(subscribers: FeatureMatrix) -
     with pytest.raises(CompileError, match=r"found 0 other decisions and a largest difference of 1\.\d*e-11;"):
         prove(document, with_classifier(pipeline, clone(pipeline[CLASSIFIER])), subscribers[:1000], QUICK, seed=1)
     prove(document, shifted, subscribers[:1000], QUICK, seed=1)
+
+
+def test_the_proof_fails_when_only_a_decision_differs() -> None:
+    """A threshold between two probabilities of one row that are equal but for rounding."""
+    model = on_shipped("boosted_trees")
+    expected = 1 / (1 + np.exp(-model.expected(shipped().features)))
+    found = model.scorer.probabilities(shipped().features)
+    row = int(np.argmax(expected - found))
+    assert 0 < expected[row] - found[row] < 1e-12
+    document = model.document.model_copy(update={"threshold": Threshold(value=float(expected[row]))})
+    with pytest.raises(CompileError, match=r"found [1-9]\d* other decisions and a largest difference of \S*e-1[34];"):
+        prove(document, model.pipeline, shipped().features, QUICK, seed=1)
 
 
 def test_usage_beyond_what_the_pipeline_can_standardise_is_answered_as_the_largest_that_it_can() -> None:

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plan_recommender.config import Candidate
-from plan_recommender.errors import ModelError
 from plan_recommender.reasons import Reasons
 from plan_recommender.registry import RegisteredModel
 from plan_recommender.scorer import Scorer
@@ -178,8 +177,22 @@ def test_a_probability_on_the_threshold_is_told_from_one_below_it() -> None:
             assert found == [nearest_change(scorer, document, month, i) for i in range(4)]
 
 
-def test_a_threshold_that_changes_within_a_bin_is_refused() -> None:
-    model = on_shipped("boosted_trees")
-    document = model.document.model_copy(update={"threshold": Threshold(value=0.5, segments=SEGMENTS)})
-    with pytest.raises(ModelError, match=r"expected a cut of mb_used before the threshold's bound 9000\.0, found none"):
-        reasons_of(document)
+def test_of_two_values_as_near_the_smaller_is_given() -> None:
+    """In the middle of a bin whose neighbours both decide otherwise, by a threshold that only that bin reaches."""
+    model, found = on_shipped("boosted_trees"), 0
+    for row in shipped().features[:100].tolist():
+        for i in range(4):
+            here, cuts = model.scorer.bins(*row)[i], model.document.features[i].cuts
+            if not 0 < here < len(cuts):
+                continue
+            low, high = cuts[here - 1], math.nextafter(cuts[here], math.inf)
+            below, middle, above = ([*row[:i], value, *row[i + 1 :]] for value in (low, (low + high) / 2, high))
+            probabilities = model.scorer.probabilities(np.array([below, middle, above])).tolist()
+            if max(probabilities[0], probabilities[2]) < probabilities[1] and middle[i] - low == high - middle[i]:
+                threshold = Threshold(value=probabilities[1])
+                reasons = reasons_of(model.document.model_copy(update={"threshold": threshold}))
+                assert reasons.explain((middle[0], middle[1], middle[2], middle[3])).changes[i] == low
+                found += 1
+        if found >= 5:
+            break
+    assert found >= 5

@@ -108,9 +108,6 @@ def test_a_missing_key_is_noticed_wherever_it_is(small: bytes) -> None:
     for place in places:
         document = parsed(small)
         del at(document, place[:-1])[place[-1]]
-        if place == ("threshold", "objective"):  # which has a default
-            assert read_document(written(document)).threshold.objective == "none"
-            continue
         with pytest.raises(ModelError, match=r"^expected a model document of schema 1; "):
             read_document(written(document))
 
@@ -128,6 +125,11 @@ def change(place: tuple[str | int, ...], value: Callable[[Any], Any]) -> Callabl
         at(document, place[:-1])[place[-1]] = value(at(document, place))
 
     return apply
+
+
+def segmented(bounds: list[Any]) -> Callable[[Json], None]:
+    segments = {"feature": "calls", "bounds": bounds, "thresholds": [0.2, 0.5, 0.7]}
+    return change(("threshold",), lambda threshold: {**threshold, "segments": segments})
 
 
 CHANGES: dict[str, tuple[Callable[[Json], None], str]] = {
@@ -156,6 +158,17 @@ CHANGES: dict[str, tuple[Callable[[Json], None], str]] = {
         change(("features", 0, "curve"), lambda curve: [v + 0.5 for v in curve]),
         "whose weighted mean is 0",
     ),
+    "a map that is hardly purified": (
+        change(("maps", 0, "values", 0, 0), lambda v: v + 2.0**-26),
+        "whose weighted mean is 0",
+    ),
+    "a threshold in quotes": (change(("threshold", "value"), lambda _: "0.5"), "valid number"),
+    "a threshold that is a boolean": (change(("threshold", "value"), lambda _: True), "valid number"),
+    "bounds in the other order": (segmented([20.0, 10.0]), "expected bounds that ascend"),
+    "a bound that is not finite": (segmented([10.0, math.inf]), "finite number"),
+    "a bound in quotes": (segmented([10.0, "20"]), "valid number"),
+    "a negative bound": (segmented([-1.0, 10.0]), "greater than or equal to 0"),
+    "a bound within a bin": (segmented([10.125, 20.25]), "a cut of calls before the threshold's bound 10.125"),
     "a threshold above 1": (change(("threshold", "value"), lambda _: 1.5), "less than or equal to 1"),
     "a number in quotes": (change(("constant",), str), "valid number"),
     "a boolean": (change(("features", 0, "curve", 0), lambda _: True), "valid number"),
