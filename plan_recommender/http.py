@@ -52,6 +52,7 @@ _COLLECTOR_THRESHOLDS: Final = (50_000, 20, 100)
 _SWITCH_SECONDS: Final = 0.0005
 """After which the thread of a large batch lets single predictions in between; Python's own is ten times as long."""
 
+_OK, _UNAVAILABLE = int(HTTPStatus.OK), int(HTTPStatus.SERVICE_UNAVAILABLE)  # an enumeration is slow to compare
 _USUAL_TYPE: Final = b"application/json"
 _CONTENT_TYPE: Final[Header] = (b"content-type", _USUAL_TYPE)
 _LONGEST_LENGTH = 18  # digits of a content length; Python refuses to read thousands of them
@@ -105,6 +106,7 @@ class HttpContract:
         self._app = app
         self._bentoml_routes = BentoRoutes(app, documents)
         self._access = access
+        self._recommender: Recommender | None = None
         self.queue = Queue(MOST_WAITING)
         self._lanes = {  # a single prediction is quick, and would hold up nobody in the event loop
             "/predict_batch": Lane(environment.max_batches),
@@ -160,7 +162,7 @@ class HttpContract:
             except Refusal as refusal:
                 answer = refusal
             if isinstance(answer, Refusal):
-                status, body, reason = answer.status, answer.body, answer.reason
+                status, body, reason = int(answer.status), answer.body, answer.reason
                 headers += answer.headers
                 del answer  # it refers to the frame that raised it
             else:
@@ -169,16 +171,16 @@ class HttpContract:
             if self._drain.started and CLOSE not in headers:
                 headers.append(CLOSE)
             content = b"" if scope["method"] == "HEAD" else body
-            if whole_answer is None or not whole_answer(int(status), headers, content):
-                await send({"type": "http.response.start", "status": int(status), "headers": headers})
+            if whole_answer is None or not whole_answer(status, headers, content):
+                await send({"type": "http.response.start", "status": status, "headers": headers})
                 await send({"type": "http.response.body", "body": content})
         finally:
             self._drain.under_way -= 1
-        telemetry().request(path if path in ROUTES else NO_ROUTE, int(status), reason, perf_counter() - start)
+        telemetry().request(path if path in ROUTES else NO_ROUTE, status, reason, perf_counter() - start)
 
     async def _answer(
         self, scope: Scope, receive: Receive, whole_body: WholeBody | None
-    ) -> tuple[HTTPStatus, bytes] | Refusal:
+    ) -> tuple[int, bytes] | Refusal:
         path: str = scope["path"]
         try:
             if _head_bytes(scope) > MAX_HEAD_BYTES:
@@ -190,12 +192,13 @@ class HttpContract:
                 raise refusals.no_such_path(ROUTES)
             if scope["method"] not in route.methods:
                 raise refusals.other_method(path, route.methods)
-            recommender: Recommender = get_current_service().recommender
+            recommender = self._recommender
+            if recommender is None:  # the first request: the service is made after this application
+                recommender = self._recommender = get_current_service().recommender
             if isinstance(route, Query):
                 answer = route.answer(recommender)
                 unavailable = isinstance(answer, Health) and answer.status != "ok"
-                status = HTTPStatus.SERVICE_UNAVAILABLE if unavailable else HTTPStatus.OK
-                return status, answer.model_dump_json().encode()
+                return _UNAVAILABLE if unavailable else _OK, answer.model_dump_json().encode()
             lane = self._lanes.get(path)
             if self._drain.refusing:
                 raise refusals.stopping()
@@ -269,7 +272,7 @@ class HttpContract:
         return send_settled
 
 
-def _carry_out(command: Command, recommender: Recommender, body: bytes) -> tuple[HTTPStatus, bytes] | Refusal:
+def _carry_out(command: Command, recommender: Recommender, body: bytes) -> tuple[int, bytes] | Refusal:
     # A refusal is returned and not raised: raised in a thread it would hold on to the body, in a circle of frames and
     # futures that waits for the garbage collector.
     if body.count(b'"') > 2 * command.most_names:
@@ -280,7 +283,7 @@ def _carry_out(command: Command, recommender: Recommender, body: bytes) -> tuple
         return refusals.not_valid(error)
     answered = command.answer(recommender, request)
     telemetry().answer(recommender.tag, answered.predictions, answered.probabilities)
-    return HTTPStatus.OK, answered.body
+    return _OK, answered.body
 
 
 def _head_bytes(scope: Scope) -> int:

@@ -1,8 +1,7 @@
 """The answers of one loaded model, typed: what every route of the service comes down to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
@@ -65,8 +64,7 @@ class ModelDescription(BaseModel):
     versions: dict[str, str] = Field(description="of the libraries that trained it")
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """An answer as the JSON that goes over the wire, and what it predicts, for the metrics."""
 
     body: bytes
