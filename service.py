@@ -36,7 +36,7 @@ class PlanRecommender:
 
     def __init__(self) -> None:
         try:
-            self.recommender = _load()
+            self.recommender = Recommender(_model())
         except (PlanRecommenderError, BentoMLException) as error:  # the model was good when the service was started
             logs.end_worker(error)
             raise
@@ -50,7 +50,7 @@ class PlanRecommender:
         supervisor.mend()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
         try:
-            _load()
+            _model().document()
         except PlanRecommenderError as error:
             raise BentoMLException(str(error)) from error
         Access.from_environment().warn_if_open()
@@ -78,12 +78,12 @@ class PlanRecommender:
 _SERVICE = cast(Any, PlanRecommender)  # the decorator makes the class a bentoml.Service, which its types do not say
 
 
-def _load() -> Recommender:
-    """Load the model that the Bento was built with; from source, the latest.
+def _model() -> registry.RegisteredModel:
+    """Find the model that the Bento was built with; from source, the latest.
 
     BentoML by itself would look `:latest` up when the Bento starts, and serve whatever was trained since the build.
     """
     built_with = [] if _SERVICE.bento is None else _SERVICE.bento.info.all_models
     if built_with:
-        return Recommender(registry.of_bento(built_with[0]))
-    return Recommender(registry.verify(_SERVICE.inner.model.resolve()))
+        return registry.of_bento(built_with[0])
+    return registry.verify(_SERVICE.inner.model.resolve())

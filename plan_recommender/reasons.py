@@ -89,31 +89,29 @@ class Reasons:
         rest = log_odds - (first[here] + second[here] + third[here])
         bounds = self._thresholds.along(i, bins)
         ultra = bounds.is_ultra(here, log_odds)
-        # Where not even the extremes of the three lines together reach the other plan, there is no need to walk.
+        # What the three lines have to add up to before there is a need to look closer. The difference is rounded, which
+        # the bounds leave room for.
+        limit = (bounds.ultra_everywhere if ultra else bounds.smart_everywhere) - rest
         if ultra:
-            certain = bounds.ultra_from
-            least_before = rest + one.min_before[here] + two.min_before[here] + three.min_before[here]
-            least_after = rest + one.min_after[here] + two.min_after[here] + three.min_after[here]
-            walk_down, walk_up = least_before < bounds.ultra_everywhere, least_after < bounds.ultra_everywhere
+            before = one.min_before[here] + two.min_before[here] + three.min_before[here]
+            after = one.min_after[here] + two.min_after[here] + three.min_after[here]
         else:
-            certain = bounds.smart_below
-            most_before = rest + one.max_before[here] + two.max_before[here] + three.max_before[here]
-            most_after = rest + one.max_after[here] + two.max_after[here] + three.max_after[here]
-            walk_down, walk_up = most_before >= bounds.smart_everywhere, most_after >= bounds.smart_everywhere
+            before = one.max_before[here] + two.max_before[here] + three.max_before[here]
+            after = one.max_after[here] + two.max_after[here] + three.max_after[here]
         below = None
-        if walk_down:
+        if (before >= limit) != ultra:  # or not even the extremes of the lines together reach the other plan
             for b in range(here - 1, -1, -1):
-                there = rest + first[b] + second[b] + third[b]
-                if (there >= certain[b]) != ultra and bounds.is_ultra(b, there) != ultra:
+                there = first[b] + second[b] + third[b]
+                if (there >= limit) != ultra and bounds.is_ultra(b, rest + there) != ultra:
                     below = self._cuts[i][b]
                     break
-        if walk_up:
+        if (after >= limit) != ultra:
             starts = self._above[i]
             # Beyond twice the distance back there is nothing nearer; one bin more, as that sum is rounded.
             end = len(first) if below is None else min(bisect_right(starts, value + (value - below)) + 2, len(first))
             for b in range(here + 1, end):
-                there = rest + first[b] + second[b] + third[b]
-                if (there >= certain[b]) != ultra and bounds.is_ultra(b, there) != ultra:
+                there = first[b] + second[b] + third[b]
+                if (there >= limit) != ultra and bounds.is_ultra(b, rest + there) != ultra:
                     above: float = starts[b - 1]
                     return above if below is None or above - value < value - below else below
         return below
