@@ -87,7 +87,7 @@ def store(tmp_path: Path, copy_store: Callable[[Path], Path]) -> Path:
         (_truncate, "expected the registered model document, found an altered one"),
         (_flip_a_bit, "expected the registered model document, found an altered one"),
         (_enormous, "expected the registered model document, found an altered one"),
-        (_of_an_earlier_version, "expected a model document of schema 1; schema_version: Input should be 1; train"),
+        (_of_an_earlier_version, "of schema 1; schema_version: Input should be 1, found 0; train"),
         (_other_schema, "found one for ['mb_used', 'messages', 'minutes', 'calls']"),
         (_no_record, "expected the record that train.py stores with a model"),
     ],
