@@ -54,7 +54,7 @@ def fail_as_asked() -> None:
     sys.excepthook = record_bug
     if os.environ.get(variable("log_format"), "").lower() == "json":
         _write_json(bentoml)
-        click.ClickException.show = _record  # type: ignore[assignment]  # there is no setting for that
+        click.ClickException.show = _record  # type: ignore[assignment]  # click has no setting
 
 
 def end_worker(error: Exception) -> None:

@@ -99,7 +99,8 @@ class Reasons:
             before = one.max_before[here] + two.max_before[here] + three.max_before[here]
             after = one.max_after[here] + two.max_after[here] + three.max_after[here]
         below = None
-        if (before >= limit) != ultra:  # or not even the extremes of the lines together reach the other plan
+        # A direction in which not even the extremes of the lines reach the other plan needs no walk.
+        if (before >= limit) != ultra:
             for b in range(here - 1, -1, -1):
                 there = first[b] + second[b] + third[b]
                 if (there >= limit) != ultra and bounds.is_ultra(b, rest + there) != ultra:

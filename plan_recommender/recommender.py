@@ -76,7 +76,7 @@ class Recommender:
     """A registered model, loaded and ready.
 
     `recommend`, `recommend_batch` and `explain` give typed answers. Those that end in `_json` give the same bytes as
-    `model_dump_json` of these, in a third of the time: the names and the order of the fields are written once, and what
+    `model_dump_json` of these and take less time: the names and the order of the fields are written once, and what
     differs is put between them.
     """
 
