@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from plan_recommender.config import MoneySettings
-from plan_recommender.evaluation import Labels, Probabilities
+from plan_recommender.evaluation.metrics import Labels, Probabilities
 
 PER = 1000
 """Subscribers that every amount and count is given for."""

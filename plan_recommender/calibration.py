@@ -7,7 +7,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 from sklearn.linear_model import LogisticRegression
 
-from plan_recommender.evaluation import Labels, Probabilities
+from plan_recommender.evaluation.metrics import Labels, Probabilities
 
 _CHANCE_DRAWS = 200
 _CLOSEST = 1e-6

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from plan_recommender.config import Metric
-from plan_recommender.evaluation import Labels, Probabilities, measure
+from plan_recommender.evaluation.metrics import Labels, Probabilities, measure
 
 COMPARED: tuple[Metric, ...] = ("accuracy", "f1", "roc_auc", "brier", "log_loss")
 """The metrics that are compared, in the order of the report."""

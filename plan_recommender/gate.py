@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from plan_recommender.calibration import Calibration
 from plan_recommender.comparison import compare_paired
 from plan_recommender.config import BASELINES, GateSettings, Metric, Settings
-from plan_recommender.evaluation import Probabilities
+from plan_recommender.evaluation.metrics import Probabilities
 from plan_recommender.registry import RegisteredModel
 from plan_recommender.scorer import Scorer
 from plan_recommender.selection import LESS_IS_BETTER, CrossValidated, row_keys, standard_error

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from plan_recommender.config import ParitySettings
 from plan_recommender.errors import TableError
-from plan_recommender.evaluation import Labels
+from plan_recommender.evaluation.metrics import Labels
 
 RateName = Literal["selection rate", "true positive rate", "false positive rate"]
 RATES: tuple[RateName, ...] = ("selection rate", "true positive rate", "false positive rate")

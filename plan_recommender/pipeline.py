@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from plan_recommender.config import Candidate, Settings
 from plan_recommender.errors import ConfigError
-from plan_recommender.evaluation import Labels, Probabilities
+from plan_recommender.evaluation.metrics import Labels, Probabilities
 from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
 
 PREPROCESSOR = "preprocessor"

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from plan_recommender.analysis import Findings
 from plan_recommender.comparison import COMPARED
 from plan_recommender.config import Candidate, Settings
-from plan_recommender.evaluation import Metrics
+from plan_recommender.evaluation.metrics import Metrics
 from plan_recommender.pictures import draw_distributions
 from plan_recommender.reference import DriftReport, FeatureDrift, ReferenceProfile
 from plan_recommender.registry import DOCUMENT_FILE, ModelRecord

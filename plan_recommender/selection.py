@@ -17,7 +17,7 @@ from plan_recommender.calibration import Calibration, measure_calibration
 from plan_recommender.comparison import COMPARED
 from plan_recommender.config import BASELINES, Candidate, Metric, Objective, SegmentThresholdsSettings, Settings
 from plan_recommender.errors import TableError
-from plan_recommender.evaluation import Labels, Metrics, Probabilities, measure
+from plan_recommender.evaluation.metrics import Labels, Metrics, Probabilities, measure
 from plan_recommender.pipeline import fit
 from plan_recommender.pipeline import probabilities as probabilities_of
 from plan_recommender.slices import tercile_bounds

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from plan_recommender.errors import TableError
-from plan_recommender.evaluation import Labels, Probabilities
+from plan_recommender.evaluation.metrics import Labels, Probabilities
 from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
 
 Segment = Literal["zero", "light", "medium", "heavy", "missing"]

@@ -11,7 +11,7 @@ from plan_recommender.calibration import Calibration
 from plan_recommender.compiler import Proof, compile_pipeline, prove
 from plan_recommender.config import Candidate, Settings
 from plan_recommender.errors import ModelError
-from plan_recommender.evaluation import Probabilities
+from plan_recommender.evaluation.metrics import Probabilities
 from plan_recommender.gate import GateReport
 from plan_recommender.pipeline import fit
 from plan_recommender.scorer import Scorer

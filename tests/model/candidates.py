@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from plan_recommender.compiler import compile_pipeline
 from plan_recommender.config import BinnedLogisticSettings, BoostedTreesSettings, Candidate, Settings
-from plan_recommender.evaluation import Labels
+from plan_recommender.evaluation.metrics import Labels
 from plan_recommender.pipeline import fit, log_odds
 from plan_recommender.scorer import Scorer
 from plan_recommender.table import LabelledTable, read_labelled

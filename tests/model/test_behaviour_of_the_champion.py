@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from plan_recommender.evaluation import Labels, Metrics, measure
+from plan_recommender.evaluation.metrics import Labels, Metrics, measure
 from plan_recommender.scorer import Scorer
 from plan_recommender.usage import FeatureMatrix
 from tests.model.candidates import FAMILIES, on_shipped, shipped

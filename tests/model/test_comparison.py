@@ -18,7 +18,7 @@ import train
 from plan_recommender import comparison as module
 from plan_recommender import registry
 from plan_recommender.comparison import COMPARED, PairedComparison, compare_paired, weighted_auc
-from plan_recommender.evaluation import Labels, Probabilities, measure
+from plan_recommender.evaluation.metrics import Labels, Probabilities, measure
 from plan_recommender.selection import split_table
 from plan_recommender.synthesis import main as synthesise
 from plan_recommender.table import read_labelled

@@ -19,7 +19,7 @@ import train
 from plan_recommender import pipeline, registry
 from plan_recommender.config import Candidate, Settings, load_settings
 from plan_recommender.errors import ConfigError, OutputError
-from plan_recommender.evaluation import Labels
+from plan_recommender.evaluation.metrics import Labels
 from plan_recommender.search import TRIALS_FILE, Searched, fragment, search, searchable
 from plan_recommender.selection import split_table
 from plan_recommender.synthesis import generate

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, precision_score, recall_score, roc_auc_score
 
 from plan_recommender.errors import TableError
-from plan_recommender.evaluation import Labels, Probabilities
+from plan_recommender.evaluation.metrics import Labels, Probabilities
 from plan_recommender.slices import (
     ConfidentError,
     SliceMetrics,

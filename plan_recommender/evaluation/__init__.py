@@ -1,0 +1,1 @@
+"""How good a model is: metrics, calibration, comparisons, slices, groups, money."""
