@@ -7,8 +7,8 @@ from scipy import stats
 from sklearn.metrics import log_loss
 
 from plan_recommender.business import BusinessImpact, measure_impact
-from plan_recommender.calibration import Calibration, measure_calibration
 from plan_recommender.config import Candidate, Settings
+from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.metrics import Labels, Metrics, Probabilities, measure, measure_majority_rule
 from plan_recommender.gate import GateReport
 from plan_recommender.scorer import Scorer

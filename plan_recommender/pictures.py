@@ -15,7 +15,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from plan_recommender.analysis import Importance
 from plan_recommender.business import BusinessImpact
-from plan_recommender.calibration import Calibration
+from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.metrics import Labels, Metrics, Probabilities
 from plan_recommender.reference import ReferenceProfile
 from plan_recommender.tables import FeatureTable, ModelDocument

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
-from plan_recommender.calibration import Calibration, measure_calibration
+from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.metrics import Labels, Probabilities
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=60)
