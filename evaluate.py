@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from plan_recommender import cli, registry
-from plan_recommender.comparison import COMPARED, PairedComparison, compare_paired
 from plan_recommender.config import DEFAULT_CONFIG, load_settings
 from plan_recommender.errors import ModelError
+from plan_recommender.evaluation.comparison import COMPARED, PairedComparison, compare_paired
 from plan_recommender.evaluation.metrics import Labels, comparison, measure, measure_majority_rule
 from plan_recommender.files import staged_directory, writing
 from plan_recommender.parity import DEFINITIONS, RATES, ParityReport, Rate, measure_parity

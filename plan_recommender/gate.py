@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from plan_recommender.comparison import compare_paired
 from plan_recommender.config import BASELINES, GateSettings, Metric, Settings
 from plan_recommender.evaluation.calibration import Calibration
+from plan_recommender.evaluation.comparison import compare_paired
 from plan_recommender.evaluation.metrics import Probabilities
 from plan_recommender.registry import RegisteredModel
 from plan_recommender.scorer import Scorer

@@ -35,9 +35,9 @@ from mlflow.utils.validation import (
     MAX_TAG_VAL_LENGTH,
 )
 
-from plan_recommender.comparison import COMPARED
 from plan_recommender.config import SQLITE, Settings
 from plan_recommender.errors import TrackingError
+from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.gate import GateReport
 from plan_recommender.registry import DOCUMENT_FILE
 from plan_recommender.selection import CandidateSummary, CrossValidated

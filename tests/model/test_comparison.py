@@ -15,9 +15,9 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 import evaluate
 import train
-from plan_recommender import comparison as module
 from plan_recommender import registry
-from plan_recommender.comparison import COMPARED, PairedComparison, compare_paired, weighted_auc
+from plan_recommender.evaluation import comparison as module
+from plan_recommender.evaluation.comparison import COMPARED, PairedComparison, compare_paired, weighted_auc
 from plan_recommender.evaluation.metrics import Labels, Probabilities, measure
 from plan_recommender.selection import split_table
 from plan_recommender.synthesis import main as synthesise
