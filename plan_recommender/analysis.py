@@ -10,10 +10,7 @@ from plan_recommender.business import BusinessImpact, measure_impact
 from plan_recommender.config import Candidate, Settings
 from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.metrics import Labels, Metrics, Probabilities, measure, measure_majority_rule
-from plan_recommender.gate import GateReport
-from plan_recommender.scorer import Scorer
-from plan_recommender.selection import CandidateSummary
-from plan_recommender.slices import (
+from plan_recommender.evaluation.slices import (
     ConfidentError,
     SliceMetrics,
     measure_slices,
@@ -21,6 +18,9 @@ from plan_recommender.slices import (
     tercile_bounds,
     worst_slices,
 )
+from plan_recommender.gate import GateReport
+from plan_recommender.scorer import Scorer
+from plan_recommender.selection import CandidateSummary
 from plan_recommender.table import LabelledTable
 from plan_recommender.threshold import Threshold
 from plan_recommender.usage import FEATURE_NAMES, FEATURES

@@ -18,9 +18,9 @@ from plan_recommender.errors import TableError
 from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import Labels, Metrics, Probabilities, measure
+from plan_recommender.evaluation.slices import tercile_bounds
 from plan_recommender.pipeline import fit
 from plan_recommender.pipeline import probabilities as probabilities_of
-from plan_recommender.slices import tercile_bounds
 from plan_recommender.table import LabelledTable
 from plan_recommender.threshold import SEGMENTS, SegmentThresholds, Threshold, segment_of
 from plan_recommender.usage import FeatureMatrix

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, precisio
 
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.metrics import Labels, Probabilities
-from plan_recommender.slices import (
+from plan_recommender.evaluation.slices import (
     ConfidentError,
     SliceMetrics,
     measure_slices,
