@@ -17,7 +17,7 @@ import train
 from plan_recommender.config import ParitySettings
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.metrics import Labels
-from plan_recommender.parity import ParityReport, measure_parity
+from plan_recommender.evaluation.parity import ParityReport, measure_parity
 from plan_recommender.scorer import Scorer
 from plan_recommender.synthesis import generate
 from plan_recommender.table import read_labelled
