@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import stats
 from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 
-from plan_recommender.business import expected_profit
 from plan_recommender.config import BASELINES, Candidate, Metric, Objective, SegmentThresholdsSettings, Settings
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import Labels, Metrics, Probabilities, measure
+from plan_recommender.evaluation.money import expected_profit
 from plan_recommender.evaluation.slices import tercile_bounds
 from plan_recommender.pipeline import fit
 from plan_recommender.pipeline import probabilities as probabilities_of

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plan_recommender.business import BusinessImpact, break_even_probability, expected_profit, measure_impact
 from plan_recommender.config import MoneySettings
 from plan_recommender.evaluation.metrics import Labels, Probabilities
+from plan_recommender.evaluation.money import BusinessImpact, break_even_probability, expected_profit, measure_impact
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=40)
 MONEY = MoneySettings(bootstrap_samples=200)

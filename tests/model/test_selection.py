@@ -19,10 +19,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from plan_recommender import selection, training
-from plan_recommender.business import break_even_probability
 from plan_recommender.config import Candidate, Metric, Settings
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import ConfusionMatrix, Labels, Metrics
+from plan_recommender.evaluation.money import break_even_probability
 from plan_recommender.pipeline import fit, frame
 from plan_recommender.selection import (
     CrossValidated,
