@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from plan_recommender import cli, registry
-from plan_recommender.config import DEFAULT_CONFIG, DriftSettings, load_settings
+from plan_recommender.config.settings import DEFAULT_CONFIG, DriftSettings, load_settings
 from plan_recommender.errors import ConfigError, ModelError
 from plan_recommender.files import replacing, require_distinct
 from plan_recommender.reference import DriftReport, ReferenceProfile, Values, compare, profile

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from plan_recommender import cli, registry
-from plan_recommender.config import DEFAULT_CONFIG, load_settings
+from plan_recommender.config.settings import DEFAULT_CONFIG, load_settings
 from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.comparison import COMPARED, PairedComparison, compare_paired
 from plan_recommender.evaluation.metrics import Labels, comparison, measure, measure_majority_rule

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from plan_recommender import cli, pictures, registry, report
 from plan_recommender.analysis import Findings, describe
-from plan_recommender.config import DEFAULT_CONFIG, Candidate, Settings, load_settings
+from plan_recommender.config.settings import DEFAULT_CONFIG, Candidate, Settings, load_settings
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.metrics import Labels, Probabilities, comparison
 from plan_recommender.files import StagedDirectory, staged_directory, writing

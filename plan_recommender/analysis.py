@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import stats
 from sklearn.metrics import log_loss
 
-from plan_recommender.config import Candidate, Settings
+from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.metrics import Labels, Metrics, Probabilities, measure, measure_majority_rule
 from plan_recommender.evaluation.money import BusinessImpact, measure_impact

@@ -21,7 +21,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import KBinsDiscretizer
 
-from plan_recommender.config import ProofSettings
+from plan_recommender.config.settings import ProofSettings
 from plan_recommender.errors import CompileError
 from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, log_odds
 from plan_recommender.scorer import Scorer

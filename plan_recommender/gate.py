@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from plan_recommender.config import BASELINES, GateSettings, Metric, Settings
+from plan_recommender.config.settings import BASELINES, GateSettings, Metric, Settings
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.comparison import compare_paired
 from plan_recommender.evaluation.metrics import Probabilities

@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import KBinsDiscretizer, PolynomialFeatures, SplineTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from plan_recommender.config import Candidate, Settings
+from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.errors import ConfigError
 from plan_recommender.evaluation.metrics import Labels, Probabilities
 from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import ks_2samp
 
-from plan_recommender.config import DriftSettings
+from plan_recommender.config.settings import DriftSettings
 from plan_recommender.errors import TableError
 
 Values = npt.NDArray[np.float64]

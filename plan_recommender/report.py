@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup
 
 from plan_recommender.analysis import Findings
-from plan_recommender.config import Candidate, Settings
+from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import Metrics
 from plan_recommender.pictures import draw_distributions

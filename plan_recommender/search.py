@@ -23,7 +23,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from plan_recommender.config import (
+from plan_recommender.config.settings import (
     BinnedLogisticSearch,
     BoostedTreesSearch,
     Candidate,

@@ -12,7 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import stats
 from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 
-from plan_recommender.config import BASELINES, Candidate, Metric, Objective, SegmentThresholdsSettings, Settings
+from plan_recommender.config.settings import (
+    BASELINES,
+    Candidate,
+    Metric,
+    Objective,
+    SegmentThresholdsSettings,
+    Settings,
+)
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.comparison import COMPARED

@@ -35,7 +35,7 @@ from mlflow.utils.validation import (
     MAX_TAG_VAL_LENGTH,
 )
 
-from plan_recommender.config import SQLITE, Settings
+from plan_recommender.config.settings import SQLITE, Settings
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.gate import GateReport

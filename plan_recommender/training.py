@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline
 from plan_recommender import cli, gate, registry
 from plan_recommender.analysis import Analysis, analyse
 from plan_recommender.compiler import Proof, compile_pipeline, prove
-from plan_recommender.config import Candidate, Settings
+from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.metrics import Probabilities

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from plan_recommender import cli
-from plan_recommender.config import LoadtestSettings
+from plan_recommender.config.settings import LoadtestSettings
 from tools.serving import ROOT, ServerDidNotStartError, serving
 
 

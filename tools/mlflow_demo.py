@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from plan_recommender import registry, tracking
-from plan_recommender.config import load_settings
+from plan_recommender.config.settings import load_settings
 from tools.serving import ROOT
 
 TAGS = ("model", "champion", "gate", "data.sha256")

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from plan_recommender.config import Metric
+from plan_recommender.config.settings import Metric
 from plan_recommender.evaluation.metrics import Labels, Probabilities, measure
 
 COMPARED: tuple[Metric, ...] = ("accuracy", "f1", "roc_auc", "brier", "log_loss")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from plan_recommender.config import MoneySettings
+from plan_recommender.config.settings import MoneySettings
 from plan_recommender.evaluation.metrics import Labels, Probabilities
 
 PER = 1000

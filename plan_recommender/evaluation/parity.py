@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from plan_recommender.config import ParitySettings
+from plan_recommender.config.settings import ParitySettings
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.metrics import Labels
 

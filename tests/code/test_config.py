@@ -10,8 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from plan_recommender import config
-from plan_recommender.config import Settings, load_settings, reference, walk
+from plan_recommender.config.settings import Settings, load_settings, reference, settings, walk
 from plan_recommender.errors import ConfigError
 from tools.serving import ROOT
 
@@ -201,7 +200,7 @@ def test_the_reference_is_the_documentation() -> None:
 
 
 @pytest.mark.parametrize("setting", list(walk(Settings)), ids=lambda setting: setting.name)
-def test_every_setting_is_documented_with_a_sentence(setting: config.Setting) -> None:
+def test_every_setting_is_documented_with_a_sentence(setting: settings.Setting) -> None:
     assert setting.sentence.endswith(".")
     assert len(setting.sentence.split()) >= 3
     assert f"| `{setting.name}` |" in reference()
@@ -212,7 +211,7 @@ def test_every_setting_is_read_by_something() -> None:
 
 
 def test_a_setting_that_nothing_reads_is_found() -> None:
-    class DriftSettings(config.DriftSettings):
+    class DriftSettings(settings.DriftSettings):
         seconds: int = 1  # loadtest.soak.seconds is read, which must not count for drift.seconds
 
     class WithUnused(Settings):

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from plan_recommender.config import Settings
+from plan_recommender.config.settings import Settings
 from plan_recommender.pipeline import PREPROCESSOR, USAGE, frame
 from plan_recommender.reference import ReferenceProfile
 from plan_recommender.registry import DOCUMENT_FILE, find

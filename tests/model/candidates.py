@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sklearn.pipeline import Pipeline
 
 from plan_recommender.compiler import compile_pipeline
-from plan_recommender.config import BinnedLogisticSettings, BoostedTreesSettings, Candidate, Settings
+from plan_recommender.config.settings import BinnedLogisticSettings, BoostedTreesSettings, Candidate, Settings
 from plan_recommender.evaluation.metrics import Labels
 from plan_recommender.pipeline import fit, log_odds
 from plan_recommender.scorer import Scorer

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plan_recommender.config import MoneySettings
+from plan_recommender.config.settings import MoneySettings
 from plan_recommender.evaluation.metrics import Labels, Probabilities
 from plan_recommender.evaluation.money import BusinessImpact, break_even_probability, expected_profit, measure_impact
 

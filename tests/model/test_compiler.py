@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 
 from plan_recommender import compiler
 from plan_recommender.compiler import compile_pipeline, prove
-from plan_recommender.config import Candidate, ProofSettings
+from plan_recommender.config.settings import Candidate, ProofSettings
 from plan_recommender.errors import CompileError
 from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from plan_recommender.registry import DOCUMENT_FILE, RegisteredModel

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 import drift
-from plan_recommender.config import DriftSettings
+from plan_recommender.config.settings import DriftSettings
 from plan_recommender.errors import TableError
 from plan_recommender.reference import Values, compare, population_stability_index, profile
 from plan_recommender.synthesis import SHIFTS, generate, write_csv

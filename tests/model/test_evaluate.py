@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 import evaluate
 import train
 from plan_recommender import registry
-from plan_recommender.config import load_settings
+from plan_recommender.config.settings import load_settings
 from plan_recommender.scorer import Scorer
 from plan_recommender.synthesis import main as synthesise
 from plan_recommender.table import read_labelled, sha256

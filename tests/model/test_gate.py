@@ -15,7 +15,7 @@ import pytest
 
 import train
 from plan_recommender import gate, registry
-from plan_recommender.config import Candidate, GateSettings, Settings
+from plan_recommender.config.settings import Candidate, GateSettings, Settings
 from plan_recommender.evaluation.calibration import measure_calibration
 from plan_recommender.evaluation.comparison import MetricDifference, compare_paired
 from plan_recommender.evaluation.metrics import ConfusionMatrix, Metrics

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import evaluate
 import train
-from plan_recommender.config import ParitySettings
+from plan_recommender.config.settings import ParitySettings
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.metrics import Labels
 from plan_recommender.evaluation.parity import ParityReport, measure_parity

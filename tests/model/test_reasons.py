@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plan_recommender.config import Candidate
+from plan_recommender.config.settings import Candidate
 from plan_recommender.reasons import Reasons
 from plan_recommender.registry import RegisteredModel
 from plan_recommender.scorer import Scorer

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 import train
 from plan_recommender import pipeline, registry
-from plan_recommender.config import Candidate, Settings, load_settings
+from plan_recommender.config.settings import Candidate, Settings, load_settings
 from plan_recommender.errors import ConfigError, OutputError
 from plan_recommender.evaluation.metrics import Labels
 from plan_recommender.search import TRIALS_FILE, Searched, fragment, search, searchable

@@ -19,7 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from plan_recommender import selection, training
-from plan_recommender.config import Candidate, Metric, Settings
+from plan_recommender.config.settings import Candidate, Metric, Settings
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import ConfusionMatrix, Labels, Metrics
 from plan_recommender.evaluation.money import break_even_probability
@@ -292,7 +292,7 @@ import hashlib, json, sys
 import numpy as np
 from plan_recommender.training import train
 from threadpoolctl import threadpool_info
-from plan_recommender.config import Settings
+from plan_recommender.config.settings import Settings
 from plan_recommender.tables import write_document
 from tests.model.candidates import shipped
 settings = Settings.model_validate(json.loads(sys.argv[1]))

@@ -14,7 +14,7 @@ from mlflow.entities import Run
 
 import train
 from plan_recommender import registry, tracking
-from plan_recommender.config import load_settings
+from plan_recommender.config.settings import load_settings
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.selection import cross_validate, split_table
