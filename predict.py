@@ -8,10 +8,10 @@ import numpy as np
 from tqdm import tqdm
 
 from plan_recommender import cli, registry
+from plan_recommender.data.csv_table import EXPECTED_USAGE, Row, open_csv, parse_usage, shortened, write_rows
 from plan_recommender.errors import TableError
 from plan_recommender.files import replacing, require_distinct
 from plan_recommender.scorer import Scorer
-from plan_recommender.table import EXPECTED_USAGE, Row, open_csv, parse_usage, shortened, write_rows
 from plan_recommender.usage import FEATURE_NAMES, PLANS
 
 NEW_COLUMNS = ("pred_is_ultra", "proba_is_ultra")

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from plan_recommender import cli, pictures, registry, report
 from plan_recommender.analysis import Findings, describe
 from plan_recommender.config.settings import DEFAULT_CONFIG, Candidate, Settings, load_settings
+from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.metrics import Labels, Probabilities, comparison
 from plan_recommender.files import StagedDirectory, staged_directory, writing
@@ -30,7 +31,6 @@ from plan_recommender.selection import (
     candidates_table,
     row_keys,
 )
-from plan_recommender.table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.tables import ModelDocument, write_document
 from plan_recommender.training import STEPS_AFTER_SELECTION, Trained, judge, train
 from plan_recommender.usage import FEATURES

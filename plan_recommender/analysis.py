@@ -7,6 +7,7 @@ from scipy import stats
 from sklearn.metrics import log_loss
 
 from plan_recommender.config.settings import Candidate, Settings
+from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.metrics import Labels, Metrics, Probabilities, measure, measure_majority_rule
 from plan_recommender.evaluation.money import BusinessImpact, measure_impact
@@ -21,7 +22,6 @@ from plan_recommender.evaluation.slices import (
 from plan_recommender.gate import GateReport
 from plan_recommender.scorer import Scorer
 from plan_recommender.selection import CandidateSummary
-from plan_recommender.table import LabelledTable
 from plan_recommender.threshold import Threshold
 from plan_recommender.usage import FEATURE_NAMES, FEATURES
 

@@ -6,13 +6,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from plan_recommender.config.settings import BASELINES, GateSettings, Metric, Settings
+from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.comparison import compare_paired
 from plan_recommender.evaluation.metrics import Probabilities
 from plan_recommender.registry import RegisteredModel
 from plan_recommender.scorer import Scorer
 from plan_recommender.selection import LESS_IS_BETTER, CrossValidated, row_keys, standard_error
-from plan_recommender.table import LabelledTable
 
 _BETTER_BY: tuple[Metric, ...] = ("roc_auc", "brier")
 _NAMES = {"roc_auc": "ROC AUC", "brier": "Brier score"}

@@ -22,9 +22,9 @@ from bentoml.models import BentoModel, ModelContext
 from bentoml.types import ModelSignature
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from plan_recommender.data.csv_table import sha256
 from plan_recommender.errors import ModelError, OutputError
 from plan_recommender.scorer import Scorer
-from plan_recommender.table import sha256
 from plan_recommender.tables import ModelDocument, read_document, read_limited
 from plan_recommender.usage import FEATURES, TARGET, FeatureSpec
 

@@ -30,6 +30,7 @@ from plan_recommender.config.settings import (
     Metric,
     Settings,
 )
+from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import ConfigError, OutputError
 from plan_recommender.selection import (
     LESS_IS_BETTER,
@@ -40,7 +41,6 @@ from plan_recommender.selection import (
     make_folds,
     split_table,
 )
-from plan_recommender.table import LabelledTable
 
 TRIALS_FILE = "trials.sqlite3"
 

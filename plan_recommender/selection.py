@@ -20,6 +20,7 @@ from plan_recommender.config.settings import (
     SegmentThresholdsSettings,
     Settings,
 )
+from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.comparison import COMPARED
@@ -28,7 +29,6 @@ from plan_recommender.evaluation.money import expected_profit
 from plan_recommender.evaluation.slices import tercile_bounds
 from plan_recommender.pipeline import fit
 from plan_recommender.pipeline import probabilities as probabilities_of
-from plan_recommender.table import LabelledTable
 from plan_recommender.threshold import SEGMENTS, SegmentThresholds, Threshold, segment_of
 from plan_recommender.usage import FeatureMatrix
 

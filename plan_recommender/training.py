@@ -9,6 +9,7 @@ from plan_recommender import cli, gate, registry
 from plan_recommender.analysis import Analysis, analyse
 from plan_recommender.compiler import Proof, compile_pipeline, prove
 from plan_recommender.config.settings import Candidate, Settings
+from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.metrics import Probabilities
@@ -26,7 +27,6 @@ from plan_recommender.selection import (
     split_table,
     summarise,
 )
-from plan_recommender.table import LabelledTable
 from plan_recommender.tables import ModelDocument
 
 STEPS_AFTER_SELECTION = 2

@@ -18,9 +18,9 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 from tqdm import tqdm
 
 from plan_recommender import cli
+from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.files import replacing
 from plan_recommender.synthesis import calibrate, generate
-from plan_recommender.table import LabelledTable, check_trainable, read_labelled
 
 _PAGE = """# How close the synthetic table is
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from plan_recommender import synthesis
+from plan_recommender.data.csv_table import LabelledTable, check_trainable, parse_usage, read_labelled
 from plan_recommender.errors import ConfigError
 from plan_recommender.synthesis import (
     CALIBRATION_FILE,
@@ -29,7 +30,6 @@ from plan_recommender.synthesis import (
     main,
     write_csv,
 )
-from plan_recommender.table import LabelledTable, check_trainable, parse_usage, read_labelled
 from tests.conftest import HEADER, run
 from tools.serving import ROOT
 

@@ -16,13 +16,13 @@ import pytest
 import train
 from plan_recommender import gate, registry
 from plan_recommender.config.settings import Candidate, GateSettings, Settings
+from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.evaluation.calibration import measure_calibration
 from plan_recommender.evaluation.comparison import MetricDifference, compare_paired
 from plan_recommender.evaluation.metrics import ConfusionMatrix, Metrics
 from plan_recommender.registry import RegisteredModel
 from plan_recommender.scorer import Scorer
 from plan_recommender.selection import CrossValidated, row_keys, split_table
-from plan_recommender.table import LabelledTable, read_labelled
 from plan_recommender.training import Trained, judge
 from tests.conftest import TrainedModel
 from tests.model.candidates import on_shipped, shipped

@@ -15,7 +15,7 @@ import yaml
 
 from loadtest.trials import workers
 from plan_recommender import registry
-from plan_recommender.table import sha256
+from plan_recommender.data.csv_table import sha256
 from tools.serving import ROOT, ServerDidNotStartError, serving
 
 Damage = Callable[[Path], object]
