@@ -10,11 +10,11 @@ import numpy as np
 from plan_recommender import cli, registry
 from plan_recommender.config.settings import DEFAULT_CONFIG, load_settings
 from plan_recommender.data.csv_table import LabelledTable, check_measurable, read_labelled, readable
+from plan_recommender.data.outputs import staged_directory, writing
 from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.comparison import COMPARED, PairedComparison, compare_paired
 from plan_recommender.evaluation.metrics import Labels, comparison, measure, measure_majority_rule
 from plan_recommender.evaluation.parity import DEFINITIONS, RATES, ParityReport, Rate, measure_parity
-from plan_recommender.files import staged_directory, writing
 from plan_recommender.pictures import plot_confusion_matrix, plot_roc_curve
 from plan_recommender.selection import row_keys, split_table
 from plan_recommender.usage import TARGET

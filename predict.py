@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from plan_recommender import cli, registry
 from plan_recommender.data.csv_table import EXPECTED_USAGE, Row, open_csv, parse_usage, shortened, write_rows
+from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.errors import TableError
-from plan_recommender.files import replacing, require_distinct
 from plan_recommender.scorer import Scorer
 from plan_recommender.usage import FEATURE_NAMES, PLANS
 

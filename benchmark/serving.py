@@ -30,8 +30,8 @@ from benchmark.measure import (
 from benchmark.page import Conditions, Results, findings, key_figures, with_key_figures, write_page
 from benchmark.peers.model import Assignment
 from plan_recommender import cli, registry
+from plan_recommender.data.outputs import replacing
 from plan_recommender.errors import PlanRecommenderError
-from plan_recommender.files import replacing
 from plan_recommender.recommender import Recommender
 from tools.serving import ROOT, ServerDidNotStartError
 

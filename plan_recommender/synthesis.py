@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from plan_recommender import cli
 from plan_recommender.data.csv_table import LabelledTable
+from plan_recommender.data.outputs import replacing
 from plan_recommender.errors import ConfigError
-from plan_recommender.files import replacing
 from plan_recommender.usage import FEATURE_NAMES, TARGET, FeatureMatrix
 
 CALIBRATION_FILE = Path(__file__).with_name("synthesis_calibration.json")

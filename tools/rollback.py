@@ -6,7 +6,7 @@ usage: python -m tools.rollback [TAG]
 import argparse
 
 from plan_recommender import cli, registry
-from plan_recommender.files import writing
+from plan_recommender.data.outputs import writing
 
 
 def main(arguments: list[str] | None = None) -> int:

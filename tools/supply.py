@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from plan_recommender.files import replacing
+from plan_recommender.data.outputs import replacing
 from tools.serving import ROOT
 
 LOCK: Final = ROOT / "requirements" / "serving.txt"

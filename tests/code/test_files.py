@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from plan_recommender.data.outputs import replacing, staged_directory
 from plan_recommender.errors import OutputError
-from plan_recommender.files import replacing, staged_directory
 
 
 class InjectedError(Exception):
@@ -79,7 +79,7 @@ def test_a_file_that_cannot_be_put_in_place_leaves_the_previous_one(
     def fail(*_: object) -> None:
         raise InjectedError
 
-    monkeypatch.setattr("plan_recommender.files.os.replace", fail)
+    monkeypatch.setattr("plan_recommender.data.outputs.os.replace", fail)
     with pytest.raises(InjectedError), replacing(path) as file:
         file.write("new")
     assert contents(tmp_path) == {"out.csv": "previous"}
@@ -206,7 +206,7 @@ def test_a_failed_exchange_leaves_the_previous_folder(tmp_path: Path, monkeypatc
     def fail(*_: object) -> None:
         raise InjectedError
 
-    monkeypatch.setattr("plan_recommender.files._exchange", fail)
+    monkeypatch.setattr("plan_recommender.data.outputs._exchange", fail)
     with staged_directory(target) as staging:
         (staging.path / "replaced").write_text("new")
         with pytest.raises(InjectedError):
@@ -217,7 +217,7 @@ def test_a_failed_exchange_leaves_the_previous_folder(tmp_path: Path, monkeypatc
 
 def test_folders_are_exchanged_where_the_kernel_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = previous_folder(tmp_path)
-    monkeypatch.setattr("plan_recommender.files.sys.platform", "darwin")
+    monkeypatch.setattr("plan_recommender.data.outputs.sys.platform", "darwin")
     with staged_directory(target) as staging:
         (staging.path / "replaced").write_text("new")
         staging.publish()

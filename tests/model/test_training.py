@@ -25,7 +25,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 
 import train
-from plan_recommender import files, registry
+from plan_recommender import registry
+from plan_recommender.data import outputs
 from plan_recommender.data.csv_table import read_labelled, sha256
 from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from plan_recommender.reference import ReferenceProfile
@@ -55,8 +56,8 @@ class InjectedError(Exception):
 
 def state(store: Path, artifacts: Path) -> dict[str, str]:
     """Every file of the store and the artifacts, by its SHA-256."""
-    files = [p for folder in (store, artifacts) for p in sorted(folder.rglob("*")) if p.is_file()]
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    outputs = [p for folder in (store, artifacts) for p in sorted(folder.rglob("*")) if p.is_file()]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in outputs}
 
 
 def metrics_of(artifacts: Path) -> dict[str, Any]:
@@ -394,8 +395,10 @@ FAULTS = {
     "while writing the model": before("train._write_model"),
     "before placing": before("plan_recommender.registry.StagedModel.place"),
     "while placing": before("plan_recommender.registry.shutil.copytree"),
-    "before publishing": before("plan_recommender.files.StagedDirectory.publish"),
-    "while publishing": both(before("plan_recommender.files._exchange"), before("plan_recommender.files._move")),
+    "before publishing": before("plan_recommender.data.outputs.StagedDirectory.publish"),
+    "while publishing": both(
+        before("plan_recommender.data.outputs._exchange"), before("plan_recommender.data.outputs._move")
+    ),
     "before promoting": before("plan_recommender.registry.StagedModel.promote"),
     "while promoting": before("plan_recommender.registry.os.replace"),
 }
@@ -428,7 +431,9 @@ def test_a_run_that_fails_changes_nothing(
 
 INTERRUPTIONS = {
     "after placing": after("plan_recommender.registry.StagedModel.place", registry.StagedModel, "place"),
-    "after publishing": after("plan_recommender.files.StagedDirectory.publish", files.StagedDirectory, "publish"),
+    "after publishing": after(
+        "plan_recommender.data.outputs.StagedDirectory.publish", outputs.StagedDirectory, "publish"
+    ),
     "after promoting": after("plan_recommender.registry.StagedModel.promote", registry.StagedModel, "promote"),
 }
 
