@@ -20,9 +20,9 @@ from pydantic import ValidationError
 from benchmark.contenders import Serve
 from loadtest.generator import Record, closed_loop, open_loop, post
 from loadtest.trials import workers
+from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.recommender import Recommender
-from plan_recommender.synthesis import generate
 from plan_recommender.usage import FEATURE_NAMES, CustomerUsage, Recommendation, UsageBatch
 from tools.serving import Server
 

@@ -22,10 +22,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import KBinsDiscretizer
 
 from plan_recommender.config.settings import ProofSettings
+from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import CompileError
 from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, log_odds
 from plan_recommender.scorer import Scorer
-from plan_recommender.synthesis import generate
 from plan_recommender.tables import (
     MAX_BYTES,
     PAIRS,

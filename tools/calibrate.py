@@ -9,7 +9,7 @@ from pathlib import Path
 from plan_recommender import cli
 from plan_recommender.data.csv_table import check_trainable, read_labelled
 from plan_recommender.data.outputs import replacing
-from plan_recommender.synthesis import calibrate
+from plan_recommender.data.synthesis import calibrate
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from plan_recommender import cli
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.outputs import replacing
-from plan_recommender.synthesis import calibrate, generate
+from plan_recommender.data.synthesis import calibrate, generate
 
 _PAGE = """# How close the synthetic table is
 

@@ -16,10 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from plan_recommender import synthesis
+from plan_recommender.data import synthesis
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, parse_usage, read_labelled
-from plan_recommender.errors import ConfigError
-from plan_recommender.synthesis import (
+from plan_recommender.data.synthesis import (
     CALIBRATION_FILE,
     KNOTS,
     SHIFTS,
@@ -30,6 +29,7 @@ from plan_recommender.synthesis import (
     main,
     write_csv,
 )
+from plan_recommender.errors import ConfigError
 from tests.conftest import HEADER, run
 from tools.serving import ROOT
 
@@ -52,7 +52,7 @@ def draw(rows: int, seed: int = 7, shift: str = "none") -> Subscribers:
 
 def test_the_shipped_table_is_reproduced_byte_for_byte(tmp_path: Path) -> None:
     out = tmp_path / "users_behavior.csv"
-    result = run("-m", "plan_recommender.synthesis", "--out", out)
+    result = run("-m", "plan_recommender.data.synthesis", "--out", out)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == f"{out}: 3,214 synthetic subscribers, seed 42, shift none\n"
     assert out.read_bytes() == (ROOT / "users_behavior.csv").read_bytes()

@@ -13,9 +13,9 @@ from bentoml._internal.models import ModelStore
 from sklearn.pipeline import Pipeline
 
 from plan_recommender import cli
+from plan_recommender.data.synthesis import generate
 from plan_recommender.registry import RegisteredModel, find
 from plan_recommender.scorer import Scorer
-from plan_recommender.synthesis import generate
 from plan_recommender.usage import FeatureMatrix
 from tests.conftest import TrainedModel
 from tools.serving import ROOT

@@ -17,11 +17,11 @@ import evaluate
 import train
 from plan_recommender import registry
 from plan_recommender.data.csv_table import read_labelled
+from plan_recommender.data.synthesis import main as synthesise
 from plan_recommender.evaluation import comparison as module
 from plan_recommender.evaluation.comparison import COMPARED, PairedComparison, compare_paired, weighted_auc
 from plan_recommender.evaluation.metrics import Labels, Probabilities, measure
 from plan_recommender.selection import split_table
-from plan_recommender.synthesis import main as synthesise
 from tests.conftest import TrainedModel
 from tests.model.conftest import Command
 from tools.serving import ROOT

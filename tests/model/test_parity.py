@@ -16,11 +16,11 @@ import evaluate
 import train
 from plan_recommender.config.settings import ParitySettings
 from plan_recommender.data.csv_table import read_labelled
+from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.metrics import Labels
 from plan_recommender.evaluation.parity import ParityReport, measure_parity
 from plan_recommender.scorer import Scorer
-from plan_recommender.synthesis import generate
 from tests.conftest import HEADER, TrainedModel
 from tests.model.conftest import Command
 from tools.serving import ROOT

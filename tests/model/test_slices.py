@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, precision_score, recall_score, roc_auc_score
 
+from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.metrics import Labels, Probabilities
 from plan_recommender.evaluation.slices import (
@@ -18,7 +19,6 @@ from plan_recommender.evaluation.slices import (
     tercile_bounds,
     worst_slices,
 )
-from plan_recommender.synthesis import generate
 from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=40)

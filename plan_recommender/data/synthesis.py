@@ -248,7 +248,7 @@ def _calibrate_marginal(values: npt.NDArray[np.float64]) -> Marginal:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m plan_recommender.synthesis", description="Write a table of synthetic subscribers."
+        prog="python -m plan_recommender.data.synthesis", description="Write a table of synthetic subscribers."
     )
     parser.add_argument("--rows", type=cli.positive_int, default=3214, help="rows to write (default: %(default)s)")
     parser.add_argument("--seed", type=cli.seed, default=42, help="seed of the random numbers (default: %(default)s)")
