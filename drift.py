@@ -10,8 +10,8 @@ from plan_recommender import cli, registry
 from plan_recommender.config.settings import DEFAULT_CONFIG, DriftSettings, load_settings
 from plan_recommender.data.csv_table import read_features
 from plan_recommender.data.outputs import replacing, require_distinct
+from plan_recommender.drift.verdict import DriftReport, ReferenceProfile, Values, compare, profile
 from plan_recommender.errors import ConfigError, ModelError
-from plan_recommender.reference import DriftReport, ReferenceProfile, Values, compare, profile
 from plan_recommender.report import drift_html, number
 from plan_recommender.usage import FEATURE_NAMES
 

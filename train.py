@@ -20,12 +20,12 @@ from plan_recommender.analysis import Findings, describe
 from plan_recommender.config.settings import DEFAULT_CONFIG, Candidate, Settings, load_settings
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.outputs import StagedDirectory, staged_directory, writing
+from plan_recommender.drift.verdict import profile
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.metrics import Labels, Probabilities, comparison
 from plan_recommender.gate import GateReport
 from plan_recommender.optional import needing
 from plan_recommender.pipeline import PREPROCESSOR
-from plan_recommender.reference import profile
 from plan_recommender.selection import (
     candidates_csv,
     candidates_table,

@@ -15,10 +15,10 @@ from markupsafe import Markup
 from plan_recommender.analysis import Findings
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
+from plan_recommender.drift.verdict import DriftReport, FeatureDrift, ReferenceProfile
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import Metrics
 from plan_recommender.pictures import draw_distributions
-from plan_recommender.reference import DriftReport, FeatureDrift, ReferenceProfile
 from plan_recommender.registry import DOCUMENT_FILE, ModelRecord
 from plan_recommender.selection import fold_threshold
 from plan_recommender.tables import ModelDocument
