@@ -12,8 +12,8 @@ from plan_recommender.data.csv_table import read_features
 from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.drift.verdict import DriftReport, ReferenceProfile, Values, compare, profile
 from plan_recommender.errors import ConfigError, ModelError
+from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.report import drift_html, number
-from plan_recommender.usage import FEATURE_NAMES
 
 
 def main(arguments: list[str] | None = None) -> int:

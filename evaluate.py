@@ -15,9 +15,9 @@ from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.comparison import COMPARED, PairedComparison, compare_paired
 from plan_recommender.evaluation.metrics import Labels, comparison, measure, measure_majority_rule
 from plan_recommender.evaluation.parity import DEFINITIONS, RATES, ParityReport, Rate, measure_parity
+from plan_recommender.model.features import TARGET
 from plan_recommender.pictures import plot_confusion_matrix, plot_roc_curve
 from plan_recommender.selection import row_keys, split_table
-from plan_recommender.usage import TARGET
 
 
 def main(arguments: list[str] | None = None) -> int:

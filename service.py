@@ -11,9 +11,9 @@ from plan_recommender.access import Access
 from plan_recommender.environment import Environment
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.image import image
+from plan_recommender.model.features import BatchRecommendation, CustomerUsage, Explanation, Recommendation, UsageBatch
 from plan_recommender.openapi import DescribedService
 from plan_recommender.recommender import Recommender
-from plan_recommender.usage import BatchRecommendation, CustomerUsage, Explanation, Recommendation, UsageBatch
 
 
 def _environment() -> Environment:

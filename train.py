@@ -24,6 +24,7 @@ from plan_recommender.drift.verdict import profile
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.metrics import Labels, Probabilities, comparison
 from plan_recommender.gate import GateReport
+from plan_recommender.model.features import FEATURES
 from plan_recommender.optional import needing
 from plan_recommender.pipeline import PREPROCESSOR
 from plan_recommender.selection import (
@@ -33,7 +34,6 @@ from plan_recommender.selection import (
 )
 from plan_recommender.tables import ModelDocument, write_document
 from plan_recommender.training import STEPS_AFTER_SELECTION, Trained, judge, train
-from plan_recommender.usage import FEATURES
 
 _REPEATED_SHARE = 0.01
 VERSIONS_RECORDED = ("bentoml", "numpy", "pandas", "scikit-learn", "scipy")

@@ -29,11 +29,7 @@ from plan_recommender.access import Access
 from plan_recommender.admission import MOST_WAITING, Drain, Lane, Queue
 from plan_recommender.bentoml_routes import BentoRoutes, Documents
 from plan_recommender.environment import Environment
-from plan_recommender.protocol import ARRIVED, MAX_HEAD_BYTES, WHOLE_ANSWER, WHOLE_BODY, WholeAnswer, WholeBody
-from plan_recommender.recommender import Answered, Health, Recommender
-from plan_recommender.refusals import CLOSE, Header, Refusal
-from plan_recommender.telemetry import NO_ROUTE, telemetry
-from plan_recommender.usage import (
+from plan_recommender.model.features import (
     MAX_BATCH_ROWS,
     BatchRecommendation,
     CustomerUsage,
@@ -41,6 +37,10 @@ from plan_recommender.usage import (
     Recommendation,
     UsageBatch,
 )
+from plan_recommender.protocol import ARRIVED, MAX_HEAD_BYTES, WHOLE_ANSWER, WHOLE_BODY, WholeAnswer, WholeBody
+from plan_recommender.recommender import Answered, Health, Recommender
+from plan_recommender.refusals import CLOSE, Header, Refusal
+from plan_recommender.telemetry import NO_ROUTE, telemetry
 
 MIB: Final = 1024 * 1024
 BODY_SECONDS: Final = 20.0

@@ -16,10 +16,10 @@ from plan_recommender import protocol, refusals
 from plan_recommender.access import Access, for_other_origins
 from plan_recommender.environment import Environment
 from plan_recommender.http import BODY_SECONDS, ROUTES, Command, HttpContract, Query
+from plan_recommender.model.features import CustomerUsage, UsageBatch
 from plan_recommender.protocol import HEAD_SECONDS, MAX_HEAD_BYTES
 from plan_recommender.recommender import Health
 from plan_recommender.refusals import ErrorAnswer, Refusal
-from plan_recommender.usage import CustomerUsage, UsageBatch
 
 _TAG = "Service APIs"
 _REFERENCE = "#/components/schemas/{model}"

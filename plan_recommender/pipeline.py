@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.errors import ConfigError
 from plan_recommender.evaluation.metrics import Labels, Probabilities
-from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
+from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 
 PREPROCESSOR = "preprocessor"
 CLASSIFIER = "classifier"

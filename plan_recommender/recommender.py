@@ -6,11 +6,7 @@ from typing import Any, Final, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
-from plan_recommender.reasons import Reasons
-from plan_recommender.registry import RegisteredModel
-from plan_recommender.scorer import Scorer
-from plan_recommender.threshold import SegmentThresholds
-from plan_recommender.usage import (
+from plan_recommender.model.features import (
     FEATURE_NAMES,
     PLANS,
     BatchRecommendation,
@@ -23,6 +19,10 @@ from plan_recommender.usage import (
     UsageBatch,
     matrix,
 )
+from plan_recommender.reasons import Reasons
+from plan_recommender.registry import RegisteredModel
+from plan_recommender.scorer import Scorer
+from plan_recommender.threshold import SegmentThresholds
 from plan_recommender.wording import change_sentence, sentence
 
 _DECISIONS: Final = tuple(

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from plan_recommender.errors import ModelError
+from plan_recommender.model.features import FEATURE_NAMES, FEATURES, TARGET
 from plan_recommender.threshold import Threshold
-from plan_recommender.usage import FEATURE_NAMES, FEATURES, TARGET
 
 SCHEMA_VERSION: Final = 1
 STEP: Final = 2.0**-44

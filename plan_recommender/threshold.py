@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
+from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 
 SEGMENTS = ("light", "medium", "heavy")
 

@@ -39,9 +39,9 @@ from plan_recommender.config.settings import SQLITE, Settings
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.gate import GateReport
+from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.registry import DOCUMENT_FILE
 from plan_recommender.selection import CandidateSummary, CrossValidated
-from plan_recommender.usage import FEATURE_NAMES
 
 MODEL = "model"
 GATE_FILE = "gate.json"

@@ -5,7 +5,7 @@ import sys
 import litserve
 
 from benchmark.peers.model import Assignment, PipelineModel
-from plan_recommender.usage import CustomerUsage, Recommendation
+from plan_recommender.model.features import CustomerUsage, Recommendation
 
 
 class PlanApi(litserve.LitAPI):

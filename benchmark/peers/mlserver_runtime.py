@@ -4,7 +4,7 @@ from mlserver import MLModel
 from mlserver.handlers import custom_handler
 
 from benchmark.peers.model import Assignment, PipelineModel
-from plan_recommender.usage import CustomerUsage, Recommendation
+from plan_recommender.model.features import CustomerUsage, Recommendation
 
 
 class PlanRuntime(MLModel):

@@ -9,8 +9,8 @@ import pandas as pd
 from pydantic import BaseModel
 from sklearn.pipeline import Pipeline
 
+from plan_recommender.model.features import PLANS, CustomerUsage, Recommendation, matrix
 from plan_recommender.threshold import Threshold
-from plan_recommender.usage import PLANS, CustomerUsage, Recommendation, matrix
 
 VARIABLE: Final = "BENCHMARK_ASSIGNMENT"
 """Environment variable that holds an `Assignment` as JSON."""

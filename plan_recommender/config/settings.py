@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from plan_recommender.errors import ConfigError
-from plan_recommender.usage import FEATURE_NAMES, TARGET
+from plan_recommender.model.features import FEATURE_NAMES, TARGET
 
 DEFAULT_CONFIG = Path("model_config.yaml")
 SQLITE = "sqlite:///"

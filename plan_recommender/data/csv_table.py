@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plan_recommender.errors import TableError
-from plan_recommender.usage import FEATURE_NAMES, TARGET, FeatureMatrix
+from plan_recommender.model.features import FEATURE_NAMES, TARGET, FeatureMatrix
 
 CHUNK_ROWS = 50_000
 EXPECTED_USAGE = "expected a finite number that is not negative, or an empty cell"

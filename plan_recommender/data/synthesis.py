@@ -23,7 +23,7 @@ from plan_recommender import cli
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.data.outputs import replacing
 from plan_recommender.errors import ConfigError
-from plan_recommender.usage import FEATURE_NAMES, TARGET, FeatureMatrix
+from plan_recommender.model.features import FEATURE_NAMES, TARGET, FeatureMatrix
 
 CALIBRATION_FILE = Path(__file__).with_name("synthesis_calibration.json")
 KNOTS = (0.0, 0.005, 0.01, 0.025, 0.05, *(i / 20 for i in range(2, 19)), 0.95, 0.975, 0.99, 0.995, 1.0)

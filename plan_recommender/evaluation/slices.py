@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.metrics import Labels, Probabilities
-from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
+from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 
 Segment = Literal["zero", "light", "medium", "heavy", "missing"]
 """Below the first bound light, from the second on heavy, between them medium; zero is also a part of one of these."""

@@ -15,9 +15,17 @@ from pydantic import ValidationError
 from plan_recommender.config.settings import Settings
 from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.drift.verdict import ReferenceProfile
+from plan_recommender.model.features import (
+    FEATURE_NAMES,
+    FEATURES,
+    MAX_BATCH_ROWS,
+    TARGET,
+    CustomerUsage,
+    UsageBatch,
+    matrix,
+)
 from plan_recommender.pipeline import PREPROCESSOR, USAGE, frame
 from plan_recommender.registry import DOCUMENT_FILE, find
-from plan_recommender.usage import FEATURE_NAMES, FEATURES, MAX_BATCH_ROWS, TARGET, CustomerUsage, UsageBatch, matrix
 from tests.conftest import GOOD, HEADER, TrainedModel
 from tools.serving import ROOT
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plan_recommender.usage import FEATURE_NAMES
+from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.wording import HARDLY, change_sentence, sentence
 
 AMOUNT = st.floats(min_value=0, allow_infinity=False)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from plan_recommender.evaluation.metrics import Labels, Metrics, measure
+from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.scorer import Scorer
-from plan_recommender.usage import FeatureMatrix
 from tests.model.candidates import FAMILIES, on_shipped, shipped
 
 CHAMPION = "the registered champion"

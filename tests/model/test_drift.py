@@ -19,7 +19,7 @@ from plan_recommender.config.settings import DriftSettings
 from plan_recommender.data.synthesis import SHIFTS, generate, write_csv
 from plan_recommender.drift.verdict import Values, compare, population_stability_index, profile
 from plan_recommender.errors import TableError
-from plan_recommender.usage import FEATURE_NAMES
+from plan_recommender.model.features import FEATURE_NAMES
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command
 from tools.serving import ROOT

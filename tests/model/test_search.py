@@ -22,9 +22,9 @@ from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import ConfigError, OutputError
 from plan_recommender.evaluation.metrics import Labels
+from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.search import TRIALS_FILE, Searched, fragment, search, searchable
 from plan_recommender.selection import split_table
-from plan_recommender.usage import FeatureMatrix
 from tests.conftest import run
 from tests.model.conftest import Command
 from tools.serving import ROOT

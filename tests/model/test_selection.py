@@ -23,6 +23,7 @@ from plan_recommender.config.settings import Candidate, Metric, Settings
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import ConfusionMatrix, Labels, Metrics
 from plan_recommender.evaluation.money import break_even_probability
+from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.pipeline import fit, frame
 from plan_recommender.selection import (
     CrossValidated,
@@ -38,7 +39,6 @@ from plan_recommender.selection import (
     summarise,
 )
 from plan_recommender.tables import write_document
-from plan_recommender.usage import FeatureMatrix
 from tests.model.candidates import shipped
 from tools.serving import ROOT
 

@@ -19,7 +19,7 @@ from plan_recommender.evaluation.slices import (
     tercile_bounds,
     worst_slices,
 )
-from plan_recommender.usage import FEATURE_NAMES, FeatureMatrix
+from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=40)
 NAN = math.nan

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from plan_recommender.errors import ModelError
+from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.registry import DOCUMENT_FILE, RegisteredModel, digests
 from plan_recommender.scorer import Scorer
 from plan_recommender.tables import MAX_BYTES, PAIRS, STEP, ModelDocument, read_document, rounded, write_document
 from plan_recommender.threshold import SegmentThresholds, Threshold
-from plan_recommender.usage import FEATURE_NAMES
 from tests.model.candidates import fitted, on_shipped, shipped
 
 Json = dict[str, Any]

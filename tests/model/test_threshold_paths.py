@@ -20,9 +20,9 @@ import evaluate
 import predict
 import train
 from plan_recommender import registry
+from plan_recommender.model.features import FEATURE_NAMES, PLANS
 from plan_recommender.registry import RegisteredModel
 from plan_recommender.selection import split_table
-from plan_recommender.usage import FEATURE_NAMES, PLANS
 from tests.model.candidates import shipped
 from tools.serving import ROOT, serving
 

@@ -23,9 +23,9 @@ from starlette.types import Message
 
 from plan_recommender import http, registry
 from plan_recommender.access import Access
+from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.recommender import Recommender
 from plan_recommender.threshold import Threshold
-from plan_recommender.usage import FEATURE_NAMES
 from plan_recommender.wording import change_sentence, sentence
 from tests.service.corpus import CORPUS, GOOD, JSON, LIGHT, MIB, REFUSED, VALID, Case, encode, rows, twice
 
@@ -454,7 +454,7 @@ def test_bentomls_own_routes_are_left_to_it(client: TestClient) -> None:
 
 
 def test_the_typed_apis_answer_in_process_as_over_http(client: TestClient) -> None:
-    from plan_recommender.usage import CustomerUsage, UsageBatch
+    from plan_recommender.model.features import CustomerUsage, UsageBatch
     from service import PlanRecommender
 
     service = cast(Any, PlanRecommender).inner()  # the decorated class is a bentoml.Service, which its types do not say

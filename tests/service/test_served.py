@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from plan_recommender import registry
-from plan_recommender.usage import FEATURE_NAMES
+from plan_recommender.model.features import FEATURE_NAMES
 from tests.service.corpus import CORPUS, GOOD, JSON, Case
 from tools.serving import ROOT, Server
 
