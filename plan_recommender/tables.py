@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from plan_recommender.errors import ModelError
 from plan_recommender.model.features import FEATURE_NAMES, FEATURES, TARGET
-from plan_recommender.threshold import Threshold
+from plan_recommender.model.threshold import Threshold
 
 SCHEMA_VERSION: Final = 1
 STEP: Final = 2.0**-44

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from sklearn.pipeline import Pipeline
 
 from plan_recommender.model.features import PLANS, CustomerUsage, Recommendation, matrix
-from plan_recommender.threshold import Threshold
+from plan_recommender.model.threshold import Threshold
 
 VARIABLE: Final = "BENCHMARK_ASSIGNMENT"
 """Environment variable that holds an `Assignment` as JSON."""

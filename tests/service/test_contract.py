@@ -24,8 +24,8 @@ from starlette.types import Message
 from plan_recommender import http, registry
 from plan_recommender.access import Access
 from plan_recommender.model.features import FEATURE_NAMES
+from plan_recommender.model.threshold import Threshold
 from plan_recommender.recommender import Recommender
-from plan_recommender.threshold import Threshold
 from plan_recommender.wording import change_sentence, sentence
 from tests.service.corpus import CORPUS, GOOD, JSON, LIGHT, MIB, REFUSED, VALID, Case, encode, rows, twice
 
