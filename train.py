@@ -25,6 +25,7 @@ from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.metrics import Labels, Probabilities, comparison
 from plan_recommender.gate import GateReport
 from plan_recommender.model.features import FEATURES
+from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.optional import needing
 from plan_recommender.pipeline import PREPROCESSOR
 from plan_recommender.selection import (
@@ -32,7 +33,6 @@ from plan_recommender.selection import (
     candidates_table,
     row_keys,
 )
-from plan_recommender.tables import ModelDocument, write_document
 from plan_recommender.training import STEPS_AFTER_SELECTION, Trained, judge, train
 
 _REPEATED_SHARE = 0.01

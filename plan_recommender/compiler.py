@@ -25,10 +25,7 @@ from plan_recommender.config.settings import ProofSettings
 from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import CompileError
 from plan_recommender.model.features import FEATURE_NAMES, FEATURES, FeatureMatrix
-from plan_recommender.model.threshold import Threshold
-from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, log_odds
-from plan_recommender.scorer import Scorer
-from plan_recommender.tables import (
+from plan_recommender.model.tables import (
     MAX_BYTES,
     PAIRS,
     SCHEMA_VERSION,
@@ -39,6 +36,9 @@ from plan_recommender.tables import (
     rounded,
     write_document,
 )
+from plan_recommender.model.threshold import Threshold
+from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, log_odds
+from plan_recommender.scorer import Scorer
 
 _CHUNK: Final = 20_000  # rows that the pipeline is asked for at once
 _NEIGHBOURS: Final = 20  # rows of the table that each cut point and its neighbours are tried in
@@ -78,7 +78,7 @@ def compile_pipeline(pipeline: Pipeline, threshold: Threshold, training: Feature
     constant, curves, maps = _purified(_grids(pipeline, cuts), [count / count.sum() for count in counts])
     try:
         document = ModelDocument(
-            format="plan_recommender.tables",
+            format="plan_recommender.model.tables",
             schema_version=SCHEMA_VERSION,
             target="is_ultra",
             threshold=threshold,

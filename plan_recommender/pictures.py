@@ -19,7 +19,7 @@ from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.metrics import Labels, Metrics, Probabilities
 from plan_recommender.evaluation.money import BusinessImpact
 from plan_recommender.model.features import FEATURES, PLANS
-from plan_recommender.tables import FeatureTable, ModelDocument
+from plan_recommender.model.tables import FeatureTable, ModelDocument
 
 matplotlib.use("Agg")
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from plan_recommender.logistic import logistic, logistic_array
 from plan_recommender.model.features import FeatureMatrix
-from plan_recommender.tables import PAIRS, ModelDocument, Values
+from plan_recommender.model.tables import PAIRS, ModelDocument, Values
 
 BLOCK: Final = 8192
 """Rows that are scored at once: what is made of them stays in the processor's cache."""

@@ -14,6 +14,7 @@ from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.metrics import Probabilities
 from plan_recommender.gate import GateReport
+from plan_recommender.model.tables import ModelDocument
 from plan_recommender.pipeline import fit
 from plan_recommender.scorer import Scorer
 from plan_recommender.selection import (
@@ -27,7 +28,6 @@ from plan_recommender.selection import (
     split_table,
     summarise,
 )
-from plan_recommender.tables import ModelDocument
 
 STEPS_AFTER_SELECTION = 2
 """How often `train` tells its progress once the candidates are compared."""

@@ -19,11 +19,11 @@ from plan_recommender.compiler import compile_pipeline, prove
 from plan_recommender.config.settings import Candidate, ProofSettings
 from plan_recommender.errors import CompileError
 from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
+from plan_recommender.model.tables import PAIRS, FeatureTable, write_document
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
 from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from plan_recommender.registry import DOCUMENT_FILE, RegisteredModel
 from plan_recommender.scorer import Scorer
-from plan_recommender.tables import PAIRS, FeatureTable, write_document
 from tests.model.candidates import FAMILIES, HALF, Fitted, fitted, odd_tables, on_shipped, shipped
 from tools.serving import ROOT
 
@@ -204,7 +204,7 @@ def test_the_same_pipeline_compiles_to_the_same_bytes(pipeline: Pipeline, model:
 
 PRINTED = """
 import hashlib
-from plan_recommender.tables import write_document
+from plan_recommender.model.tables import write_document
 from tests.model.candidates import on_shipped
 for candidate in ("binned_logistic", "boosted_trees", "average"):
     print(hashlib.sha256(write_document(on_shipped(candidate).document)).hexdigest())

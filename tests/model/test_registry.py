@@ -23,7 +23,7 @@ from pathlib import Path
 from plan_recommender.compiler import compile_pipeline
 from plan_recommender.selection import split_table
 from plan_recommender.data.csv_table import read_labelled
-from plan_recommender.tables import read_document, write_document
+from plan_recommender.model.tables import read_document, write_document
 threshold = read_document(Path(sys.argv[2]).read_bytes()).threshold
 table = read_labelled(Path("users_behavior.csv"))
 training = table.take(split_table(table, 0.2, 42).training)

@@ -24,6 +24,7 @@ from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import ConfusionMatrix, Labels, Metrics
 from plan_recommender.evaluation.money import break_even_probability
 from plan_recommender.model.features import FeatureMatrix
+from plan_recommender.model.tables import write_document
 from plan_recommender.pipeline import fit, frame
 from plan_recommender.selection import (
     CrossValidated,
@@ -38,7 +39,6 @@ from plan_recommender.selection import (
     standard_error,
     summarise,
 )
-from plan_recommender.tables import write_document
 from tests.model.candidates import shipped
 from tools.serving import ROOT
 
@@ -293,7 +293,7 @@ import numpy as np
 from plan_recommender.training import train
 from threadpoolctl import threadpool_info
 from plan_recommender.config.settings import Settings
-from plan_recommender.tables import write_document
+from plan_recommender.model.tables import write_document
 from tests.model.candidates import shipped
 settings = Settings.model_validate(json.loads(sys.argv[1]))
 trained = train(shipped().take(np.arange(1500)), settings)

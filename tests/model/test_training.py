@@ -29,9 +29,9 @@ from plan_recommender import registry
 from plan_recommender.data import outputs
 from plan_recommender.data.csv_table import read_labelled, sha256
 from plan_recommender.drift.verdict import ReferenceProfile
+from plan_recommender.model.tables import write_document
 from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from plan_recommender.registry import RegisteredModel
-from plan_recommender.tables import write_document
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command
 from tools.serving import ROOT
