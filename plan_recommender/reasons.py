@@ -22,8 +22,8 @@ from typing import Final, NamedTuple, Self
 
 import numpy as np
 
-from plan_recommender.logistic import RELATIVE_ERROR, logistic
 from plan_recommender.model.features import FEATURE_NAMES
+from plan_recommender.model.logistic import RELATIVE_ERROR, logistic
 from plan_recommender.model.tables import ModelDocument
 from plan_recommender.scorer import Scorer
 

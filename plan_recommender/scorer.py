@@ -6,8 +6,8 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from plan_recommender.logistic import logistic, logistic_array
 from plan_recommender.model.features import FeatureMatrix
+from plan_recommender.model.logistic import logistic, logistic_array
 from plan_recommender.model.tables import PAIRS, ModelDocument, Values
 
 BLOCK: Final = 8192

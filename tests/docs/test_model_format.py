@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from plan_recommender import logistic
+from plan_recommender.model import logistic
 from plan_recommender.model.tables import MAX_LOG_ODDS, STEP, FeatureTable, ModelDocument, PairMap
 from tests.conftest import TrainedModel, leave_out
 from tests.docs.test_readme import shows

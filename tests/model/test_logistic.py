@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from plan_recommender.logistic import RELATIVE_ERROR, logistic, logistic_array
+from plan_recommender.model.logistic import RELATIVE_ERROR, logistic, logistic_array
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=2000)
 LOG_ODDS = st.one_of(st.floats(-128, 128), st.floats(-1, 1), st.floats(-1e-300, 1e-300))
