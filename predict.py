@@ -12,7 +12,7 @@ from plan_recommender.data.csv_table import EXPECTED_USAGE, Row, open_csv, parse
 from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.errors import TableError
 from plan_recommender.model.features import FEATURE_NAMES, PLANS
-from plan_recommender.scorer import Scorer
+from plan_recommender.model.scorer import Scorer
 
 NEW_COLUMNS = ("pred_is_ultra", "proba_is_ultra")
 REJECT_COLUMNS = ("row", "reason")

@@ -25,6 +25,7 @@ from plan_recommender.config.settings import ProofSettings
 from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import CompileError
 from plan_recommender.model.features import FEATURE_NAMES, FEATURES, FeatureMatrix
+from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import (
     MAX_BYTES,
     PAIRS,
@@ -38,7 +39,6 @@ from plan_recommender.model.tables import (
 )
 from plan_recommender.model.threshold import Threshold
 from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, log_odds
-from plan_recommender.scorer import Scorer
 
 _CHUNK: Final = 20_000  # rows that the pipeline is asked for at once
 _NEIGHBOURS: Final = 20  # rows of the table that each cut point and its neighbours are tried in

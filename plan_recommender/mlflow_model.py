@@ -12,8 +12,8 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from plan_recommender.model.features import FEATURE_NAMES
+from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import read_document, read_limited
-from plan_recommender.scorer import Scorer
 
 DOCUMENT = "document"
 """Under this name MLflow keeps the document."""

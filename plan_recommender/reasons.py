@@ -24,8 +24,8 @@ import numpy as np
 
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.logistic import RELATIVE_ERROR, logistic
+from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import ModelDocument
-from plan_recommender.scorer import Scorer
 
 _FEATURES: Final = range(len(FEATURE_NAMES))
 

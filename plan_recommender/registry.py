@@ -25,8 +25,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from plan_recommender.data.csv_table import sha256
 from plan_recommender.errors import ModelError, OutputError
 from plan_recommender.model.features import FEATURES, TARGET, FeatureSpec
+from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import ModelDocument, read_document, read_limited
-from plan_recommender.scorer import Scorer
 
 MODEL_NAME = "plan_recommender"
 LATEST = f"{MODEL_NAME}:latest"

@@ -14,9 +14,9 @@ from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.metrics import Probabilities
 from plan_recommender.gate import GateReport
+from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import ModelDocument
 from plan_recommender.pipeline import fit
-from plan_recommender.scorer import Scorer
 from plan_recommender.selection import (
     CandidateSummary,
     CrossValidated,

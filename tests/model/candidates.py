@@ -13,10 +13,10 @@ from plan_recommender.config.settings import BinnedLogisticSettings, BoostedTree
 from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.evaluation.metrics import Labels
 from plan_recommender.model.features import FeatureMatrix
+from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import ModelDocument, Values
 from plan_recommender.model.threshold import Threshold
 from plan_recommender.pipeline import fit, log_odds
-from plan_recommender.scorer import Scorer
 from tools.serving import ROOT
 
 FAMILIES: tuple[Candidate, ...] = ("binned_logistic", "boosted_trees", "average")

@@ -15,8 +15,8 @@ from sklearn.pipeline import Pipeline
 from plan_recommender import cli
 from plan_recommender.data.synthesis import generate
 from plan_recommender.model.features import FeatureMatrix
+from plan_recommender.model.scorer import Scorer
 from plan_recommender.registry import RegisteredModel, find
-from plan_recommender.scorer import Scorer
 from tests.conftest import TrainedModel
 from tools.serving import ROOT
 

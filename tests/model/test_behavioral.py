@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plan_recommender.model.features import FeatureMatrix
-from plan_recommender.scorer import Scorer
+from plan_recommender.model.scorer import Scorer
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=100)
 LARGEST = float(np.finfo(np.float64).max)

@@ -15,7 +15,7 @@ from sklearn import metrics as sk
 
 from plan_recommender.evaluation.metrics import Labels, Metrics, measure
 from plan_recommender.model.features import FeatureMatrix
-from plan_recommender.scorer import Scorer
+from plan_recommender.model.scorer import Scorer
 from tests.model.candidates import FAMILIES, on_shipped, shipped
 
 CHAMPION = "the registered champion"

@@ -16,7 +16,7 @@ from plan_recommender import registry
 from plan_recommender.config.settings import load_settings
 from plan_recommender.data.csv_table import read_labelled, sha256
 from plan_recommender.data.synthesis import main as synthesise
-from plan_recommender.scorer import Scorer
+from plan_recommender.model.scorer import Scorer
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command
 from tools.serving import ROOT

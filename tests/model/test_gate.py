@@ -20,8 +20,8 @@ from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.evaluation.calibration import measure_calibration
 from plan_recommender.evaluation.comparison import MetricDifference, compare_paired
 from plan_recommender.evaluation.metrics import ConfusionMatrix, Metrics
+from plan_recommender.model.scorer import Scorer
 from plan_recommender.registry import RegisteredModel
-from plan_recommender.scorer import Scorer
 from plan_recommender.selection import CrossValidated, row_keys, split_table
 from plan_recommender.training import Trained, judge
 from tests.conftest import TrainedModel

@@ -20,7 +20,7 @@ from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.metrics import Labels
 from plan_recommender.evaluation.parity import ParityReport, measure_parity
-from plan_recommender.scorer import Scorer
+from plan_recommender.model.scorer import Scorer
 from tests.conftest import HEADER, TrainedModel
 from tests.model.conftest import Command
 from tools.serving import ROOT

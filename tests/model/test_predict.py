@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import predict
 from plan_recommender.data import csv_table as table_module
 from plan_recommender.data.csv_table import parse_usage, read_features
-from plan_recommender.scorer import Scorer
+from plan_recommender.model.scorer import Scorer
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command
 from tools.serving import ROOT
