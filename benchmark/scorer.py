@@ -17,9 +17,9 @@ import numpy as np
 from plan_recommender import registry
 from plan_recommender.data.synthesis import generate
 from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage, FeatureMatrix
+from plan_recommender.model.reasons import Reasons
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.pipeline import frame
-from plan_recommender.reasons import Reasons
 from plan_recommender.recommender import Recommender
 
 ROUNDS = 20
