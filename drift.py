@@ -6,12 +6,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from plan_recommender import cli, registry
+from plan_recommender import cli
 from plan_recommender.config.settings import DEFAULT_CONFIG, DriftSettings, load_settings
 from plan_recommender.data.csv_table import read_features
 from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.drift.verdict import DriftReport, ReferenceProfile, Values, compare, profile
 from plan_recommender.errors import ConfigError, ModelError
+from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.report import drift_html, number
 
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         "--evidently", type=Path, metavar="FILE", help="Evidently's data drift report, if it is installed"
     )
     parser.add_argument(
-        "--model", default=registry.LATEST, metavar="TAG", help="whose profile, without --ref (default: %(default)s)"
+        "--model", default=store.LATEST, metavar="TAG", help="whose profile, without --ref (default: %(default)s)"
     )
     parser.add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="configuration (default: %(default)s)"
@@ -81,7 +82,7 @@ def _features(arguments: list[str]) -> list[str]:
 def _reference(options: argparse.Namespace, names: list[str], settings: DriftSettings) -> ReferenceProfile:
     if options.ref is not None:
         return profile(read_features(options.ref, names), names, settings)
-    model = registry.find(options.model)
+    model = store.find(options.model)
     try:
         stored = ReferenceProfile.model_validate_json(model.reference())
     except ValidationError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from plan_recommender import cli, registry
+from plan_recommender import cli
 from plan_recommender.config.settings import DEFAULT_CONFIG, load_settings
 from plan_recommender.data.csv_table import LabelledTable, check_measurable, read_labelled, readable
 from plan_recommender.data.outputs import staged_directory, writing
@@ -15,6 +15,7 @@ from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.comparison import COMPARED, PairedComparison, compare_paired
 from plan_recommender.evaluation.metrics import Labels, comparison, measure, measure_majority_rule
 from plan_recommender.evaluation.parity import DEFINITIONS, RATES, ParityReport, Rate, measure_parity
+from plan_recommender.model import store
 from plan_recommender.model.features import TARGET
 from plan_recommender.pictures import plot_confusion_matrix, plot_roc_curve
 from plan_recommender.selection import row_keys, split_table
@@ -24,20 +25,20 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure one model, or compare two, on one table; returns 1 when groups are not treated alike."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    tags = options.model or [registry.LATEST]
+    tags = options.model or [store.LATEST]
     if len(tags) > 2:
         parser.error(f"argument --model: expected one model, or two to compare, found {len(tags)}")
     if len(tags) == 2 and options.group is not None:
         parser.error("argument --group: expected one --model, found two; measure the groups of each by itself")
     if options.group is not None and options.group in ("", TARGET):
         parser.error(f"argument --group: expected a column that tells groups apart, found {options.group!r}")
-    models = [registry.find(tag) for tag in tags]
+    models = [store.find(tag) for tag in tags]
     if len(models) == 2:
         return _compare(models[0], models[1], options)
     return _measure(models[0], options)
 
 
-def _measure(model: registry.RegisteredModel, options: argparse.Namespace) -> int:
+def _measure(model: store.RegisteredModel, options: argparse.Namespace) -> int:
     scorer = model.scorer()
     chosen = _choose_rows(model, options)
     table = chosen.part
@@ -73,7 +74,7 @@ def _measure(model: registry.RegisteredModel, options: argparse.Namespace) -> in
     return cli.ANSWER_IS_NO if parity is not None and parity.verdict == "no parity" else cli.DONE
 
 
-def _compare(first: registry.RegisteredModel, second: registry.RegisteredModel, options: argparse.Namespace) -> int:
+def _compare(first: store.RegisteredModel, second: store.RegisteredModel, options: argparse.Namespace) -> int:
     settings = load_settings(options.config)
     chosen = _choose_rows(first, options)
     table = chosen.part
@@ -114,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--model", action="append", metavar="TAG",
-        help=f"registered model (default: {registry.LATEST}); given twice, the second is compared with the first",
+        help=f"registered model (default: {store.LATEST}); given twice, the second is compared with the first",
     )  # fmt: skip
     parser.add_argument(
         "--group", type=str.strip, metavar="COLUMN",
@@ -144,13 +145,13 @@ class _Rows:
         return self.table.take(self.numbers)
 
 
-def _choose_rows(model: registry.RegisteredModel, options: argparse.Namespace) -> _Rows:
+def _choose_rows(model: store.RegisteredModel, options: argparse.Namespace) -> _Rows:
     if options.data is None:
         return _test_part(model, options)
     return _whole_file(model, options.data, options.group)
 
 
-def _test_part(model: registry.RegisteredModel, options: argparse.Namespace) -> _Rows:
+def _test_part(model: store.RegisteredModel, options: argparse.Namespace) -> _Rows:
     """Read the table that the model was trained on, and keep the rows that training did not see."""
     data = model.record.data
     path = _table_of(model, options)
@@ -169,14 +170,14 @@ def _test_part(model: registry.RegisteredModel, options: argparse.Namespace) -> 
     return _Rows(table, test, f"the {len(test):,} rows of {path} that it was never trained on")
 
 
-def _table_of(model: registry.RegisteredModel, options: argparse.Namespace) -> Path:
+def _table_of(model: store.RegisteredModel, options: argparse.Namespace) -> Path:
     """Find the table: the artifacts of the run say where it lies; the model, which travels, only how it was named."""
     places = [options.artifacts]
     if options.config.is_file():
         places.append(load_settings(options.config).artifacts.directory)
     for artifacts in places:
         try:
-            run = json.loads((artifacts / registry.RUN_FILE).read_text(encoding="utf-8"))
+            run = json.loads((artifacts / store.RUN_FILE).read_text(encoding="utf-8"))
             if run["model"] == model.tag:
                 table = Path(run["table"])
                 return table.relative_to(Path.cwd()) if table.is_relative_to(Path.cwd()) else table
@@ -185,7 +186,7 @@ def _table_of(model: registry.RegisteredModel, options: argparse.Namespace) -> P
     return Path(model.record.settings["data"]["path"])
 
 
-def _whole_file(model: registry.RegisteredModel, path: Path, text_column: str | None) -> _Rows:
+def _whole_file(model: store.RegisteredModel, path: Path, text_column: str | None) -> _Rows:
     table = read_labelled(path, text_column)
     what = f"all {len(table.target):,} rows of {path}"
     if table.sha256 == model.record.data.sha256:
@@ -195,7 +196,7 @@ def _whole_file(model: registry.RegisteredModel, path: Path, text_column: str | 
     return _Rows(table, np.arange(len(table.target)), what)
 
 
-def _what_the_second_saw(second: registry.RegisteredModel, table: LabelledTable) -> str:
+def _what_the_second_saw(second: store.RegisteredModel, table: LabelledTable) -> str:
     """Say whether the rows of a comparison, which are the first model's, are honest for the second one too."""
     seen = int(np.isin(row_keys(table), second.training_rows()).sum())
     if not seen:

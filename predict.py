@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from plan_recommender import cli, registry
+from plan_recommender import cli
 from plan_recommender.data.csv_table import EXPECTED_USAGE, Row, open_csv, parse_usage, shortened, write_rows
 from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.errors import TableError
+from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES, PLANS
 from plan_recommender.model.scorer import Scorer
 
@@ -24,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     output_path = options.output.resolve()
     rejects_path = options.rejects or options.output.parent / f"{output_path.stem}.rejects.csv"
     require_distinct(options.input, options.output, rejects_path)
-    model = registry.find(options.model)
+    model = store.find(options.model)
     scorer = model.scorer()
     counts: Counter[str] = Counter()
     with open_csv(options.input) as table, replacing(options.output) as output, replacing(rejects_path) as rejects:
@@ -58,9 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--input", type=Path, required=True, metavar="IN", help="CSV with the four usage columns")
     parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="CSV to write, once complete")
-    parser.add_argument(
-        "--model", default=registry.LATEST, metavar="TAG", help="registered model (default: %(default)s)"
-    )
+    parser.add_argument("--model", default=store.LATEST, metavar="TAG", help="registered model (default: %(default)s)")
     parser.add_argument(
         "--rejects", type=Path, metavar="FILE", help="CSV for rows that are not usage (default: OUT with .rejects.csv)"
     )

@@ -6,11 +6,12 @@ from typing import Any, cast
 import bentoml
 from bentoml.exceptions import BentoMLException
 
-from plan_recommender import logs, registry
+from plan_recommender import logs
 from plan_recommender.access import Access
 from plan_recommender.environment import Environment
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.image import image
+from plan_recommender.model import store
 from plan_recommender.model.features import BatchRecommendation, CustomerUsage, Explanation, Recommendation, UsageBatch
 from plan_recommender.openapi import DescribedService
 from plan_recommender.recommender import Recommender
@@ -32,7 +33,7 @@ def _environment() -> Environment:
 class PlanRecommender:
     """Recommends a mobile plan, Ultra or Smart, from one month of a subscriber's usage."""
 
-    model = registry.ServedModel(registry.LATEST)  # an attribute of the class, or the Bento would not carry it
+    model = store.ServedModel(store.LATEST)  # an attribute of the class, or the Bento would not carry it
 
     def __init__(self) -> None:
         try:
@@ -78,12 +79,12 @@ class PlanRecommender:
 _SERVICE = cast(Any, PlanRecommender)  # the decorator makes the class a bentoml.Service, which its types do not say
 
 
-def _model() -> registry.RegisteredModel:
+def _model() -> store.RegisteredModel:
     """Find the model that the Bento was built with; from source, the latest.
 
     BentoML by itself would look `:latest` up when the Bento starts, and serve whatever was trained since the build.
     """
     built_with = [] if _SERVICE.bento is None else _SERVICE.bento.info.all_models
     if built_with:
-        return registry.of_bento(built_with[0])
-    return registry.verify(_SERVICE.inner.model.resolve())
+        return store.of_bento(built_with[0])
+    return store.verify(_SERVICE.inner.model.resolve())

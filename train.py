@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from plan_recommender import cli, pictures, registry, report
+from plan_recommender import cli, pictures, report
 from plan_recommender.analysis import Findings, describe
 from plan_recommender.config.settings import DEFAULT_CONFIG, Candidate, Settings, load_settings
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
@@ -24,6 +24,7 @@ from plan_recommender.drift.verdict import profile
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.metrics import Labels, Probabilities, comparison
 from plan_recommender.gate import GateReport
+from plan_recommender.model import store
 from plan_recommender.model.features import FEATURES
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.optional import needing
@@ -104,16 +105,16 @@ def _register(trained: Trained, verdict: GateReport, table: LabelledTable, setti
         data=describe(table),
     )
     directory = settings.artifacts.directory
-    with staged_directory(directory) as artifacts, registry.staging() as model:
+    with staged_directory(directory) as artifacts, store.staging() as model:
         with writing(directory):
             _write_artifacts(artifacts.path, trained, findings, table, settings)
-        with writing(registry.store_path()):
+        with writing(store.store_path()):
             record = _write_model(model.path, artifacts.path, trained, findings, table, settings)
         with writing(directory):
             _write_pages(artifacts.path, model.tag, record, trained, findings, table)
             written = sorted(path.name for path in artifacts.path.iterdir())
             artifacts.keep_the_rest()
-        with writing(registry.store_path()):
+        with writing(store.store_path()):
             _commit(model, record, artifacts)
         return model.tag, written
 
@@ -246,7 +247,7 @@ def _write_artifacts(
     (folder / "business_impact.csv").write_text(
         pd.DataFrame([row.model_dump() for row in findings.test.impact.curve]).to_csv(index=False)
     )
-    (folder / registry.DOCUMENT_FILE).write_bytes(write_document(trained.document))
+    (folder / store.DOCUMENT_FILE).write_bytes(write_document(trained.document))
     _draw(folder, findings, trained.document, table.target[trained.split.test], trained.test_probabilities)
     joblib.dump(trained.pipeline, folder / "model.joblib")
     joblib.dump(trained.pipeline.named_steps[PREPROCESSOR], folder / "preprocessor.joblib")
@@ -270,13 +271,13 @@ def _draw(
 def _write_pages(
     folder: Path,
     tag: str,
-    record: registry.ModelRecord,
+    record: store.ModelRecord,
     trained: Trained,
     findings: Findings,
     table: LabelledTable,
 ) -> None:
     run = {"model": tag, "table": str(table.path.resolve()), **record.model_dump(mode="json")}
-    (folder / registry.RUN_FILE).write_text(_json(run))
+    (folder / store.RUN_FILE).write_text(_json(run))
     seconds = {result.candidate: float(np.median(result.fit_seconds)) for result in trained.results}
     (folder / report.REPORT).write_text(report.render_report(tag, record, trained.document, findings, seconds, folder))
     for name, text in report.render_cards(record, trained.document, findings, table).items():
@@ -285,20 +286,20 @@ def _write_pages(
 
 def _write_model(
     folder: Path, artifacts: Path, trained: Trained, findings: Findings, table: LabelledTable, settings: Settings
-) -> registry.ModelRecord:
+) -> store.ModelRecord:
     training = table.take(trained.split.training)
     reference = profile(training.features, settings.features, settings.drift, settings.seed)
-    (folder / registry.PIPELINE_FILE).write_bytes((artifacts / "model.joblib").read_bytes())
-    (folder / registry.DOCUMENT_FILE).write_bytes((artifacts / registry.DOCUMENT_FILE).read_bytes())
-    (folder / registry.REFERENCE_FILE).write_text(reference.model_dump_json())
-    (folder / registry.TRAINING_ROWS_FILE).write_bytes(row_keys(training).astype(registry.ROW_KEY).tobytes())
-    return registry.ModelRecord(
+    (folder / store.PIPELINE_FILE).write_bytes((artifacts / "model.joblib").read_bytes())
+    (folder / store.DOCUMENT_FILE).write_bytes((artifacts / store.DOCUMENT_FILE).read_bytes())
+    (folder / store.REFERENCE_FILE).write_text(reference.model_dump_json())
+    (folder / store.TRAINING_ROWS_FILE).write_bytes(row_keys(training).astype(store.ROW_KEY).tobytes())
+    return store.ModelRecord(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         features=list(FEATURES),
         target=settings.target,
         estimator=trained.champion,
         seed=settings.seed,
-        data=registry.TrainingData(
+        data=store.TrainingData(
             file=table.path.name,
             sha256=table.sha256,
             rows=len(table.target),
@@ -310,7 +311,7 @@ def _write_model(
         proof=asdict(trained.proof),
         settings=_portable(settings),
         versions=_versions(),
-        digests=registry.digests(folder),
+        digests=store.digests(folder),
     )
 
 
@@ -322,7 +323,7 @@ def _portable(settings: Settings) -> dict[str, object]:
     return document | {"data": document["data"] | {"path": str(path.relative_to(Path.cwd())) if inside else path.name}}
 
 
-def _commit(model: registry.StagedModel, record: registry.ModelRecord, artifacts: StagedDirectory) -> None:
+def _commit(model: store.StagedModel, record: store.ModelRecord, artifacts: StagedDirectory) -> None:
     """Put model and artifacts in place; what fails on the way takes back what was done before it."""
     with cli.uninterrupted():
         try:

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 import bentoml
 import numpy as np
 
-from plan_recommender import registry
 from plan_recommender.data.synthesis import generate
+from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage, FeatureMatrix
 from plan_recommender.model.reasons import Reasons
 from plan_recommender.model.scorer import Scorer
@@ -34,7 +34,7 @@ Answer = Callable[[], object]
 
 def main() -> None:
     """Print what one row costs, and how many rows a second a batch is answered with."""
-    model = registry.find()
+    model = store.find()
     rows = np.concatenate([chunk.features for chunk in generate(BATCH_ROWS, seed=1)])
     print(_conditions(model.tag))
     _print_one_row(_measure(_contestants(model, rows[:ROWS])))
@@ -46,7 +46,7 @@ def main() -> None:
     )
 
 
-def _contestants(model: registry.RegisteredModel, rows: FeatureMatrix) -> dict[str, Answer]:
+def _contestants(model: store.RegisteredModel, rows: FeatureMatrix) -> dict[str, Answer]:
     document, pipeline, recommender = model.document(), bentoml.sklearn.load_model(model.tag), Recommender(model)
     scorer = Scorer(document)
     reasons = Reasons(document, scorer)

@@ -29,9 +29,10 @@ from benchmark.measure import (
 )
 from benchmark.page import Conditions, Results, findings, key_figures, with_key_figures, write_page
 from benchmark.peers.model import Assignment
-from plan_recommender import cli, registry
+from plan_recommender import cli
 from plan_recommender.data.outputs import replacing
 from plan_recommender.errors import PlanRecommenderError
+from plan_recommender.model import store
 from plan_recommender.recommender import Recommender
 from tools.serving import ROOT, ServerDidNotStartError
 
@@ -89,11 +90,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> Results:
-    model = registry.find()
+    model = store.find()
     workload = Workload(Recommender(model), SEED)
     assignment = Assignment(
         tag=model.tag,
-        pipeline=model.path / registry.PIPELINE_FILE,
+        pipeline=model.path / store.PIPELINE_FILE,
         threshold=model.document().threshold,
         constant=workload.recommendation,
     )
@@ -128,7 +129,7 @@ def _run(options: argparse.Namespace) -> Results:
     return Results(conditions, {name: rounds.get(name) for name in chosen}, details, scaling, open_loop)
 
 
-def _conditions(options: argparse.Namespace, model: registry.RegisteredModel, cores: Cores) -> Conditions:
+def _conditions(options: argparse.Namespace, model: store.RegisteredModel, cores: Cores) -> Conditions:
     return Conditions(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
         commit=_commit(),

@@ -21,8 +21,8 @@ from plan_recommender.model.features import (
 )
 from plan_recommender.model.reasons import Reasons
 from plan_recommender.model.scorer import Scorer
+from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.threshold import SegmentThresholds
-from plan_recommender.registry import RegisteredModel
 from plan_recommender.wording import change_sentence, sentence
 
 _DECISIONS: Final = tuple(

@@ -18,10 +18,10 @@ from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.drift.verdict import DriftReport, FeatureDrift, ReferenceProfile
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import Metrics
+from plan_recommender.model.store import DOCUMENT_FILE, ModelRecord
 from plan_recommender.model.tables import ModelDocument
 from plan_recommender.model.threshold import SEGMENTS, Threshold
 from plan_recommender.pictures import draw_distributions
-from plan_recommender.registry import DOCUMENT_FILE, ModelRecord
 from plan_recommender.selection import fold_threshold
 
 REPORT = "report.html"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sklearn.pipeline import Pipeline
 
-from plan_recommender import cli, gate, registry
+from plan_recommender import cli, gate
 from plan_recommender.analysis import Analysis, analyse
 from plan_recommender.compiler import Proof, compile_pipeline, prove
 from plan_recommender.config.settings import Candidate, Settings
@@ -14,6 +14,7 @@ from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.metrics import Probabilities
 from plan_recommender.gate import GateReport
+from plan_recommender.model import store
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import ModelDocument
 from plan_recommender.pipeline import fit
@@ -101,7 +102,7 @@ def judge(trained: Trained, table: LabelledTable, settings: Settings) -> GateRep
     test = table.take(trained.split.test)
     checks.append(gate.check_test_part(test))
     try:
-        registered = registry.latest()
+        registered = store.latest()
         if registered is not None:
             registered.scorer()
     except ModelError as error:
@@ -114,7 +115,7 @@ def judge(trained: Trained, table: LabelledTable, settings: Settings) -> GateRep
 
 
 def _check_registered(
-    registered: registry.RegisteredModel, trained: Trained, test: LabelledTable, settings: Settings
+    registered: store.RegisteredModel, trained: Trained, test: LabelledTable, settings: Settings
 ) -> gate.Check:
     try:
         return gate.check_registered(registered, trained.scorer, test, trained.test_probabilities, settings)

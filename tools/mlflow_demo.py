@@ -3,8 +3,9 @@
 import subprocess
 import sys
 
-from plan_recommender import registry, tracking
+from plan_recommender import tracking
 from plan_recommender.config.settings import load_settings
+from plan_recommender.model import store
 from tools.serving import ROOT
 
 TAGS = ("model", "champion", "gate", "data.sha256")
@@ -19,7 +20,7 @@ def main() -> None:
     uri, name = settings.mlflow.tracking_uri, settings.mlflow.experiment
     client = tracking.connect(settings)
     experiment = client.get_experiment_by_name(name)
-    tag = registry.find().tag
+    tag = store.find().tag
     runs = client.search_runs([experiment.experiment_id], f"tags.model = '{tag}'") if experiment else []
     if not runs:
         sys.exit(f"error: expected the run that registered {tag} in {uri}, experiment {name}, found none")

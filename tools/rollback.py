@@ -5,8 +5,9 @@ usage: python -m tools.rollback [TAG]
 
 import argparse
 
-from plan_recommender import cli, registry
+from plan_recommender import cli
 from plan_recommender.data.outputs import writing
+from plan_recommender.model import store
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,16 +21,16 @@ def main(arguments: list[str] | None = None) -> int:
         help="the model to go back to (default: the one that was the latest before)",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    present = registry.latest_version()
-    with writing(registry.store_path()):
+    present = store.latest_version()
+    with writing(store.store_path()):
         if options.model is None:
-            target = registry.roll_back()
+            target = store.roll_back()
         else:
-            target = registry.find(options.model)
-            registry.promote(target)
-    was = f"{registry.MODEL_NAME}:{present}"
+            target = store.find(options.model)
+            store.promote(target)
+    was = f"{store.MODEL_NAME}:{present}"
     moved = "it was already" if was == target.tag else f"it was {was}"
-    cli.say(f"{registry.LATEST} is now {target.tag} (trained {target.record.trained_at}); {moved}")
+    cli.say(f"{store.LATEST} is now {target.tag} (trained {target.record.trained_at}); {moved}")
     return cli.DONE
 
 

@@ -24,8 +24,8 @@ from plan_recommender.model.features import (
     UsageBatch,
     matrix,
 )
+from plan_recommender.model.store import DOCUMENT_FILE, find
 from plan_recommender.pipeline import PREPROCESSOR, USAGE, frame
-from plan_recommender.registry import DOCUMENT_FILE, find
 from tests.conftest import GOOD, HEADER, TrainedModel
 from tools.serving import ROOT
 

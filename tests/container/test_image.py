@@ -10,9 +10,9 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from plan_recommender import registry
 from plan_recommender.data.csv_table import sha256
 from plan_recommender.image import BASE
+from plan_recommender.model import store
 from tests.conftest import run
 from tests.service.corpus import CORPUS, Case
 from tools.container import HARDENED, Container, ContainerError, containerize, docker, running, size_mb, workers
@@ -74,7 +74,7 @@ def test_it_holds_what_serving_needs_and_no_more(image: str) -> None:
 
 
 def test_it_knows_nothing_of_where_it_was_built(image: str) -> None:
-    secrets = [f"{ROOT}/", str(registry.find().path.parents[2])]
+    secrets = [f"{ROOT}/", str(store.find().path.parents[2])]
     search = "grep --recursive --files-with-matches --fixed-strings {} /app /home /etc/passwd || true"
     assert not shell(image, search.format(" ".join(f"-e '{secret}'" for secret in secrets)))
     assert shell(image, search.format("-e plan_recommender.recommender")), "the control: it searches what it should"
@@ -175,14 +175,14 @@ def test_a_bad_environment_stops_the_start(image: str, env: dict[str, str], sent
 
 
 def _flip_a_bit(model: Path) -> None:
-    content = bytearray((model / registry.DOCUMENT_FILE).read_bytes())
+    content = bytearray((model / store.DOCUMENT_FILE).read_bytes())
     content[len(content) // 2] ^= 1
-    (model / registry.DOCUMENT_FILE).write_bytes(content)
+    (model / store.DOCUMENT_FILE).write_bytes(content)
 
 
 def _move_the_threshold(model: Path) -> None:
     """Alter the document, and its digest in the record too."""
-    document, record = model / registry.DOCUMENT_FILE, model / "model.yaml"
+    document, record = model / store.DOCUMENT_FILE, model / "model.yaml"
     before = sha256(document)
     moved = document.read_text().replace('"threshold":{"value":0.5', '"threshold":{"value":0.01')
     assert moved != document.read_text()
@@ -211,7 +211,7 @@ def _take_it_away(model: Path) -> None:
 def test_a_model_that_is_not_as_it_was_built_in_stops_the_start(
     image: str, tmp_path: Path, damage: Callable[[Path], None], sentence: str
 ) -> None:
-    model = registry.find()
+    model = store.find()
     copy = shutil.copytree(model.path, tmp_path / "model")
     copy.chmod(0o755)
     inside = f"/home/bentoml/bento/models/plan_recommender/{model.tag.partition(':')[2]}"

@@ -16,7 +16,7 @@ from plan_recommender import cli
 from plan_recommender.data.synthesis import generate
 from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.model.scorer import Scorer
-from plan_recommender.registry import RegisteredModel, find
+from plan_recommender.model.store import RegisteredModel, find
 from tests.conftest import TrainedModel
 from tools.serving import ROOT
 

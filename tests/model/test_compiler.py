@@ -20,10 +20,10 @@ from plan_recommender.config.settings import Candidate, ProofSettings
 from plan_recommender.errors import CompileError
 from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 from plan_recommender.model.scorer import Scorer
+from plan_recommender.model.store import DOCUMENT_FILE, RegisteredModel
 from plan_recommender.model.tables import PAIRS, FeatureTable, write_document
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
 from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, frame
-from plan_recommender.registry import DOCUMENT_FILE, RegisteredModel
 from tests.model.candidates import FAMILIES, HALF, Fitted, fitted, odd_tables, on_shipped, shipped
 from tools.serving import ROOT
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from plan_recommender.config.settings import Candidate
 from plan_recommender.model.reasons import Reasons
 from plan_recommender.model.scorer import Scorer
+from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import ModelDocument
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
-from plan_recommender.registry import RegisteredModel
 from tests.model.candidates import FAMILIES, fitted, on_shipped, shipped
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=200)

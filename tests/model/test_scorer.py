@@ -17,10 +17,10 @@ from sklearn.pipeline import Pipeline
 from plan_recommender.errors import ModelError
 from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 from plan_recommender.model.scorer import BLOCK, Scorer
+from plan_recommender.model.store import DOCUMENT_FILE, RegisteredModel
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
 from plan_recommender.pipeline import frame
-from plan_recommender.registry import DOCUMENT_FILE, RegisteredModel
 from tests.conftest import leave_out
 from tests.model.candidates import fitted, shipped
 from tools.serving import ROOT

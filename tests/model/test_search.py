@@ -16,7 +16,7 @@ import yaml
 from optuna.trial import TrialState
 
 import train
-from plan_recommender import pipeline, registry
+from plan_recommender import pipeline
 from plan_recommender.config.settings import Candidate, Settings, load_settings
 from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.data.synthesis import generate
@@ -298,7 +298,7 @@ def test_a_run_says_what_it_found_and_the_model_records_it(
     ]
     text = answer.out.partition("write into the configuration:\n\n")[2].partition("\n\n")[0]
     printed = yaml.safe_load(text)["estimators"]
-    recorded = registry.find().record.settings["estimators"]
+    recorded = store.find().record.settings["estimators"]
     assert {name: {key: recorded[name][key] for key in values} for name, values in printed.items()} == printed
     configured = load_settings(place).estimators.model_dump(mode="json")
     assert any(printed[name][key] != configured[name][key] for name in printed for key in printed[name])

@@ -13,9 +13,9 @@ import pytest
 from plan_recommender.errors import ModelError
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.scorer import Scorer
+from plan_recommender.model.store import DOCUMENT_FILE, RegisteredModel, digests
 from plan_recommender.model.tables import MAX_BYTES, PAIRS, STEP, ModelDocument, read_document, rounded, write_document
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
-from plan_recommender.registry import DOCUMENT_FILE, RegisteredModel, digests
 from tests.model.candidates import fitted, on_shipped, shipped
 
 Json = dict[str, Any]

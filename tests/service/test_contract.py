@@ -21,8 +21,9 @@ from schemathesis.core.failures import FailureGroup
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from plan_recommender import http, registry
+from plan_recommender import http
 from plan_recommender.access import Access
+from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.threshold import Threshold
 from plan_recommender.recommender import Recommender
@@ -129,7 +130,7 @@ def test_an_explanation_has_the_documented_fields(client: TestClient, trained_ta
     decision = ["prediction", "probability_is_ultra", "recommended_plan"]
     assert list(answer) == [*decision, "log_odds", "base_value", "contributions", "model"]
     assert answer["model"] == trained_tag
-    typical = {feature.name: feature.median for feature in registry.find(trained_tag).document().features}
+    typical = {feature.name: feature.median for feature in store.find(trained_tag).document().features}
     other_plan = ({"Smart", "Ultra"} - {answer["recommended_plan"]}).pop()
     for part in answer["contributions"]:
         assert list(part) == ["feature", "value", "contribution", "sentence", "plan_changes_at", "change"]
@@ -186,7 +187,7 @@ def test_a_batch_answers_as_single_requests_do_in_the_order_sent(client: TestCli
 def test_a_batch_of_ten_thousand_is_answered_in_order(client: TestClient, trained_tag: str) -> None:
     months = [GOOD | {"calls": calls} for calls in range(10_000)]
     decisions = client.post("/predict_batch", json={"rows": months}).json()["predictions"]
-    scorer = registry.find(trained_tag).scorer()
+    scorer = store.find(trained_tag).scorer()
     features = np.array([[month[name] for name in FEATURE_NAMES] for month in months], dtype=np.float64)
     assert [d["probability_is_ultra"] for d in decisions] == scorer.probabilities(features).tolist()
 
@@ -296,7 +297,7 @@ def test_health_says_which_model_answers(client: TestClient, trained_tag: str) -
 
 
 def test_model_tells_what_was_registered(client: TestClient, trained_tag: str) -> None:
-    record = registry.find(trained_tag).record
+    record = store.find(trained_tag).record
     about = client.get("/model").json()
     assert about["model"] == trained_tag
     assert about["trained_at"] == record.trained_at

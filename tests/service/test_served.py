@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from plan_recommender import registry
+from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from tests.service.corpus import CORPUS, GOOD, JSON, Case
 from tools.serving import ROOT, Server
@@ -78,7 +78,7 @@ def test_no_feature_value_and_no_stack_trace_reaches_the_log(http: httpx.Client,
 
 def probability(tag: str) -> float:
     """What the registered model says of the examples' first subscriber."""
-    return float(registry.find(tag).scorer().probabilities(np.array([[85, 516.7, 56, 22696.96]]))[0])
+    return float(store.find(tag).scorer().probabilities(np.array([[85, 516.7, 56, 22696.96]]))[0])
 
 
 def test_bentomls_own_client_and_curl_work(server: Server, trained_tag: str) -> None:
