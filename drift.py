@@ -14,7 +14,7 @@ from plan_recommender.drift.verdict import DriftReport, ReferenceProfile, Values
 from plan_recommender.errors import ConfigError, ModelError
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
-from plan_recommender.report import drift_html, number
+from plan_recommender.report.pages import drift_html, number
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from plan_recommender import cli, pictures, report
+from plan_recommender import cli, pictures
 from plan_recommender.analysis import Findings, describe
 from plan_recommender.config.settings import DEFAULT_CONFIG, Candidate, Settings, load_settings
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
@@ -29,6 +29,7 @@ from plan_recommender.model.features import FEATURES
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.optional import needing
 from plan_recommender.pipeline import PREPROCESSOR
+from plan_recommender.report.pages import pages
 from plan_recommender.selection import (
     candidates_csv,
     candidates_table,
@@ -257,8 +258,8 @@ def _draw(
     folder: Path, findings: Findings, document: ModelDocument, target: Labels, probabilities: Probabilities
 ) -> None:
     test = findings.test
-    pictures.plot_curves(folder / report.CURVES, document)
-    pictures.plot_maps(folder / report.MAPS, document)
+    pictures.plot_curves(folder / pages.CURVES, document)
+    pictures.plot_maps(folder / pages.MAPS, document)
     pictures.plot_roc_curve(folder / "roc_curve.png", target, probabilities, test.model.roc_auc)
     pictures.plot_precision_recall(folder / "precision_recall.png", target, probabilities)
     pictures.plot_confusion_matrix(folder / "confusion_matrix.png", test.model)
@@ -279,8 +280,8 @@ def _write_pages(
     run = {"model": tag, "table": str(table.path.resolve()), **record.model_dump(mode="json")}
     (folder / store.RUN_FILE).write_text(_json(run))
     seconds = {result.candidate: float(np.median(result.fit_seconds)) for result in trained.results}
-    (folder / report.REPORT).write_text(report.render_report(tag, record, trained.document, findings, seconds, folder))
-    for name, text in report.render_cards(record, trained.document, findings, table).items():
+    (folder / pages.REPORT).write_text(pages.render_report(tag, record, trained.document, findings, seconds, folder))
+    for name, text in pages.render_cards(record, trained.document, findings, table).items():
         (folder / name).write_text(text)
 
 

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from plan_recommender import cli
-from plan_recommender.report import CARDS, CURVES, MAPS
+from plan_recommender.report.pages import CARDS, CURVES, MAPS
 from tools.serving import ROOT
 
 

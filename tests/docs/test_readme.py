@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.page import BEGIN, key_figures, with_key_figures
-from plan_recommender.report import CARDS
+from plan_recommender.report.pages import CARDS
 from tests.conftest import TrainedModel, engine_client
 from tools import cards
 from tools.container import NAME, docker

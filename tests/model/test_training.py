@@ -391,7 +391,7 @@ FAULTS = {
     "while proving": before("plan_recommender.training.prove"),
     "while plotting": before("plan_recommender.pictures.plot_confusion_matrix"),
     "while judging": before("train.judge"),
-    "while writing the pages": before("plan_recommender.report.render_report"),
+    "while writing the pages": before("plan_recommender.report.pages.render_report"),
     "while writing the model": before("train._write_model"),
     "before placing": before("plan_recommender.model.store.StagedModel.place"),
     "while placing": before("plan_recommender.model.store.shutil.copytree"),
