@@ -17,7 +17,7 @@ from plan_recommender.evaluation.metrics import Labels, comparison, measure, mea
 from plan_recommender.evaluation.parity import DEFINITIONS, RATES, ParityReport, Rate, measure_parity
 from plan_recommender.model import store
 from plan_recommender.model.features import TARGET
-from plan_recommender.pictures import plot_confusion_matrix, plot_roc_curve
+from plan_recommender.report.plots import plot_confusion_matrix, plot_roc_curve
 from plan_recommender.selection import row_keys, split_table
 
 

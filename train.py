@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from plan_recommender import cli, pictures
+from plan_recommender import cli
 from plan_recommender.analysis import Findings, describe
 from plan_recommender.config.settings import DEFAULT_CONFIG, Candidate, Settings, load_settings
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
@@ -29,6 +29,7 @@ from plan_recommender.model.features import FEATURES
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.optional import needing
 from plan_recommender.pipeline import PREPROCESSOR
+from plan_recommender.report import plots
 from plan_recommender.report.pages import pages
 from plan_recommender.selection import (
     candidates_csv,
@@ -258,15 +259,15 @@ def _draw(
     folder: Path, findings: Findings, document: ModelDocument, target: Labels, probabilities: Probabilities
 ) -> None:
     test = findings.test
-    pictures.plot_curves(folder / pages.CURVES, document)
-    pictures.plot_maps(folder / pages.MAPS, document)
-    pictures.plot_roc_curve(folder / "roc_curve.png", target, probabilities, test.model.roc_auc)
-    pictures.plot_precision_recall(folder / "precision_recall.png", target, probabilities)
-    pictures.plot_confusion_matrix(folder / "confusion_matrix.png", test.model)
+    plots.plot_curves(folder / pages.CURVES, document)
+    plots.plot_maps(folder / pages.MAPS, document)
+    plots.plot_roc_curve(folder / "roc_curve.png", target, probabilities, test.model.roc_auc)
+    plots.plot_precision_recall(folder / "precision_recall.png", target, probabilities)
+    plots.plot_confusion_matrix(folder / "confusion_matrix.png", test.model)
     calibrations = [("out of fold", findings.calibration), ("test part", test.calibration)]
-    pictures.plot_calibration(folder / "calibration.png", calibrations)
-    pictures.plot_profit(folder / "profit_curve.png", test.impact)
-    pictures.plot_importances(folder / "importances.png", test.importances)
+    plots.plot_calibration(folder / "calibration.png", calibrations)
+    plots.plot_profit(folder / "profit_curve.png", test.impact)
+    plots.plot_importances(folder / "importances.png", test.importances)
 
 
 def _write_pages(

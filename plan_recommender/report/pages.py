@@ -21,7 +21,7 @@ from plan_recommender.evaluation.metrics import Metrics
 from plan_recommender.model.store import DOCUMENT_FILE, ModelRecord
 from plan_recommender.model.tables import ModelDocument
 from plan_recommender.model.threshold import SEGMENTS, Threshold
-from plan_recommender.pictures import draw_distributions
+from plan_recommender.report.plots import draw_distributions
 from plan_recommender.selection import fold_threshold
 
 REPORT = "report.html"

@@ -389,7 +389,7 @@ FAULTS = {
     "while fitting": before("plan_recommender.training.fit"),
     "while compiling": before("plan_recommender.training.compile_pipeline"),
     "while proving": before("plan_recommender.training.prove"),
-    "while plotting": before("plan_recommender.pictures.plot_confusion_matrix"),
+    "while plotting": before("plan_recommender.report.plots.plot_confusion_matrix"),
     "while judging": before("train.judge"),
     "while writing the pages": before("plan_recommender.report.pages.render_report"),
     "while writing the model": before("train._write_model"),
