@@ -36,7 +36,7 @@ from plan_recommender.selection import (
     candidates_table,
     row_keys,
 )
-from plan_recommender.training import STEPS_AFTER_SELECTION, Trained, judge, train
+from plan_recommender.training.run import STEPS_AFTER_SELECTION, Trained, judge, train
 
 _REPEATED_SHARE = 0.01
 VERSIONS_RECORDED = ("bentoml", "numpy", "pandas", "scikit-learn", "scipy")

@@ -24,7 +24,7 @@ from plan_recommender.model import store
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.selection import CrossValidated, row_keys, split_table
-from plan_recommender.training import Trained, judge
+from plan_recommender.training.run import Trained, judge
 from tests.conftest import TrainedModel
 from tests.model.candidates import on_shipped, shipped
 from tests.model.conftest import Command

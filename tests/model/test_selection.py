@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from plan_recommender import selection, training
+from plan_recommender import selection
 from plan_recommender.config.settings import Candidate, Metric, Settings
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import ConfusionMatrix, Labels, Metrics
@@ -39,6 +39,7 @@ from plan_recommender.selection import (
     standard_error,
     summarise,
 )
+from plan_recommender.training.run import run
 from tests.model.candidates import shipped
 from tools.serving import ROOT
 
@@ -112,7 +113,7 @@ def test_out_of_fold_answers_come_from_models_that_did_not_see_the_row() -> None
     assert 0.4 < np.mean((by_heart.probabilities[0] >= 0.5) == target) < 0.6
 
 
-def found_out(trained: training.Trained) -> dict[str, object]:
+def found_out(trained: run.Trained) -> dict[str, object]:
     """All that is settled before the test part is looked at."""
     return {
         "champion": trained.champion,
@@ -129,21 +130,21 @@ def test_nothing_in_the_test_part_changes_the_champion_its_threshold_or_the_scor
 ) -> None:
     table = shipped().take(np.arange(1200))
     split = split_table(table, 0.25, 1)
-    monkeypatch.setattr(training, "split_table", lambda *_: split)  # it is stratified by the labels, that change here
+    monkeypatch.setattr(run, "split_table", lambda *_: split)  # it is stratified by the labels, that change here
     settings = configured(**QUICK, threshold="expected_profit", threshold_segments="mb_used")
-    first = training.train(table, settings)
+    first = run.train(table, settings)
     rng = np.random.default_rng(3)
     features, target = table.features.copy(), table.target.copy()
     features[split.test] = rng.uniform(0, 1e6, (len(split.test), 4))
     target[split.test] = rng.integers(0, 2, len(split.test))
-    second = training.train(replace(table, features=features, target=target), settings)
+    second = run.train(replace(table, features=features, target=target), settings)
     assert found_out(second) == found_out(first)
     assert second.analysis.model != first.analysis.model  # the change is there to be seen, by who looks
     # The control: as small a change in the training part is seen.
     features, target = table.features.copy(), table.target.copy()
     target[split.training[:200]] ^= 1
     features[split.training[200], 3] += 5000
-    third = found_out(training.train(replace(table, features=features, target=target), settings))
+    third = found_out(run.train(replace(table, features=features, target=target), settings))
     same = [name for name, found in found_out(first).items() if third[name] == found]
     assert set(same) <= {"champion"}
 
@@ -290,7 +291,7 @@ def test_the_printed_table_and_the_csv_agree() -> None:
 IN_ANOTHER_PROCESS = """
 import hashlib, json, sys
 import numpy as np
-from plan_recommender.training import train
+from plan_recommender.training.run import train
 from threadpoolctl import threadpool_info
 from plan_recommender.config.settings import Settings
 from plan_recommender.model.tables import write_document

@@ -385,10 +385,10 @@ def after(target: str, owner: Any, name: str, times: int = 1) -> Break:
 
 
 FAULTS = {
-    "while comparing": before("plan_recommender.training.cross_validate"),
-    "while fitting": before("plan_recommender.training.fit"),
-    "while compiling": before("plan_recommender.training.compile_pipeline"),
-    "while proving": before("plan_recommender.training.prove"),
+    "while comparing": before("plan_recommender.training.run.cross_validate"),
+    "while fitting": before("plan_recommender.training.run.fit"),
+    "while compiling": before("plan_recommender.training.run.compile_pipeline"),
+    "while proving": before("plan_recommender.training.run.prove"),
     "while plotting": before("plan_recommender.report.plots.plot_confusion_matrix"),
     "while judging": before("train.judge"),
     "while writing the pages": before("plan_recommender.report.pages.render_report"),
