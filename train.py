@@ -28,7 +28,6 @@ from plan_recommender.model import store
 from plan_recommender.model.features import FEATURES
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.optional import needing
-from plan_recommender.pipeline import PREPROCESSOR
 from plan_recommender.report import plots
 from plan_recommender.report.pages import pages
 from plan_recommender.selection import (
@@ -36,6 +35,7 @@ from plan_recommender.selection import (
     candidates_table,
     row_keys,
 )
+from plan_recommender.training.candidates import PREPROCESSOR
 from plan_recommender.training.run import STEPS_AFTER_SELECTION, Trained, judge, train
 
 _REPEATED_SHARE = 0.01

@@ -19,8 +19,8 @@ from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage, FeatureMatrix
 from plan_recommender.model.reasons import Reasons
 from plan_recommender.model.scorer import Scorer
-from plan_recommender.pipeline import frame
 from plan_recommender.recommender import Recommender
+from plan_recommender.training.candidates import frame
 
 ROUNDS = 20
 ROWS = 200

@@ -38,7 +38,7 @@ from plan_recommender.model.tables import (
     write_document,
 )
 from plan_recommender.model.threshold import Threshold
-from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, log_odds
+from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, log_odds
 
 _CHUNK: Final = 20_000  # rows that the pipeline is asked for at once
 _NEIGHBOURS: Final = 20  # rows of the table that each cut point and its neighbours are tried in

@@ -29,8 +29,8 @@ from plan_recommender.evaluation.money import expected_profit
 from plan_recommender.evaluation.slices import tercile_bounds
 from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.model.threshold import SEGMENTS, SegmentThresholds, Threshold, segment_of
-from plan_recommender.pipeline import fit
-from plan_recommender.pipeline import probabilities as probabilities_of
+from plan_recommender.training.candidates import fit
+from plan_recommender.training.candidates import probabilities as probabilities_of
 
 RowKeys = npt.NDArray[np.uint64]
 """One number a row, shape (rows,), the same for the same usage and label."""

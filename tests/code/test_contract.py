@@ -25,7 +25,7 @@ from plan_recommender.model.features import (
     matrix,
 )
 from plan_recommender.model.store import DOCUMENT_FILE, find
-from plan_recommender.pipeline import PREPROCESSOR, USAGE, frame
+from plan_recommender.training.candidates import PREPROCESSOR, USAGE, frame
 from tests.conftest import GOOD, HEADER, TrainedModel
 from tools.serving import ROOT
 

@@ -16,7 +16,7 @@ from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import ModelDocument, Values
 from plan_recommender.model.threshold import Threshold
-from plan_recommender.pipeline import fit, log_odds
+from plan_recommender.training.candidates import fit, log_odds
 from tools.serving import ROOT
 
 FAMILIES: tuple[Candidate, ...] = ("binned_logistic", "boosted_trees", "average")

@@ -23,7 +23,7 @@ from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import DOCUMENT_FILE, RegisteredModel
 from plan_recommender.model.tables import PAIRS, FeatureTable, write_document
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
-from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, frame
+from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from tests.model.candidates import FAMILIES, HALF, Fitted, fitted, odd_tables, on_shipped, shipped
 from tools.serving import ROOT
 

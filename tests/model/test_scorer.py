@@ -20,7 +20,7 @@ from plan_recommender.model.scorer import BLOCK, Scorer
 from plan_recommender.model.store import DOCUMENT_FILE, RegisteredModel
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
-from plan_recommender.pipeline import frame
+from plan_recommender.training.candidates import frame
 from tests.conftest import leave_out
 from tests.model.candidates import fitted, shipped
 from tools.serving import ROOT

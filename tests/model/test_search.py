@@ -16,7 +16,6 @@ import yaml
 from optuna.trial import TrialState
 
 import train
-from plan_recommender import pipeline
 from plan_recommender.config.settings import Candidate, Settings, load_settings
 from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.data.synthesis import generate
@@ -25,6 +24,7 @@ from plan_recommender.evaluation.metrics import Labels
 from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.search import TRIALS_FILE, Searched, fragment, search, searchable
 from plan_recommender.selection import split_table
+from plan_recommender.training import candidates
 from tests.conftest import run
 from tests.model.conftest import Command
 from tools.serving import ROOT
@@ -126,7 +126,7 @@ def test_only_the_training_part_is_looked_at(place: Path, monkeypatch: pytest.Mo
     settings = load_settings(place)
     table = table_of(settings)
     seen: list[int] = []
-    real = pipeline.fit
+    real = candidates.fit
 
     def watched(candidate: Candidate, tried: Settings, features: FeatureMatrix, target: Labels) -> object:
         rows = {tuple(row) for row in table.features[split_table(table, 0.2, settings.seed).test]}
@@ -158,7 +158,7 @@ def test_a_search_goes_on_where_it_was(place: Path, monkeypatch: pytest.MonkeyPa
     expected = search(table, at_once, 14)[1]
     some = search(table, settings, 4)[1]
     assert [searched.trials for searched in some] == [4, 4]
-    fits, real = [], pipeline.fit
+    fits, real = [], candidates.fit
 
     def counted_fit(candidate: Candidate, tried: Settings, features: FeatureMatrix, target: Labels) -> object:
         fits.append(candidate)
@@ -233,7 +233,7 @@ def test_parameters_that_cannot_be_fitted_count_and_are_not_chosen(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load_settings(place)
-    real = pipeline.fit
+    real = candidates.fit
 
     def fit(candidate: Candidate, tried: Settings, features: FeatureMatrix, target: Labels) -> object:
         if tried.estimators.binned_logistic.bins != 5:
@@ -308,7 +308,7 @@ def test_ctrl_c_ends_it_with_2_and_keeps_what_has_finished(
     command: Command, store: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load_settings(place)
-    real, fits = pipeline.fit, []
+    real, fits = candidates.fit, []
 
     def fit(candidate: Candidate, tried: Settings, features: FeatureMatrix, target: Labels) -> object:
         fits.append(candidate)

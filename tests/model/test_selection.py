@@ -25,7 +25,6 @@ from plan_recommender.evaluation.metrics import ConfusionMatrix, Labels, Metrics
 from plan_recommender.evaluation.money import break_even_probability
 from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.model.tables import write_document
-from plan_recommender.pipeline import fit, frame
 from plan_recommender.selection import (
     CrossValidated,
     candidates_csv,
@@ -39,6 +38,7 @@ from plan_recommender.selection import (
     standard_error,
     summarise,
 )
+from plan_recommender.training.candidates import fit, frame
 from plan_recommender.training.run import run
 from tests.model.candidates import shipped
 from tools.serving import ROOT

@@ -31,7 +31,7 @@ from plan_recommender.drift.verdict import ReferenceProfile
 from plan_recommender.model import store
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import write_document
-from plan_recommender.pipeline import CLASSIFIER, PREPROCESSOR, USAGE, frame
+from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command
 from tools.serving import ROOT
