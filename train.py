@@ -30,13 +30,13 @@ from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.optional import needing
 from plan_recommender.report import plots
 from plan_recommender.report.pages import pages
-from plan_recommender.selection import (
+from plan_recommender.training.candidates import PREPROCESSOR
+from plan_recommender.training.run import STEPS_AFTER_SELECTION, Trained, judge, train
+from plan_recommender.training.selection import (
     candidates_csv,
     candidates_table,
     row_keys,
 )
-from plan_recommender.training.candidates import PREPROCESSOR
-from plan_recommender.training.run import STEPS_AFTER_SELECTION, Trained, judge, train
 
 _REPEATED_SHARE = 0.01
 VERSIONS_RECORDED = ("bentoml", "numpy", "pandas", "scikit-learn", "scipy")

@@ -23,7 +23,7 @@ from plan_recommender.gate import GateReport
 from plan_recommender.model.features import FEATURE_NAMES, FEATURES
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.threshold import Threshold
-from plan_recommender.selection import CandidateSummary
+from plan_recommender.training.selection import CandidateSummary
 
 Column = npt.NDArray[np.float64]
 

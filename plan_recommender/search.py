@@ -32,7 +32,7 @@ from plan_recommender.config.settings import (
 )
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import ConfigError, OutputError
-from plan_recommender.selection import (
+from plan_recommender.training.selection import (
     LESS_IS_BETTER,
     Fold,
     compared_part,

@@ -41,7 +41,7 @@ from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.gate import GateReport
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.store import DOCUMENT_FILE
-from plan_recommender.selection import CandidateSummary, CrossValidated
+from plan_recommender.training.selection import CandidateSummary, CrossValidated
 
 MODEL = "model"
 GATE_FILE = "gate.json"

@@ -22,7 +22,7 @@ from plan_recommender.model.store import DOCUMENT_FILE, ModelRecord
 from plan_recommender.model.tables import ModelDocument
 from plan_recommender.model.threshold import SEGMENTS, Threshold
 from plan_recommender.report.plots import draw_distributions
-from plan_recommender.selection import fold_threshold
+from plan_recommender.training.selection import fold_threshold
 
 REPORT = "report.html"
 CARDS = ("model_card.md", "data_card.md")

@@ -17,7 +17,8 @@ from plan_recommender.gate import GateReport
 from plan_recommender.model import store
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import ModelDocument
-from plan_recommender.selection import (
+from plan_recommender.training.candidates import fit
+from plan_recommender.training.selection import (
     CandidateSummary,
     CrossValidated,
     Split,
@@ -28,7 +29,6 @@ from plan_recommender.selection import (
     split_table,
     summarise,
 )
-from plan_recommender.training.candidates import fit
 
 STEPS_AFTER_SELECTION = 2
 """How often `train` tells its progress once the candidates are compared."""

@@ -23,8 +23,8 @@ from plan_recommender.evaluation.metrics import ConfusionMatrix, Metrics
 from plan_recommender.model import store
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
-from plan_recommender.selection import CrossValidated, row_keys, split_table
 from plan_recommender.training.run import Trained, judge
+from plan_recommender.training.selection import CrossValidated, row_keys, split_table
 from tests.conftest import TrainedModel
 from tests.model.candidates import on_shipped, shipped
 from tests.model.conftest import Command

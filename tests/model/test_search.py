@@ -23,8 +23,8 @@ from plan_recommender.errors import ConfigError, OutputError
 from plan_recommender.evaluation.metrics import Labels
 from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.search import TRIALS_FILE, Searched, fragment, search, searchable
-from plan_recommender.selection import split_table
 from plan_recommender.training import candidates
+from plan_recommender.training.selection import split_table
 from tests.conftest import run
 from tests.model.conftest import Command
 from tools.serving import ROOT
@@ -133,7 +133,7 @@ def test_only_the_training_part_is_looked_at(place: Path, monkeypatch: pytest.Mo
         seen.append(sum(tuple(row) in rows for row in features))
         return real(candidate, tried, features, target)
 
-    monkeypatch.setattr("plan_recommender.selection.fit", watched)
+    monkeypatch.setattr("plan_recommender.training.selection.fit", watched)
     search(table, settings, 2)
     assert seen == [0] * (2 * 2 * 3)  # candidates, trials, folds
 
@@ -164,7 +164,7 @@ def test_a_search_goes_on_where_it_was(place: Path, monkeypatch: pytest.MonkeyPa
         fits.append(candidate)
         return real(candidate, tried, features, target)
 
-    monkeypatch.setattr("plan_recommender.selection.fit", counted_fit)
+    monkeypatch.setattr("plan_recommender.training.selection.fit", counted_fit)
     assert search(table, settings, 4)[1] == some
     assert fits == []
     assert search(table, settings, 14)[1] == expected  # what it would have found without the break
@@ -244,11 +244,11 @@ def test_parameters_that_cannot_be_fitted_count_and_are_not_chosen(
         raise ConfigError("no")
 
     with monkeypatch.context() as picky:
-        picky.setattr("plan_recommender.selection.fit", fit)
+        picky.setattr("plan_recommender.training.selection.fit", fit)
         only = settings.selection.model_copy(update={"candidates": ["binned_logistic"]})
         (searched,) = search(table_of(settings), settings.model_copy(update={"selection": only}), 12)[1]
     assert (searched.trials, searched.configured, searched.parameters["bins"]) == (12, None, 5)
-    monkeypatch.setattr("plan_recommender.selection.fit", fit_nothing)
+    monkeypatch.setattr("plan_recommender.training.selection.fit", fit_nothing)
     seed = settings.model_copy(update={"seed": 3})
     with pytest.raises(ConfigError, match="parameters of binned_logistic that can be fitted, found none in 2 trials"):
         search(table_of(settings), seed, 2)
@@ -317,7 +317,7 @@ def test_ctrl_c_ends_it_with_2_and_keeps_what_has_finished(
         return real(candidate, tried, features, target)
 
     with monkeypatch.context() as broken:
-        broken.setattr("plan_recommender.selection.fit", fit)
+        broken.setattr("plan_recommender.training.selection.fit", fit)
         answer = command(train.main, "--config", place, "--search", 10)
     assert (answer.code, answer.err) == (2, "interrupted\n")
     assert list(store.iterdir()) == []

@@ -18,14 +18,16 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from plan_recommender import selection
 from plan_recommender.config.settings import Candidate, Metric, Settings
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import ConfusionMatrix, Labels, Metrics
 from plan_recommender.evaluation.money import break_even_probability
 from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.model.tables import write_document
-from plan_recommender.selection import (
+from plan_recommender.training import selection
+from plan_recommender.training.candidates import fit, frame
+from plan_recommender.training.run import run
+from plan_recommender.training.selection import (
     CrossValidated,
     candidates_csv,
     candidates_table,
@@ -38,8 +40,6 @@ from plan_recommender.selection import (
     standard_error,
     summarise,
 )
-from plan_recommender.training.candidates import fit, frame
-from plan_recommender.training.run import run
 from tests.model.candidates import shipped
 from tools.serving import ROOT
 

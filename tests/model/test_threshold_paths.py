@@ -22,7 +22,7 @@ import train
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES, PLANS
 from plan_recommender.model.store import RegisteredModel
-from plan_recommender.selection import split_table
+from plan_recommender.training.selection import split_table
 from tests.model.candidates import shipped
 from tools.serving import ROOT, serving
 

@@ -19,7 +19,7 @@ from plan_recommender.data.csv_table import read_labelled, sha256
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.model.features import FEATURE_NAMES
-from plan_recommender.selection import cross_validate, split_table
+from plan_recommender.training.selection import cross_validate, split_table
 from tests.conftest import run
 from tests.model.conftest import Command
 
