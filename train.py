@@ -168,7 +168,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 def _searched(table: LabelledTable, settings: Settings, trials: int) -> Settings:
     """Put the best parameters that a search finds in place of the configured ones, and say which they are."""
     with needing("optuna", "--search"):
-        from plan_recommender import search
+        from plan_recommender.training import search
     total = len(search.searchable(settings)) * trials
     with tqdm(total=total, unit="trial", disable=None, leave=False) as progress:
 

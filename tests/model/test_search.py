@@ -22,8 +22,8 @@ from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import ConfigError, OutputError
 from plan_recommender.evaluation.metrics import Labels
 from plan_recommender.model.features import FeatureMatrix
-from plan_recommender.search import TRIALS_FILE, Searched, fragment, search, searchable
 from plan_recommender.training import candidates
+from plan_recommender.training.search import TRIALS_FILE, Searched, fragment, search, searchable
 from plan_recommender.training.selection import split_table
 from tests.conftest import run
 from tests.model.conftest import Command
