@@ -186,7 +186,7 @@ def _searched(table: LabelledTable, settings: Settings, trials: int) -> Settings
 def _require_mlflow() -> None:
     """Find out before the work whether it can be tracked."""
     with needing("mlflow", "--mlflow or mlflow.enabled"):
-        importlib.import_module("plan_recommender.tracking")
+        importlib.import_module("plan_recommender.training.tracking")
 
 
 def _track(
@@ -203,7 +203,7 @@ def _track(
     """
     if not settings.mlflow.enabled:
         return
-    from plan_recommender import tracking
+    from plan_recommender.training import tracking
 
     tags = {
         "gate": "passed" if verdict.passed else "refused",

@@ -3,9 +3,9 @@
 import subprocess
 import sys
 
-from plan_recommender import tracking
 from plan_recommender.config.settings import load_settings
 from plan_recommender.model import store
+from plan_recommender.training import tracking
 from tools.serving import ROOT
 
 TAGS = ("model", "champion", "gate", "data.sha256")

@@ -13,12 +13,12 @@ import pytest
 from mlflow.entities import Run
 
 import train
-from plan_recommender import tracking
 from plan_recommender.config.settings import load_settings
 from plan_recommender.data.csv_table import read_labelled, sha256
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.model.features import FEATURE_NAMES
+from plan_recommender.training import tracking
 from plan_recommender.training.selection import cross_validate, split_table
 from tests.conftest import run
 from tests.model.conftest import Command
@@ -248,7 +248,7 @@ def test_a_run_that_was_broken_off_while_it_was_logged_is_not_finished(
     def fail(_: bytes) -> None:
         raise TrackingError("the disk is full")
 
-    monkeypatch.setattr("plan_recommender.tracking._log_model", fail)
+    monkeypatch.setattr("plan_recommender.training.tracking._log_model", fail)
     answer = command(train.main, "--config", tracked, "--mlflow")
     assert (answer.code, answer.err.count("\n")) == (0, 1)
     assert answer.err.endswith("found: the disk is full\n")
@@ -288,7 +288,7 @@ def test_without_mlflow_training_works_and_tracking_says_what_to_install(quick: 
 
 def test_mlflow_tells_nobody_of_its_use() -> None:
     code = (
-        "import plan_recommender.tracking, mlflow.telemetry.client as client, mlflow.telemetry.utils as utils; "
+        "import plan_recommender.training.tracking, mlflow.telemetry.client as client, mlflow.telemetry.utils as utils; "
         "print(utils.is_telemetry_disabled(), client.get_telemetry_client())"
     )
     asked = run("-c", code, env={"MLFLOW_DISABLE_TELEMETRY": "true"})
