@@ -23,7 +23,6 @@ from plan_recommender.data.outputs import StagedDirectory, staged_directory, wri
 from plan_recommender.drift.verdict import profile
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.metrics import Labels, Probabilities, comparison
-from plan_recommender.gate import GateReport
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURES
 from plan_recommender.model.tables import ModelDocument, write_document
@@ -31,6 +30,7 @@ from plan_recommender.optional import needing
 from plan_recommender.report import plots
 from plan_recommender.report.pages import pages
 from plan_recommender.training.candidates import PREPROCESSOR
+from plan_recommender.training.gate import GateReport
 from plan_recommender.training.run import STEPS_AFTER_SELECTION, Trained, judge, train
 from plan_recommender.training.selection import (
     candidates_csv,

@@ -19,10 +19,10 @@ from plan_recommender.evaluation.slices import (
     tercile_bounds,
     worst_slices,
 )
-from plan_recommender.gate import GateReport
 from plan_recommender.model.features import FEATURE_NAMES, FEATURES
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.threshold import Threshold
+from plan_recommender.training.gate import GateReport
 from plan_recommender.training.selection import CandidateSummary
 
 Column = npt.NDArray[np.float64]

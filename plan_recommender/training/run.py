@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sklearn.pipeline import Pipeline
 
-from plan_recommender import cli, gate
+from plan_recommender import cli
 from plan_recommender.analysis import Analysis, analyse
 from plan_recommender.compiler import Proof, compile_pipeline, prove
 from plan_recommender.config.settings import Candidate, Settings
@@ -13,11 +13,12 @@ from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.metrics import Probabilities
-from plan_recommender.gate import GateReport
 from plan_recommender.model import store
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import ModelDocument
+from plan_recommender.training import gate
 from plan_recommender.training.candidates import fit
+from plan_recommender.training.gate import GateReport
 from plan_recommender.training.selection import (
     CandidateSummary,
     CrossValidated,

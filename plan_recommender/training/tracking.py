@@ -38,9 +38,9 @@ from mlflow.utils.validation import (
 from plan_recommender.config.settings import SQLITE, Settings
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.comparison import COMPARED
-from plan_recommender.gate import GateReport
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.store import DOCUMENT_FILE
+from plan_recommender.training.gate import GateReport
 from plan_recommender.training.selection import CandidateSummary, CrossValidated
 
 MODEL = "model"

@@ -14,7 +14,6 @@ import numpy.typing as npt
 import pytest
 
 import train
-from plan_recommender import gate
 from plan_recommender.config.settings import Candidate, GateSettings, Settings
 from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.evaluation.calibration import measure_calibration
@@ -23,6 +22,7 @@ from plan_recommender.evaluation.metrics import ConfusionMatrix, Metrics
 from plan_recommender.model import store
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
+from plan_recommender.training import gate
 from plan_recommender.training.run import Trained, judge
 from plan_recommender.training.selection import CrossValidated, row_keys, split_table
 from tests.conftest import TrainedModel
