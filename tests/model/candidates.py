@@ -8,7 +8,6 @@ import numpy.typing as npt
 from pydantic import BaseModel
 from sklearn.pipeline import Pipeline
 
-from plan_recommender.compiler import compile_pipeline
 from plan_recommender.config.settings import BinnedLogisticSettings, BoostedTreesSettings, Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.evaluation.metrics import Labels
@@ -17,6 +16,7 @@ from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import ModelDocument, Values
 from plan_recommender.model.threshold import Threshold
 from plan_recommender.training.candidates import fit, log_odds
+from plan_recommender.training.compiler import compile_pipeline
 from tools.serving import ROOT
 
 FAMILIES: tuple[Candidate, ...] = ("binned_logistic", "boosted_trees", "average")

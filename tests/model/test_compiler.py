@@ -14,8 +14,6 @@ from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.pipeline import Pipeline
 
-from plan_recommender import compiler
-from plan_recommender.compiler import compile_pipeline, prove
 from plan_recommender.config.settings import Candidate, ProofSettings
 from plan_recommender.errors import CompileError
 from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
@@ -23,7 +21,9 @@ from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import DOCUMENT_FILE, RegisteredModel
 from plan_recommender.model.tables import PAIRS, FeatureTable, write_document
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
+from plan_recommender.training import compiler
 from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, frame
+from plan_recommender.training.compiler import compile_pipeline, prove
 from tests.model.candidates import FAMILIES, HALF, Fitted, fitted, odd_tables, on_shipped, shipped
 from tools.serving import ROOT
 

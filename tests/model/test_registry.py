@@ -20,7 +20,7 @@ from tools.serving import ROOT
 COMPILE = """
 import hashlib, joblib, sys
 from pathlib import Path
-from plan_recommender.compiler import compile_pipeline
+from plan_recommender.training.compiler import compile_pipeline
 from plan_recommender.training.selection import split_table
 from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.model.tables import read_document, write_document
