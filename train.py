@@ -16,7 +16,6 @@ import pandas as pd
 from tqdm import tqdm
 
 from plan_recommender import cli
-from plan_recommender.analysis import Findings, describe
 from plan_recommender.config.settings import DEFAULT_CONFIG, Candidate, Settings, load_settings
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.outputs import StagedDirectory, staged_directory, writing
@@ -30,6 +29,7 @@ from plan_recommender.optional import needing
 from plan_recommender.report import plots
 from plan_recommender.report.pages import pages
 from plan_recommender.training.candidates import PREPROCESSOR
+from plan_recommender.training.findings import Findings, describe
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.run import STEPS_AFTER_SELECTION, Trained, judge, train
 from plan_recommender.training.selection import (

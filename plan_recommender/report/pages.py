@@ -12,7 +12,6 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from plan_recommender.analysis import Findings
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.drift.verdict import DriftReport, FeatureDrift, ReferenceProfile
@@ -22,6 +21,7 @@ from plan_recommender.model.store import DOCUMENT_FILE, ModelRecord
 from plan_recommender.model.tables import ModelDocument
 from plan_recommender.model.threshold import SEGMENTS, Threshold
 from plan_recommender.report.plots import draw_distributions
+from plan_recommender.training.findings import Findings
 from plan_recommender.training.selection import fold_threshold
 
 REPORT = "report.html"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from sklearn.pipeline import Pipeline
 
 from plan_recommender import cli
-from plan_recommender.analysis import Analysis, analyse
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import ModelError
@@ -18,6 +17,7 @@ from plan_recommender.model.tables import ModelDocument
 from plan_recommender.training import gate
 from plan_recommender.training.candidates import fit
 from plan_recommender.training.compiler import Proof, compile_pipeline, prove
+from plan_recommender.training.findings import Analysis, analyse
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.selection import (
     CandidateSummary,
