@@ -27,7 +27,7 @@ from typing import Any, Final, TypeVar
 import anyio
 import anyio.to_thread
 
-from plan_recommender import refusals
+from plan_recommender.serving import error_responses
 
 MOST_WAITING: Final = 128
 """Requests that wait for a worker before it refuses others; a prediction takes some 50 microseconds."""
@@ -132,7 +132,7 @@ class Lane:
         """
         if not self.admits():
             await asyncio.sleep(REFUSAL_PAUSE_SECONDS)
-            raise refusals.overloaded()
+            raise error_responses.overloaded()
 
     async def carry_out(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call `work` in a thread when its turn comes."""

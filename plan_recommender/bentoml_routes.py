@@ -21,9 +21,9 @@ from bentoml._internal import server
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plan_recommender import refusals
 from plan_recommender.protocol import WHOLE_ANSWER, WholeAnswer
-from plan_recommender.refusals import Header
+from plan_recommender.serving import error_responses
+from plan_recommender.serving.error_responses import Header
 from plan_recommender.telemetry import telemetry
 
 RENDERING_SHARE: Final = 0.1
@@ -121,7 +121,7 @@ class BentoRoutes:
             return Answer(start["status"], start["headers"], b"".join(part.get("body", b"") for part in parts))
         except Exception:
             logger.exception("%s failed", _METRICS)
-            fault = refusals.fault()
+            fault = error_responses.fault()
             return Answer(int(fault.status), fault.whole_headers(), fault.body)
 
 

@@ -24,7 +24,6 @@ from bentoml import get_current_service
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plan_recommender import refusals
 from plan_recommender.access import Access
 from plan_recommender.admission import MOST_WAITING, Drain, Lane, Queue
 from plan_recommender.bentoml_routes import BentoRoutes, Documents
@@ -39,7 +38,8 @@ from plan_recommender.model.features import (
 )
 from plan_recommender.protocol import ARRIVED, MAX_HEAD_BYTES, WHOLE_ANSWER, WHOLE_BODY, WholeAnswer, WholeBody
 from plan_recommender.recommender import Answered, Health, Recommender
-from plan_recommender.refusals import CLOSE, Header, Refusal
+from plan_recommender.serving import error_responses
+from plan_recommender.serving.error_responses import CLOSE, Header, Refusal
 from plan_recommender.telemetry import NO_ROUTE, telemetry
 
 MIB: Final = 1024 * 1024
@@ -184,14 +184,14 @@ class HttpContract:
         path: str = scope["path"]
         try:
             if _head_bytes(scope) > MAX_HEAD_BYTES:
-                raise refusals.head_too_large(MAX_HEAD_BYTES)
+                raise error_responses.head_too_large(MAX_HEAD_BYTES)
             if not self._access.allows(path, scope["headers"]):
-                raise refusals.unknown_key()
+                raise error_responses.unknown_key()
             route = ROUTES.get(path)
             if route is None:
-                raise refusals.no_such_path(ROUTES)
+                raise error_responses.no_such_path(ROUTES)
             if scope["method"] not in route.methods:
-                raise refusals.other_method(path, route.methods)
+                raise error_responses.other_method(path, route.methods)
             recommender = self._recommender
             if recommender is None:  # the first request: the service is made after this application
                 recommender = self._recommender = get_current_service().recommender
@@ -201,16 +201,16 @@ class HttpContract:
                 return _UNAVAILABLE if unavailable else _OK, answer.model_dump_json().encode()
             lane = self._lanes.get(path)
             if self._drain.refusing:
-                raise refusals.stopping()
+                raise error_responses.stopping()
             if _announced_length(scope["headers"]) > route.max_bytes:
-                raise refusals.too_large(route.max_bytes)
+                raise error_responses.too_large(route.max_bytes)
             if lane:
                 await lane.let_in()
             body = whole_body() if whole_body else None
             if body is None:
                 body = await self._read_body(receive, route.max_bytes)
             elif len(body) > route.max_bytes:
-                raise refusals.too_large(route.max_bytes)
+                raise error_responses.too_large(route.max_bytes)
             if not lane:
                 return _carry_out(route, recommender, body)
             if not lane.admits():  # it has been filled meanwhile
@@ -221,7 +221,7 @@ class HttpContract:
             raise
         except Exception as error:
             logger.exception("%s failed", path)
-            raise refusals.fault() from error
+            raise error_responses.fault() from error
 
     async def _read_body(self, receive: Receive, max_bytes: int) -> bytes:
         """Read a body, counting the bytes that really come, and no more of them than the limits allow."""
@@ -229,7 +229,7 @@ class HttpContract:
             async with asyncio.timeout(BODY_SECONDS):
                 return await self._read_parts(receive, max_bytes)
         except TimeoutError as error:
-            raise refusals.slow_body(BODY_SECONDS) from error
+            raise error_responses.slow_body(BODY_SECONDS) from error
 
     async def _read_parts(self, receive: Receive, max_bytes: int) -> bytes:
         parts: list[bytes] = []
@@ -238,14 +238,14 @@ class HttpContract:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise refusals.incomplete_body()
+                    raise error_responses.incomplete_body()
                 part = message.get("body", b"")
                 size += len(part)
                 self._bodies_bytes += len(part)
                 if size > max_bytes:
-                    raise refusals.too_large(max_bytes)
+                    raise error_responses.too_large(max_bytes)
                 if self._bodies_bytes > self._max_bodies_bytes:
-                    raise refusals.overloaded()
+                    raise error_responses.overloaded()
                 parts.append(part)
                 if not message.get("more_body", False):
                     return b"".join(parts)
@@ -276,11 +276,11 @@ def _carry_out(command: Command, recommender: Recommender, body: bytes) -> tuple
     # A refusal is returned and not raised: raised in a thread it would hold on to the body, in a circle of frames and
     # futures that waits for the garbage collector.
     if body.count(b'"') > 2 * command.most_names:
-        return refusals.too_many_names(command.most_names)
+        return error_responses.too_many_names(command.most_names)
     try:
         request = command.request.model_validate_json(body)
     except ValidationError as error:
-        return refusals.not_valid(error)
+        return error_responses.not_valid(error)
     answered = command.answer(recommender, request)
     telemetry().answer(recommender.tag, answered.predictions, answered.probabilities)
     return _OK, answered.body
@@ -309,9 +309,9 @@ def _announced_length(headers: list[Header]) -> int:
         elif name == b"content-encoding":
             encoding = value.strip().lower()
     if encoding not in (b"", b"identity"):
-        raise refusals.compressed_body()
+        raise error_responses.compressed_body()
     if media_type != _USUAL_TYPE and not _is_json(media_type.decode("latin-1")):
-        raise refusals.not_json()
+        raise error_responses.not_json()
     if not length.isdigit():
         return 0  # what comes is counted in any case
     return int(length) if len(length) <= _LONGEST_LENGTH else 10**_LONGEST_LENGTH

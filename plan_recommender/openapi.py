@@ -12,14 +12,15 @@ from bentoml._internal.utils.cattr import bentoml_cattr
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp
 
-from plan_recommender import protocol, refusals
+from plan_recommender import protocol
 from plan_recommender.access import Access, for_other_origins
 from plan_recommender.environment import Environment
 from plan_recommender.http import BODY_SECONDS, ROUTES, Command, HttpContract, Query
 from plan_recommender.model.features import CustomerUsage, UsageBatch
 from plan_recommender.protocol import HEAD_SECONDS, MAX_HEAD_BYTES
 from plan_recommender.recommender import Health
-from plan_recommender.refusals import ErrorAnswer, Refusal
+from plan_recommender.serving import error_responses
+from plan_recommender.serving.error_responses import ErrorAnswer, Refusal
 
 _TAG = "Service APIs"
 _REFERENCE = "#/components/schemas/{model}"
@@ -104,23 +105,23 @@ def _operation(path: str, route: Query | Command, schemas: dict[str, Any]) -> di
 def _refusals(path: str, route: Query | Command) -> list[Refusal]:
     """Give what a route answers when it does not answer."""
     common = [
-        refusals.unknown_key(),
-        refusals.other_method(path, route.methods),
-        refusals.slow_head(HEAD_SECONDS),
-        refusals.head_too_large(MAX_HEAD_BYTES),
-        refusals.fault(),
+        error_responses.unknown_key(),
+        error_responses.other_method(path, route.methods),
+        error_responses.slow_head(HEAD_SECONDS),
+        error_responses.head_too_large(MAX_HEAD_BYTES),
+        error_responses.fault(),
     ]
     if isinstance(route, Query):
         return common
     return [
         *common,
         *_invalid(route),
-        refusals.slow_body(BODY_SECONDS),
-        refusals.too_large(route.max_bytes),
-        refusals.not_json(),
-        refusals.compressed_body(),
-        refusals.overloaded(),
-        refusals.stopping(),
+        error_responses.slow_body(BODY_SECONDS),
+        error_responses.too_large(route.max_bytes),
+        error_responses.not_json(),
+        error_responses.compressed_body(),
+        error_responses.overloaded(),
+        error_responses.stopping(),
     ]
 
 
@@ -130,7 +131,7 @@ def _invalid(route: Command) -> list[Refusal]:
         try:
             route.request.model_validate_json(body)
         except ValidationError as error:
-            found.append(refusals.not_valid(error))
+            found.append(error_responses.not_valid(error))
     return found
 
 

@@ -18,9 +18,9 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from plan_recommender import refusals
 from plan_recommender.admission import Queue
-from plan_recommender.refusals import CLOSE, Header, Refusal
+from plan_recommender.serving import error_responses
+from plan_recommender.serving.error_responses import CLOSE, Header, Refusal
 from plan_recommender.telemetry import NO_ROUTE, telemetry
 
 WHOLE_ANSWER: Final = "plan_recommender.whole_answer"
@@ -42,7 +42,7 @@ MOST_REQUESTS: Final = 1000
 MOST_PIPELINED: Final = 100
 """Requests of one connection that wait for the answer to another; after them it is closed."""
 
-_OVERLOADED: Final = refusals.overloaded()
+_OVERLOADED: Final = error_responses.overloaded()
 _OVERLOADED_HEADERS: Final = _OVERLOADED.whole_headers()
 _FRAMING = 8  # bytes of chunk sizes and the like that may come with a byte of a body
 _YIELD_SECONDS = 50e-6
@@ -129,7 +129,7 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._ignore_offer(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self._refuse(refusals.not_http())
+            self._refuse(error_responses.not_http())
         if not self._begun:
             self._outside += len(data) - (self._inside - inside)
         elif self._begun == 1 and between:
@@ -137,7 +137,7 @@ class Connection(HttpToolsProtocol):
         else:
             self._outside = 0  # of the newest of several; it is counted from here on
         if self._outside > MAX_HEAD_BYTES + _FRAMING * self._inside and not self._deaf:
-            self._refuse(refusals.head_too_large(MAX_HEAD_BYTES))
+            self._refuse(error_responses.head_too_large(MAX_HEAD_BYTES))
 
     def on_message_begin(self) -> None:
         """Begin to read a head."""
@@ -311,7 +311,7 @@ class Connection(HttpToolsProtocol):
             if unread or self.transport.is_closing():
                 self.transport.abort()
             elif self._in_head or (self._outside and not self._in_message):
-                self._refuse(refusals.slow_head(HEAD_SECONDS))
+                self._refuse(error_responses.slow_head(HEAD_SECONDS))
             else:
                 self.transport.close()  # nothing came, and an answer to nothing might be taken for one to what comes
         self._watch = self.loop.call_later(_LOOK_SECONDS, self._look)

@@ -11,7 +11,7 @@ import pytest
 
 from plan_recommender import admission
 from plan_recommender.admission import REFUSAL_PAUSE_SECONDS, Lane, Queue
-from plan_recommender.refusals import Refusal
+from plan_recommender.serving.error_responses import Refusal
 
 MOST = 128
 IN_TURN = admission._IN_TURN

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.testclient import TestClient
 
 from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage, UsageBatch
-from plan_recommender.refusals import MAX_KEY, MAX_PROBLEMS
+from plan_recommender.serving.error_responses import MAX_KEY, MAX_PROBLEMS
 from tests.service.corpus import GOOD, JSON
 
 AMOUNT = st.floats(min_value=0, allow_nan=False, allow_infinity=False) | st.integers(min_value=0, max_value=2**70)

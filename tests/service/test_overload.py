@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from loadtest import generator, trials
-from plan_recommender import refusals
 from plan_recommender.admission import REFUSAL_PAUSE_SECONDS
 from plan_recommender.environment import KEY_VARIABLE
 from plan_recommender.protocol import HEAD_SECONDS
+from plan_recommender.serving import error_responses
 from tests.service.corpus import GOOD, MIB, usage
 from tests.service.test_trials import spoil
 from tests.service.wire import CHUNKED, Connection, head, post
@@ -44,7 +44,7 @@ def connection(server: Server) -> Iterator[Connection]:
 
 def assert_refused(connection: Connection) -> None:
     status, headers, body = connection.answer()
-    assert (status, body) == (503, refusals.overloaded().body)
+    assert (status, body) == (503, error_responses.overloaded().body)
     assert {name: headers[name] for name in ("content-type", "retry-after", "content-length")} == {
         "content-type": "application/json", "retry-after": "1", "content-length": str(len(body)),
     }  # fmt: skip

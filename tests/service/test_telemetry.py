@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from plan_recommender import refusals
 from plan_recommender.http import ROUTES
+from plan_recommender.serving import error_responses
 from tests.service.corpus import GOOD, LIGHT
 from tools.serving import serving
 
@@ -79,7 +79,7 @@ def test_requests_and_refusals_are_counted_by_route_and_reason(http: httpx.Clien
 def test_refusals_that_alerts_watch_begin_at_0(http: httpx.Client) -> None:
     begun = series(http)
     for route in ROUTES:
-        for refusal in (refusals.fault(), refusals.overloaded(), refusals.stopping()):
+        for refusal in (error_responses.fault(), error_responses.overloaded(), error_responses.stopping()):
             assert begun[f'plan_recommender_refused_requests_total{{reason="{refusal.reason}",route="{route}"}}'] == 0
 
 
