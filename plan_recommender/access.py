@@ -11,8 +11,8 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from plan_recommender.environment import KEY_VARIABLE, PUBLIC_VARIABLE
 from plan_recommender.errors import ConfigError
+from plan_recommender.serving.settings import KEY_VARIABLE, PUBLIC_VARIABLE
 
 SHORTEST_KEY: Final = 16
 

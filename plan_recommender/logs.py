@@ -10,7 +10,7 @@ import click
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-from plan_recommender.environment import Environment, variable
+from plan_recommender.serving.settings import Environment, variable
 
 _BENTOMLS: Final = ("levelname_bracketed", "component", "trace_msg", "request_id", "service_name")
 """What BentoML puts on every record for its own format."""

@@ -17,7 +17,7 @@ from typing import Final
 
 import httpx
 
-from plan_recommender.environment import KEY_VARIABLE
+from plan_recommender.serving.settings import KEY_VARIABLE
 from tools.container import HARDENED, NAME, ContainerError, client, containerize, docker, running
 from tools.containerize import build
 from tools.demo import SUBSCRIBERS

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from plan_recommender import environment as settings
+from plan_recommender.serving import settings
 from tests.conftest import engine_client
 from tests.deploy.conftest import require
 from tests.service.corpus import GOOD

@@ -17,7 +17,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from plan_recommender import access, admission, environment, http
+from plan_recommender import access, admission, http
 from tests.deploy.manifests import BASE, MODULES, OVERLAY, Manifest, container, need, one, parse, pod, quantity, render
 from tools.serving import ROOT
 
@@ -184,8 +184,8 @@ def test_the_config_map_arrives_under_a_name_of_its_content(base: list[Manifest]
 def test_the_settings_are_ones_that_the_service_knows(manifests: list[Manifest]) -> None:
     settings = one(manifests, "ConfigMap")["data"]
     named = {*settings, *(variable["name"] for variable in container(manifests).get("env", []))}
-    assert named - {"BENTOML_DO_NOT_TRACK"} <= set(environment.known_variables())
-    environment.Environment.read(settings)
+    assert named - {"BENTOML_DO_NOT_TRACK"} <= set(settings.known_variables())
+    settings.Environment.read(settings)
     access.Access.from_environment(settings)
 
 

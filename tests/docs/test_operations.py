@@ -4,7 +4,7 @@ from pathlib import Path
 
 from loadtest.trials import TRIALS
 from plan_recommender import access, admission, bentoml_routes, http, protocol
-from plan_recommender.environment import Environment, known_variables, variable
+from plan_recommender.serving.settings import Environment, known_variables, variable
 from tools.container import HARDENED
 from tools.serving import ROOT
 

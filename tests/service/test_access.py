@@ -9,8 +9,8 @@ from contextlib import closing
 import httpx
 import pytest
 
-from plan_recommender.environment import KEY_VARIABLE, PUBLIC_VARIABLE
 from plan_recommender.http import ROUTES
+from plan_recommender.serving.settings import KEY_VARIABLE, PUBLIC_VARIABLE
 from tests.service.corpus import GOOD, usage
 from tests.service.test_contract import assert_error_shape
 from tests.service.wire import Connection, head, post

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from loadtest.trials import workers
-from plan_recommender.environment import KEY_VARIABLE, Environment, known_variables, variable
 from plan_recommender.errors import ConfigError
+from plan_recommender.serving.settings import KEY_VARIABLE, Environment, known_variables, variable
 from tools.serving import ROOT, Server, free_port, serving
 
 KEY = "correct-horse-battery"
