@@ -39,8 +39,8 @@ from plan_recommender.protocol import ARRIVED, MAX_HEAD_BYTES, WHOLE_ANSWER, WHO
 from plan_recommender.recommender import Answered, Health, Recommender
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.error_responses import CLOSE, Header, Refusal
+from plan_recommender.serving.metrics import NO_ROUTE, telemetry
 from plan_recommender.serving.settings import Environment
-from plan_recommender.telemetry import NO_ROUTE, telemetry
 
 MIB: Final = 1024 * 1024
 BODY_SECONDS: Final = 20.0

@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from plan_recommender.admission import Queue
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.error_responses import CLOSE, Header, Refusal
-from plan_recommender.telemetry import NO_ROUTE, telemetry
+from plan_recommender.serving.metrics import NO_ROUTE, telemetry
 
 WHOLE_ANSWER: Final = "plan_recommender.whole_answer"
 """ASGI extension: status, headers and body in one call."""

@@ -19,7 +19,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from plan_recommender.config.settings import settings
-from plan_recommender.telemetry import LATENCY_BUCKETS
+from plan_recommender.serving.metrics import LATENCY_BUCKETS
 from tests.deploy.conftest import require
 from tests.service.corpus import GOOD, LIGHT
 from tools.serving import ROOT, free_port, running, serving

@@ -192,7 +192,7 @@ http._carry_out = telling
         # What the client asked for becomes a label, and some predictions are not counted.
         """
 import os
-from plan_recommender.telemetry import NO_ROUTE, Telemetry
+from plan_recommender.serving.metrics import NO_ROUTE, Telemetry
 request = Telemetry.request
 def labelled(self, route, *rest):
     if route != NO_ROUTE:
