@@ -25,7 +25,6 @@ from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plan_recommender.access import Access
-from plan_recommender.admission import MOST_WAITING, Drain, Lane, Queue
 from plan_recommender.bentoml_routes import BentoRoutes, Documents
 from plan_recommender.model.features import (
     MAX_BATCH_ROWS,
@@ -40,6 +39,7 @@ from plan_recommender.recommender import Answered, Health, Recommender
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.error_responses import CLOSE, Header, Refusal
 from plan_recommender.serving.metrics import NO_ROUTE, telemetry
+from plan_recommender.serving.overload import MOST_WAITING, Drain, Lane, Queue
 from plan_recommender.serving.settings import Environment
 
 MIB: Final = 1024 * 1024

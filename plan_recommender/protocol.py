@@ -18,10 +18,10 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from plan_recommender.admission import Queue
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.error_responses import CLOSE, Header, Refusal
 from plan_recommender.serving.metrics import NO_ROUTE, telemetry
+from plan_recommender.serving.overload import Queue
 
 WHOLE_ANSWER: Final = "plan_recommender.whole_answer"
 """ASGI extension: status, headers and body in one call."""

@@ -17,7 +17,8 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from plan_recommender import access, admission, http
+from plan_recommender import access, http
+from plan_recommender.serving import overload
 from tests.deploy.manifests import BASE, MODULES, OVERLAY, Manifest, container, need, one, parse, pod, quantity, render
 from tools.serving import ROOT
 
@@ -208,7 +209,7 @@ def test_the_grace_period_covers_the_pause_a_slow_body_and_the_stop(manifests: l
     pause = container(manifests)["lifecycle"]["preStop"]["sleep"]["seconds"]
     grace = pod(manifests)["terminationGracePeriodSeconds"]
     assert grace > pause + END_SECONDS
-    assert grace > pause + http.BODY_SECONDS + admission.STOP_SECONDS
+    assert grace > pause + http.BODY_SECONDS + overload.STOP_SECONDS
 
 
 def test_the_pods_pass_the_restricted_pod_security_standard(manifests: list[Manifest]) -> None:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from loadtest.trials import TRIALS
-from plan_recommender import access, admission, bentoml_routes, http, protocol
+from plan_recommender import access, bentoml_routes, http, protocol
+from plan_recommender.serving import overload
 from plan_recommender.serving.settings import Environment, known_variables, variable
 from tools.container import HARDENED
 from tools.serving import ROOT
@@ -27,14 +28,14 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"| time without reading on in an answer | {protocol.HEAD_SECONDS:g} s |",
         f"| {small.most_names:,}; {large.most_names:,} |",
         f"| {protocol.MOST_PIPELINED} | it is closed after them |",
-        f"| {admission.MOST_WAITING}, once there have been more than {admission.MOST_WAITING // 2} for",
-        f"| 503; then {admission.MOST_WAITING // 2}, until",
+        f"| {overload.MOST_WAITING}, once there have been more than {overload.MOST_WAITING // 2} for",
+        f"| 503; then {overload.MOST_WAITING // 2}, until",
         f"| requests on one connection | {protocol.MOST_REQUESTS:,} |",
         f"| {defaults.max_batches}, of which one is carried out |",
         f"one probe every {1000 * bentoml_routes.PROBE_PAUSE_SECONDS:g} ms",
         f"a part of the page or of its files every {1000 * bentoml_routes.PAGE_PAUSE_SECONDS:g} ms",
         f"| {bentoml_routes.RENDERING_SHARE:.0%} of a worker's time".replace("%", " %"),
-        f"comes {1000 * admission.REFUSAL_PAUSE_SECONDS:g} ms late",
+        f"comes {1000 * overload.REFUSAL_PAUSE_SECONDS:g} ms late",
     ):
         assert row in limits, row
 

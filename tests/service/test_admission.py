@@ -9,13 +9,13 @@ from time import perf_counter
 
 import pytest
 
-from plan_recommender import admission
-from plan_recommender.admission import REFUSAL_PAUSE_SECONDS, Lane, Queue
+from plan_recommender.serving import overload
 from plan_recommender.serving.error_responses import Refusal
+from plan_recommender.serving.overload import REFUSAL_PAUSE_SECONDS, Lane, Queue
 
 MOST = 128
-IN_TURN = admission._IN_TURN
-BURST_SECONDS = admission._BURST_SECONDS
+IN_TURN = overload._IN_TURN
+BURST_SECONDS = overload._BURST_SECONDS
 
 
 class Worker:
@@ -61,7 +61,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     still = Clock()
-    monkeypatch.setattr(admission, "perf_counter", still)
+    monkeypatch.setattr(overload, "perf_counter", still)
     return still
 
 
