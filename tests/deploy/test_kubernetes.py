@@ -17,8 +17,8 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from plan_recommender import access, http
-from plan_recommender.serving import overload
+from plan_recommender import http
+from plan_recommender.serving import auth, overload
 from tests.deploy.manifests import BASE, MODULES, OVERLAY, Manifest, container, need, one, parse, pod, quantity, render
 from tools.serving import ROOT
 
@@ -187,7 +187,7 @@ def test_the_settings_are_ones_that_the_service_knows(manifests: list[Manifest])
     named = {*settings, *(variable["name"] for variable in container(manifests).get("env", []))}
     assert named - {"BENTOML_DO_NOT_TRACK"} <= set(settings.known_variables())
     settings.Environment.read(settings)
-    access.Access.from_environment(settings)
+    auth.Access.from_environment(settings)
 
 
 def test_every_object_and_pod_has_the_recommended_labels(manifests: list[Manifest]) -> None:

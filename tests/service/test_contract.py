@@ -22,11 +22,11 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from plan_recommender import http
-from plan_recommender.access import Access
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.threshold import Threshold
 from plan_recommender.recommender import Recommender
+from plan_recommender.serving.auth import Access
 from plan_recommender.wording import change_sentence, sentence
 from tests.service.corpus import CORPUS, GOOD, JSON, LIGHT, MIB, REFUSED, VALID, Case, encode, rows, twice
 
