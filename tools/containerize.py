@@ -12,7 +12,7 @@ from typing import Final
 import httpx
 
 from plan_recommender.errors import PlanRecommenderError
-from plan_recommender.image import BASE
+from plan_recommender.serving.image import BASE
 from tools.container import HARDENED, NAME, ContainerError, client, containerize, docker, running, size_mb
 from tools.serving import ROOT
 from tools.supply import SupplyError, audit, write_bill

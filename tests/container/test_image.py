@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from plan_recommender.data.csv_table import sha256
-from plan_recommender.image import BASE
 from plan_recommender.model import store
+from plan_recommender.serving.image import BASE
 from tests.conftest import run
 from tests.service.corpus import CORPUS, Case
 from tools.container import HARDENED, Container, ContainerError, containerize, docker, running, size_mb, workers

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 
-from plan_recommender.image import BASE, UV
+from plan_recommender.serving.image import BASE, UV
 from tests.service.corpus import CORPUS, Case
 from tools.serving import ROOT, serving
 
