@@ -23,7 +23,7 @@ from plan_recommender.model.reasons import Reasons
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.threshold import SegmentThresholds
-from plan_recommender.wording import change_sentence, sentence
+from plan_recommender.serving.sentences import change_sentence, sentence
 
 _DECISIONS: Final = tuple(
     b'{"prediction":%d,"probability_is_ultra":%%b,"recommended_plan":"%b"' % (prediction, plan.encode())

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plan_recommender.model.features import FEATURE_NAMES
-from plan_recommender.wording import HARDLY, change_sentence, sentence
+from plan_recommender.serving.sentences import HARDLY, change_sentence, sentence
 
 AMOUNT = st.floats(min_value=0, allow_infinity=False)
 

@@ -27,7 +27,7 @@ from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.threshold import Threshold
 from plan_recommender.recommender import Recommender
 from plan_recommender.serving.auth import Access
-from plan_recommender.wording import change_sentence, sentence
+from plan_recommender.serving.sentences import change_sentence, sentence
 from tests.service.corpus import CORPUS, GOOD, JSON, LIGHT, MIB, REFUSED, VALID, Case, encode, rows, twice
 
 AMOUNT = st.floats(min_value=0, allow_nan=False, allow_infinity=False) | st.integers(min_value=0, max_value=10**6)
