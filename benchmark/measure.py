@@ -23,7 +23,7 @@ from loadtest.trials import workers
 from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage, Recommendation, UsageBatch
-from plan_recommender.recommender import Recommender
+from plan_recommender.serving.recommender import Recommender
 from tools.serving import Server
 
 CONNECTIONS: Final = 16

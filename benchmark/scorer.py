@@ -19,7 +19,7 @@ from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage, FeatureMatrix
 from plan_recommender.model.reasons import Reasons
 from plan_recommender.model.scorer import Scorer
-from plan_recommender.recommender import Recommender
+from plan_recommender.serving.recommender import Recommender
 from plan_recommender.training.candidates import frame
 
 ROUNDS = 20

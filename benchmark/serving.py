@@ -33,7 +33,7 @@ from plan_recommender import cli
 from plan_recommender.data.outputs import replacing
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.model import store
-from plan_recommender.recommender import Recommender
+from plan_recommender.serving.recommender import Recommender
 from tools.serving import ROOT, ServerDidNotStartError
 
 PAGE: Final = ROOT / "docs" / "benchmark.md"

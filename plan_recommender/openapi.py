@@ -16,10 +16,10 @@ from plan_recommender import protocol
 from plan_recommender.http import BODY_SECONDS, ROUTES, Command, HttpContract, Query
 from plan_recommender.model.features import CustomerUsage, UsageBatch
 from plan_recommender.protocol import HEAD_SECONDS, MAX_HEAD_BYTES
-from plan_recommender.recommender import Health
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.auth import Access, for_other_origins
 from plan_recommender.serving.error_responses import ErrorAnswer, Refusal
+from plan_recommender.serving.recommender import Health
 from plan_recommender.serving.settings import Environment
 
 _TAG = "Service APIs"

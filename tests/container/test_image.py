@@ -77,7 +77,9 @@ def test_it_knows_nothing_of_where_it_was_built(image: str) -> None:
     secrets = [f"{ROOT}/", str(store.find().path.parents[2])]
     search = "grep --recursive --files-with-matches --fixed-strings {} /app /home /etc/passwd || true"
     assert not shell(image, search.format(" ".join(f"-e '{secret}'" for secret in secrets)))
-    assert shell(image, search.format("-e plan_recommender.recommender")), "the control: it searches what it should"
+    assert shell(image, search.format("-e plan_recommender.serving.recommender")), (
+        "the control: it searches what it should"
+    )
     history = docker("history", "--no-trunc", image) + docker("image", "inspect", image)
     assert not [secret for secret in secrets if secret in history]
 

@@ -25,8 +25,8 @@ from plan_recommender import http
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.threshold import Threshold
-from plan_recommender.recommender import Recommender
 from plan_recommender.serving.auth import Access
+from plan_recommender.serving.recommender import Recommender
 from plan_recommender.serving.sentences import change_sentence, sentence
 from tests.service.corpus import CORPUS, GOOD, JSON, LIGHT, MIB, REFUSED, VALID, Case, encode, rows, twice
 
