@@ -13,11 +13,11 @@ from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp
 
 from plan_recommender import protocol
-from plan_recommender.http import BODY_SECONDS, ROUTES, Command, HttpContract, Query
 from plan_recommender.model.features import CustomerUsage, UsageBatch
 from plan_recommender.protocol import HEAD_SECONDS, MAX_HEAD_BYTES
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.auth import Access, for_other_origins
+from plan_recommender.serving.contract import BODY_SECONDS, ROUTES, Command, HttpContract, Query
 from plan_recommender.serving.error_responses import ErrorAnswer, Refusal
 from plan_recommender.serving.recommender import Health
 from plan_recommender.serving.settings import Environment

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from loadtest.trials import TRIALS
-from plan_recommender import bentoml_routes, http, protocol
-from plan_recommender.serving import auth, overload
+from plan_recommender import bentoml_routes, protocol
+from plan_recommender.serving import auth, contract, overload
 from plan_recommender.serving.settings import Environment, known_variables, variable
 from tools.container import HARDENED
 from tools.serving import ROOT
@@ -16,15 +16,15 @@ KIB = 1024
 
 def test_the_limits_are_those_of_the_code() -> None:
     limits = OPERATIONS.partition("## Limits")[2].partition("\n## ")[0]
-    small, large = (http.ROUTES[path] for path in ("/predict", "/predict_batch"))
+    small, large = (contract.ROUTES[path] for path in ("/predict", "/predict_batch"))
     defaults = Environment.read({})
-    assert isinstance(small, http.Command)
-    assert isinstance(large, http.Command)
+    assert isinstance(small, contract.Command)
+    assert isinstance(large, contract.Command)
     for row in (
         f"| head of a request, or what follows a body in chunks | {protocol.MAX_HEAD_BYTES // KIB} KiB |",
-        f"| {small.max_bytes // http.MIB} MiB; {large.max_bytes // http.MIB} MiB |",
+        f"| {small.max_bytes // contract.MIB} MiB; {large.max_bytes // contract.MIB} MiB |",
         f"| all bodies that a worker is reading | {defaults.max_bodies_mib} MiB |",
-        f"| time for a head; for a body | {protocol.HEAD_SECONDS:g} s; {http.BODY_SECONDS:g} s |",
+        f"| time for a head; for a body | {protocol.HEAD_SECONDS:g} s; {contract.BODY_SECONDS:g} s |",
         f"| time without reading on in an answer | {protocol.HEAD_SECONDS:g} s |",
         f"| {small.most_names:,}; {large.most_names:,} |",
         f"| {protocol.MOST_PIPELINED} | it is closed after them |",

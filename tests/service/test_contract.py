@@ -21,10 +21,10 @@ from schemathesis.core.failures import FailureGroup
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from plan_recommender import http
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.threshold import Threshold
+from plan_recommender.serving import contract
 from plan_recommender.serving.auth import Access
 from plan_recommender.serving.recommender import Recommender
 from plan_recommender.serving.sentences import change_sentence, sentence
@@ -50,8 +50,8 @@ EXAMPLES = [
             ("compressed", b"", 415, JSON | {"content-encoding": "gzip"}),
         )
     ],
-    *[Case(f"405 {path}", b"", 405, path=path, method="PUT") for path in http.ROUTES],
-    *[Case(f"431 {path}", b"", 431, path=path, headers={"x-padding": "a" * 65_536}) for path in http.ROUTES],
+    *[Case(f"405 {path}", b"", 405, path=path, method="PUT") for path in contract.ROUTES],
+    *[Case(f"431 {path}", b"", 431, path=path, headers={"x-padding": "a" * 65_536}) for path in contract.ROUTES],
 ]
 """What gets, on every route, the answers that the OpenAPI document has for examples."""
 
@@ -268,7 +268,7 @@ def test_a_body_that_does_not_come_is_refused_in_time(
         await client.app(scope, receive, send)
         return sent
 
-    monkeypatch.setattr(http, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(contract, "BODY_SECONDS", 0.2)
     body = json.dumps(GOOD).encode()
     start, whole = anyio.run(ask_slowly, [body[:10], body[10:]])  # the control: both parts come
     assert (start["status"], json.loads(whole["body"])) == (200, client.post("/predict", json=GOOD).json())
@@ -432,7 +432,7 @@ def test_who_does_not_carry_the_api_key_gets_the_documented_answer(
 ) -> None:
     monkeypatch.setattr(client.app, "_access", Access(b"Bearer 0123456789abcdef", frozenset()))
     assert client.post("/predict", json=GOOD, headers={"authorization": "Bearer 0123456789abcdef"}).status_code == 200
-    for path in http.ROUTES:
+    for path in contract.ROUTES:
         refused = client.request("GET", path)
         assert refused.status_code == 401
         assert refused.json() in examples(document, path, 401)

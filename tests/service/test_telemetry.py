@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from plan_recommender.http import ROUTES
 from plan_recommender.serving import error_responses
+from plan_recommender.serving.contract import ROUTES
 from tests.service.corpus import GOOD, LIGHT
 from tools.serving import serving
 
