@@ -24,7 +24,6 @@ from bentoml import get_current_service
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plan_recommender.bentoml_routes import BentoRoutes, Documents
 from plan_recommender.model.features import (
     MAX_BATCH_ROWS,
     BatchRecommendation,
@@ -36,6 +35,7 @@ from plan_recommender.model.features import (
 from plan_recommender.protocol import ARRIVED, MAX_HEAD_BYTES, WHOLE_ANSWER, WHOLE_BODY, WholeAnswer, WholeBody
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.auth import Access
+from plan_recommender.serving.bentoml_routes import BentoRoutes, Documents
 from plan_recommender.serving.error_responses import CLOSE, Header, Refusal
 from plan_recommender.serving.metrics import NO_ROUTE, telemetry
 from plan_recommender.serving.overload import MOST_WAITING, Drain, Lane, Queue

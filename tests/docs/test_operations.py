@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from loadtest.trials import TRIALS
-from plan_recommender import bentoml_routes, protocol
-from plan_recommender.serving import auth, contract, overload
+from plan_recommender import protocol
+from plan_recommender.serving import auth, bentoml_routes, contract, overload
 from plan_recommender.serving.settings import Environment, known_variables, variable
 from tools.container import HARDENED
 from tools.serving import ROOT

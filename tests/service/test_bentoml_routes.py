@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from plan_recommender.bentoml_routes import Answer, BentoRoutes, Shared, Turns
+from plan_recommender.serving.bentoml_routes import Answer, BentoRoutes, Shared, Turns
 from tests.service.corpus import GOOD
 from tests.service.test_contract import assert_error_shape
 from tools.serving import ROOT, serving
