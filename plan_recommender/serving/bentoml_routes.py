@@ -21,10 +21,10 @@ from bentoml._internal import server
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plan_recommender.protocol import WHOLE_ANSWER, WholeAnswer
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.error_responses import Header
 from plan_recommender.serving.metrics import telemetry
+from plan_recommender.serving.patches.connection import WHOLE_ANSWER, WholeAnswer
 
 RENDERING_SHARE: Final = 0.1
 """Most of a worker's time that goes into rendering /metrics. A rendering takes some milliseconds in a thread, and while

@@ -32,13 +32,20 @@ from plan_recommender.model.features import (
     Recommendation,
     UsageBatch,
 )
-from plan_recommender.protocol import ARRIVED, MAX_HEAD_BYTES, WHOLE_ANSWER, WHOLE_BODY, WholeAnswer, WholeBody
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.auth import Access
 from plan_recommender.serving.bentoml_routes import BentoRoutes, Documents
 from plan_recommender.serving.error_responses import CLOSE, Header, Refusal
 from plan_recommender.serving.metrics import NO_ROUTE, telemetry
 from plan_recommender.serving.overload import MOST_WAITING, Drain, Lane, Queue
+from plan_recommender.serving.patches.connection import (
+    ARRIVED,
+    MAX_HEAD_BYTES,
+    WHOLE_ANSWER,
+    WHOLE_BODY,
+    WholeAnswer,
+    WholeBody,
+)
 from plan_recommender.serving.recommender import Answered, Health, Recommender
 from plan_recommender.serving.settings import Environment
 

@@ -12,13 +12,13 @@ from bentoml._internal.utils.cattr import bentoml_cattr
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp
 
-from plan_recommender import protocol
 from plan_recommender.model.features import CustomerUsage, UsageBatch
-from plan_recommender.protocol import HEAD_SECONDS, MAX_HEAD_BYTES
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.auth import Access, for_other_origins
 from plan_recommender.serving.contract import BODY_SECONDS, ROUTES, Command, HttpContract, Query
 from plan_recommender.serving.error_responses import ErrorAnswer, Refusal
+from plan_recommender.serving.patches import connection
+from plan_recommender.serving.patches.connection import HEAD_SECONDS, MAX_HEAD_BYTES
 from plan_recommender.serving.recommender import Health
 from plan_recommender.serving.settings import Environment
 
@@ -64,7 +64,7 @@ class DescribedService(Service[Any]):
         app = super().to_asgi(is_main)  # which also reads the service's configuration
         documents = {"/docs.json": lambda: self.openapi_spec.asdict(), "/schema.json": self.schema}
         contract = HttpContract(app, Access.from_environment(), Environment.read(), documents)
-        protocol.install(BentoMLContainer.config.services.get()[self.name].get("workers"), contract)
+        connection.install(BentoMLContainer.config.services.get()[self.name].get("workers"), contract)
         return for_other_origins(contract)
 
     @property

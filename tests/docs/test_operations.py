@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from loadtest.trials import TRIALS
-from plan_recommender import protocol
 from plan_recommender.serving import auth, bentoml_routes, contract, overload
+from plan_recommender.serving.patches import connection
 from plan_recommender.serving.settings import Environment, known_variables, variable
 from tools.container import HARDENED
 from tools.serving import ROOT
@@ -21,16 +21,16 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert isinstance(small, contract.Command)
     assert isinstance(large, contract.Command)
     for row in (
-        f"| head of a request, or what follows a body in chunks | {protocol.MAX_HEAD_BYTES // KIB} KiB |",
+        f"| head of a request, or what follows a body in chunks | {connection.MAX_HEAD_BYTES // KIB} KiB |",
         f"| {small.max_bytes // contract.MIB} MiB; {large.max_bytes // contract.MIB} MiB |",
         f"| all bodies that a worker is reading | {defaults.max_bodies_mib} MiB |",
-        f"| time for a head; for a body | {protocol.HEAD_SECONDS:g} s; {contract.BODY_SECONDS:g} s |",
-        f"| time without reading on in an answer | {protocol.HEAD_SECONDS:g} s |",
+        f"| time for a head; for a body | {connection.HEAD_SECONDS:g} s; {contract.BODY_SECONDS:g} s |",
+        f"| time without reading on in an answer | {connection.HEAD_SECONDS:g} s |",
         f"| {small.most_names:,}; {large.most_names:,} |",
-        f"| {protocol.MOST_PIPELINED} | it is closed after them |",
+        f"| {connection.MOST_PIPELINED} | it is closed after them |",
         f"| {overload.MOST_WAITING}, once there have been more than {overload.MOST_WAITING // 2} for",
         f"| 503; then {overload.MOST_WAITING // 2}, until",
-        f"| requests on one connection | {protocol.MOST_REQUESTS:,} |",
+        f"| requests on one connection | {connection.MOST_REQUESTS:,} |",
         f"| {defaults.max_batches}, of which one is carried out |",
         f"one probe every {1000 * bentoml_routes.PROBE_PAUSE_SECONDS:g} ms",
         f"a part of the page or of its files every {1000 * bentoml_routes.PAGE_PAUSE_SECONDS:g} ms",

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from plan_recommender.protocol import MOST_PIPELINED
 from plan_recommender.serving.contract import ROUTES
+from plan_recommender.serving.patches.connection import MOST_PIPELINED
 from tests.service.corpus import MIB, usage
 from tests.service.wire import CHUNKED, Connection, head, post
 from tools.serving import Server, serving
