@@ -46,7 +46,9 @@ class PlanRecommender:
     @staticmethod
     def before_workers_start() -> None:
         """Load the model, so that a bad one stops the start with one sentence; warn once of a service without a key."""
-        from plan_recommender import supervisor  # here, because workers have no use for it and would import it too
+        from plan_recommender.serving.patches import (
+            supervisor,  # here, because workers have no use for it and would import it too
+        )
 
         supervisor.mend()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
