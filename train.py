@@ -26,8 +26,7 @@ from plan_recommender.model import store
 from plan_recommender.model.features import FEATURES
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.optional import needing
-from plan_recommender.report import plots
-from plan_recommender.report.pages import pages
+from plan_recommender.report import pages, plots
 from plan_recommender.training.candidates import PREPROCESSOR
 from plan_recommender.training.findings import Findings, describe
 from plan_recommender.training.gate import GateReport

@@ -24,7 +24,7 @@ os.environ.pop("BENTOML_CONFIG", None)
 import pytest
 from starlette.testclient import TestClient
 
-from plan_recommender.model import store
+from plan_recommender.model import store as model_store
 from tools.container import ContainerError, containerize, docker
 from tools.container import client as docker_client
 from tools.containerize import build
@@ -82,7 +82,7 @@ def trained() -> TrainedModel:
     data = ROOT / "users_behavior.csv"
     code = train.main(["--config", str(ROOT / "model_config.yaml"), "--data", str(data), "--artifacts", str(artifacts)])
     assert code == 0
-    return TrainedModel(store.find().tag, artifacts, data)
+    return TrainedModel(model_store.find().tag, artifacts, data)
 
 
 @pytest.fixture(scope="session")
@@ -101,10 +101,10 @@ def trained_metrics(trained: TrainedModel) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def copy_store(trained_tag: str) -> Callable[[Path], Path]:
     """Make a BENTOML_HOME that holds the trained model and nothing else; returns the model's folder in it."""
-    trained_model = store.find(trained_tag).path
+    trained_model = model_store.find(trained_tag).path
 
     def copy(home: Path) -> Path:
-        models = home / "models" / store.MODEL_NAME
+        models = home / "models" / model_store.MODEL_NAME
         version = trained_tag.partition(":")[2]
         shutil.copytree(trained_model, models / version)
         (models / "latest").write_text(version)

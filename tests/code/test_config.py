@@ -10,7 +10,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from plan_recommender.config.settings import Settings, load_settings, reference, settings, walk
+from plan_recommender.config import settings
+from plan_recommender.config.settings import Settings, load_settings, reference, walk
 from plan_recommender.errors import ConfigError
 from tools.serving import ROOT
 
@@ -222,9 +223,9 @@ def test_a_setting_that_nothing_reads_is_found() -> None:
 
 
 def sources() -> list[Path]:
-    files = [*ROOT.glob("*.py"), *(ROOT / "plan_recommender").glob("*.py")]
+    files = [*ROOT.glob("*.py"), *(ROOT / "plan_recommender").rglob("*.py")]
     files += [ROOT / "loadtest" / "locustfile.py", ROOT / "loadtest" / "shapes.py"]
-    return [path for path in files if path.name != "config.py" and path.is_file()]
+    return [path for path in files if path.parent.name != "config" and path.is_file()]
 
 
 def unread(root: type[BaseModel], files: list[Path]) -> set[str]:

@@ -18,7 +18,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from plan_recommender.config.settings import settings
+from plan_recommender.config import settings
 from plan_recommender.serving.metrics import LATENCY_BUCKETS
 from tests.deploy.conftest import require
 from tests.service.corpus import GOOD, LIGHT

@@ -20,7 +20,7 @@ from plan_recommender.data.synthesis import main as synthesise
 from plan_recommender.evaluation import comparison as module
 from plan_recommender.evaluation.comparison import COMPARED, PairedComparison, compare_paired, weighted_auc
 from plan_recommender.evaluation.metrics import Labels, Probabilities, measure
-from plan_recommender.model import store
+from plan_recommender.model import store as model_store
 from plan_recommender.training.selection import split_table
 from tests.conftest import TrainedModel
 from tests.model.conftest import Command
@@ -207,9 +207,9 @@ def two(command: Command, store: Path, quick: Path) -> Callable[..., tuple[str, 
 
     def train_both(*options: object) -> tuple[str, str]:
         assert command(train.main, "--config", quick).code == 0
-        first = store.find().tag
+        first = model_store.find().tag
         assert command(train.main, "--config", quick, *options).code == 0
-        return first, store.find().tag
+        return first, model_store.find().tag
 
     return train_both
 
@@ -255,7 +255,7 @@ def test_a_second_model_that_saw_the_rows_is_told(
     first, second = two("--seed", 7)
     answer = command(evaluate.main, "--model", first, "--model", second, "--artifacts", tmp_path / "a")
     assert answer.code == 0
-    tests = [split_table(read_labelled(DATA), 0.2, store.find(tag).record.seed).test for tag in (first, second)]
+    tests = [split_table(read_labelled(DATA), 0.2, model_store.find(tag).record.seed).test for tag in (first, second)]
     seen = len(set(tests[0]) - set(tests[1]))
     assert 0 < seen < 643
     sentence = f"trained on {seen} of them, so that the comparison favours it"
@@ -286,7 +286,7 @@ def test_the_resamples_are_those_of_the_configuration(command: Command, trained:
     found = stored(tmp_path / "a")
     assert (found["samples"], found["confidence"], found["seed"]) == (123, 0.8, 9)
     assert "80% interval" in answer.out
-    scorer = store.find(trained.tag).scorer()
+    scorer = model_store.find(trained.tag).scorer()
     table = read_labelled(DATA)
     test = split_table(table, 0.2, 42).test
     decisions = scorer.decide(table.features[test], scorer.probabilities(table.features[test]))

@@ -15,6 +15,7 @@ import train
 from plan_recommender.config.settings import load_settings
 from plan_recommender.data.csv_table import read_labelled, sha256
 from plan_recommender.data.synthesis import main as synthesise
+from plan_recommender.model import store as model_store
 from plan_recommender.model.scorer import Scorer
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command
@@ -82,7 +83,7 @@ def test_the_model_that_is_named_is_measured_and_not_the_latest(
     tags, measured = [], []
     for seed in (1, 2):
         assert command(train.main, "--config", quick, "--seed", seed).code == 0
-        tags.append(store.find().tag)
+        tags.append(model_store.find().tag)
         measured.append(json.loads((artifacts / "metrics.json").read_text()))
     for tag, trainings in zip(tags, measured, strict=True):
         assert command(evaluate.main, "--model", tag, "--artifacts", artifacts).code == 0
@@ -98,7 +99,7 @@ def test_a_training_table_that_has_changed_or_gone_is_told(
     data = tmp_path / "data.csv"
     shutil.copyfile(DATA, data)
     assert command(train.main, "--config", quick, "--data", data).code == 0
-    tag, artifacts = store.find().tag, load_settings(quick).artifacts.directory
+    tag, artifacts = model_store.find().tag, load_settings(quick).artifacts.directory
     assert command(evaluate.main, "--artifacts", artifacts).code == 0  # the control
     (artifacts / "evaluation.json").unlink()
     before = sha256(data)

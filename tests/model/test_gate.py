@@ -19,7 +19,7 @@ from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.evaluation.calibration import measure_calibration
 from plan_recommender.evaluation.comparison import MetricDifference, compare_paired
 from plan_recommender.evaluation.metrics import ConfusionMatrix, Metrics
-from plan_recommender.model import store
+from plan_recommender.model import store as model_store
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.training import gate
@@ -44,10 +44,10 @@ def state(*folders: Path) -> dict[str, str]:
 def registered(store: Path, model: RegisteredModel, trained: TrainedModel, tmp_path: Path) -> RegisteredModel:
     """The session's good model, alone in a store of the test's own, and its artifacts where the next run's would be."""
     version = trained.tag.partition(":")[2]
-    shutil.copytree(model.path, store / store.MODEL_NAME / version)
-    (store / store.MODEL_NAME / "latest").write_text(version)
+    shutil.copytree(model.path, store / model_store.MODEL_NAME / version)
+    (store / model_store.MODEL_NAME / "latest").write_text(version)
     shutil.copytree(trained.artifacts, tmp_path / "artifacts")
-    return store.find()
+    return model_store.find()
 
 
 def configuration(path: Path, trees: str = "{}", **gates: object) -> Path:
@@ -133,7 +133,7 @@ def test_a_refused_model_leaves_everything_as_it_was_and_the_old_one_serving(
     assert lines[-1] == "nothing was registered; the model store and the artifacts are as they were"
     assert not any(line.startswith("registered ") for line in lines)
     assert state(store, tmp_path / "artifacts") == before
-    assert store.find() == registered
+    assert model_store.find() == registered
     assert [path.name for path in store.parent.iterdir()] == ["models"]
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
@@ -146,9 +146,9 @@ def test_a_model_that_is_as_good_as_the_registered_one_is_registered(
     answer = command(train.main, "--config", configuration(tmp_path / "config.yaml"))
     assert (answer.code, answer.err) == (0, "")
     assert "passed every check of the gate" in answer.out.splitlines()
-    new = store.find()
+    new = model_store.find()
     assert new.tag != registered.tag
-    assert store.find(registered.tag) == registered
+    assert model_store.find(registered.tag) == registered
     assert state(tmp_path / "artifacts") != before
     check = new.record.gate[-1]
     assert check["name"] == f"Brier score not worse than that of {registered.tag} on the same rows"
@@ -158,7 +158,7 @@ def test_a_model_that_is_as_good_as_the_registered_one_is_registered(
 def test_the_first_model_is_compared_with_the_baselines_only(command: Command, store: Path, tmp_path: Path) -> None:
     answer = command(train.main, "--config", configuration(tmp_path / "config.yaml", "{trees: 10, max_leaf_nodes: 4}"))
     assert (answer.code, answer.err) == (0, "")  # it is refused where there is a better one
-    checks = store.find().record.gate
+    checks = model_store.find().record.gate
     assert [check["name"] for check in checks] == [
         "ROC AUC better than majority_rule's",
         "Brier score better than majority_rule's",
@@ -171,11 +171,11 @@ def test_the_first_model_is_compared_with_the_baselines_only(command: Command, s
 
 
 def damage_document(model: RegisteredModel) -> None:
-    (model.path / store.DOCUMENT_FILE).write_bytes(b"{}")
+    (model.path / model_store.DOCUMENT_FILE).write_bytes(b"{}")
 
 
 def damage_training_rows(model: RegisteredModel) -> None:
-    (model.path / store.TRAINING_ROWS_FILE).unlink()
+    (model.path / model_store.TRAINING_ROWS_FILE).unlink()
 
 
 def damage_record(model: RegisteredModel) -> None:
@@ -206,7 +206,9 @@ def test_a_registered_model_that_answers_but_cannot_be_compared_with_is_not_repl
     assert not verdict.passed
     (failed,) = [check for check in verdict.checks if not check.passed]
     assert failed.name == f"Brier score not worse than that of {registered.tag} on the same rows"
-    assert failed.found.startswith(f"that they cannot be compared: {registered.path / store.TRAINING_ROWS_FILE}: ")
+    assert failed.found.startswith(
+        f"that they cannot be compared: {registered.path / model_store.TRAINING_ROWS_FILE}: "
+    )
 
 
 def test_a_run_beside_a_damaged_registered_model_tells_it_and_registers(
@@ -220,7 +222,7 @@ def test_a_run_beside_a_damaged_registered_model_tells_it_and_registers(
         f"warning: not compared with the registered model, which cannot answer: {registered.path}"
     )
     assert "passed every check of the gate" in answer.out.splitlines()
-    assert store.find().tag != registered.tag
+    assert model_store.find().tag != registered.tag
 
 
 def test_a_whole_registered_model_is_compared_with_and_nothing_is_told(
@@ -457,4 +459,4 @@ def test_a_run_on_rows_that_the_registered_model_has_all_seen_is_refused(
     assert "found only 0 rows of the test part that neither model was trained on, of which 0 Ultra" in reason
     assert f"train on a table with new rows, or with the seed and test_share of {registered.tag}" in reason
     assert state(store, tmp_path / "artifacts") == before
-    assert len(bentoml.models.list(store.MODEL_NAME)) == 1
+    assert len(bentoml.models.list(model_store.MODEL_NAME)) == 1

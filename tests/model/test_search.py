@@ -21,6 +21,7 @@ from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import ConfigError, OutputError
 from plan_recommender.evaluation.metrics import Labels
+from plan_recommender.model import store as model_store
 from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.training import candidates
 from plan_recommender.training.search import TRIALS_FILE, Searched, fragment, search, searchable
@@ -298,7 +299,7 @@ def test_a_run_says_what_it_found_and_the_model_records_it(
     ]
     text = answer.out.partition("write into the configuration:\n\n")[2].partition("\n\n")[0]
     printed = yaml.safe_load(text)["estimators"]
-    recorded = store.find().record.settings["estimators"]
+    recorded = model_store.find().record.settings["estimators"]
     assert {name: {key: recorded[name][key] for key in values} for name, values in printed.items()} == printed
     configured = load_settings(place).estimators.model_dump(mode="json")
     assert any(printed[name][key] != configured[name][key] for name in printed for key in printed[name])

@@ -17,6 +17,7 @@ from plan_recommender.config.settings import load_settings
 from plan_recommender.data.csv_table import read_labelled, sha256
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.comparison import COMPARED
+from plan_recommender.model import store as model_store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.training import tracking
 from plan_recommender.training.selection import cross_validate, split_table
@@ -82,7 +83,7 @@ def test_what_is_kept_is_what_the_run_found(command: Command, store: Path, track
     answer = command(train.main, "--config", tracked, "--mlflow")
     assert (answer.code, answer.err) == (0, "")
     (kept,) = runs_of(tracked)
-    model, artifacts = store.find(), tmp_path / "artifacts"
+    model, artifacts = model_store.find(), tmp_path / "artifacts"
     assert answer.out.splitlines()[-2:] == [
         f"registered {model.tag}",
         f"tracked as run {kept.info.run_id} in sqlite:///{tmp_path / 'mlflow.db'}, experiment plan_recommender",
@@ -145,7 +146,7 @@ def test_the_artifacts_of_the_run_are_kept_and_nothing_else(
     client = client_of(tracked)
     names = {file.path for file in client.list_artifacts(kept.info.run_id)}
     written = {path.name for path in artifacts.iterdir()} - {"subscribers.csv"}
-    assert {"report.html", "model.joblib", "metrics.json", store.DOCUMENT_FILE} <= written
+    assert {"report.html", "model.joblib", "metrics.json", model_store.DOCUMENT_FILE} <= written
     assert names == {name for name in written if not name.endswith(".joblib")} | {tracking.GATE_FILE}
     for name in names - {tracking.GATE_FILE}:
         copy = Path(client.download_artifacts(kept.info.run_id, name, str(tmp_path)))
@@ -169,7 +170,7 @@ def test_the_kept_model_answers_as_the_registered_one(
         [[85, 516.7, 56, 22696.96], [4, 21.5, 0, 1200], [np.nan, 300, 10, 5000]],
         columns=list(FEATURE_NAMES), dtype=float,
     )  # fmt: skip
-    scorer = store.find().scorer()
+    scorer = model_store.find().scorer()
     probabilities = scorer.probabilities(usage.to_numpy())
     expected = pd.DataFrame(
         {"prediction": scorer.decide(usage.to_numpy(), probabilities), "probability_is_ultra": probabilities}
@@ -179,8 +180,8 @@ def test_the_kept_model_answers_as_the_registered_one(
     backwards = usage[list(reversed(FEATURE_NAMES))]  # columns count by their names
     pd.testing.assert_frame_equal(model.predict(backwards), expected, check_exact=True)
     files = Path(logged.artifact_location.removeprefix("file://")).rglob("*")
-    (document,) = [path for path in files if path.name == store.DOCUMENT_FILE]
-    assert document.read_bytes() == (store.find().path / store.DOCUMENT_FILE).read_bytes()
+    (document,) = [path for path in files if path.name == model_store.DOCUMENT_FILE]
+    assert document.read_bytes() == (model_store.find().path / model_store.DOCUMENT_FILE).read_bytes()
     # Where there is no checkout, the model brings what it needs of this project's code.
     elsewhere = run("-c", ELSEWHERE, logged.artifact_location, cwd=tmp_path)
     assert elsewhere.stdout == f"{probabilities.tolist()} [] True\n", elsewhere.stderr
@@ -213,7 +214,7 @@ def test_the_setting_tracks_every_run_in_the_experiment_it_names(command: Comman
     assert command(train.main, "--config", tracked).code == 0
     names = {kept.data.tags["model"] for kept in runs_of(tracked, "tariffs of spring")}
     assert len(names) == 2
-    assert store.find().tag in names
+    assert model_store.find().tag in names
 
 
 @pytest.mark.parametrize("place", ["a folder that is a file", "nobody listens", "no such kind of store"])
@@ -231,7 +232,7 @@ def test_a_store_that_fails_costs_a_warning_and_no_model(
     with quick.open("a") as file:
         file.write(f"mlflow: {{tracking_uri: '{uri}'}}\n")
     answer = command(train.main, "--config", quick, "--mlflow")
-    model = store.find()
+    model = model_store.find()
     model.scorer()
     assert answer.code == 0
     expected = f"warning: not tracked, {model.tag} is registered all the same: mlflow.tracking_uri "
@@ -253,7 +254,7 @@ def test_a_run_that_was_broken_off_while_it_was_logged_is_not_finished(
     assert (answer.code, answer.err.count("\n")) == (0, 1)
     assert answer.err.endswith("found: the disk is full\n")
     assert [kept.info.status for kept in runs_of(tracked)] == ["FAILED"]
-    store.find().scorer()
+    model_store.find().scorer()
 
 
 def test_by_default_nothing_is_tracked_and_no_library_is_loaded(quick: Path, tmp_path: Path) -> None:
@@ -288,7 +289,8 @@ def test_without_mlflow_training_works_and_tracking_says_what_to_install(quick: 
 
 def test_mlflow_tells_nobody_of_its_use() -> None:
     code = (
-        "import plan_recommender.training.tracking, mlflow.telemetry.client as client, mlflow.telemetry.utils as utils; "
+        "import plan_recommender.training.tracking; "
+        "import mlflow.telemetry.client as client, mlflow.telemetry.utils as utils; "
         "print(utils.is_telemetry_disabled(), client.get_telemetry_client())"
     )
     asked = run("-c", code, env={"MLFLOW_DISABLE_TELEMETRY": "true"})

@@ -28,7 +28,7 @@ import train
 from plan_recommender.data import outputs
 from plan_recommender.data.csv_table import read_labelled, sha256
 from plan_recommender.drift.verdict import ReferenceProfile
-from plan_recommender.model import store
+from plan_recommender.model import store as model_store
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import write_document
 from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, frame
@@ -43,7 +43,7 @@ PICTURES = {
 }  # fmt: skip
 ARTIFACTS = PICTURES | {
     "metrics.json", "findings.json", "candidates.csv", "business_impact.csv", "model.joblib", "preprocessor.joblib",
-    "run.json", "report.html", "model_card.md", "data_card.md", store.DOCUMENT_FILE,
+    "run.json", "report.html", "model_card.md", "data_card.md", model_store.DOCUMENT_FILE,
 }  # fmt: skip
 TIMED = {"run.json", "report.html", "candidates.csv"}  # they tell the time, the tag, or how long fits took
 KILLS = 4
@@ -134,8 +134,8 @@ def test_the_artifacts_hold_the_registered_pipeline_and_document(
         joblib.load(trained.artifacts / "preprocessor.joblib").transform(usage),
         pipeline.named_steps[PREPROCESSOR].transform(usage),
     )
-    document = (trained.artifacts / store.DOCUMENT_FILE).read_bytes()
-    assert document == (model.path / store.DOCUMENT_FILE).read_bytes()
+    document = (trained.artifacts / model_store.DOCUMENT_FILE).read_bytes()
+    assert document == (model.path / model_store.DOCUMENT_FILE).read_bytes()
     assert document == write_document(model.document())
     assert json.loads((trained.artifacts / "run.json").read_text()) == {
         "model": trained.tag, "table": str(DATA), **model.record.model_dump(mode="json")
@@ -193,7 +193,7 @@ def test_same_seed_and_data_give_the_same_result_in_another_process(
     assert {n: sha256(tmp_path / "artifacts" / n) for n in same} == {n: sha256(trained.artifacts / n) for n in same}
     tag = re.fullmatch(r"registered (plan_recommender:\w+)", result.stdout.splitlines()[-1])
     assert tag
-    again = store.verify(ModelStore(home / "models").get(tag[1]))
+    again = model_store.verify(ModelStore(home / "models").get(tag[1]))
     assert again.record.digests == model.record.digests
 
 
@@ -201,9 +201,9 @@ def test_another_seed_gives_another_split_and_another_scorer(
     command: Command, store: Path, quick: Path, tmp_path: Path, trained: TrainedModel, model: RegisteredModel
 ) -> None:
     assert command(train.main, "--config", quick, "--seed", 7).code == 0
-    other = store.find()
+    other = model_store.find()
     assert other.record.seed == other.record.settings["seed"] == 7
-    assert other.record.digests[store.DOCUMENT_FILE] != model.record.digests[store.DOCUMENT_FILE]
+    assert other.record.digests[model_store.DOCUMENT_FILE] != model.record.digests[model_store.DOCUMENT_FILE]
     found = metrics_of(tmp_path / "artifacts")
     assert found["seed"] == 7
     assert found["roc_auc"] != metrics_of(trained.artifacts)["roc_auc"]
@@ -211,10 +211,10 @@ def test_another_seed_gives_another_split_and_another_scorer(
 
 def test_the_model_does_not_depend_on_the_size_of_the_proof(command: Command, store: Path, quick: Path) -> None:
     assert command(train.main, "--config", quick).code == 0
-    first = store.find()
+    first = model_store.find()
     quick.write_text(quick.read_text().replace("proof: {rows: 500}", "proof: {rows: 700}"))
     assert command(train.main, "--config", quick).code == 0
-    second = store.find()
+    second = model_store.find()
     assert second.record.proof["rows"] == first.record.proof["rows"] + 200
     assert second.record.digests == first.record.digests
 
@@ -226,16 +226,16 @@ def test_what_a_run_prints(command: Command, store: Path, quick: Path, tmp_path:
     assert lines[0] == f"{DATA}: 3,214 rows, 30.6% Ultra, empty cells imputed with the median: none"
     assert f"artifacts: {tmp_path / 'artifacts'}, of which report.html is for people" in lines
     assert "passed every check of the gate" in lines
-    assert lines[-1] == f"registered {store.find().tag}"
+    assert lines[-1] == f"registered {model_store.find().tag}"
 
 
 def test_a_second_run_becomes_the_latest_and_keeps_the_first(command: Command, store: Path, quick: Path) -> None:
     command(train.main, "--config", quick)
-    first = store.find()
+    first = model_store.find()
     command(train.main, "--config", quick, "--seed", 1)
-    assert store.find().tag != first.tag
-    assert store.find(first.tag) == first
-    assert len(bentoml.models.list(store.MODEL_NAME)) == 2
+    assert model_store.find().tag != first.tag
+    assert model_store.find(first.tag) == first
+    assert len(bentoml.models.list(model_store.MODEL_NAME)) == 2
 
 
 def test_missing_cells_are_imputed_and_counted(
@@ -251,7 +251,7 @@ def test_missing_cells_are_imputed_and_counted(
     target = [int(row[4]) for row in rows]
     training, _ = train_test_split(np.arange(len(rows)), test_size=0.2, random_state=42, stratify=target)
     medians = np.nanmedian(features[training], axis=0)
-    scorer = store.find().scorer()
+    scorer = model_store.find().scorer()
     empty = np.isnan(features[:, 2])
     filled = np.where(np.isnan(features), medians, features)
     np.testing.assert_array_equal(scorer.probabilities(features[empty]), scorer.probabilities(filled[empty]))
@@ -264,7 +264,7 @@ def test_every_allowed_estimator_setting_trains(command: Command, store: Path, q
     answer = command(train.main, "--config", quick)
     assert (answer.code, answer.err) == (0, "")
     name, value = setting.split(": ")
-    stored = store.find().record.settings["estimators"]["logistic_regression"][name]
+    stored = model_store.find().record.settings["estimators"]["logistic_regression"][name]
     assert str(stored) == value
 
 
@@ -425,16 +425,16 @@ def test_a_run_that_fails_changes_nothing(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     # The control: without the fault the same run changes all of it.
     assert command(train.main, "--config", quick, "--seed", 1).code == 0
-    assert metrics_of(artifacts)["seed"] == store.find().record.seed == 1
-    assert len(bentoml.models.list(store.MODEL_NAME)) == earlier_runs + 1
+    assert metrics_of(artifacts)["seed"] == model_store.find().record.seed == 1
+    assert len(bentoml.models.list(model_store.MODEL_NAME)) == earlier_runs + 1
 
 
 INTERRUPTIONS = {
-    "after placing": after("plan_recommender.model.store.StagedModel.place", store.StagedModel, "place"),
+    "after placing": after("plan_recommender.model.store.StagedModel.place", model_store.StagedModel, "place"),
     "after publishing": after(
         "plan_recommender.data.outputs.StagedDirectory.publish", outputs.StagedDirectory, "publish"
     ),
-    "after promoting": after("plan_recommender.model.store.StagedModel.promote", store.StagedModel, "promote"),
+    "after promoting": after("plan_recommender.model.store.StagedModel.promote", model_store.StagedModel, "promote"),
 }
 
 
@@ -449,30 +449,30 @@ def test_a_run_that_is_interrupted_leaves_the_old_or_the_new_state_whole(
         INTERRUPTIONS[moment](broken)
         answer = command(train.main, "--config", quick, "--seed", 1)
     assert (answer.code, answer.err.count("\n")) == (2, 1)
-    if store.find().record.seed == 42:
+    if model_store.find().record.seed == 42:
         assert state(store, artifacts) == previous
     else:
         assert metrics_of(artifacts)["seed"] == 1
-        assert json.loads((artifacts / "run.json").read_text())["model"] == store.find().tag
-        store.find().scorer()
+        assert json.loads((artifacts / "run.json").read_text())["model"] == model_store.find().tag
+        model_store.find().scorer()
 
 
 def check_whole(home: Path, artifacts: Path) -> int:
     """Whatever is in the store can be used, and the artifacts are all of one run; returns how many models there are."""
     models = ModelStore(home / "models")
-    listed = [store.verify(found) for found in models.list(store.MODEL_NAME)]
+    listed = [model_store.verify(found) for found in models.list(model_store.MODEL_NAME)]
     for found in listed:
         found.scorer()
         for name, digest in found.record.digests.items():
             assert sha256(found.path / name) == digest
-    latest = store.verify(models.get(store.LATEST))
+    latest = model_store.verify(models.get(model_store.LATEST))
     assert latest.tag in [found.tag for found in listed]
     assert {path.name for path in artifacts.iterdir()} == ARTIFACTS
     document = json.loads((artifacts / "run.json").read_text())
     assert document["model"] == latest.tag
     assert metrics_of(artifacts) == document["metrics"] == latest.record.metrics
-    assert sha256(artifacts / "model.joblib") == latest.record.digests[store.PIPELINE_FILE]
-    assert sha256(artifacts / store.DOCUMENT_FILE) == latest.record.digests[store.DOCUMENT_FILE]
+    assert sha256(artifacts / "model.joblib") == latest.record.digests[model_store.PIPELINE_FILE]
+    assert sha256(artifacts / model_store.DOCUMENT_FILE) == latest.record.digests[model_store.DOCUMENT_FILE]
     return len(listed)
 
 
