@@ -35,6 +35,7 @@ from mlflow.utils.validation import (
     MAX_TAG_VAL_LENGTH,
 )
 
+import plan_recommender
 from plan_recommender.config.settings import SQLITE, Settings
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.comparison import COMPARED
@@ -145,7 +146,7 @@ def _measured(run: TrackedRun) -> Iterator[Metric]:
 def _log_model(document: bytes) -> None:
     numbers = Schema([ColSpec(DataType.double, name) for name in FEATURE_NAMES])
     answers = Schema([ColSpec(DataType.long, "prediction"), ColSpec(DataType.double, "probability_is_ultra")])
-    package = Path(__file__).parent
+    package = Path(plan_recommender.__file__).parent
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / DOCUMENT_FILE
         path.write_bytes(document)
@@ -154,7 +155,7 @@ def _log_model(document: bytes) -> None:
             warnings.filterwarnings("ignore", ".*An input example was not provided", UserWarning)
             mlflow.pyfunc.log_model(
                 name=MODEL,
-                python_model=str(package / "mlflow_model.py"),
+                python_model=str(Path(__file__).with_name("mlflow_model.py")),
                 artifacts={"document": str(path)},
                 code_paths=[str(package)],
                 signature=ModelSignature(numbers, answers),
