@@ -16,6 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from plan_recommender import cli
+from plan_recommender.cli import needing
 from plan_recommender.config.settings import DEFAULT_CONFIG, Candidate, Settings, load_settings
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.outputs import StagedDirectory, staged_directory, writing
@@ -25,7 +26,6 @@ from plan_recommender.evaluation.metrics import Labels, Probabilities, compariso
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURES
 from plan_recommender.model.tables import ModelDocument, write_document
-from plan_recommender.optional import needing
 from plan_recommender.report import pages, plots
 from plan_recommender.training.candidates import PREPROCESSOR
 from plan_recommender.training.findings import Findings, describe

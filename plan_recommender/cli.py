@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from plan_recommender.errors import PlanRecommenderError
+from plan_recommender.errors import MissingLibraryError, PlanRecommenderError
 
 DONE = 0
 ANSWER_IS_NO = 1
@@ -101,3 +101,25 @@ def _fail(sentence: str) -> int:
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+@contextmanager
+def needing(library: str, what: str) -> Iterator[None]:
+    """Say what to install when importing a module of this project finds that an optional library is not there.
+
+    Args:
+        library: its name, as it is imported.
+        what: the option or setting that asks for it.
+
+    Raises:
+        MissingLibraryError: it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != library:
+            raise
+        raise MissingLibraryError(
+            f"{what}: expected the optional library {library}, found none in {sys.prefix}; "
+            "install it with `make optional`, or `pip install --require-hashes --no-deps -r requirements/optional.txt`"
+        ) from error
