@@ -18,6 +18,7 @@ from tqdm import tqdm
 from plan_recommender import cli
 from plan_recommender.cli import needing
 from plan_recommender.config.settings import DEFAULT_CONFIG, Candidate, Settings, load_settings
+from plan_recommender.data import outputs
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.outputs import StagedDirectory, staged_directory, writing
 from plan_recommender.drift.verdict import profile
@@ -326,7 +327,7 @@ def _portable(settings: Settings) -> dict[str, object]:
 
 def _commit(model: store.StagedModel, record: store.ModelRecord, artifacts: StagedDirectory) -> None:
     """Put model and artifacts in place; what fails on the way takes back what was done before it."""
-    with cli.uninterrupted():
+    with outputs.uninterrupted():
         try:
             model.place(record)
             artifacts.publish()

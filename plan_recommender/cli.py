@@ -53,23 +53,6 @@ def warn(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Put off Ctrl-C and SIGTERM until a block of a few steps that belong together has ended."""
-    caught: list[int] = []
-    # By handlers and not by a signal mask: a mask holds for one thread, and the libraries have started others.
-    before = {
-        number: signal.signal(number, lambda n, _: caught.append(n)) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if caught:
-        raise KeyboardInterrupt
-
-
 def positive_int(text: str) -> int:
     """Parse a whole number above zero, for argparse."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:

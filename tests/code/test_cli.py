@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from plan_recommender import cli
+from plan_recommender.data import outputs
 from plan_recommender.errors import TableError
 from tools.serving import ROOT
 
@@ -66,7 +67,7 @@ def test_a_signal_waits_until_the_block_has_ended(number: signal.Signals) -> Non
     done = []
 
     def interrupt_twice() -> None:
-        with cli.uninterrupted():
+        with outputs.uninterrupted():
             os.kill(os.getpid(), number)
             os.kill(os.getpid(), number)
             done.append("the whole block")
@@ -78,7 +79,7 @@ def test_a_signal_waits_until_the_block_has_ended(number: signal.Signals) -> Non
 
 
 def test_a_block_without_a_signal_ends_as_any_other() -> None:
-    with cli.uninterrupted():
+    with outputs.uninterrupted():
         pass
 
 
