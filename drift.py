@@ -7,7 +7,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from plan_recommender import cli
-from plan_recommender.config.settings import DEFAULT_CONFIG, DriftSettings, load_settings
+from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
+from plan_recommender.config.settings import DriftSettings
 from plan_recommender.data.csv_table import read_features
 from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.drift.verdict import DriftReport, ReferenceProfile, Values, compare, profile

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from plan_recommender import cli
-from plan_recommender.config.settings import DEFAULT_CONFIG, load_settings
+from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
 from plan_recommender.data.csv_table import LabelledTable, check_measurable, read_labelled, readable
 from plan_recommender.data.outputs import staged_directory, writing
 from plan_recommender.errors import ModelError

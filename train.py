@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from plan_recommender import cli
 from plan_recommender.cli import needing
-from plan_recommender.config.settings import DEFAULT_CONFIG, Candidate, Settings, load_settings
+from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
+from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data import outputs
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.outputs import StagedDirectory, staged_directory, writing

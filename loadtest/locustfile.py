@@ -27,7 +27,8 @@ from locust.env import Environment
 
 from loadtest import shapes  # the module, as locust would take the first shape that it finds in this one
 from plan_recommender import cli
-from plan_recommender.config.settings import LoadtestSettings, load_settings
+from plan_recommender.config.load import load_settings
+from plan_recommender.config.settings import LoadtestSettings
 from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import ConfigError
 from plan_recommender.model.features import FEATURE_NAMES, PLANS, BatchRecommendation, Decision, Recommendation

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from plan_recommender.config.settings import load_settings
+from plan_recommender.config.load import load_settings
 from plan_recommender.model import store
 from plan_recommender.training import tracking
 from tools.serving import ROOT

@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel
 
 from plan_recommender.config import settings
-from plan_recommender.config.settings import Settings, load_settings, reference, walk
+from plan_recommender.config.load import load_settings
+from plan_recommender.config.settings import Settings, reference, walk
 from plan_recommender.errors import ConfigError
 from tools.serving import ROOT
 

@@ -18,7 +18,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from plan_recommender.config import settings
+from plan_recommender.config import load
 from plan_recommender.serving.metrics import LATENCY_BUCKETS
 from tests.deploy.conftest import require
 from tests.service.corpus import GOOD, LIGHT
@@ -157,7 +157,7 @@ def test_the_page_of_operations_says_what_to_do_about_every_alert() -> None:
 
 
 def test_the_thresholds_of_drift_are_those_of_the_configuration() -> None:
-    drift = settings.load_settings().drift
+    drift = load.load_settings().drift
     assert ALERTS["PlanRecommenderDrift"]["expr"].endswith(f" >= {drift.psi_threshold:g}")
     shift = ALERTS["PlanRecommenderProbabilityShift"]["expr"]
     assert shift.startswith(f"plan_recommender:probability_ks:1h > {drift.ks_threshold:g} and ")

@@ -16,7 +16,8 @@ import yaml
 from optuna.trial import TrialState
 
 import train
-from plan_recommender.config.settings import Candidate, Settings, load_settings
+from plan_recommender.config.load import load_settings
+from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import ConfigError, OutputError

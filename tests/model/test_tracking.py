@@ -13,7 +13,7 @@ import pytest
 from mlflow.entities import Run
 
 import train
-from plan_recommender.config.settings import load_settings
+from plan_recommender.config.load import load_settings
 from plan_recommender.data.csv_table import read_labelled, sha256
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.comparison import COMPARED
