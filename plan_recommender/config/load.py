@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from plan_recommender.config.settings import SQLITE, Settings
 from plan_recommender.errors import ConfigError
 
 DEFAULT_CONFIG = Path("model_config.yaml")

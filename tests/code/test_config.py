@@ -10,9 +10,10 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from plan_recommender.config import settings
+from plan_recommender.config import reference_page, settings
 from plan_recommender.config.load import load_settings
-from plan_recommender.config.settings import Settings, reference, walk
+from plan_recommender.config.reference_page import reference, walk
+from plan_recommender.config.settings import Settings
 from plan_recommender.errors import ConfigError
 from tools.serving import ROOT
 
@@ -202,7 +203,7 @@ def test_the_reference_is_the_documentation() -> None:
 
 
 @pytest.mark.parametrize("setting", list(walk(Settings)), ids=lambda setting: setting.name)
-def test_every_setting_is_documented_with_a_sentence(setting: settings.Setting) -> None:
+def test_every_setting_is_documented_with_a_sentence(setting: reference_page.Setting) -> None:
     assert setting.sentence.endswith(".")
     assert len(setting.sentence.split()) >= 3
     assert f"| `{setting.name}` |" in reference()
