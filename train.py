@@ -21,6 +21,7 @@ from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data import outputs
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
+from plan_recommender.data.facts import describe
 from plan_recommender.data.outputs import StagedDirectory, staged_directory, writing
 from plan_recommender.drift.verdict import profile
 from plan_recommender.errors import TrackingError
@@ -30,7 +31,7 @@ from plan_recommender.model.features import FEATURES
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.report import pages, plots
 from plan_recommender.training.candidates import PREPROCESSOR
-from plan_recommender.training.findings import Findings, describe
+from plan_recommender.training.findings import Findings
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.run import STEPS_AFTER_SELECTION, Trained, judge, train
 from plan_recommender.training.selection import (

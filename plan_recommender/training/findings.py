@@ -1,13 +1,12 @@
 """What is found out about a champion on its test part: money, slices, errors, importances."""
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
-from scipy import stats
 from sklearn.metrics import log_loss
 
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
+from plan_recommender.data.facts import DataFacts
 from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.metrics import Labels, Metrics, Probabilities, measure, measure_majority_rule
 from plan_recommender.evaluation.money import BusinessImpact, measure_impact
@@ -19,13 +18,11 @@ from plan_recommender.evaluation.slices import (
     tercile_bounds,
     worst_slices,
 )
-from plan_recommender.model.features import FEATURE_NAMES, FEATURES
+from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.threshold import Threshold
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.selection import CandidateSummary
-
-Column = npt.NDArray[np.float64]
 
 _PERMUTATIONS = 30
 
@@ -57,34 +54,6 @@ class Analysis(BaseModel):
     importances: list[Importance] = Field(description="largest first")
 
 
-class ColumnFacts(BaseModel):
-    """What one feature column of a table holds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    unit: str
-    description: str
-    empty: int
-    zero_share: float
-    quantiles: list[float] = Field(description="least, 5 %, median, 95 %, most")
-    median_smart: float
-    median_ultra: float
-
-
-class DataFacts(BaseModel):
-    """What a table holds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    ultra_share: float
-    columns: list[ColumnFacts]
-    calls_minutes_correlation: float | None = Field(
-        description="rank correlation, over rows that have both; None when one of them is constant"
-    )
-    repeated_rows: int = Field(description="rows beyond the first of their kind, label included")
-
-
 class Findings(BaseModel):
     """All that a training run found out; the same for the same data and seed."""
 
@@ -97,38 +66,6 @@ class Findings(BaseModel):
     gate: GateReport
     test: Analysis
     data: DataFacts
-
-
-def describe(table: LabelledTable) -> DataFacts:
-    """Describe a whole table, for its data card."""
-    smart, ultra = (np.nanmedian(table.features[table.target == label], axis=0) for label in (0, 1))
-    both = ~np.isnan(table.features[:, :2]).any(axis=1)
-    rows = np.column_stack([table.features, table.target])
-    return DataFacts(
-        ultra_share=float(table.target.mean()),
-        columns=[
-            ColumnFacts(
-                name=feature.name,
-                unit=feature.unit,
-                description=feature.description,
-                empty=int(np.isnan(column).sum()),
-                zero_share=float(np.mean(column == 0)),
-                quantiles=np.nanquantile(column, [0, 0.05, 0.5, 0.95, 1]).tolist(),
-                median_smart=float(smart[i]),
-                median_ultra=float(ultra[i]),
-            )
-            for i, feature in enumerate(FEATURES)
-            for column in [table.features[:, i]]
-        ],
-        calls_minutes_correlation=_rank_correlation(*table.features[both, :2].T),
-        repeated_rows=len(rows) - len(np.unique(rows, axis=0)),
-    )
-
-
-def _rank_correlation(first: Column, second: Column) -> float | None:
-    if min(len(np.unique(first)), len(np.unique(second))) < 2:
-        return None
-    return float(stats.spearmanr(first, second).statistic)
 
 
 def analyse(
