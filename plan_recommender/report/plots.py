@@ -15,11 +15,11 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from plan_recommender.drift.verdict import ReferenceProfile
 from plan_recommender.evaluation.calibration import Calibration
+from plan_recommender.evaluation.held_out import Importance
 from plan_recommender.evaluation.metrics import Labels, Metrics, Probabilities
 from plan_recommender.evaluation.money import BusinessImpact
 from plan_recommender.model.features import FEATURES, PLANS
 from plan_recommender.model.tables import FeatureTable, ModelDocument
-from plan_recommender.training.findings import Importance
 
 matplotlib.use("Agg")
 

@@ -10,6 +10,7 @@ from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.calibration import Calibration
+from plan_recommender.evaluation.held_out import Analysis, analyse
 from plan_recommender.evaluation.metrics import Probabilities
 from plan_recommender.model import store
 from plan_recommender.model.scorer import Scorer
@@ -17,7 +18,6 @@ from plan_recommender.model.tables import ModelDocument
 from plan_recommender.training import gate
 from plan_recommender.training.candidates import fit
 from plan_recommender.training.compiler import Proof, compile_pipeline, prove
-from plan_recommender.training.findings import Analysis, analyse
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.selection import (
     CandidateSummary,
