@@ -11,10 +11,12 @@ from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
 from plan_recommender.config.settings import DriftSettings
 from plan_recommender.data.csv_table import read_features
 from plan_recommender.data.outputs import replacing, require_distinct
-from plan_recommender.drift.verdict import DriftReport, ReferenceProfile, Values, compare, profile
+from plan_recommender.drift.reference import profile
+from plan_recommender.drift.verdict import DriftReport, compare
 from plan_recommender.errors import ConfigError, ModelError
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
+from plan_recommender.model.profile import ReferenceProfile, Values
 from plan_recommender.report.pages import drift_html, number
 
 

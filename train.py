@@ -23,7 +23,7 @@ from plan_recommender.data import outputs
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.facts import describe
 from plan_recommender.data.outputs import StagedDirectory, staged_directory, writing
-from plan_recommender.drift.verdict import profile
+from plan_recommender.drift.reference import profile
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.metrics import Labels, Probabilities, comparison
 from plan_recommender.model import store

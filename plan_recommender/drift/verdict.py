@@ -1,45 +1,26 @@
-"""Drift: a profile of the reference sample, fixed once, and what a current sample looks like beside it."""
+"""Compare a current sample with the reference profile, feature by feature, and say whether it drifted."""
 
 from typing import Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import ks_2samp
 
 from plan_recommender.config.settings import DriftSettings
 from plan_recommender.errors import TableError
-
-Values = npt.NDArray[np.float64]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FeatureProfile(_Model):
-    """One feature of the reference: its distribution, never whole rows.
-
-    The bins are (-inf, edges[0]], (edges[0], edges[1]], ..., (edges[-1], inf): open ends, so that no current value
-    falls outside. Quantiles that coincide, as at a heap of zeros, make one edge.
-    """
-
-    name: str
-    missing: int
-    values: list[float] = Field(description="sorted; a random sample when there were too many")
-    edges: list[float]
-    counts: list[int] = Field(description="reference values in each bin; one more than the edges")
+from plan_recommender.model.profile import (
+    FeatureProfile,
+    ReferenceProfile,
+    Values,
+    histogram,
+    population_stability_index,
+)
 
 
-class ReferenceProfile(_Model):
-    """The reference sample as it is stored with a model."""
-
-    rows: int
-    features: list[FeatureProfile]
-
-
-class FeatureDrift(_Model):
+class FeatureDrift(BaseModel):
     """One feature of the current sample beside the reference; None where too few values are left to compare."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     reference_n: Annotated[int, Field(description="reference values compared, missing ones left out")]
@@ -55,8 +36,10 @@ class FeatureDrift(_Model):
     reasons: list[str]
 
 
-class DriftReport(_Model):
+class DriftReport(BaseModel):
     """The verdict, and what it rests on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     verdict: Literal["drift", "no drift"]
     drifted_features: list[str]
@@ -64,21 +47,6 @@ class DriftReport(_Model):
     current_rows: int
     thresholds: dict[str, float]
     features: list[FeatureDrift]
-
-
-def profile(features: Values, names: list[str], settings: DriftSettings, seed: int | None = None) -> ReferenceProfile:
-    """Describe a reference sample.
-
-    Args:
-        features: shape (rows, features), NaN where a value is missing.
-        names: the columns of `features`.
-        settings: bins, and the number of values kept when `seed` is given.
-        seed: draws the sample that is kept; without it every value is kept.
-    """
-    kept = None if seed is None else settings.reference_rows
-    rng = np.random.default_rng(seed)
-    profiles = [_profile_feature(name, features[:, i], settings.bins, kept, rng) for i, name in enumerate(names)]
-    return ReferenceProfile(rows=len(features), features=profiles)
 
 
 def compare(reference: ReferenceProfile, current: Values, settings: DriftSettings) -> DriftReport:
@@ -109,31 +77,6 @@ def compare(reference: ReferenceProfile, current: Values, settings: DriftSetting
     )
 
 
-def population_stability_index(reference: npt.ArrayLike, current: npt.ArrayLike, smoothing: float) -> float:
-    """PSI of two histograms over the same bins (Siddiqi 2006): the sum of (c - r) ln(c / r) over the bins' shares.
-
-    `smoothing` rows are added to every bin of both, so that an empty bin costs much and not infinitely much.
-    """
-    smoothed = [np.asarray(counts, dtype=np.float64) + smoothing for counts in (reference, current)]
-    r, c = (counts / counts.sum() for counts in smoothed)
-    return float(np.sum((c - r) * np.log(c / r)))
-
-
-def _profile_feature(
-    name: str, values: Values, bins: int, kept: int | None, rng: np.random.Generator
-) -> FeatureProfile:
-    present = values[~np.isnan(values)]
-    edges = np.unique(np.quantile(present, np.arange(1, bins) / bins)) if len(present) else np.empty(0)
-    sample = rng.choice(present, kept, replace=False) if kept is not None and len(present) > kept else present
-    return FeatureProfile(
-        name=name,
-        missing=len(values) - len(present),
-        values=np.sort(sample).tolist(),
-        edges=edges.tolist(),
-        counts=_histogram(present, edges),
-    )
-
-
 def _compare_feature(reference: FeatureProfile, current: Values, settings: DriftSettings) -> FeatureDrift:
     present = current[~np.isnan(current)]
     before, now = sum(reference.counts), len(present)
@@ -151,7 +94,7 @@ def _compare_feature(reference: FeatureProfile, current: Values, settings: Drift
     psi = ks = p_value = None
     if now >= settings.min_rows:
         psi = population_stability_index(
-            reference.counts, _histogram(present, np.array(reference.edges)), settings.smoothing
+            reference.counts, histogram(present, np.array(reference.edges)), settings.smoothing
         )
         test = ks_2samp(reference.values, present, method="asymp")
         ks, p_value = float(test.statistic), float(test.pvalue)
@@ -181,9 +124,3 @@ def _require_rows(sample: str, feature: str, count: int, settings: DriftSettings
             f"feature {feature!r}: expected at least {settings.min_rows:,} values in the {sample} sample "
             f"(drift.min_rows), found {count:,}; collect more before asking for a verdict"
         )
-
-
-def _histogram(values: Values, edges: Values) -> list[int]:
-    """Count values per bin; a value on an edge belongs to the bin below it."""
-    counts: list[int] = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1).tolist()
-    return counts

@@ -14,9 +14,10 @@ from markupsafe import Markup
 
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
-from plan_recommender.drift.verdict import DriftReport, FeatureDrift, ReferenceProfile
+from plan_recommender.drift.verdict import DriftReport, FeatureDrift
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import Metrics
+from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.store import DOCUMENT_FILE, ModelRecord
 from plan_recommender.model.tables import ModelDocument
 from plan_recommender.model.threshold import SEGMENTS, Threshold

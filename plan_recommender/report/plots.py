@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1 import make_axes_locatable
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
-from plan_recommender.drift.verdict import ReferenceProfile
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.held_out import Importance
 from plan_recommender.evaluation.metrics import Labels, Metrics, Probabilities
 from plan_recommender.evaluation.money import BusinessImpact
 from plan_recommender.model.features import FEATURES, PLANS
+from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.tables import FeatureTable, ModelDocument
 
 matplotlib.use("Agg")

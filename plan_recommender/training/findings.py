@@ -1,4 +1,4 @@
-"""What is found out about a champion on its test part: money, slices, errors, importances."""
+"""All that a training run found out, for the report, the cards and programs."""
 
 from pydantic import BaseModel, ConfigDict, Field
 

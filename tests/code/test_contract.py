@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from plan_recommender.config.settings import Settings
 from plan_recommender.data.csv_table import read_labelled
-from plan_recommender.drift.verdict import ReferenceProfile
 from plan_recommender.model.features import (
     FEATURE_NAMES,
     FEATURES,
@@ -24,6 +23,7 @@ from plan_recommender.model.features import (
     UsageBatch,
     matrix,
 )
+from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.store import DOCUMENT_FILE, find
 from plan_recommender.training.candidates import PREPROCESSOR, USAGE, frame
 from tests.conftest import GOOD, HEADER, TrainedModel

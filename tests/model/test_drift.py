@@ -17,9 +17,11 @@ from scipy.stats import ks_2samp
 import drift
 from plan_recommender.config.settings import DriftSettings
 from plan_recommender.data.synthesis import SHIFTS, generate, write_csv
-from plan_recommender.drift.verdict import Values, compare, population_stability_index, profile
+from plan_recommender.drift.reference import profile
+from plan_recommender.drift.verdict import compare
 from plan_recommender.errors import TableError
 from plan_recommender.model.features import FEATURE_NAMES
+from plan_recommender.model.profile import Values, population_stability_index
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command
 from tools.serving import ROOT
