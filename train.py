@@ -26,7 +26,7 @@ from plan_recommender.data.outputs import StagedDirectory, staged_directory, wri
 from plan_recommender.drift.reference import profile
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.metrics import Labels, Probabilities, comparison
-from plan_recommender.model import store
+from plan_recommender.model import digests, store
 from plan_recommender.model.features import FEATURES
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.report import pages, plots
@@ -315,7 +315,7 @@ def _write_model(
         proof=asdict(trained.proof),
         settings=_portable(settings),
         versions=_versions(),
-        digests=store.digests(folder),
+        digests=digests.digests(folder),
     )
 
 

@@ -4,7 +4,6 @@ A row number counts data rows from 1; the header is not counted. An empty cell i
 """
 
 import csv
-import hashlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plan_recommender.errors import TableError
+from plan_recommender.model.digests import sha256
 from plan_recommender.model.features import FEATURE_NAMES, TARGET, FeatureMatrix
 
 CHUNK_ROWS = 50_000
@@ -206,12 +206,6 @@ def shortened(cell: str) -> str:
 def readable(name: str) -> str:
     """Show a name as it is, or shortened and escaped where it would break a line."""
     return name if name.isprintable() and len(name) <= _CELL_SHOWN else shortened(name)
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _split_header(path: Path, file: TextIO) -> tuple[Row, Iterator[Row]]:

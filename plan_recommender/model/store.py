@@ -22,8 +22,8 @@ from bentoml.models import BentoModel, ModelContext
 from bentoml.types import ModelSignature
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from plan_recommender.data.csv_table import sha256
 from plan_recommender.errors import ModelError, OutputError
+from plan_recommender.model.digests import sha256
 from plan_recommender.model.features import FEATURES, TARGET, FeatureSpec
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import ModelDocument, read_document, read_limited
@@ -359,11 +359,6 @@ def verify(stored: bentoml.Model) -> RegisteredModel:
             f"{[f.name for f in record.features]}; train again with this version of the code"
         )
     return RegisteredModel(str(stored.tag), Path(stored.path), record)
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a staged model."""
-    return {path.name: sha256(path) for path in sorted(folder.iterdir())}
 
 
 def store_path() -> Path:

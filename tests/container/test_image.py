@@ -10,8 +10,8 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from plan_recommender.data.csv_table import sha256
 from plan_recommender.model import store
+from plan_recommender.model.digests import sha256
 from plan_recommender.serving.image import BASE
 from tests.conftest import run
 from tests.service.corpus import CORPUS, Case

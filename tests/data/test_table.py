@@ -13,8 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plan_recommender.data import csv_table as module
-from plan_recommender.data.csv_table import check_trainable, open_csv, parse_usage, read_features, read_labelled, sha256
+from plan_recommender.data.csv_table import check_trainable, open_csv, parse_usage, read_features, read_labelled
 from plan_recommender.errors import TableError
+from plan_recommender.model.digests import sha256
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=300)
 FINITE = "expected a finite number that is not negative, or an empty cell"

@@ -13,9 +13,10 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 import evaluate
 import train
 from plan_recommender.config.load import load_settings
-from plan_recommender.data.csv_table import read_labelled, sha256
+from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.data.synthesis import main as synthesise
 from plan_recommender.model import store as model_store
+from plan_recommender.model.digests import sha256
 from plan_recommender.model.scorer import Scorer
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command

@@ -14,10 +14,11 @@ from mlflow.entities import Run
 
 import train
 from plan_recommender.config.load import load_settings
-from plan_recommender.data.csv_table import read_labelled, sha256
+from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.model import store as model_store
+from plan_recommender.model.digests import sha256
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.training import tracking
 from plan_recommender.training.selection import cross_validate, split_table

@@ -26,8 +26,9 @@ from sklearn.pipeline import Pipeline
 
 import train
 from plan_recommender.data import outputs
-from plan_recommender.data.csv_table import read_labelled, sha256
+from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.model import store as model_store
+from plan_recommender.model.digests import sha256
 from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import write_document

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from loadtest.trials import workers
-from plan_recommender.data.csv_table import sha256
 from plan_recommender.model import store as model_store
+from plan_recommender.model.digests import sha256
 from tools.serving import ROOT, ServerDidNotStartError, serving
 
 Damage = Callable[[Path], object]
