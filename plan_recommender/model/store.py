@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import bentoml
 import numpy as np
@@ -20,67 +20,29 @@ from bentoml._internal.models import ModelStore
 from bentoml.exceptions import BentoMLException, NotFound
 from bentoml.models import BentoModel, ModelContext
 from bentoml.types import ModelSignature
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import ValidationError
 
 from plan_recommender.errors import ModelError, OutputError
 from plan_recommender.model.digests import sha256
-from plan_recommender.model.features import FEATURES, TARGET, FeatureSpec
+from plan_recommender.model.features import FEATURES, TARGET
+from plan_recommender.model.record import (
+    DOCUMENT_FILE,
+    MODEL_NAME,
+    REFERENCE_FILE,
+    ROW_KEY,
+    TRAINING_ROWS_FILE,
+    ModelRecord,
+)
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import ModelDocument, read_document, read_limited
 
-MODEL_NAME = "plan_recommender"
 LATEST = f"{MODEL_NAME}:latest"
 
 RUN_FILE = "run.json"  # not of the model but of the artifacts: what went into the run, and which model came out
-PIPELINE_FILE = "saved_model.pkl"  # the name that bentoml.sklearn.load_model expects
-DOCUMENT_FILE = "model.json"
-REFERENCE_FILE = "reference.json"
-TRAINING_ROWS_FILE = "training_rows.bin"
-ROW_KEY = np.dtype("<u8")
-MODEL_FILES = (PIPELINE_FILE, DOCUMENT_FILE, REFERENCE_FILE, TRAINING_ROWS_FILE)
 
 _REMEMBERED = 100  # versions that were the latest, for rolling back
 _RECORD_KEY = "plan_recommender"
 _RECORD_DIGEST = "model_yaml_sha256"  # in a Bento, of the model that it was built with
-
-
-class TrainingData(BaseModel):
-    """The table a model was trained on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    file: str
-    sha256: str
-    rows: int
-    training_rows: int
-    training_ultra_share: float
-
-
-class ModelRecord(BaseModel):
-    """All that is known of a registered model, stored as its BentoML metadata."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: Literal[3] = 3
-    trained_at: str
-    features: list[FeatureSpec]
-    target: str
-    estimator: str
-    seed: int
-    data: TrainingData
-    metrics: dict[str, Any]
-    gate: list[dict[str, Any]]
-    proof: dict[str, int | float]
-    settings: dict[str, Any]
-    versions: dict[str, str]
-    digests: dict[str, str]
-
-    @field_validator("digests")
-    @classmethod
-    def _are_of_every_file(cls, digests: dict[str, str]) -> dict[str, str]:
-        if set(digests) != set(MODEL_FILES):
-            raise ValueError(f"expected digests of {', '.join(MODEL_FILES)}")
-        return digests
 
 
 class ServedModel(BentoModel):

@@ -18,7 +18,7 @@ from plan_recommender.drift.verdict import DriftReport, FeatureDrift
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import Metrics
 from plan_recommender.model.profile import ReferenceProfile
-from plan_recommender.model.store import DOCUMENT_FILE, ModelRecord
+from plan_recommender.model.record import DOCUMENT_FILE, ModelRecord
 from plan_recommender.model.tables import ModelDocument
 from plan_recommender.model.threshold import SEGMENTS, Threshold
 from plan_recommender.report.plots import draw_distributions

@@ -40,7 +40,7 @@ from plan_recommender.config.settings import SQLITE, Settings
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.model.features import FEATURE_NAMES
-from plan_recommender.model.store import DOCUMENT_FILE
+from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.selection import CandidateSummary, CrossValidated
 

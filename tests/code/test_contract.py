@@ -24,7 +24,8 @@ from plan_recommender.model.features import (
     matrix,
 )
 from plan_recommender.model.profile import ReferenceProfile
-from plan_recommender.model.store import DOCUMENT_FILE, find
+from plan_recommender.model.record import DOCUMENT_FILE
+from plan_recommender.model.store import find
 from plan_recommender.training.candidates import PREPROCESSOR, USAGE, frame
 from tests.conftest import GOOD, HEADER, TrainedModel
 from tools.serving import ROOT

@@ -16,8 +16,9 @@ from sklearn.pipeline import Pipeline
 
 from plan_recommender.errors import ModelError
 from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
+from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.model.scorer import BLOCK, Scorer
-from plan_recommender.model.store import DOCUMENT_FILE, RegisteredModel
+from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
 from plan_recommender.training.candidates import frame

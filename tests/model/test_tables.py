@@ -13,8 +13,9 @@ import pytest
 from plan_recommender.errors import ModelError
 from plan_recommender.model.digests import digests
 from plan_recommender.model.features import FEATURE_NAMES
+from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.model.scorer import Scorer
-from plan_recommender.model.store import DOCUMENT_FILE, RegisteredModel
+from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import MAX_BYTES, PAIRS, STEP, ModelDocument, read_document, rounded, write_document
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
 from tests.model.candidates import fitted, on_shipped, shipped
