@@ -26,8 +26,17 @@ from plan_recommender.data.outputs import StagedDirectory, staged_directory, wri
 from plan_recommender.drift.reference import profile
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.metrics import Labels, Probabilities, comparison
-from plan_recommender.model import digests, record, store
+from plan_recommender.model import digests, store
 from plan_recommender.model.features import FEATURES
+from plan_recommender.model.record import (
+    DOCUMENT_FILE,
+    PIPELINE_FILE,
+    REFERENCE_FILE,
+    ROW_KEY,
+    TRAINING_ROWS_FILE,
+    ModelRecord,
+    TrainingData,
+)
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.report import pages, plots
 from plan_recommender.training.candidates import PREPROCESSOR
@@ -251,7 +260,7 @@ def _write_artifacts(
     (folder / "business_impact.csv").write_text(
         pd.DataFrame([row.model_dump() for row in findings.test.impact.curve]).to_csv(index=False)
     )
-    (folder / record.DOCUMENT_FILE).write_bytes(write_document(trained.document))
+    (folder / DOCUMENT_FILE).write_bytes(write_document(trained.document))
     _draw(folder, findings, trained.document, table.target[trained.split.test], trained.test_probabilities)
     joblib.dump(trained.pipeline, folder / "model.joblib")
     joblib.dump(trained.pipeline.named_steps[PREPROCESSOR], folder / "preprocessor.joblib")
@@ -275,7 +284,7 @@ def _draw(
 def _write_pages(
     folder: Path,
     tag: str,
-    record: record.ModelRecord,
+    record: ModelRecord,
     trained: Trained,
     findings: Findings,
     table: LabelledTable,
@@ -290,20 +299,20 @@ def _write_pages(
 
 def _write_model(
     folder: Path, artifacts: Path, trained: Trained, findings: Findings, table: LabelledTable, settings: Settings
-) -> record.ModelRecord:
+) -> ModelRecord:
     training = table.take(trained.split.training)
     reference = profile(training.features, settings.features, settings.drift, settings.seed)
-    (folder / record.PIPELINE_FILE).write_bytes((artifacts / "model.joblib").read_bytes())
-    (folder / record.DOCUMENT_FILE).write_bytes((artifacts / record.DOCUMENT_FILE).read_bytes())
-    (folder / record.REFERENCE_FILE).write_text(reference.model_dump_json())
-    (folder / record.TRAINING_ROWS_FILE).write_bytes(row_keys(training).astype(record.ROW_KEY).tobytes())
-    return record.ModelRecord(
+    (folder / PIPELINE_FILE).write_bytes((artifacts / "model.joblib").read_bytes())
+    (folder / DOCUMENT_FILE).write_bytes((artifacts / DOCUMENT_FILE).read_bytes())
+    (folder / REFERENCE_FILE).write_text(reference.model_dump_json())
+    (folder / TRAINING_ROWS_FILE).write_bytes(row_keys(training).astype(ROW_KEY).tobytes())
+    return ModelRecord(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         features=list(FEATURES),
         target=settings.target,
         estimator=trained.champion,
         seed=settings.seed,
-        data=record.TrainingData(
+        data=TrainingData(
             file=table.path.name,
             sha256=table.sha256,
             rows=len(table.target),
@@ -327,7 +336,7 @@ def _portable(settings: Settings) -> dict[str, object]:
     return document | {"data": document["data"] | {"path": str(path.relative_to(Path.cwd())) if inside else path.name}}
 
 
-def _commit(model: store.StagedModel, record: record.ModelRecord, artifacts: StagedDirectory) -> None:
+def _commit(model: store.StagedModel, record: ModelRecord, artifacts: StagedDirectory) -> None:
     """Put model and artifacts in place; what fails on the way takes back what was done before it."""
     with outputs.uninterrupted():
         try:

@@ -32,7 +32,8 @@ from benchmark.peers.model import Assignment
 from plan_recommender import cli
 from plan_recommender.data.outputs import replacing
 from plan_recommender.errors import PlanRecommenderError
-from plan_recommender.model import record, store
+from plan_recommender.model import store
+from plan_recommender.model.record import PIPELINE_FILE
 from plan_recommender.serving.recommender import Recommender
 from tools.serving import ROOT, ServerDidNotStartError
 
@@ -94,7 +95,7 @@ def _run(options: argparse.Namespace) -> Results:
     workload = Workload(Recommender(model), SEED)
     assignment = Assignment(
         tag=model.tag,
-        pipeline=model.path / record.PIPELINE_FILE,
+        pipeline=model.path / PIPELINE_FILE,
         threshold=model.document().threshold,
         constant=workload.recommendation,
     )

@@ -24,8 +24,8 @@ os.environ.pop("BENTOML_CONFIG", None)
 import pytest
 from starlette.testclient import TestClient
 
-from plan_recommender.model import record
 from plan_recommender.model import store as model_store
+from plan_recommender.model.record import MODEL_NAME
 from tools.container import ContainerError, containerize, docker
 from tools.container import client as docker_client
 from tools.containerize import build
@@ -105,7 +105,7 @@ def copy_store(trained_tag: str) -> Callable[[Path], Path]:
     trained_model = model_store.find(trained_tag).path
 
     def copy(home: Path) -> Path:
-        models = home / "models" / record.MODEL_NAME
+        models = home / "models" / MODEL_NAME
         version = trained_tag.partition(":")[2]
         shutil.copytree(trained_model, models / version)
         (models / "latest").write_text(version)

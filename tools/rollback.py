@@ -7,7 +7,8 @@ import argparse
 
 from plan_recommender import cli
 from plan_recommender.data.outputs import writing
-from plan_recommender.model import record, store
+from plan_recommender.model import store
+from plan_recommender.model.record import MODEL_NAME
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             target = store.find(options.model)
             store.promote(target)
-    was = f"{record.MODEL_NAME}:{present}"
+    was = f"{MODEL_NAME}:{present}"
     moved = "it was already" if was == target.tag else f"it was {was}"
     cli.say(f"{store.LATEST} is now {target.tag} (trained {target.record.trained_at}); {moved}")
     return cli.DONE

@@ -10,8 +10,9 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from plan_recommender.model import record, store
+from plan_recommender.model import store
 from plan_recommender.model.digests import sha256
+from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.serving.image import BASE
 from tests.conftest import run
 from tests.service.corpus import CORPUS, Case
@@ -177,14 +178,14 @@ def test_a_bad_environment_stops_the_start(image: str, env: dict[str, str], sent
 
 
 def _flip_a_bit(model: Path) -> None:
-    content = bytearray((model / record.DOCUMENT_FILE).read_bytes())
+    content = bytearray((model / DOCUMENT_FILE).read_bytes())
     content[len(content) // 2] ^= 1
-    (model / record.DOCUMENT_FILE).write_bytes(content)
+    (model / DOCUMENT_FILE).write_bytes(content)
 
 
 def _move_the_threshold(model: Path) -> None:
     """Alter the document, and its digest in the record too."""
-    document, record = model / record.DOCUMENT_FILE, model / "model.yaml"
+    document, record = model / DOCUMENT_FILE, model / "model.yaml"
     before = sha256(document)
     moved = document.read_text().replace('"threshold":{"value":0.5', '"threshold":{"value":0.01')
     assert moved != document.read_text()

@@ -19,8 +19,8 @@ from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.evaluation.calibration import measure_calibration
 from plan_recommender.evaluation.comparison import MetricDifference, compare_paired
 from plan_recommender.evaluation.metrics import ConfusionMatrix, Metrics
-from plan_recommender.model import record
 from plan_recommender.model import store as model_store
+from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME, TRAINING_ROWS_FILE
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.training import gate
@@ -45,8 +45,8 @@ def state(*folders: Path) -> dict[str, str]:
 def registered(store: Path, model: RegisteredModel, trained: TrainedModel, tmp_path: Path) -> RegisteredModel:
     """The session's good model, alone in a store of the test's own, and its artifacts where the next run's would be."""
     version = trained.tag.partition(":")[2]
-    shutil.copytree(model.path, store / record.MODEL_NAME / version)
-    (store / record.MODEL_NAME / "latest").write_text(version)
+    shutil.copytree(model.path, store / MODEL_NAME / version)
+    (store / MODEL_NAME / "latest").write_text(version)
     shutil.copytree(trained.artifacts, tmp_path / "artifacts")
     return model_store.find()
 
@@ -172,11 +172,11 @@ def test_the_first_model_is_compared_with_the_baselines_only(command: Command, s
 
 
 def damage_document(model: RegisteredModel) -> None:
-    (model.path / record.DOCUMENT_FILE).write_bytes(b"{}")
+    (model.path / DOCUMENT_FILE).write_bytes(b"{}")
 
 
 def damage_training_rows(model: RegisteredModel) -> None:
-    (model.path / record.TRAINING_ROWS_FILE).unlink()
+    (model.path / TRAINING_ROWS_FILE).unlink()
 
 
 def damage_record(model: RegisteredModel) -> None:
@@ -207,7 +207,7 @@ def test_a_registered_model_that_answers_but_cannot_be_compared_with_is_not_repl
     assert not verdict.passed
     (failed,) = [check for check in verdict.checks if not check.passed]
     assert failed.name == f"Brier score not worse than that of {registered.tag} on the same rows"
-    assert failed.found.startswith(f"that they cannot be compared: {registered.path / record.TRAINING_ROWS_FILE}: ")
+    assert failed.found.startswith(f"that they cannot be compared: {registered.path / TRAINING_ROWS_FILE}: ")
 
 
 def test_a_run_beside_a_damaged_registered_model_tells_it_and_registers(
@@ -458,4 +458,4 @@ def test_a_run_on_rows_that_the_registered_model_has_all_seen_is_refused(
     assert "found only 0 rows of the test part that neither model was trained on, of which 0 Ultra" in reason
     assert f"train on a table with new rows, or with the seed and test_share of {registered.tag}" in reason
     assert state(store, tmp_path / "artifacts") == before
-    assert len(bentoml.models.list(record.MODEL_NAME)) == 1
+    assert len(bentoml.models.list(MODEL_NAME)) == 1

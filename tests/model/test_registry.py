@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from plan_recommender.model import record
 from plan_recommender.model import store as model_store
+from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME, PIPELINE_FILE
 from tests.conftest import leave_out
 from tools.serving import ROOT
 
@@ -38,10 +38,10 @@ def test_the_documents_bytes_do_not_depend_on_pythons_hash_seed(
     model: model_store.RegisteredModel, hash_seed: str
 ) -> None:
     compiled = subprocess.run(
-        [sys.executable, "-c", COMPILE, model.path / record.PIPELINE_FILE, model.path / record.DOCUMENT_FILE],
+        [sys.executable, "-c", COMPILE, model.path / PIPELINE_FILE, model.path / DOCUMENT_FILE],
         cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert compiled.stdout.strip() == model.record.digests[record.DOCUMENT_FILE]
+    assert compiled.stdout.strip() == model.record.digests[DOCUMENT_FILE]
 
 
 def _earlier_schema(record: dict[str, Any]) -> None:
@@ -49,7 +49,7 @@ def _earlier_schema(record: dict[str, Any]) -> None:
 
 
 def _no_document_digest(record: dict[str, Any]) -> None:
-    del record["digests"][record.DOCUMENT_FILE]
+    del record["digests"][DOCUMENT_FILE]
 
 
 def _digest_of_an_unknown_file(record: dict[str, Any]) -> None:
@@ -99,7 +99,7 @@ def test_a_store_on_a_volume_of_its_own_is_written_too(tmp_path: Path) -> None:
         trained = subprocess.run(train, cwd=ROOT, env=env, capture_output=True, text=True)
         assert (trained.returncode, trained.stderr) == (0, "")
         tag = json.loads((tmp_path / "artifacts" / "run.json").read_text())["model"]
-        assert (volume / record.MODEL_NAME / "latest").read_text() == tag.partition(":")[2]
+        assert (volume / MODEL_NAME / "latest").read_text() == tag.partition(":")[2]
         assert evaluate(tmp_path / "home").returncode == 0
     finally:
         shutil.rmtree(volume)

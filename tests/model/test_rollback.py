@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from plan_recommender.model import record
 from plan_recommender.model import store as model_store
+from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME
 from tests.conftest import TrainedModel
 from tests.model.conftest import Command
 from tools import rollback
@@ -20,12 +20,12 @@ def register(store: Path, trained: TrainedModel, model: model_store.RegisteredMo
     """Register a copy of the trained model under another version, as training does; returns its tag."""
 
     def make(version: str) -> str:
-        home = store / record.MODEL_NAME
+        home = store / MODEL_NAME
         shutil.copytree(model.path, home / version)
         document = home / version / "model.yaml"
         document.write_text(document.read_text().replace(model.tag.partition(":")[2], version))
-        model_store.promote(model_store.find(f"{record.MODEL_NAME}:{version}"))
-        return f"{record.MODEL_NAME}:{version}"
+        model_store.promote(model_store.find(f"{MODEL_NAME}:{version}"))
+        return f"{MODEL_NAME}:{version}"
 
     return make
 
@@ -56,20 +56,20 @@ def test_a_named_model_becomes_the_latest_and_the_way_back_is_kept(command: Comm
     assert model_store.find().tag == b
 
 
-@pytest.mark.parametrize("damaged", ["model.yaml", record.DOCUMENT_FILE])
+@pytest.mark.parametrize("damaged", ["model.yaml", DOCUMENT_FILE])
 def test_a_damaged_latest_does_not_stand_in_the_way(
     command: Command, register: Register, store: Path, damaged: str
 ) -> None:
     a, _ = register("a"), register("b")
-    (store / record.MODEL_NAME / "b" / damaged).write_text("{")
+    (store / MODEL_NAME / "b" / damaged).write_text("{")
     assert command(rollback.main).code == 0
     assert model_store.find().tag == a
 
 
 def test_models_that_cannot_answer_are_passed_over(command: Command, register: Register, store: Path) -> None:
     a, _, _, _ = register("a"), register("b"), register("c"), register("d")
-    (store / record.MODEL_NAME / "c" / record.DOCUMENT_FILE).write_bytes(b"")
-    shutil.rmtree(store / record.MODEL_NAME / "b")
+    (store / MODEL_NAME / "c" / DOCUMENT_FILE).write_bytes(b"")
+    shutil.rmtree(store / MODEL_NAME / "b")
     assert command(rollback.main).code == 0
     assert model_store.find().tag == a
 
@@ -78,7 +78,7 @@ def test_a_model_that_cannot_answer_does_not_become_the_latest(
     command: Command, register: Register, store: Path
 ) -> None:
     a, b = register("a"), register("b")
-    (store / record.MODEL_NAME / "a" / record.DOCUMENT_FILE).write_bytes(b"")
+    (store / MODEL_NAME / "a" / DOCUMENT_FILE).write_bytes(b"")
     answer = command(rollback.main, a)
     assert (answer.code, model_store.find().tag) == (2, b)
     assert "model.json: expected the registered model document, found an altered one" in answer.err

@@ -19,9 +19,9 @@ from sklearn.metrics import confusion_matrix
 import evaluate
 import predict
 import train
-from plan_recommender.model import record
 from plan_recommender.model import store as model_store
 from plan_recommender.model.features import FEATURE_NAMES, PLANS
+from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.training.selection import split_table
 from tests.model.candidates import shipped
@@ -95,7 +95,7 @@ def month(row: int) -> dict[str, float]:
 
 def test_the_models_differ_in_their_thresholds_only_and_decide_otherwise(models: dict[str, Trained]) -> None:
     """The bounds of the thirds are cut points, so that one model's bins are finer; its answers are the same."""
-    documents = {name: trained.model.record.digests[record.DOCUMENT_FILE] for name, trained in models.items()}
+    documents = {name: trained.model.record.digests[DOCUMENT_FILE] for name, trained in models.items()}
     assert len(set(documents.values())) == len(THRESHOLDS)
     answers = [trained.model.scorer().log_odds(shipped().features) for trained in models.values()]
     assert max(np.ptp(answers, axis=0)) <= 1e-12

@@ -17,10 +17,10 @@ from plan_recommender.config.load import load_settings
 from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.errors import TrackingError
 from plan_recommender.evaluation.comparison import COMPARED
-from plan_recommender.model import record
 from plan_recommender.model import store as model_store
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.features import FEATURE_NAMES
+from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.training import tracking
 from plan_recommender.training.selection import cross_validate, split_table
 from tests.conftest import run
@@ -148,7 +148,7 @@ def test_the_artifacts_of_the_run_are_kept_and_nothing_else(
     client = client_of(tracked)
     names = {file.path for file in client.list_artifacts(kept.info.run_id)}
     written = {path.name for path in artifacts.iterdir()} - {"subscribers.csv"}
-    assert {"report.html", "model.joblib", "metrics.json", record.DOCUMENT_FILE} <= written
+    assert {"report.html", "model.joblib", "metrics.json", DOCUMENT_FILE} <= written
     assert names == {name for name in written if not name.endswith(".joblib")} | {tracking.GATE_FILE}
     for name in names - {tracking.GATE_FILE}:
         copy = Path(client.download_artifacts(kept.info.run_id, name, str(tmp_path)))
@@ -182,8 +182,8 @@ def test_the_kept_model_answers_as_the_registered_one(
     backwards = usage[list(reversed(FEATURE_NAMES))]  # columns count by their names
     pd.testing.assert_frame_equal(model.predict(backwards), expected, check_exact=True)
     files = Path(logged.artifact_location.removeprefix("file://")).rglob("*")
-    (document,) = [path for path in files if path.name == record.DOCUMENT_FILE]
-    assert document.read_bytes() == (model_store.find().path / record.DOCUMENT_FILE).read_bytes()
+    (document,) = [path for path in files if path.name == DOCUMENT_FILE]
+    assert document.read_bytes() == (model_store.find().path / DOCUMENT_FILE).read_bytes()
     # Where there is no checkout, the model brings what it needs of this project's code.
     elsewhere = run("-c", ELSEWHERE, logged.artifact_location, cwd=tmp_path)
     assert elsewhere.stdout == f"{probabilities.tolist()} [] True\n", elsewhere.stderr

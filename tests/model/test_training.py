@@ -27,10 +27,10 @@ from sklearn.pipeline import Pipeline
 import train
 from plan_recommender.data import outputs
 from plan_recommender.data.csv_table import read_labelled
-from plan_recommender.model import record
 from plan_recommender.model import store as model_store
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.profile import ReferenceProfile
+from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME, PIPELINE_FILE
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import write_document
 from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, frame
@@ -45,7 +45,7 @@ PICTURES = {
 }  # fmt: skip
 ARTIFACTS = PICTURES | {
     "metrics.json", "findings.json", "candidates.csv", "business_impact.csv", "model.joblib", "preprocessor.joblib",
-    "run.json", "report.html", "model_card.md", "data_card.md", record.DOCUMENT_FILE,
+    "run.json", "report.html", "model_card.md", "data_card.md", DOCUMENT_FILE,
 }  # fmt: skip
 TIMED = {"run.json", "report.html", "candidates.csv"}  # they tell the time, the tag, or how long fits took
 KILLS = 4
@@ -136,8 +136,8 @@ def test_the_artifacts_hold_the_registered_pipeline_and_document(
         joblib.load(trained.artifacts / "preprocessor.joblib").transform(usage),
         pipeline.named_steps[PREPROCESSOR].transform(usage),
     )
-    document = (trained.artifacts / record.DOCUMENT_FILE).read_bytes()
-    assert document == (model.path / record.DOCUMENT_FILE).read_bytes()
+    document = (trained.artifacts / DOCUMENT_FILE).read_bytes()
+    assert document == (model.path / DOCUMENT_FILE).read_bytes()
     assert document == write_document(model.document())
     assert json.loads((trained.artifacts / "run.json").read_text()) == {
         "model": trained.tag, "table": str(DATA), **model.record.model_dump(mode="json")
@@ -205,7 +205,7 @@ def test_another_seed_gives_another_split_and_another_scorer(
     assert command(train.main, "--config", quick, "--seed", 7).code == 0
     other = model_store.find()
     assert other.record.seed == other.record.settings["seed"] == 7
-    assert other.record.digests[record.DOCUMENT_FILE] != model.record.digests[record.DOCUMENT_FILE]
+    assert other.record.digests[DOCUMENT_FILE] != model.record.digests[DOCUMENT_FILE]
     found = metrics_of(tmp_path / "artifacts")
     assert found["seed"] == 7
     assert found["roc_auc"] != metrics_of(trained.artifacts)["roc_auc"]
@@ -237,7 +237,7 @@ def test_a_second_run_becomes_the_latest_and_keeps_the_first(command: Command, s
     command(train.main, "--config", quick, "--seed", 1)
     assert model_store.find().tag != first.tag
     assert model_store.find(first.tag) == first
-    assert len(bentoml.models.list(record.MODEL_NAME)) == 2
+    assert len(bentoml.models.list(MODEL_NAME)) == 2
 
 
 def test_missing_cells_are_imputed_and_counted(
@@ -428,7 +428,7 @@ def test_a_run_that_fails_changes_nothing(
     # The control: without the fault the same run changes all of it.
     assert command(train.main, "--config", quick, "--seed", 1).code == 0
     assert metrics_of(artifacts)["seed"] == model_store.find().record.seed == 1
-    assert len(bentoml.models.list(record.MODEL_NAME)) == earlier_runs + 1
+    assert len(bentoml.models.list(MODEL_NAME)) == earlier_runs + 1
 
 
 INTERRUPTIONS = {
@@ -462,7 +462,7 @@ def test_a_run_that_is_interrupted_leaves_the_old_or_the_new_state_whole(
 def check_whole(home: Path, artifacts: Path) -> int:
     """Whatever is in the store can be used, and the artifacts are all of one run; returns how many models there are."""
     models = ModelStore(home / "models")
-    listed = [model_store.verify(found) for found in models.list(record.MODEL_NAME)]
+    listed = [model_store.verify(found) for found in models.list(MODEL_NAME)]
     for found in listed:
         found.scorer()
         for name, digest in found.record.digests.items():
@@ -473,8 +473,8 @@ def check_whole(home: Path, artifacts: Path) -> int:
     document = json.loads((artifacts / "run.json").read_text())
     assert document["model"] == latest.tag
     assert metrics_of(artifacts) == document["metrics"] == latest.record.metrics
-    assert sha256(artifacts / "model.joblib") == latest.record.digests[record.PIPELINE_FILE]
-    assert sha256(artifacts / record.DOCUMENT_FILE) == latest.record.digests[record.DOCUMENT_FILE]
+    assert sha256(artifacts / "model.joblib") == latest.record.digests[PIPELINE_FILE]
+    assert sha256(artifacts / DOCUMENT_FILE) == latest.record.digests[DOCUMENT_FILE]
     return len(listed)
 
 

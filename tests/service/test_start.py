@@ -14,37 +14,37 @@ import pytest
 import yaml
 
 from loadtest.trials import workers
-from plan_recommender.model import record
 from plan_recommender.model.digests import sha256
+from plan_recommender.model.record import DOCUMENT_FILE, PIPELINE_FILE
 from tools.serving import ROOT, ServerDidNotStartError, serving
 
 Damage = Callable[[Path], object]
 
 
 def _truncate(model: Path) -> None:
-    document = model / record.DOCUMENT_FILE
+    document = model / DOCUMENT_FILE
     document.write_bytes(document.read_bytes()[:100])
 
 
 def _flip_a_bit(model: Path) -> None:
-    document = model / record.DOCUMENT_FILE
+    document = model / DOCUMENT_FILE
     content = bytearray(document.read_bytes())
     content[len(content) // 2] ^= 1
     document.write_bytes(content)
 
 
 def _enormous(model: Path) -> None:
-    os.truncate(model / record.DOCUMENT_FILE, 200_000_000)
+    os.truncate(model / DOCUMENT_FILE, 200_000_000)
 
 
 def _of_an_earlier_version(model: Path) -> None:
     """The document has an earlier schema, and the record says that it was registered so."""
-    document = model / record.DOCUMENT_FILE
+    document = model / DOCUMENT_FILE
     content = json.loads(document.read_text())
     assert content["schema_version"] == 1
     document.write_text(json.dumps(content | {"schema_version": 0}))
     record = yaml.safe_load((model / "model.yaml").read_text())
-    record["metadata"]["plan_recommender"]["digests"][record.DOCUMENT_FILE] = sha256(document)
+    record["metadata"]["plan_recommender"]["digests"][DOCUMENT_FILE] = sha256(document)
     (model / "model.yaml").write_text(yaml.safe_dump(record))
 
 
@@ -81,7 +81,7 @@ def store(tmp_path: Path, copy_store: Callable[[Path], Path]) -> Path:
         (_empty_record, "found one that BentoML cannot read: "),
         (_not_utf8, "found one that BentoML cannot read: "),
         (
-            lambda model: (model / record.DOCUMENT_FILE).unlink(),
+            lambda model: (model / DOCUMENT_FILE).unlink(),
             "expected the registered model document, found none that can be read (No such file or directory)",
         ),
         (_truncate, "expected the registered model document, found an altered one"),
@@ -142,7 +142,7 @@ def test_a_worker_that_finds_no_model_says_so_in_one_sentence_until_it_is_back(s
 
 def test_a_damaged_pipeline_does_not_concern_the_service(store: Path) -> None:
     """The service never opens the pickle, so not even a hostile one can hurt it."""
-    (store / record.PIPELINE_FILE).write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
+    (store / PIPELINE_FILE).write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
     with serving(env={"BENTOML_HOME": str(store.parents[2])}) as server:
         assert server.process.poll() is None
 
