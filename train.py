@@ -39,6 +39,7 @@ from plan_recommender.model.record import (
 )
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.report import pages, plots
+from plan_recommender.training import publish
 from plan_recommender.training.candidates import PREPROCESSOR
 from plan_recommender.training.findings import Findings
 from plan_recommender.training.gate import GateReport
@@ -118,7 +119,7 @@ def _register(trained: Trained, verdict: GateReport, table: LabelledTable, setti
         data=describe(table),
     )
     directory = settings.artifacts.directory
-    with staged_directory(directory) as artifacts, store.staging() as model:
+    with staged_directory(directory) as artifacts, publish.staging() as model:
         with writing(directory):
             _write_artifacts(artifacts.path, trained, findings, table, settings)
         with writing(store.store_path()):
@@ -336,7 +337,7 @@ def _portable(settings: Settings) -> dict[str, object]:
     return document | {"data": document["data"] | {"path": str(path.relative_to(Path.cwd())) if inside else path.name}}
 
 
-def _commit(model: store.StagedModel, record: ModelRecord, artifacts: StagedDirectory) -> None:
+def _commit(model: publish.StagedModel, record: ModelRecord, artifacts: StagedDirectory) -> None:
     """Put model and artifacts in place; what fails on the way takes back what was done before it."""
     with outputs.uninterrupted():
         try:

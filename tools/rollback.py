@@ -9,6 +9,7 @@ from plan_recommender import cli
 from plan_recommender.data.outputs import writing
 from plan_recommender.model import store
 from plan_recommender.model.record import MODEL_NAME
+from plan_recommender.training import publish
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,10 +26,10 @@ def main(arguments: list[str] | None = None) -> int:
     present = store.latest_version()
     with writing(store.store_path()):
         if options.model is None:
-            target = store.roll_back()
+            target = publish.roll_back()
         else:
             target = store.find(options.model)
-            store.promote(target)
+            publish.promote(target)
     was = f"{MODEL_NAME}:{present}"
     moved = "it was already" if was == target.tag else f"it was {was}"
     cli.say(f"{store.LATEST} is now {target.tag} (trained {target.record.trained_at}); {moved}")

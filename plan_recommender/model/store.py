@@ -1,12 +1,6 @@
-"""The BentoML model store: register a trained model whole or not at all, find one, verify it, load its tables."""
+"""The BentoML model store, read: find a registered model, verify it, open its tables. training/publish.py writes it."""
 
-import errno
 import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,11 +12,10 @@ from bentoml._internal.bento.bento import BentoModelInfo
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 from bentoml.exceptions import BentoMLException, NotFound
-from bentoml.models import BentoModel, ModelContext
-from bentoml.types import ModelSignature
+from bentoml.models import BentoModel
 from pydantic import ValidationError
 
-from plan_recommender.errors import ModelError, OutputError
+from plan_recommender.errors import ModelError
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.features import FEATURES, TARGET
 from plan_recommender.model.record import (
@@ -40,8 +33,9 @@ LATEST = f"{MODEL_NAME}:latest"
 
 RUN_FILE = "run.json"  # not of the model but of the artifacts: what went into the run, and which model came out
 
-_REMEMBERED = 100  # versions that were the latest, for rolling back
-_RECORD_KEY = "plan_recommender"
+RECORD_KEY = "plan_recommender"
+"""Under this key of BentoML's metadata stands the record."""
+
 _RECORD_DIGEST = "model_yaml_sha256"  # in a Bento, of the model that it was built with
 
 
@@ -137,85 +131,6 @@ class RegisteredModel:
         return content
 
 
-class StagedModel:
-    """A model being built outside the store: write its files to `path`, then `place` it, then `promote` it."""
-
-    def __init__(self, workshop: Path) -> None:
-        self.path = workshop / "files"
-        self.path.mkdir()
-        self._workshop = workshop
-        self._tag = bentoml.Tag.from_taglike(MODEL_NAME).make_new_version()
-        self._earlier_before = _earlier_versions()
-        self._latest_before = _latest_file().read_text() if _latest_file().is_file() else None
-
-    @property
-    def tag(self) -> str:
-        """The tag that the model will have."""
-        return str(self._tag)
-
-    def place(self, record: ModelRecord) -> None:
-        """Put the complete model into the store in one step; `:latest` does not change."""
-        with bentoml.models.create(
-            self._tag,
-            module="bentoml.sklearn",  # so that bentoml.sklearn.load_model opens the pipeline
-            labels={"task": "plan-recommendation"},
-            metadata={_RECORD_KEY: record.model_dump(mode="json", exclude_none=True)},  # BentoML takes no None
-            signatures={"predict": ModelSignature(batchable=True), "predict_proba": ModelSignature(batchable=True)},
-            context=ModelContext("sklearn", {"scikit-learn": record.versions["scikit-learn"]}),
-            _model_store=ModelStore(self._workshop),  # a store of one, in which BentoML writes
-        ) as model:
-            shutil.copytree(self.path, model.path, dirs_exist_ok=True)
-        _home().mkdir(parents=True, exist_ok=True)
-        made, place = self._workshop / self._tag.path(), _home() / str(self._tag.version)
-        try:
-            made.rename(place)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            # The store is a volume of its own: copy, beginning with the file without which BentoML cannot list it.
-            place.mkdir()
-            shutil.copy2(made / "model.yaml", place)
-            shutil.copytree(made, place, dirs_exist_ok=True)
-
-    def promote(self) -> None:
-        """Make the placed model the one that `:latest` names, in one step."""
-        _remember_latest(str(self._tag.version))
-        _point_latest_at(str(self._tag.version))
-
-    def withdraw(self) -> None:
-        """Undo `promote` and `place`, as far as they were done."""
-        if _latest_file().is_file() and _latest_file().read_text() == self._tag.version:
-            if self._latest_before is None:
-                _latest_file().unlink()
-            else:
-                _point_latest_at(self._latest_before)
-        if _home().is_dir() and _earlier_versions() != self._earlier_before:
-            _write_earlier_versions(self._earlier_before)
-        shutil.rmtree(_home() / str(self._tag.version), ignore_errors=True)
-        if _home().is_dir() and not any(_home().iterdir()):
-            _home().rmdir()
-
-
-@contextmanager
-def staging() -> Iterator[StagedModel]:
-    """Offer a model to build; whatever was not placed in the store when the block ends is gone.
-
-    Raises:
-        OutputError: the store cannot be written.
-    """
-    try:
-        # Beside the store, so that placing is one rename; outside it, so that no listing sees it.
-        workshop = Path(tempfile.mkdtemp(dir=store_path().parent, prefix=f".{MODEL_NAME}."))
-    except OSError as error:
-        raise OutputError(
-            f"{error.filename}: expected a model store that can be written, found: {error.strerror}"
-        ) from error
-    try:
-        yield StagedModel(workshop)
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
-
-
 def find(tag: str = LATEST) -> RegisteredModel:
     """Find a registered model by its tag.
 
@@ -239,47 +154,12 @@ def latest() -> RegisteredModel | None:
     Raises:
         ModelError: there is one, but it is damaged or not one of ours.
     """
-    return find() if _latest_file().is_file() else None
-
-
-def roll_back() -> RegisteredModel:
-    """Make the model that was the latest before the present one the latest again; once more goes one further back.
-
-    Raises:
-        ModelError: there is none that can answer.
-    """
-    versions = _earlier_versions()
-    while versions:
-        version = versions.pop()
-        try:
-            model = find(f"{MODEL_NAME}:{version}")
-            model.scorer()
-        except ModelError:
-            continue  # deleted since, or damaged
-        if version != latest_version():
-            _point_latest_at(version)
-            _write_earlier_versions(versions)
-            return model
-    raise ModelError(
-        f"expected a model that was the latest before {latest_version() or 'any'} and can answer, found none in the "
-        f"BentoML model store {store_path()}; `bentoml models list` shows its models, and one of them can be named"
-    )
-
-
-def promote(model: RegisteredModel) -> None:
-    """Make a registered model the latest, in one step.
-
-    Raises:
-        ModelError: it is damaged.
-    """
-    model.scorer()
-    _remember_latest(model.tag.partition(":")[2])
-    _point_latest_at(model.tag.partition(":")[2])
+    return find() if latest_file().is_file() else None
 
 
 def latest_version() -> str | None:
     """Tell which version `:latest` names, whether it can be read or not."""
-    return _latest_file().read_text().strip() if _latest_file().is_file() else None
+    return latest_file().read_text().strip() if latest_file().is_file() else None
 
 
 def of_bento(info: BentoModelInfo) -> RegisteredModel:
@@ -308,7 +188,7 @@ def verify(stored: bentoml.Model) -> RegisteredModel:
         ModelError: it was not.
     """
     try:
-        record = ModelRecord.model_validate(stored.info.metadata.get(_RECORD_KEY))
+        record = ModelRecord.model_validate(stored.info.metadata.get(RECORD_KEY))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the record"
@@ -323,6 +203,11 @@ def verify(stored: bentoml.Model) -> RegisteredModel:
     return RegisteredModel(str(stored.tag), Path(stored.path), record)
 
 
+def store_in(folder: Path) -> ModelStore:
+    """Give BentoML another folder to write a model into, as `_model_store` of `bentoml.models.create`."""
+    return ModelStore(folder)
+
+
 def store_path() -> Path:
     """Tell where the models are."""
     return Path(BentoMLContainer.model_store.get()._path)
@@ -332,48 +217,14 @@ def _record_file(stored: bentoml.Model) -> Path:
     return Path(stored.path) / "model.yaml"  # BentoML's own, which holds the record
 
 
-def _home() -> Path:
+def versions_folder() -> Path:
+    """Tell where the versions of the model are, each a folder."""
     return store_path() / MODEL_NAME
 
 
-def _latest_file() -> Path:
-    return _home() / "latest"
-
-
-def _earlier_file() -> Path:
-    return _home() / ".earlier"
-
-
-def _earlier_versions() -> list[str]:
-    """What `:latest` named before, the last one last."""
-    return _earlier_file().read_text().split() if _earlier_file().is_file() else []
-
-
-def _remember_latest(successor: str) -> None:
-    present = latest_version()
-    if present is not None and present != successor:
-        _write_earlier_versions([*_earlier_versions(), present][-_REMEMBERED:])
-
-
-def _write_earlier_versions(versions: list[str]) -> None:
-    if versions:
-        _replace(_earlier_file(), "".join(f"{version}\n" for version in versions))
-    else:
-        _earlier_file().unlink(missing_ok=True)
-
-
-def _point_latest_at(version: str) -> None:
-    _replace(_latest_file(), version)
-
-
-def _replace(path: Path, content: str) -> None:
-    # Beside it, on the store's file system; and hidden files, so that no listing of models sees them.
-    new = path.with_name(f".{path.name.lstrip('.')}.{os.getpid()}")
-    try:
-        new.write_text(content)
-        os.replace(new, path)
-    finally:
-        new.unlink(missing_ok=True)
+def latest_file() -> Path:
+    """Tell which file of BentoML's holds the version that `:latest` names."""
+    return versions_folder() / "latest"
 
 
 def _unreadable(tag: str, error: Exception) -> str:

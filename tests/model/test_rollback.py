@@ -8,6 +8,7 @@ import pytest
 
 from plan_recommender.model import store as model_store
 from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME
+from plan_recommender.training import publish
 from tests.conftest import TrainedModel
 from tests.model.conftest import Command
 from tools import rollback
@@ -24,7 +25,7 @@ def register(store: Path, trained: TrainedModel, model: model_store.RegisteredMo
         shutil.copytree(model.path, home / version)
         document = home / version / "model.yaml"
         document.write_text(document.read_text().replace(model.tag.partition(":")[2], version))
-        model_store.promote(model_store.find(f"{MODEL_NAME}:{version}"))
+        publish.promote(model_store.find(f"{MODEL_NAME}:{version}"))
         return f"{MODEL_NAME}:{version}"
 
     return make

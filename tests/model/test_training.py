@@ -33,6 +33,7 @@ from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME, PIPELINE_FILE
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import write_document
+from plan_recommender.training import publish
 from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command
@@ -432,11 +433,11 @@ def test_a_run_that_fails_changes_nothing(
 
 
 INTERRUPTIONS = {
-    "after placing": after("plan_recommender.model.store.StagedModel.place", model_store.StagedModel, "place"),
+    "after placing": after("plan_recommender.model.store.StagedModel.place", publish.StagedModel, "place"),
     "after publishing": after(
         "plan_recommender.data.outputs.StagedDirectory.publish", outputs.StagedDirectory, "publish"
     ),
-    "after promoting": after("plan_recommender.model.store.StagedModel.promote", model_store.StagedModel, "promote"),
+    "after promoting": after("plan_recommender.model.store.StagedModel.promote", publish.StagedModel, "promote"),
 }
 
 

@@ -1,0 +1,181 @@
+"""Publish a model in the BentoML model store: write it whole or not at all, promote it, roll back."""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import bentoml
+from bentoml.models import ModelContext
+from bentoml.types import ModelSignature
+
+from plan_recommender.errors import ModelError, OutputError
+from plan_recommender.model.record import (
+    MODEL_NAME,
+    ModelRecord,
+)
+from plan_recommender.model.store import (
+    RECORD_KEY,
+    RegisteredModel,
+    find,
+    latest_file,
+    latest_version,
+    store_in,
+    store_path,
+    versions_folder,
+)
+
+_REMEMBERED = 100  # versions that were the latest, for rolling back
+
+
+class StagedModel:
+    """A model being built outside the store: write its files to `path`, then `place` it, then `promote` it."""
+
+    def __init__(self, workshop: Path) -> None:
+        self.path = workshop / "files"
+        self.path.mkdir()
+        self._workshop = workshop
+        self._tag = bentoml.Tag.from_taglike(MODEL_NAME).make_new_version()
+        self._earlier_before = _earlier_versions()
+        self._latest_before = latest_file().read_text() if latest_file().is_file() else None
+
+    @property
+    def tag(self) -> str:
+        """The tag that the model will have."""
+        return str(self._tag)
+
+    def place(self, record: ModelRecord) -> None:
+        """Put the complete model into the store in one step; `:latest` does not change."""
+        with bentoml.models.create(
+            self._tag,
+            module="bentoml.sklearn",  # so that bentoml.sklearn.load_model opens the pipeline
+            labels={"task": "plan-recommendation"},
+            metadata={RECORD_KEY: record.model_dump(mode="json", exclude_none=True)},  # BentoML takes no None
+            signatures={"predict": ModelSignature(batchable=True), "predict_proba": ModelSignature(batchable=True)},
+            context=ModelContext("sklearn", {"scikit-learn": record.versions["scikit-learn"]}),
+            _model_store=store_in(self._workshop),  # a store of one, in which BentoML writes
+        ) as model:
+            shutil.copytree(self.path, model.path, dirs_exist_ok=True)
+        versions_folder().mkdir(parents=True, exist_ok=True)
+        made, place = self._workshop / self._tag.path(), versions_folder() / str(self._tag.version)
+        try:
+            made.rename(place)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # The store is a volume of its own: copy, beginning with the file without which BentoML cannot list it.
+            place.mkdir()
+            shutil.copy2(made / "model.yaml", place)
+            shutil.copytree(made, place, dirs_exist_ok=True)
+
+    def promote(self) -> None:
+        """Make the placed model the one that `:latest` names, in one step."""
+        _remember_latest(str(self._tag.version))
+        _point_latest_at(str(self._tag.version))
+
+    def withdraw(self) -> None:
+        """Undo `promote` and `place`, as far as they were done."""
+        if latest_file().is_file() and latest_file().read_text() == self._tag.version:
+            if self._latest_before is None:
+                latest_file().unlink()
+            else:
+                _point_latest_at(self._latest_before)
+        if versions_folder().is_dir() and _earlier_versions() != self._earlier_before:
+            _write_earlier_versions(self._earlier_before)
+        shutil.rmtree(versions_folder() / str(self._tag.version), ignore_errors=True)
+        if versions_folder().is_dir() and not any(versions_folder().iterdir()):
+            versions_folder().rmdir()
+
+
+@contextmanager
+def staging() -> Iterator[StagedModel]:
+    """Offer a model to build; whatever was not placed in the store when the block ends is gone.
+
+    Raises:
+        OutputError: the store cannot be written.
+    """
+    try:
+        # Beside the store, so that placing is one rename; outside it, so that no listing sees it.
+        workshop = Path(tempfile.mkdtemp(dir=store_path().parent, prefix=f".{MODEL_NAME}."))
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename}: expected a model store that can be written, found: {error.strerror}"
+        ) from error
+    try:
+        yield StagedModel(workshop)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+def roll_back() -> RegisteredModel:
+    """Make the model that was the latest before the present one the latest again; once more goes one further back.
+
+    Raises:
+        ModelError: there is none that can answer.
+    """
+    versions = _earlier_versions()
+    while versions:
+        version = versions.pop()
+        try:
+            model = find(f"{MODEL_NAME}:{version}")
+            model.scorer()
+        except ModelError:
+            continue  # deleted since, or damaged
+        if version != latest_version():
+            _point_latest_at(version)
+            _write_earlier_versions(versions)
+            return model
+    raise ModelError(
+        f"expected a model that was the latest before {latest_version() or 'any'} and can answer, found none in the "
+        f"BentoML model store {store_path()}; `bentoml models list` shows its models, and one of them can be named"
+    )
+
+
+def promote(model: RegisteredModel) -> None:
+    """Make a registered model the latest, in one step.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    model.scorer()
+    _remember_latest(model.tag.partition(":")[2])
+    _point_latest_at(model.tag.partition(":")[2])
+
+
+def _earlier_file() -> Path:
+    return versions_folder() / ".earlier"
+
+
+def _earlier_versions() -> list[str]:
+    """What `:latest` named before, the last one last."""
+    return _earlier_file().read_text().split() if _earlier_file().is_file() else []
+
+
+def _remember_latest(successor: str) -> None:
+    present = latest_version()
+    if present is not None and present != successor:
+        _write_earlier_versions([*_earlier_versions(), present][-_REMEMBERED:])
+
+
+def _write_earlier_versions(versions: list[str]) -> None:
+    if versions:
+        _replace(_earlier_file(), "".join(f"{version}\n" for version in versions))
+    else:
+        _earlier_file().unlink(missing_ok=True)
+
+
+def _point_latest_at(version: str) -> None:
+    _replace(latest_file(), version)
+
+
+def _replace(path: Path, content: str) -> None:
+    # Beside it, on the store's file system; and hidden files, so that no listing of models sees them.
+    new = path.with_name(f".{path.name.lstrip('.')}.{os.getpid()}")
+    try:
+        new.write_text(content)
+        os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)
