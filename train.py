@@ -341,11 +341,11 @@ def _commit(model: publish.StagedModel, record: ModelRecord, artifacts: StagedDi
     """Put model and artifacts in place; what fails on the way takes back what was done before it."""
     with outputs.uninterrupted():
         try:
-            model.place(record)
+            model.publish(record)
             artifacts.publish()
             model.promote()
         except BaseException:
-            artifacts.take_back()
+            artifacts.withdraw()
             model.withdraw()
             raise
 

@@ -73,7 +73,7 @@ class StagedDirectory:
         else:
             _move(self.path, self._target)
 
-    def take_back(self) -> None:
+    def withdraw(self) -> None:
         """Undo `publish`, if it was done."""
         if not self._target.exists() or self._target.stat().st_ino != self._identity:
             return

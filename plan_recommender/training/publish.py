@@ -32,7 +32,7 @@ _REMEMBERED = 100  # versions that were the latest, for rolling back
 
 
 class StagedModel:
-    """A model being built outside the store: write its files to `path`, then `place` it, then `promote` it."""
+    """A model being built outside the store: write its files to `path`, then `publish` it, then `promote` it."""
 
     def __init__(self, workshop: Path) -> None:
         self.path = workshop / "files"
@@ -47,7 +47,7 @@ class StagedModel:
         """The tag that the model will have."""
         return str(self._tag)
 
-    def place(self, record: ModelRecord) -> None:
+    def publish(self, record: ModelRecord) -> None:
         """Put the complete model into the store in one step; `:latest` does not change."""
         with bentoml.models.create(
             self._tag,
@@ -72,12 +72,12 @@ class StagedModel:
             shutil.copytree(made, place, dirs_exist_ok=True)
 
     def promote(self) -> None:
-        """Make the placed model the one that `:latest` names, in one step."""
+        """Make the published model the one that `:latest` names, in one step."""
         _remember_latest(str(self._tag.version))
         _point_latest_at(str(self._tag.version))
 
     def withdraw(self) -> None:
-        """Undo `promote` and `place`, as far as they were done."""
+        """Undo `promote` and `publish`, as far as they were done."""
         if latest_file().is_file() and latest_file().read_text() == self._tag.version:
             if self._latest_before is None:
                 latest_file().unlink()
@@ -92,13 +92,13 @@ class StagedModel:
 
 @contextmanager
 def staging() -> Iterator[StagedModel]:
-    """Offer a model to build; whatever was not placed in the store when the block ends is gone.
+    """Offer a model to build; whatever was not published in the store when the block ends is gone.
 
     Raises:
         OutputError: the store cannot be written.
     """
     try:
-        # Beside the store, so that placing is one rename; outside it, so that no listing sees it.
+        # Beside the store, so that publishing is one rename; outside it, so that no listing sees it.
         workshop = Path(tempfile.mkdtemp(dir=store_path().parent, prefix=f".{MODEL_NAME}."))
     except OSError as error:
         raise OutputError(

@@ -177,7 +177,7 @@ def test_what_was_published_can_be_taken_back(tmp_path: Path, new_file: str) -> 
         (staging.path / new_file).write_text("new")
         staging.publish()
         assert contents(target) == before | {new_file: "new"}
-        staging.take_back()
+        staging.withdraw()
     assert contents(target) == before
 
 
@@ -186,7 +186,7 @@ def test_taking_the_first_run_back_leaves_no_file(tmp_path: Path) -> None:
     with staged_directory(target) as staging:
         (staging.path / "metrics.json").write_text("new")
         staging.publish()
-        staging.take_back()
+        staging.withdraw()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -195,7 +195,7 @@ def test_what_was_not_published_is_not_taken_back(tmp_path: Path) -> None:
     before = contents(target)
     with staged_directory(target) as staging:
         (staging.path / "replaced").write_text("new")
-        staging.take_back()
+        staging.withdraw()
     assert contents(target) == before
 
 
