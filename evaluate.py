@@ -18,7 +18,7 @@ from plan_recommender.evaluation.parity import DEFINITIONS, RATES, ParityReport,
 from plan_recommender.model import store
 from plan_recommender.model.features import TARGET
 from plan_recommender.report.plots import plot_confusion_matrix, plot_roc_curve
-from plan_recommender.training.selection import row_keys, split_table
+from plan_recommender.training.split import row_keys, split_table
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -44,11 +44,8 @@ from plan_recommender.training.candidates import PREPROCESSOR
 from plan_recommender.training.findings import Findings
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.run import STEPS_AFTER_SELECTION, Trained, judge, train
-from plan_recommender.training.selection import (
-    candidates_csv,
-    candidates_table,
-    row_keys,
-)
+from plan_recommender.training.selection import candidates_csv, candidates_table
+from plan_recommender.training.split import row_keys
 
 _REPEATED_SHARE = 0.01
 VERSIONS_RECORDED = ("bentoml", "numpy", "pandas", "scikit-learn", "scipy")

@@ -12,7 +12,8 @@ from plan_recommender.evaluation.comparison import compare_paired
 from plan_recommender.evaluation.metrics import Probabilities
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
-from plan_recommender.training.selection import LESS_IS_BETTER, CrossValidated, row_keys, standard_error
+from plan_recommender.training.selection import LESS_IS_BETTER, CrossValidated, standard_error
+from plan_recommender.training.split import row_keys
 
 _BETTER_BY: tuple[Metric, ...] = ("roc_auc", "brier")
 _NAMES = {"roc_auc": "ROC AUC", "brier": "Brier score"}

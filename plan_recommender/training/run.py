@@ -22,14 +22,12 @@ from plan_recommender.training.gate import GateReport
 from plan_recommender.training.selection import (
     CandidateSummary,
     CrossValidated,
-    Split,
     calibration_out_of_fold,
     choose_threshold,
-    compared_part,
     cross_validate,
-    split_table,
     summarise,
 )
+from plan_recommender.training.split import Split, compared_part, split_table
 
 STEPS_AFTER_SELECTION = 2
 """How often `train` tells its progress once the candidates are compared."""

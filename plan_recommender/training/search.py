@@ -32,15 +32,8 @@ from plan_recommender.config.settings import (
 )
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import ConfigError, OutputError
-from plan_recommender.training.selection import (
-    LESS_IS_BETTER,
-    Fold,
-    compared_part,
-    cross_validate_one,
-    fold_threshold,
-    make_folds,
-    split_table,
-)
+from plan_recommender.training.selection import LESS_IS_BETTER, Fold, cross_validate_one, fold_threshold, make_folds
+from plan_recommender.training.split import compared_part, split_table
 
 TRIALS_FILE = "trials.sqlite3"
 

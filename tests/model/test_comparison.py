@@ -21,7 +21,7 @@ from plan_recommender.evaluation import comparison as module
 from plan_recommender.evaluation.comparison import COMPARED, PairedComparison, compare_paired, weighted_auc
 from plan_recommender.evaluation.metrics import Labels, Probabilities, measure
 from plan_recommender.model import store as model_store
-from plan_recommender.training.selection import split_table
+from plan_recommender.training.split import split_table
 from tests.conftest import TrainedModel
 from tests.model.conftest import Command
 from tools.serving import ROOT

@@ -25,7 +25,8 @@ from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.training import gate
 from plan_recommender.training.run import Trained, judge
-from plan_recommender.training.selection import CrossValidated, row_keys, split_table
+from plan_recommender.training.selection import CrossValidated
+from plan_recommender.training.split import row_keys, split_table
 from tests.conftest import TrainedModel
 from tests.model.candidates import on_shipped, shipped
 from tests.model.conftest import Command

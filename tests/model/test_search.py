@@ -26,7 +26,7 @@ from plan_recommender.model import store as model_store
 from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.training import candidates
 from plan_recommender.training.search import TRIALS_FILE, Searched, fragment, search, searchable
-from plan_recommender.training.selection import split_table
+from plan_recommender.training.split import split_table
 from tests.conftest import run
 from tests.model.conftest import Command
 from tools.serving import ROOT

@@ -31,14 +31,12 @@ from plan_recommender.training.selection import (
     candidates_csv,
     candidates_table,
     choose_threshold,
-    compared_part,
     cross_validate,
     interval,
-    row_keys,
-    split_table,
     standard_error,
     summarise,
 )
+from plan_recommender.training.split import compared_part, row_keys, split_table
 from tests.model.candidates import shipped
 from tools.serving import ROOT
 

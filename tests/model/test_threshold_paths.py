@@ -23,7 +23,7 @@ from plan_recommender.model import store as model_store
 from plan_recommender.model.features import FEATURE_NAMES, PLANS
 from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.model.store import RegisteredModel
-from plan_recommender.training.selection import split_table
+from plan_recommender.training.split import split_table
 from tests.model.candidates import shipped
 from tools.serving import ROOT, serving
 

@@ -22,7 +22,8 @@ from plan_recommender.model.digests import sha256
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.training import tracking
-from plan_recommender.training.selection import cross_validate, split_table
+from plan_recommender.training.selection import cross_validate
+from plan_recommender.training.split import split_table
 from tests.conftest import run
 from tests.model.conftest import Command
 
