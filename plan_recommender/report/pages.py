@@ -23,7 +23,7 @@ from plan_recommender.model.tables import ModelDocument
 from plan_recommender.model.threshold import SEGMENTS, Threshold
 from plan_recommender.report.plots import draw_distributions
 from plan_recommender.training.findings import Findings
-from plan_recommender.training.selection import fold_threshold
+from plan_recommender.training.threshold_choice import fold_threshold
 
 REPORT = "report.html"
 CARDS = ("model_card.md", "data_card.md")

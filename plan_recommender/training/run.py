@@ -23,11 +23,11 @@ from plan_recommender.training.selection import (
     CandidateSummary,
     CrossValidated,
     calibration_out_of_fold,
-    choose_threshold,
     cross_validate,
     summarise,
 )
 from plan_recommender.training.split import Split, compared_part, split_table
+from plan_recommender.training.threshold_choice import choose_threshold
 
 STEPS_AFTER_SELECTION = 2
 """How often `train` tells its progress once the candidates are compared."""

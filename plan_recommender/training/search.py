@@ -32,8 +32,9 @@ from plan_recommender.config.settings import (
 )
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import ConfigError, OutputError
-from plan_recommender.training.selection import LESS_IS_BETTER, Fold, cross_validate_one, fold_threshold, make_folds
+from plan_recommender.training.selection import LESS_IS_BETTER, Fold, cross_validate_one, make_folds
 from plan_recommender.training.split import compared_part, split_table
+from plan_recommender.training.threshold_choice import fold_threshold
 
 TRIALS_FILE = "trials.sqlite3"
 

@@ -15,29 +15,21 @@ from plan_recommender.config.settings import (
     BASELINES,
     Candidate,
     Metric,
-    Objective,
-    SegmentThresholdsSettings,
     Settings,
 )
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import Labels, Metrics, Probabilities, measure
-from plan_recommender.evaluation.money import expected_profit
-from plan_recommender.evaluation.slices import tercile_bounds
 from plan_recommender.model.features import FeatureMatrix
-from plan_recommender.model.threshold import SEGMENTS, SegmentThresholds, Threshold, segment_of
 from plan_recommender.training.candidates import fit
 from plan_recommender.training.candidates import probabilities as probabilities_of
+from plan_recommender.training.threshold_choice import fold_threshold
 
 Fold = tuple[Labels, Labels]
 """Row numbers that train, and those that validate."""
 
 LESS_IS_BETTER: frozenset[Metric] = frozenset({"brier", "log_loss"})
-THRESHOLDS = np.arange(101) / 100
-"""Among which a threshold is chosen; a finer grid would follow the noise."""
-
-DEFAULT_THRESHOLD = 0.5
 
 
 class Interval(BaseModel):
@@ -136,11 +128,6 @@ def cross_validate_one(
     return CrossValidated(candidate, found, probabilities, seconds)
 
 
-def fold_threshold(settings: Settings) -> float:
-    """Tell from which probability on folds are answered with Ultra: one that is yet to be chosen counts as 0.5."""
-    return settings.threshold if isinstance(settings.threshold, float) else DEFAULT_THRESHOLD
-
-
 def summarise(results: Sequence[CrossValidated], settings: Settings) -> list[CandidateSummary]:
     """Compare candidates and choose the champion; the baselines are measured, and cannot be it.
 
@@ -215,63 +202,3 @@ def candidates_csv(results: Sequence[CrossValidated], summaries: Sequence[Candid
         numbers = [getattr(found, end) for found in summary.metrics.values() for end in ends]
         lines.append([summary.candidate, str(int(summary.champion)), *(repr(float(n)) for n in (*numbers, *fits))])
     return "".join(",".join(line) + "\n" for line in lines)
-
-
-def choose_threshold(
-    features: FeatureMatrix, target: Labels, out_of_fold: Probabilities, settings: Settings
-) -> Threshold:
-    """Settle the threshold: the configured number, or the best for the configured objective on the training folds.
-
-    Args:
-        features: of the training part, shape (rows, 4).
-        target: of the training part, shape (rows,).
-        out_of_fold: probabilities of the champion, shape (repeats, rows).
-        settings: whose `threshold` and `threshold_segments` say what is wanted.
-    """
-    wanted, feature = settings.threshold, settings.threshold_segments
-    repeats = len(out_of_fold)
-    bounds = None if feature == "none" else tercile_bounds(features)[feature]
-    if isinstance(wanted, float):
-        return Threshold(value=wanted)
-    if isinstance(wanted, SegmentThresholdsSettings):
-        numbers = (wanted.light, wanted.medium, wanted.heavy)
-        return Threshold(value=wanted.medium, segments=_segments(feature, bounds, numbers))
-    everybody = _best_threshold(np.tile(target, repeats), out_of_fold.ravel(), wanted, settings)
-    if bounds is None:
-        return Threshold(value=everybody, objective=wanted)
-    segment = segment_of(features, feature, bounds)
-    light, medium, heavy = (
-        _best_threshold(np.tile(target[rows], repeats), out_of_fold[:, rows].ravel(), wanted, settings)
-        if (rows := segment == i).any()
-        else everybody
-        for i in range(len(SEGMENTS))
-    )
-    return Threshold(value=everybody, objective=wanted, segments=_segments(feature, bounds, (light, medium, heavy)))
-
-
-def _best_threshold(target: Labels, probabilities: Probabilities, objective: Objective, settings: Settings) -> float:
-    """Find the threshold with the highest value of the objective.
-
-    Of equally good ones it is the nearest to 0.5; but 1, which contacts nobody, when no contact pays.
-    """
-    values = [_value(target, (probabilities >= t).astype(np.int64), objective, settings) for t in THRESHOLDS]
-    best = np.flatnonzero(np.isclose(values, np.max(values), rtol=0, atol=1e-12))
-    if objective == "expected_profit" and values[best[0]] <= 0:
-        return float(THRESHOLDS[-1])
-    return float(THRESHOLDS[best[np.argmin(np.abs(THRESHOLDS[best] - DEFAULT_THRESHOLD))]])
-
-
-def _value(target: Labels, decisions: Labels, objective: Objective, settings: Settings) -> float:
-    if objective == "expected_profit":
-        return expected_profit(target, decisions, settings.money)
-    if objective == "accuracy":
-        return float(np.mean(target == decisions))
-    hits = int(np.sum(target & decisions))
-    return 2 * hits / max(int(target.sum() + decisions.sum()), 1)
-
-
-def _segments(
-    feature: str, bounds: tuple[float, float] | None, thresholds: tuple[float, float, float]
-) -> SegmentThresholds:
-    wanted = {"feature": feature, "bounds": list(bounds or ()), "thresholds": list(thresholds)}
-    return SegmentThresholds.model_validate(wanted)

@@ -30,13 +30,13 @@ from plan_recommender.training.selection import (
     CrossValidated,
     candidates_csv,
     candidates_table,
-    choose_threshold,
     cross_validate,
     interval,
     standard_error,
     summarise,
 )
 from plan_recommender.training.split import compared_part, row_keys, split_table
+from plan_recommender.training.threshold_choice import choose_threshold
 from tests.model.candidates import shipped
 from tools.serving import ROOT
 
