@@ -13,11 +13,12 @@ from plan_recommender.data.csv_table import LabelledTable, check_measurable, rea
 from plan_recommender.data.outputs import staged_directory, writing
 from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.comparison import COMPARED, PairedComparison, compare_paired
-from plan_recommender.evaluation.metrics import Labels, comparison, measure, measure_majority_rule
+from plan_recommender.evaluation.metrics import Labels, measure, measure_majority_rule
 from plan_recommender.evaluation.parity import DEFINITIONS, RATES, ParityReport, Rate, measure_parity
 from plan_recommender.model import store
 from plan_recommender.model.features import TARGET
 from plan_recommender.report.plots import plot_confusion_matrix, plot_roc_curve
+from plan_recommender.report.terminal import comparison
 from plan_recommender.training.split import row_keys, split_table
 
 

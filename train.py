@@ -25,7 +25,7 @@ from plan_recommender.data.facts import describe
 from plan_recommender.data.outputs import StagedDirectory, staged_directory, writing
 from plan_recommender.drift.reference import profile
 from plan_recommender.errors import TrackingError
-from plan_recommender.evaluation.metrics import Labels, Probabilities, comparison
+from plan_recommender.evaluation.metrics import Labels, Probabilities
 from plan_recommender.model import digests, store
 from plan_recommender.model.features import FEATURES
 from plan_recommender.model.record import (
@@ -39,12 +39,13 @@ from plan_recommender.model.record import (
 )
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.report import pages, plots
+from plan_recommender.report.terminal import candidates_table, comparison
 from plan_recommender.training import publish
 from plan_recommender.training.candidates import PREPROCESSOR
 from plan_recommender.training.findings import Findings
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.run import STEPS_AFTER_SELECTION, Trained, judge, train
-from plan_recommender.training.selection import candidates_csv, candidates_table
+from plan_recommender.training.selection import candidates_csv
 from plan_recommender.training.split import row_keys
 
 _REPEATED_SHARE = 0.01

@@ -63,14 +63,3 @@ def measure_majority_rule(target: Labels, training_ultra_share: float) -> Metric
     """Measure the rule that gives everybody the training part's majority plan, and its share as the probability."""
     majority = np.full(len(target), int(training_ultra_share >= 0.5), dtype=np.int64)
     return measure(target, np.full(len(target), training_ultra_share), majority)
-
-
-def comparison(model: Metrics, majority: Metrics) -> str:
-    """Lay the two out side by side, for a terminal."""
-    lines = [f"{'':<10} {'model':>8} {'majority rule':>14}"]
-    lines += [
-        f"{name:<10} {getattr(model, name):>8.4f} {getattr(majority, name):>14.4f}"
-        for name in Metrics.model_fields
-        if name != "confusion_matrix"
-    ]
-    return "\n".join(lines)

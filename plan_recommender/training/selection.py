@@ -180,17 +180,6 @@ def interval(scores: npt.NDArray[np.float64], folds: int, confidence: float) -> 
     return Interval(mean=mean, low=mean - half, high=mean + half)
 
 
-def candidates_table(results: Sequence[CrossValidated], summaries: Sequence[CandidateSummary]) -> str:
-    """Lay the candidates out for a terminal: mean ± half the interval, median fit time; * is the champion."""
-    lines = [f"{'candidate':<21}" + "".join(f" {name:>15}" for name in COMPARED) + f" {'fit':>8}"]
-    for result, summary in zip(results, summaries, strict=True):
-        cells = [f"{m.mean:.4f} ±{m.high - m.mean:.4f}" for m in summary.metrics.values()]
-        name = f"{'*' if summary.champion else ' '} {summary.candidate}"
-        seconds = float(np.median(result.fit_seconds))
-        lines.append(f"{name:<21}" + "".join(f" {cell:>15}" for cell in cells) + f" {seconds * 1000:>5.0f} ms")
-    return "\n".join(lines)
-
-
 def candidates_csv(results: Sequence[CrossValidated], summaries: Sequence[CandidateSummary]) -> str:
     """Write the same table as CSV, with both ends of every interval, and of the middle 95 % of the fit times."""
     ends = ("mean", "low", "high")
