@@ -39,13 +39,13 @@ from plan_recommender.model.record import (
 )
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.report import pages, plots
+from plan_recommender.report.artifacts import candidates_csv
 from plan_recommender.report.terminal import candidates_table, comparison
 from plan_recommender.training import publish
 from plan_recommender.training.candidates import PREPROCESSOR
 from plan_recommender.training.findings import Findings
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.run import STEPS_AFTER_SELECTION, Trained, judge, train
-from plan_recommender.training.selection import candidates_csv
 from plan_recommender.training.split import row_keys
 
 _REPEATED_SHARE = 0.01

@@ -178,16 +178,3 @@ def interval(scores: npt.NDArray[np.float64], folds: int, confidence: float) -> 
     mean = float(scores.mean())
     half = float(stats.t.ppf((1 + confidence) / 2, len(scores) - 1)) * standard_error(scores, folds)
     return Interval(mean=mean, low=mean - half, high=mean + half)
-
-
-def candidates_csv(results: Sequence[CrossValidated], summaries: Sequence[CandidateSummary]) -> str:
-    """Write the same table as CSV, with both ends of every interval, and of the middle 95 % of the fit times."""
-    ends = ("mean", "low", "high")
-    metrics = [f"{name}_{end}" for name in COMPARED for end in ends]
-    lines = [["candidate", "champion", *metrics, "fit_seconds_median", "fit_seconds_low", "fit_seconds_high"]]
-    for result, summary in zip(results, summaries, strict=True):
-        seconds = np.array(result.fit_seconds)
-        fits = np.quantile(seconds, [0.5, 0.025, 0.975])
-        numbers = [getattr(found, end) for found in summary.metrics.values() for end in ends]
-        lines.append([summary.candidate, str(int(summary.champion)), *(repr(float(n)) for n in (*numbers, *fits))])
-    return "".join(",".join(line) + "\n" for line in lines)

@@ -24,17 +24,11 @@ from plan_recommender.evaluation.metrics import ConfusionMatrix, Labels, Metrics
 from plan_recommender.evaluation.money import break_even_probability
 from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.model.tables import write_document
+from plan_recommender.report.artifacts import candidates_csv
 from plan_recommender.report.terminal import candidates_table
 from plan_recommender.training import run, selection
 from plan_recommender.training.candidates import fit, frame
-from plan_recommender.training.selection import (
-    CrossValidated,
-    candidates_csv,
-    cross_validate,
-    interval,
-    standard_error,
-    summarise,
-)
+from plan_recommender.training.selection import CrossValidated, cross_validate, interval, standard_error, summarise
 from plan_recommender.training.split import compared_part, row_keys, split_table
 from plan_recommender.training.threshold_choice import choose_threshold
 from tests.model.candidates import shipped
