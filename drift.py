@@ -12,12 +12,13 @@ from plan_recommender.config.settings import DriftSettings
 from plan_recommender.data.csv_table import read_features
 from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.drift.reference import profile
-from plan_recommender.drift.verdict import DriftReport, compare
+from plan_recommender.drift.verdict import compare
 from plan_recommender.errors import ConfigError, ModelError
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.profile import ReferenceProfile, Values
-from plan_recommender.report.pages import drift_html, number
+from plan_recommender.report.pages import drift_html
+from plan_recommender.report.terminal import drift_table
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
             file.write(drift_html(report, reference, current))
     if options.evidently is not None:
         _write_evidently(options.evidently, reference, current)
-    cli.say(_table(report))
+    cli.say(drift_table(report))
     return cli.ANSWER_IS_NO if report.drifted_features else cli.DONE
 
 
@@ -92,16 +93,6 @@ def _reference(options: argparse.Namespace, names: list[str], settings: DriftSet
         raise ModelError(f"{model.tag}: expected a reference profile of this version; train again") from error
     by_name = {feature.name: feature for feature in stored.features}
     return ReferenceProfile(rows=stored.rows, features=[by_name[name] for name in names])
-
-
-def _table(report: DriftReport) -> str:
-    lines = [f"{'feature':<10} {'PSI':>8} {'KS':>8} {'KS p':>10} {'n ref.':>8} {'n cur.':>8}  verdict"]
-    lines += [
-        f"{f.name:<10} {number(f.psi, '.4f'):>8} {number(f.ks_statistic, '.4f'):>8} {number(f.ks_p_value, '.2g'):>10} "
-        f"{f.reference_n:>8} {f.current_n:>8}  {'drift: ' + '; '.join(f.reasons) if f.drifted else 'no drift'}"
-        for f in report.features
-    ]
-    return "\n".join([*lines, f"verdict: {report.verdict}"])
 
 
 def _require_evidently() -> None:

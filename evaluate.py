@@ -9,16 +9,16 @@ import numpy as np
 
 from plan_recommender import cli
 from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
-from plan_recommender.data.csv_table import LabelledTable, check_measurable, read_labelled, readable
+from plan_recommender.data.csv_table import LabelledTable, check_measurable, read_labelled
 from plan_recommender.data.outputs import staged_directory, writing
 from plan_recommender.errors import ModelError
-from plan_recommender.evaluation.comparison import COMPARED, PairedComparison, compare_paired
+from plan_recommender.evaluation.comparison import compare_paired
 from plan_recommender.evaluation.metrics import Labels, measure, measure_majority_rule
-from plan_recommender.evaluation.parity import DEFINITIONS, RATES, ParityReport, Rate, measure_parity
+from plan_recommender.evaluation.parity import measure_parity
 from plan_recommender.model import store
 from plan_recommender.model.features import TARGET
 from plan_recommender.report.plots import plot_confusion_matrix, plot_roc_curve
-from plan_recommender.report.terminal import comparison
+from plan_recommender.report.terminal import comparison_table, metrics_table, parity_table
 from plan_recommender.training.split import row_keys, split_table
 
 
@@ -68,9 +68,9 @@ def _measure(model: store.RegisteredModel, options: argparse.Namespace) -> int:
             (artifacts.path / "parity.json").write_text(parity.model_dump_json(indent=2) + "\n", encoding="utf-8")
         artifacts.publish()
     cli.say(f"{model.tag} on {chosen.what}, {table.target.mean():.1%} Ultra, threshold {scorer.threshold}")
-    cli.say(comparison(metrics, majority_rule))
+    cli.say(metrics_table(metrics, majority_rule))
     if parity is not None:
-        cli.say(_parity_table(parity))
+        cli.say(parity_table(parity))
     cli.say(f"artifacts: {options.artifacts}")
     return cli.ANSWER_IS_NO if parity is not None and parity.verdict == "no parity" else cli.DONE
 
@@ -98,7 +98,7 @@ def _compare(first: store.RegisteredModel, second: store.RegisteredModel, option
         artifacts.publish()
     cli.say(f"first:  {first.tag} on {chosen.what}, {table.target.mean():.1%} Ultra, threshold {scorers[0].threshold}")
     cli.say(f"second: {second.tag} on the same rows, threshold {scorers[1].threshold}; {seen}")
-    cli.say(_comparison_table(found))
+    cli.say(comparison_table(found))
     cli.say(f"artifacts: {options.artifacts}")
     return cli.DONE
 
@@ -203,51 +203,6 @@ def _what_the_second_saw(second: store.RegisteredModel, table: LabelledTable) ->
     if not seen:
         return "never trained on them either"
     return f"trained on {seen:,} of them, so that the comparison favours it"
-
-
-def _comparison_table(found: PairedComparison) -> str:
-    interval = f"{found.confidence:.0%} interval"
-    lines = [f"{'':<10} {'first':>8} {'second':>8} {'difference':>11}   {interval}"]
-    for name in COMPARED:
-        metric = getattr(found, name)
-        lines.append(
-            f"{name:<10} {metric.first:>8.4f} {metric.second:>8.4f} {metric.difference:>+11.4f}   "
-            f"{metric.low:+.4f} to {metric.high:+.4f}"
-        )
-    return "\n".join([*lines, "of brier and log_loss, less is better"])
-
-
-def _parity_table(report: ParityReport) -> str:
-    """Lay out the rates of every group, and where they differ most."""
-    names = {group.group: readable(group.group) for group in report.groups}
-    column = readable(report.column)
-    width = max(len(column), *map(len, names.values()))
-    lines = [f"{column:<{width}} {'rows':>7}  {'  '.join(f'{name:<25}' for name in RATES)}".rstrip()]
-    few = False
-    for group in report.groups:
-        rates = (group.selection_rate, group.true_positive_rate, group.false_positive_rate)
-        few = few or not all(rate is not None and rate.judged for rate in rates)
-        cells = "  ".join(f"{_rate(rate):<25}" for rate in rates)
-        lines.append(f"{names[group.group]:<{width}} {group.rows:>7}  {cells}".rstrip())
-    if few:
-        lines.append(f"* not judged: fewer than {report.min_rows:,} rows to take the rate of (parity.min_rows)")
-    lines += [
-        f"{d.rate} ({DEFINITIONS[d.rate]}): {d.difference:.3f} ({d.low:+.3f} to {d.high:+.3f}) between "
-        f"{names[d.highest]} and {names[d.lowest]}, {'beyond' if d.beyond_tolerance else 'within'} the tolerance of "
-        f"{report.tolerance:g}"
-        for d in report.differences
-    ]
-    lines += [
-        f"{name} ({DEFINITIONS[name]}): not judged, fewer than two groups have the rows for it"
-        for name in report.not_judged
-    ]
-    return "\n".join([*lines, f"verdict: {report.verdict}"])
-
-
-def _rate(rate: Rate | None) -> str:
-    if rate is None:
-        return "-*"
-    return f"{rate.rate:.3f} ({rate.low:.3f} to {rate.high:.3f}){'' if rate.judged else '*'}"
 
 
 if __name__ == "__main__":

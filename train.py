@@ -40,7 +40,7 @@ from plan_recommender.model.record import (
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.report import pages, plots
 from plan_recommender.report.artifacts import candidates_csv
-from plan_recommender.report.terminal import candidates_table, comparison
+from plan_recommender.report.terminal import candidates_table, metrics_table
 from plan_recommender.training import publish
 from plan_recommender.training.candidates import PREPROCESSOR
 from plan_recommender.training.findings import Findings
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = _searched(table, settings, options.search)
     trained, verdict = _train(table, settings)
     cli.say(candidates_table(trained.results, trained.candidates))
-    cli.say(comparison(trained.analysis.model, trained.analysis.majority_rule))
+    cli.say(metrics_table(trained.analysis.model, trained.analysis.majority_rule))
     if not verdict.passed:
         for check in verdict.checks:
             if not check.passed:

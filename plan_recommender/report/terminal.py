@@ -4,8 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from plan_recommender.evaluation.comparison import COMPARED
+from plan_recommender.data.csv_table import readable
+from plan_recommender.drift.verdict import DriftReport
+from plan_recommender.evaluation.comparison import COMPARED, PairedComparison
 from plan_recommender.evaluation.metrics import Metrics
+from plan_recommender.evaluation.parity import DEFINITIONS, RATES, ParityReport, Rate
+from plan_recommender.report.pages import number
 from plan_recommender.training.selection import CandidateSummary, CrossValidated
 
 
@@ -20,7 +24,7 @@ def candidates_table(results: Sequence[CrossValidated], summaries: Sequence[Cand
     return "\n".join(lines)
 
 
-def comparison(model: Metrics, majority: Metrics) -> str:
+def metrics_table(model: Metrics, majority: Metrics) -> str:
     """Lay the two out side by side, for a terminal."""
     lines = [f"{'':<10} {'model':>8} {'majority rule':>14}"]
     lines += [
@@ -29,3 +33,58 @@ def comparison(model: Metrics, majority: Metrics) -> str:
         if name != "confusion_matrix"
     ]
     return "\n".join(lines)
+
+
+def comparison_table(found: PairedComparison) -> str:
+    interval = f"{found.confidence:.0%} interval"
+    lines = [f"{'':<10} {'first':>8} {'second':>8} {'difference':>11}   {interval}"]
+    for name in COMPARED:
+        metric = getattr(found, name)
+        lines.append(
+            f"{name:<10} {metric.first:>8.4f} {metric.second:>8.4f} {metric.difference:>+11.4f}   "
+            f"{metric.low:+.4f} to {metric.high:+.4f}"
+        )
+    return "\n".join([*lines, "of brier and log_loss, less is better"])
+
+
+def parity_table(report: ParityReport) -> str:
+    """Lay out the rates of every group, and where they differ most."""
+    names = {group.group: readable(group.group) for group in report.groups}
+    column = readable(report.column)
+    width = max(len(column), *map(len, names.values()))
+    lines = [f"{column:<{width}} {'rows':>7}  {'  '.join(f'{name:<25}' for name in RATES)}".rstrip()]
+    few = False
+    for group in report.groups:
+        rates = (group.selection_rate, group.true_positive_rate, group.false_positive_rate)
+        few = few or not all(rate is not None and rate.judged for rate in rates)
+        cells = "  ".join(f"{_rate(rate):<25}" for rate in rates)
+        lines.append(f"{names[group.group]:<{width}} {group.rows:>7}  {cells}".rstrip())
+    if few:
+        lines.append(f"* not judged: fewer than {report.min_rows:,} rows to take the rate of (parity.min_rows)")
+    lines += [
+        f"{d.rate} ({DEFINITIONS[d.rate]}): {d.difference:.3f} ({d.low:+.3f} to {d.high:+.3f}) between "
+        f"{names[d.highest]} and {names[d.lowest]}, {'beyond' if d.beyond_tolerance else 'within'} the tolerance of "
+        f"{report.tolerance:g}"
+        for d in report.differences
+    ]
+    lines += [
+        f"{name} ({DEFINITIONS[name]}): not judged, fewer than two groups have the rows for it"
+        for name in report.not_judged
+    ]
+    return "\n".join([*lines, f"verdict: {report.verdict}"])
+
+
+def _rate(rate: Rate | None) -> str:
+    if rate is None:
+        return "-*"
+    return f"{rate.rate:.3f} ({rate.low:.3f} to {rate.high:.3f}){'' if rate.judged else '*'}"
+
+
+def drift_table(report: DriftReport) -> str:
+    lines = [f"{'feature':<10} {'PSI':>8} {'KS':>8} {'KS p':>10} {'n ref.':>8} {'n cur.':>8}  verdict"]
+    lines += [
+        f"{f.name:<10} {number(f.psi, '.4f'):>8} {number(f.ks_statistic, '.4f'):>8} {number(f.ks_p_value, '.2g'):>10} "
+        f"{f.reference_n:>8} {f.current_n:>8}  {'drift: ' + '; '.join(f.reasons) if f.drifted else 'no drift'}"
+        for f in report.features
+    ]
+    return "\n".join([*lines, f"verdict: {report.verdict}"])

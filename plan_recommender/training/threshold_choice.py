@@ -1,4 +1,4 @@
-"""From which probability Ultra is recommended: the configured number, or the best for an objective on the training folds."""
+"""From which probability Ultra is recommended: a configured number, or the best for an objective on training folds."""
 
 import numpy as np
 

@@ -396,14 +396,14 @@ FAULTS = {
     "while judging": before("train.judge"),
     "while writing the pages": before("plan_recommender.report.pages.render_report"),
     "while writing the model": before("train._write_model"),
-    "before placing": before("plan_recommender.model.store.StagedModel.place"),
-    "while placing": before("plan_recommender.model.store.shutil.copytree"),
-    "before publishing": before("plan_recommender.data.outputs.StagedDirectory.publish"),
-    "while publishing": both(
+    "before the model is published": before("plan_recommender.training.publish.StagedModel.publish"),
+    "while the model is published": before("plan_recommender.training.publish.shutil.copytree"),
+    "before the artifacts are published": before("plan_recommender.data.outputs.StagedDirectory.publish"),
+    "while the artifacts are published": both(
         before("plan_recommender.data.outputs._exchange"), before("plan_recommender.data.outputs._move")
     ),
-    "before promoting": before("plan_recommender.model.store.StagedModel.promote"),
-    "while promoting": before("plan_recommender.model.store.os.replace"),
+    "before promoting": before("plan_recommender.training.publish.StagedModel.promote"),
+    "while promoting": before("plan_recommender.training.publish.os.replace"),
 }
 
 
@@ -433,11 +433,13 @@ def test_a_run_that_fails_changes_nothing(
 
 
 INTERRUPTIONS = {
-    "after placing": after("plan_recommender.model.store.StagedModel.place", publish.StagedModel, "place"),
-    "after publishing": after(
+    "after the model was published": after(
+        "plan_recommender.training.publish.StagedModel.publish", publish.StagedModel, "publish"
+    ),
+    "after the artifacts were published": after(
         "plan_recommender.data.outputs.StagedDirectory.publish", outputs.StagedDirectory, "publish"
     ),
-    "after promoting": after("plan_recommender.model.store.StagedModel.promote", publish.StagedModel, "promote"),
+    "after promoting": after("plan_recommender.training.publish.StagedModel.promote", publish.StagedModel, "promote"),
 }
 
 
