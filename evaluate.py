@@ -17,6 +17,7 @@ from plan_recommender.evaluation.metrics import Labels, measure, measure_majorit
 from plan_recommender.evaluation.parity import measure_parity
 from plan_recommender.model import store
 from plan_recommender.model.features import TARGET
+from plan_recommender.report.artifacts import RUN_FILE
 from plan_recommender.report.plots import plot_confusion_matrix, plot_roc_curve
 from plan_recommender.report.terminal import comparison_table, metrics_table, parity_table
 from plan_recommender.training.split import row_keys, split_table
@@ -178,7 +179,7 @@ def _table_of(model: store.RegisteredModel, options: argparse.Namespace) -> Path
         places.append(load_settings(options.config).artifacts.directory)
     for artifacts in places:
         try:
-            run = json.loads((artifacts / store.RUN_FILE).read_text(encoding="utf-8"))
+            run = json.loads((artifacts / RUN_FILE).read_text(encoding="utf-8"))
             if run["model"] == model.tag:
                 table = Path(run["table"])
                 return table.relative_to(Path.cwd()) if table.is_relative_to(Path.cwd()) else table

@@ -3,53 +3,32 @@
 import argparse
 import importlib
 import importlib.metadata
-import json
-import platform
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
-import joblib
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
 from plan_recommender import cli
 from plan_recommender.cli import needing
 from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
 from plan_recommender.config.settings import Candidate, Settings
-from plan_recommender.data import outputs
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.facts import describe
-from plan_recommender.data.outputs import StagedDirectory, staged_directory, writing
-from plan_recommender.drift.reference import profile
+from plan_recommender.data.outputs import staged_directory, writing
 from plan_recommender.errors import TrackingError
-from plan_recommender.evaluation.metrics import Labels, Probabilities
-from plan_recommender.model import digests, store
-from plan_recommender.model.features import FEATURES
-from plan_recommender.model.record import (
-    DOCUMENT_FILE,
-    PIPELINE_FILE,
-    REFERENCE_FILE,
-    ROW_KEY,
-    TRAINING_ROWS_FILE,
-    ModelRecord,
-    TrainingData,
-)
-from plan_recommender.model.tables import ModelDocument, write_document
-from plan_recommender.report import pages, plots
-from plan_recommender.report.artifacts import candidates_csv
+from plan_recommender.model import store
+from plan_recommender.model.tables import write_document
+from plan_recommender.report.artifacts import write_artifacts, write_pages
 from plan_recommender.report.terminal import candidates_table, metrics_table
 from plan_recommender.training import publish
-from plan_recommender.training.candidates import PREPROCESSOR
 from plan_recommender.training.findings import Findings
 from plan_recommender.training.gate import GateReport
+from plan_recommender.training.publish import library_versions, publish_both, write_model
 from plan_recommender.training.run import STEPS_AFTER_SELECTION, Trained, judge, train
 from plan_recommender.training.split import row_keys
 
 _REPEATED_SHARE = 0.01
-VERSIONS_RECORDED = ("bentoml", "numpy", "pandas", "scikit-learn", "scipy")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -102,7 +81,7 @@ def _train(table: LabelledTable, settings: Settings) -> tuple[Trained, GateRepor
             progress.update()
 
         trained = train(table, settings, report_progress)
-        return trained, judge(trained, table, settings)
+        return trained, judge(trained, table, settings, cli.say)
 
 
 def _register(trained: Trained, verdict: GateReport, table: LabelledTable, settings: Settings) -> tuple[str, list[str]]:
@@ -119,15 +98,15 @@ def _register(trained: Trained, verdict: GateReport, table: LabelledTable, setti
     directory = settings.artifacts.directory
     with staged_directory(directory) as artifacts, publish.staging() as model:
         with writing(directory):
-            _write_artifacts(artifacts.path, trained, findings, table, settings)
+            write_artifacts(artifacts.path, trained, findings, table, settings)
         with writing(store.store_path()):
-            record = _write_model(model.path, artifacts.path, trained, findings, table, settings)
+            record = write_model(model.path, artifacts.path, trained, findings, table, settings)
         with writing(directory):
-            _write_pages(artifacts.path, model.tag, record, trained, findings, table)
+            write_pages(artifacts.path, model.tag, record, trained, findings, table)
             written = sorted(path.name for path in artifacts.path.iterdir())
             artifacts.keep_the_rest()
         with writing(store.store_path()):
-            _commit(model, record, artifacts)
+            publish_both(model, record, artifacts)
         return model.tag, written
 
 
@@ -222,7 +201,7 @@ def _track(
         "data.file": table.path.name,
         "data.sha256": table.sha256,
         **({} if tag is None else {"model": tag}),
-        **{f"version.{name}": version for name, version in _versions().items()},
+        **{f"version.{name}": version for name, version in library_versions().items()},
     }
     analysis = trained.analysis
     test = {"model": analysis.model.model_dump(), "majority_rule": analysis.majority_rule.model_dump()}
@@ -250,126 +229,6 @@ def _track(
         cli.say(f"tracked as run {run_id} in {settings.mlflow.tracking_uri}, experiment {settings.mlflow.experiment}")
 
 
-def _write_artifacts(
-    folder: Path, trained: Trained, findings: Findings, table: LabelledTable, settings: Settings
-) -> None:
-    (folder / "metrics.json").write_text(_json(_metrics(findings, table, settings)))
-    (folder / "findings.json").write_text(findings.model_dump_json(indent=2) + "\n")
-    (folder / "candidates.csv").write_text(candidates_csv(trained.results, trained.candidates))
-    (folder / "business_impact.csv").write_text(
-        pd.DataFrame([row.model_dump() for row in findings.test.impact.curve]).to_csv(index=False)
-    )
-    (folder / DOCUMENT_FILE).write_bytes(write_document(trained.document))
-    _draw(folder, findings, trained.document, table.target[trained.split.test], trained.test_probabilities)
-    joblib.dump(trained.pipeline, folder / "model.joblib")
-    joblib.dump(trained.pipeline.named_steps[PREPROCESSOR], folder / "preprocessor.joblib")
-
-
-def _draw(
-    folder: Path, findings: Findings, document: ModelDocument, target: Labels, probabilities: Probabilities
-) -> None:
-    test = findings.test
-    plots.plot_curves(folder / pages.CURVES, document)
-    plots.plot_maps(folder / pages.MAPS, document)
-    plots.plot_roc_curve(folder / "roc_curve.png", target, probabilities, test.model.roc_auc)
-    plots.plot_precision_recall(folder / "precision_recall.png", target, probabilities)
-    plots.plot_confusion_matrix(folder / "confusion_matrix.png", test.model)
-    calibrations = [("out of fold", findings.calibration), ("test part", test.calibration)]
-    plots.plot_calibration(folder / "calibration.png", calibrations)
-    plots.plot_profit(folder / "profit_curve.png", test.impact)
-    plots.plot_importances(folder / "importances.png", test.importances)
-
-
-def _write_pages(
-    folder: Path,
-    tag: str,
-    record: ModelRecord,
-    trained: Trained,
-    findings: Findings,
-    table: LabelledTable,
-) -> None:
-    run = {"model": tag, "table": str(table.path.resolve()), **record.model_dump(mode="json")}
-    (folder / store.RUN_FILE).write_text(_json(run))
-    seconds = {result.candidate: float(np.median(result.fit_seconds)) for result in trained.results}
-    (folder / pages.REPORT).write_text(pages.render_report(tag, record, trained.document, findings, seconds, folder))
-    for name, text in pages.render_cards(record, trained.document, findings, table).items():
-        (folder / name).write_text(text)
-
-
-def _write_model(
-    folder: Path, artifacts: Path, trained: Trained, findings: Findings, table: LabelledTable, settings: Settings
-) -> ModelRecord:
-    training = table.take(trained.split.training)
-    reference = profile(training.features, settings.features, settings.drift, settings.seed)
-    (folder / PIPELINE_FILE).write_bytes((artifacts / "model.joblib").read_bytes())
-    (folder / DOCUMENT_FILE).write_bytes((artifacts / DOCUMENT_FILE).read_bytes())
-    (folder / REFERENCE_FILE).write_text(reference.model_dump_json())
-    (folder / TRAINING_ROWS_FILE).write_bytes(row_keys(training).astype(ROW_KEY).tobytes())
-    return ModelRecord(
-        trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        features=list(FEATURES),
-        target=settings.target,
-        estimator=trained.champion,
-        seed=settings.seed,
-        data=TrainingData(
-            file=table.path.name,
-            sha256=table.sha256,
-            rows=len(table.target),
-            training_rows=len(training.target),
-            training_ultra_share=float(training.target.mean()),
-        ),
-        metrics=_metrics(findings, table, settings),
-        gate=[check.model_dump() for check in findings.gate.checks],
-        proof=asdict(trained.proof),
-        settings=_portable(settings),
-        versions=_versions(),
-        digests=digests.digests(folder),
-    )
-
-
-def _portable(settings: Settings) -> dict[str, object]:
-    """Settings without the folders and addresses of this machine: the model travels, into images for one."""
-    document = settings.model_dump(mode="json", exclude={"artifacts", "search", "mlflow"})
-    path = settings.data.path.resolve()
-    inside = path.is_relative_to(Path.cwd())
-    return document | {"data": document["data"] | {"path": str(path.relative_to(Path.cwd())) if inside else path.name}}
-
-
-def _commit(model: publish.StagedModel, record: ModelRecord, artifacts: StagedDirectory) -> None:
-    """Put model and artifacts in place; what fails on the way takes back what was done before it."""
-    with outputs.uninterrupted():
-        try:
-            model.publish(record)
-            artifacts.publish()
-            model.promote()
-        except BaseException:
-            artifacts.withdraw()
-            model.withdraw()
-            raise
-
-
-def _metrics(findings: Findings, table: LabelledTable, settings: Settings) -> dict[str, object]:
-    """What metrics.json holds: the same for the same data and seed, so no time and no tag."""
-    champion = next(summary for summary in findings.candidates if summary.champion)
-    return {
-        **findings.test.model.model_dump(),
-        "majority_rule": findings.test.majority_rule.model_dump(),
-        "cross_validation": {name: found.model_dump() for name, found in champion.metrics.items()},
-        "expected_calibration_error": findings.calibration.ece,
-        "estimator": findings.champion,
-        **findings.threshold.summary(),
-        "test_rows": findings.test.rows,
-        "seed": settings.seed,
-        "data_sha256": table.sha256,
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {
-        name: importlib.metadata.version(name) for name in VERSIONS_RECORDED
-    }
-
-
 def _print_table(table: LabelledTable) -> None:
     missing = ", ".join(f"{count} in {name}" for name, count in table.missing.items() if count)
     cli.say(
@@ -382,10 +241,6 @@ def _print_table(table: LabelledTable) -> None:
             f"warning: {repeated:,} rows repeat another one: where one of them trains and the other tests, every "
             "figure is too good"
         )
-
-
-def _json(document: object) -> str:
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ and a table of quantiles. Minutes are the sum of that many call lengths, each ga
 too, with the shape multiplied by the calls.
 """
 
-import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from scipy.special import ndtr
 from scipy.stats import spearmanr
-from tqdm import tqdm
 
-from plan_recommender import cli
 from plan_recommender.data.csv_table import LabelledTable
-from plan_recommender.data.outputs import replacing
 from plan_recommender.errors import ConfigError
 from plan_recommender.model.features import FEATURE_NAMES, TARGET, FeatureMatrix
 
@@ -244,42 +240,3 @@ def _calibrate_marginal(values: npt.NDArray[np.float64]) -> Marginal:
         zero_share=round(float(np.mean(values == 0)), 4),
         quantiles=[float(f"{value:.{_SIGNIFICANT_DIGITS}g}") for value in quantiles],
     )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m plan_recommender.data.synthesis", description="Write a table of synthetic subscribers."
-    )
-    parser.add_argument("--rows", type=cli.positive_int, default=3214, help="rows to write (default: %(default)s)")
-    parser.add_argument("--seed", type=cli.seed, default=42, help="seed of the random numbers (default: %(default)s)")
-    parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="file to write")
-    shifts = "; ".join(f"{name}: {shift.sentence}" for name, shift in SHIFTS.items()).replace("%", "%%")
-    parser.add_argument("--shift", choices=SHIFTS, default="none", help=f"{shifts} (default: %(default)s)")
-    parser.add_argument(
-        "--calibration", type=Path, default=CALIBRATION_FILE, metavar="JSON",
-        help="summary statistics from tools.calibrate (default: the shipped ones)",
-    )  # fmt: skip
-    return parser
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Write a table of synthetic subscribers; returns the exit code."""
-    options = _parser().parse_args(arguments)
-    subscribers = generate(options.rows, options.seed, options.shift, load_calibration(options.calibration))
-    with (
-        replacing(options.out) as file,
-        tqdm(total=options.rows, unit=" rows", unit_scale=True, disable=None, leave=False) as progress,
-    ):
-
-        def counted() -> Iterator[Subscribers]:
-            for chunk in subscribers:
-                yield chunk
-                progress.update(len(chunk.target))
-
-        write_csv(file, counted())
-    cli.say(f"{options.out}: {options.rows:,} synthetic subscribers, seed {options.seed}, shift {options.shift}")
-    return cli.DONE
-
-
-if __name__ == "__main__":
-    cli.run(main)

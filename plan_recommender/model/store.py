@@ -31,8 +31,6 @@ from plan_recommender.model.tables import ModelDocument, read_document, read_lim
 
 LATEST = f"{MODEL_NAME}:latest"
 
-RUN_FILE = "run.json"  # not of the model but of the artifacts: what went into the run, and which model came out
-
 RECORD_KEY = "plan_recommender"
 """Under this key of BentoML's metadata stands the record."""
 

@@ -1,11 +1,63 @@
 """The files that a training run leaves for people and programs."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
+import joblib
 import numpy as np
+import pandas as pd
 
+from plan_recommender.config.settings import Settings
+from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.evaluation.comparison import COMPARED
+from plan_recommender.evaluation.metrics import Labels, Probabilities
+from plan_recommender.model.record import (
+    DOCUMENT_FILE,
+    ModelRecord,
+)
+from plan_recommender.model.tables import ModelDocument, write_document
+from plan_recommender.report import pages, plots
+from plan_recommender.training.candidates import PREPROCESSOR
+from plan_recommender.training.findings import Findings, metrics_document
+from plan_recommender.training.run import Trained
 from plan_recommender.training.selection import CandidateSummary, CrossValidated
+
+RUN_FILE = "run.json"
+"""What went into the run, and which model came out."""
+
+
+def write_artifacts(
+    folder: Path, trained: Trained, findings: Findings, table: LabelledTable, settings: Settings
+) -> None:
+    """Write the files that do not name the model: it has no tag yet."""
+    (folder / "metrics.json").write_text(_json(metrics_document(findings, table, settings)))
+    (folder / "findings.json").write_text(findings.model_dump_json(indent=2) + "\n")
+    (folder / "candidates.csv").write_text(candidates_csv(trained.results, trained.candidates))
+    (folder / "business_impact.csv").write_text(
+        pd.DataFrame([row.model_dump() for row in findings.test.impact.curve]).to_csv(index=False)
+    )
+    (folder / DOCUMENT_FILE).write_bytes(write_document(trained.document))
+    _draw(folder, findings, trained.document, table.target[trained.split.test], trained.test_probabilities)
+    joblib.dump(trained.pipeline, folder / "model.joblib")
+    joblib.dump(trained.pipeline.named_steps[PREPROCESSOR], folder / "preprocessor.joblib")
+
+
+def write_pages(
+    folder: Path,
+    tag: str,
+    record: ModelRecord,
+    trained: Trained,
+    findings: Findings,
+    table: LabelledTable,
+) -> None:
+    """Write the files that name the model: run.json, the report and the cards."""
+    run = {"model": tag, "table": str(table.path.resolve()), **record.model_dump(mode="json")}
+    (folder / RUN_FILE).write_text(_json(run))
+    seconds = {result.candidate: float(np.median(result.fit_seconds)) for result in trained.results}
+    (folder / pages.REPORT).write_text(pages.render_report(tag, record, trained.document, findings, seconds, folder))
+    for name, text in pages.render_cards(record, trained.document, findings, table).items():
+        (folder / name).write_text(text)
 
 
 def candidates_csv(results: Sequence[CrossValidated], summaries: Sequence[CandidateSummary]) -> str:
@@ -19,3 +71,22 @@ def candidates_csv(results: Sequence[CrossValidated], summaries: Sequence[Candid
         numbers = [getattr(found, end) for found in summary.metrics.values() for end in ends]
         lines.append([summary.candidate, str(int(summary.champion)), *(repr(float(n)) for n in (*numbers, *fits))])
     return "".join(",".join(line) + "\n" for line in lines)
+
+
+def _draw(
+    folder: Path, findings: Findings, document: ModelDocument, target: Labels, probabilities: Probabilities
+) -> None:
+    test = findings.test
+    plots.plot_curves(folder / pages.CURVES, document)
+    plots.plot_maps(folder / pages.MAPS, document)
+    plots.plot_roc_curve(folder / "roc_curve.png", target, probabilities, test.model.roc_auc)
+    plots.plot_precision_recall(folder / "precision_recall.png", target, probabilities)
+    plots.plot_confusion_matrix(folder / "confusion_matrix.png", test.model)
+    calibrations = [("out of fold", findings.calibration), ("test part", test.calibration)]
+    plots.plot_calibration(folder / "calibration.png", calibrations)
+    plots.plot_profit(folder / "profit_curve.png", test.impact)
+    plots.plot_importances(folder / "importances.png", test.importances)
+
+
+def _json(document: object) -> str:
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"

@@ -36,6 +36,7 @@ def metrics_table(model: Metrics, majority: Metrics) -> str:
 
 
 def comparison_table(found: PairedComparison) -> str:
+    """Lay out two models on the same rows, metric by metric, with the interval of the difference."""
     interval = f"{found.confidence:.0%} interval"
     lines = [f"{'':<10} {'first':>8} {'second':>8} {'difference':>11}   {interval}"]
     for name in COMPARED:
@@ -81,6 +82,7 @@ def _rate(rate: Rate | None) -> str:
 
 
 def drift_table(report: DriftReport) -> str:
+    """Lay out the statistics of every feature and what they say."""
     lines = [f"{'feature':<10} {'PSI':>8} {'KS':>8} {'KS p':>10} {'n ref.':>8} {'n cur.':>8}  verdict"]
     lines += [
         f"{f.name:<10} {number(f.psi, '.4f'):>8} {number(f.ks_statistic, '.4f'):>8} {number(f.ks_p_value, '.2g'):>10} "

@@ -2,7 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from plan_recommender.config.settings import Candidate
+from plan_recommender.config.settings import Candidate, Settings
+from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.data.facts import DataFacts
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.held_out import Analysis
@@ -23,3 +24,19 @@ class Findings(BaseModel):
     gate: GateReport
     test: Analysis
     data: DataFacts
+
+
+def metrics_document(findings: Findings, table: LabelledTable, settings: Settings) -> dict[str, object]:
+    """What metrics.json holds: the same for the same data and seed, so no time and no tag."""
+    champion = next(summary for summary in findings.candidates if summary.champion)
+    return {
+        **findings.test.model.model_dump(),
+        "majority_rule": findings.test.majority_rule.model_dump(),
+        "cross_validation": {name: found.model_dump() for name, found in champion.metrics.items()},
+        "expected_calibration_error": findings.calibration.ece,
+        "estimator": findings.champion,
+        **findings.threshold.summary(),
+        "test_rows": findings.test.rows,
+        "seed": settings.seed,
+        "data_sha256": table.sha256,
+    }

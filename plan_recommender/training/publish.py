@@ -1,21 +1,38 @@
 """Publish a model in the BentoML model store: write it whole or not at all, promote it, roll back."""
 
 import errno
+import importlib
+import importlib.metadata
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import bentoml
 from bentoml.models import ModelContext
 from bentoml.types import ModelSignature
 
+from plan_recommender.config.settings import Settings
+from plan_recommender.data.csv_table import LabelledTable
+from plan_recommender.data.outputs import StagedDirectory, uninterrupted
+from plan_recommender.drift.reference import profile
 from plan_recommender.errors import ModelError, OutputError
+from plan_recommender.model.digests import digests
+from plan_recommender.model.features import FEATURES
 from plan_recommender.model.record import (
+    DOCUMENT_FILE,
     MODEL_NAME,
+    PIPELINE_FILE,
+    REFERENCE_FILE,
+    ROW_KEY,
+    TRAINING_ROWS_FILE,
     ModelRecord,
+    TrainingData,
 )
 from plan_recommender.model.store import (
     RECORD_KEY,
@@ -27,6 +44,11 @@ from plan_recommender.model.store import (
     store_path,
     versions_folder,
 )
+from plan_recommender.training.findings import Findings, metrics_document
+from plan_recommender.training.run import Trained
+from plan_recommender.training.split import row_keys
+
+VERSIONS_RECORDED = ("bentoml", "numpy", "pandas", "scikit-learn", "scipy")
 
 _REMEMBERED = 100  # versions that were the latest, for rolling back
 
@@ -143,6 +165,66 @@ def promote(model: RegisteredModel) -> None:
     model.scorer()
     _remember_latest(model.tag.partition(":")[2])
     _point_latest_at(model.tag.partition(":")[2])
+
+
+def write_model(
+    folder: Path, artifacts: Path, trained: Trained, findings: Findings, table: LabelledTable, settings: Settings
+) -> ModelRecord:
+    """Write the files of a staged model into `folder`, and give its record; the pipeline comes from the artifacts."""
+    training = table.take(trained.split.training)
+    reference = profile(training.features, settings.features, settings.drift, settings.seed)
+    (folder / PIPELINE_FILE).write_bytes((artifacts / "model.joblib").read_bytes())
+    (folder / DOCUMENT_FILE).write_bytes((artifacts / DOCUMENT_FILE).read_bytes())
+    (folder / REFERENCE_FILE).write_text(reference.model_dump_json())
+    (folder / TRAINING_ROWS_FILE).write_bytes(row_keys(training).astype(ROW_KEY).tobytes())
+    return ModelRecord(
+        trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        features=list(FEATURES),
+        target=settings.target,
+        estimator=trained.champion,
+        seed=settings.seed,
+        data=TrainingData(
+            file=table.path.name,
+            sha256=table.sha256,
+            rows=len(table.target),
+            training_rows=len(training.target),
+            training_ultra_share=float(training.target.mean()),
+        ),
+        metrics=metrics_document(findings, table, settings),
+        gate=[check.model_dump() for check in findings.gate.checks],
+        proof=asdict(trained.proof),
+        settings=_portable(settings),
+        versions=library_versions(),
+        digests=digests(folder),
+    )
+
+
+def publish_both(model: StagedModel, record: ModelRecord, artifacts: StagedDirectory) -> None:
+    """Put model and artifacts in place; what fails on the way takes back what was done before it."""
+    with uninterrupted():
+        try:
+            model.publish(record)
+            artifacts.publish()
+            model.promote()
+        except BaseException:
+            artifacts.withdraw()
+            model.withdraw()
+            raise
+
+
+def library_versions() -> dict[str, str]:
+    """Tell the versions of Python and of the libraries that a model is made with."""
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in VERSIONS_RECORDED
+    }
+
+
+def _portable(settings: Settings) -> dict[str, object]:
+    """Settings without the folders and addresses of this machine: the model travels, into images for one."""
+    document = settings.model_dump(mode="json", exclude={"artifacts", "search", "mlflow"})
+    path = settings.data.path.resolve()
+    inside = path.is_relative_to(Path.cwd())
+    return document | {"data": document["data"] | {"path": str(path.relative_to(Path.cwd())) if inside else path.name}}
 
 
 def _earlier_file() -> Path:

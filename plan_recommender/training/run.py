@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from sklearn.pipeline import Pipeline
 
-from plan_recommender import cli
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import ModelError
@@ -93,8 +92,13 @@ def train(table: LabelledTable, settings: Settings, progress: Callable[[str], ob
     )
 
 
-def judge(trained: Trained, table: LabelledTable, settings: Settings) -> GateReport:
-    """Hold a model against the baselines, the bounds of calibration, and the registered model if there is one."""
+def judge(
+    trained: Trained, table: LabelledTable, settings: Settings, say: Callable[[str], object] = lambda _: None
+) -> GateReport:
+    """Hold a model against the baselines, the bounds of calibration, and the registered model if there is one.
+
+    Calls `say` with a warning when there is a registered model that cannot answer, and so is not compared with.
+    """
     champion = next(result for result in trained.results if result.candidate == trained.champion)
     checks = gate.check_baselines(champion, trained.results, settings)
     checks.append(gate.check_calibration(trained.calibration, settings.gate))
@@ -106,7 +110,7 @@ def judge(trained: Trained, table: LabelledTable, settings: Settings) -> GateRep
             registered.scorer()
     except ModelError as error:
         # It cannot answer, so that any model that passes the rest is better.
-        cli.say(f"warning: not compared with the registered model, which cannot answer: {error}")
+        say(f"warning: not compared with the registered model, which cannot answer: {error}")
         return GateReport(checks=checks)
     if registered is not None:
         checks.append(_check_registered(registered, trained, test, settings))

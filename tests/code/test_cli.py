@@ -85,7 +85,7 @@ def test_a_block_without_a_signal_ends_as_any_other() -> None:
 
 def drifting(tmp_path: Path) -> list[str]:
     current = tmp_path / "current.csv"
-    generate = ["-m", "plan_recommender.data.synthesis", "--shift", "data_growth", "--out", str(current)]
+    generate = ["-m", "tools.synthesise", "--shift", "data_growth", "--out", str(current)]
     subprocess.run([sys.executable, *generate], cwd=ROOT, check=True, capture_output=True)
     out = str(tmp_path / "report.json")
     return [sys.executable, "drift.py", "--ref", "users_behavior.csv", "--cur", str(current), "--out", out]

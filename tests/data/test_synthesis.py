@@ -26,12 +26,12 @@ from plan_recommender.data.synthesis import (
     calibrate,
     generate,
     load_calibration,
-    main,
     write_csv,
 )
 from plan_recommender.errors import ConfigError
 from tests.conftest import HEADER, run
 from tools.serving import ROOT
+from tools.synthesise import main
 
 CALLS, MINUTES, MESSAGES, MB_USED = range(4)
 CHUNK = 50_000
@@ -52,7 +52,7 @@ def draw(rows: int, seed: int = 7, shift: str = "none") -> Subscribers:
 
 def test_the_shipped_table_is_reproduced_byte_for_byte(tmp_path: Path) -> None:
     out = tmp_path / "users_behavior.csv"
-    result = run("-m", "plan_recommender.data.synthesis", "--out", out)
+    result = run("-m", "tools.synthesise", "--out", out)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == f"{out}: 3,214 synthetic subscribers, seed 42, shift none\n"
     assert out.read_bytes() == (ROOT / "users_behavior.csv").read_bytes()

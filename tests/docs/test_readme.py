@@ -212,7 +212,7 @@ COMMANDS = {
     "predict.py": ["--input", "--output", "--model", "--rejects"],
     "drift.py": ["--ref", "--cur", "--features", "--out", "--html"],
     "-m benchmark.serving": ["--seconds", "--rounds", "--only", "--open-seconds", "--mlserver-python", "--out"],
-    "-m plan_recommender.data.synthesis": ["--rows", "--seed", "--out", "--shift"],
+    "-m tools.synthesise": ["--rows", "--seed", "--out", "--shift"],
 }
 
 

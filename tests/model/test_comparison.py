@@ -16,7 +16,6 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 import evaluate
 import train
 from plan_recommender.data.csv_table import read_labelled
-from plan_recommender.data.synthesis import main as synthesise
 from plan_recommender.evaluation import comparison as module
 from plan_recommender.evaluation.comparison import COMPARED, PairedComparison, compare_paired, weighted_auc
 from plan_recommender.evaluation.metrics import Labels, Probabilities, measure
@@ -25,6 +24,7 @@ from plan_recommender.training.split import split_table
 from tests.conftest import TrainedModel
 from tests.model.conftest import Command
 from tools.serving import ROOT
+from tools.synthesise import main as synthesise
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=60)
 DATA = ROOT / "users_behavior.csv"

@@ -14,13 +14,13 @@ import evaluate
 import train
 from plan_recommender.config.load import load_settings
 from plan_recommender.data.csv_table import read_labelled
-from plan_recommender.data.synthesis import main as synthesise
 from plan_recommender.model import store as model_store
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.scorer import Scorer
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command
 from tools.serving import ROOT
+from tools.synthesise import main as synthesise
 
 DATA = ROOT / "users_behavior.csv"
 FILES = {"evaluation.json", "evaluation_roc_curve.png", "evaluation_confusion_matrix.png"}
