@@ -12,7 +12,7 @@ from typing import Final
 from benchmark.peers.model import VARIABLE, Assignment
 from loadtest.trials import several
 from plan_recommender.errors import MissingLibraryError
-from tools.serving import ROOT, Server, free_port, running, serving
+from tools.server import ROOT, Server, free_port, running, serving
 
 BASE: Final = "fastapi"
 """The one that the ratios are taken to."""

@@ -24,7 +24,7 @@ from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage, Recommendation, UsageBatch
 from plan_recommender.serving.recommender import Recommender
-from tools.serving import Server
+from tools.server import Server
 
 CONNECTIONS: Final = 16
 BATCH_CONNECTIONS: Final = 4

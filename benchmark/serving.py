@@ -35,7 +35,7 @@ from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.model import store
 from plan_recommender.model.record import PIPELINE_FILE
 from plan_recommender.serving.recommender import Recommender
-from tools.serving import ROOT, ServerDidNotStartError
+from tools.server import ROOT, ServerDidNotStartError
 
 PAGE: Final = ROOT / "docs" / "benchmark.md"
 README: Final = ROOT / "README.md"

@@ -38,7 +38,7 @@ import psutil
 
 from loadtest.generator import LOST, UNANSWERED, UNSENT, Event, closed_loop, get, open_loop, post
 from plan_recommender.serving.settings import variable
-from tools.serving import ROOT, Server, ServerDidNotStartError, serving
+from tools.server import ROOT, Server, ServerDidNotStartError, serving
 
 USAGE: Final = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
 PREDICT: Final = post("/predict", USAGE)

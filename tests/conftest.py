@@ -29,7 +29,7 @@ from plan_recommender.model.record import MODEL_NAME
 from tools.container import ContainerError, containerize, docker
 from tools.container import client as docker_client
 from tools.containerize import build
-from tools.serving import ROOT, Server, serving
+from tools.server import ROOT, Server, serving
 
 GOOD = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
 HEADER = "calls,minutes,messages,mb_used,is_ultra"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from plan_recommender import cli
 from plan_recommender.report.pages import CARDS, CURVES, MAPS
-from tools.serving import ROOT
+from tools.server import ROOT
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from typing import Final
 
 import httpx
 
-from tools.serving import ROOT, START_SECONDS, free_port
+from tools.server import ROOT, START_SECONDS, free_port
 
 NAME: Final = "plan_recommender"
 HARDENED: Final = (

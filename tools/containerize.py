@@ -14,7 +14,7 @@ import httpx
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.serving.image import BASE
 from tools.container import HARDENED, NAME, ContainerError, client, containerize, docker, running, size_mb
-from tools.serving import ROOT
+from tools.server import ROOT
 from tools.supply import SupplyError, audit, write_bill
 
 LARGEST_MB: Final = 350

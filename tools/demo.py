@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tools.serving import ROOT, ServerDidNotStartError, serving
+from tools.server import ROOT, ServerDidNotStartError, serving
 
 SUBSCRIBERS = {
     "a heavy data user": {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96},

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from plan_recommender import cli
 from plan_recommender.config.settings import LoadtestSettings
-from tools.serving import ROOT, ServerDidNotStartError, serving
+from tools.server import ROOT, ServerDidNotStartError, serving
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,7 +6,7 @@ import sys
 from plan_recommender.config.load import load_settings
 from plan_recommender.model import store
 from plan_recommender.training import tracking
-from tools.serving import ROOT
+from tools.server import ROOT
 
 TAGS = ("model", "champion", "gate", "data.sha256")
 METRICS = ("test.model.roc_auc", "test.model.log_loss", "test.majority_rule.log_loss", "expected_calibration_error")

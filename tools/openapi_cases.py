@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from plan_recommender.serving.contract import ROUTES, Command
-from tools.serving import ServerDidNotStartError, serving
+from tools.server import ServerDidNotStartError, serving
 
 _BODIES = sum(isinstance(route, Command) for route in ROUTES.values())  # a route without a body has a few cases only
 _SLOWEST = 10  # cases a second, far below what was ever seen

@@ -21,7 +21,7 @@ from plan_recommender.serving.settings import KEY_VARIABLE
 from tools.container import HARDENED, NAME, ContainerError, client, containerize, docker, running
 from tools.containerize import build
 from tools.demo import SUBSCRIBERS
-from tools.serving import ROOT, START_SECONDS
+from tools.server import ROOT, START_SECONDS
 
 COMPOSE_FILE: Final = ROOT / "deploy" / "compose.yaml"
 PROJECT: Final = "plan-recommender-demo"

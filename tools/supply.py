@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from plan_recommender.data.outputs import replacing
-from tools.serving import ROOT
+from tools.server import ROOT
 
 LOCK: Final = ROOT / "requirements" / "serving.txt"
 OUTPUTS: Final = ROOT / "dist"

@@ -12,7 +12,7 @@ import pytest
 from plan_recommender import cli
 from plan_recommender.data import outputs
 from plan_recommender.errors import TableError
-from tools.serving import ROOT
+from tools.server import ROOT
 
 
 def run_and_exit(main: Callable[[], int]) -> int:

@@ -15,7 +15,7 @@ from plan_recommender.config.load import load_settings
 from plan_recommender.config.reference_page import reference, walk
 from plan_recommender.config.settings import Settings
 from plan_recommender.errors import ConfigError
-from tools.serving import ROOT
+from tools.server import ROOT
 
 ENDING = "; docs/configuration.md describes every setting"
 IMPOSSIBLE = [

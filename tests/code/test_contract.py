@@ -28,7 +28,7 @@ from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.model.store import find
 from plan_recommender.training.candidates import PREPROCESSOR, USAGE, frame
 from tests.conftest import GOOD, HEADER, TrainedModel
-from tools.serving import ROOT
+from tools.server import ROOT
 
 THE_FEATURES = ["calls", "minutes", "messages", "mb_used"]
 UNITS = ["calls / month", "minutes / month", "SMS / month", "MB / month"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools import serving
-from tools.serving import PORTS, free_port
+from tools.server import PORTS, free_port
 
 LINUX_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 

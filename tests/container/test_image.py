@@ -18,7 +18,7 @@ from tests.conftest import run
 from tests.service.corpus import CORPUS, Case
 from tools.container import HARDENED, Container, ContainerError, containerize, docker, running, size_mb, workers
 from tools.containerize import LARGEST_MB, build, contents, resident_mib
-from tools.serving import ROOT
+from tools.server import ROOT
 
 USER = 1034
 INITIALIZED = "Service plan_recommender initialized"

@@ -30,7 +30,7 @@ from plan_recommender.data.synthesis import (
 )
 from plan_recommender.errors import ConfigError
 from tests.conftest import HEADER, run
-from tools.serving import ROOT
+from tools.server import ROOT
 from tools.synthesise import main
 
 CALLS, MINUTES, MESSAGES, MB_USED = range(4)

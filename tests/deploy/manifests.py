@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from tests.conftest import leave_out
-from tools.serving import ROOT
+from tools.server import ROOT
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 BASE = KUBERNETES / "base"

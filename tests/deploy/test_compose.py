@@ -20,7 +20,7 @@ from tests.conftest import engine_client
 from tests.deploy.conftest import require
 from tests.service.corpus import GOOD
 from tools.container import client
-from tools.serving import ROOT, free_port
+from tools.server import ROOT, free_port
 
 COMPOSE_FILE = ROOT / "deploy/compose.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ import pytest
 
 from plan_recommender.serving import auth, contract, overload
 from tests.deploy.manifests import BASE, MODULES, OVERLAY, Manifest, container, need, one, parse, pod, quantity, render
-from tools.serving import ROOT
+from tools.server import ROOT
 
 VERSIONS = ("1.30", "1.37")  # the oldest that base/kustomization.yaml promises, and the newest with schemas
 END_SECONDS = 10  # within which the process has ended: docs/operations.md, "Start, stop, health"

@@ -22,7 +22,7 @@ from plan_recommender.config import load
 from plan_recommender.serving.metrics import LATENCY_BUCKETS
 from tests.deploy.conftest import require
 from tests.service.corpus import GOOD, LIGHT
-from tools.serving import ROOT, free_port, running, serving
+from tools.server import ROOT, free_port, running, serving
 
 DEPLOY = ROOT / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"

@@ -10,7 +10,7 @@ from plan_recommender.model import logistic
 from plan_recommender.model.tables import MAX_LOG_ODDS, STEP, FeatureTable, ModelDocument, PairMap
 from tests.conftest import TrainedModel, leave_out
 from tests.docs.test_readme import shows
-from tools.serving import ROOT
+from tools.server import ROOT
 
 PAGE = (ROOT / "docs" / "model_format.md").read_text()
 

@@ -7,7 +7,7 @@ from plan_recommender.serving import auth, bentoml_routes, contract, overload
 from plan_recommender.serving.patches import connection
 from plan_recommender.serving.settings import Environment, known_variables, variable
 from tools.container import HARDENED
-from tools.serving import ROOT
+from tools.server import ROOT
 
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 RELIABILITY = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")

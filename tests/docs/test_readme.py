@@ -17,7 +17,7 @@ from plan_recommender.report.pages import CARDS
 from tests.conftest import TrainedModel, engine_client
 from tools import cards
 from tools.container import NAME, docker
-from tools.serving import FROM_SOURCE, ROOT, free_port, serving
+from tools.server import FROM_SOURCE, ROOT, free_port, serving
 
 README = (ROOT / "README.md").read_text()
 SERVE = f"bentoml serve {FROM_SOURCE}"

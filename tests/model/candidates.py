@@ -17,7 +17,7 @@ from plan_recommender.model.tables import ModelDocument, Values
 from plan_recommender.model.threshold import Threshold
 from plan_recommender.training.candidates import fit, log_odds
 from plan_recommender.training.compiler import compile_pipeline
-from tools.serving import ROOT
+from tools.server import ROOT
 
 FAMILIES: tuple[Candidate, ...] = ("binned_logistic", "boosted_trees", "average")
 HALF = Threshold(value=0.5)

@@ -18,7 +18,7 @@ from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel, find
 from tests.conftest import TrainedModel
-from tools.serving import ROOT
+from tools.server import ROOT
 
 Main = Callable[[list[str]], int]
 

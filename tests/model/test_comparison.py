@@ -23,7 +23,7 @@ from plan_recommender.model import store as model_store
 from plan_recommender.training.split import split_table
 from tests.conftest import TrainedModel
 from tests.model.conftest import Command
-from tools.serving import ROOT
+from tools.server import ROOT
 from tools.synthesise import main as synthesise
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=60)

@@ -24,7 +24,7 @@ from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.profile import Values, population_stability_index
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command
-from tools.serving import ROOT
+from tools.server import ROOT
 
 DATA = ROOT / "users_behavior.csv"
 SMALL = DriftSettings(bins=4, min_rows=4)

@@ -19,7 +19,7 @@ from plan_recommender.model.digests import sha256
 from plan_recommender.model.scorer import Scorer
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command
-from tools.serving import ROOT
+from tools.server import ROOT
 from tools.synthesise import main as synthesise
 
 DATA = ROOT / "users_behavior.csv"

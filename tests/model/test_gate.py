@@ -30,7 +30,7 @@ from plan_recommender.training.split import row_keys, split_table
 from tests.conftest import TrainedModel
 from tests.model.candidates import on_shipped, shipped
 from tests.model.conftest import Command
-from tools.serving import ROOT
+from tools.server import ROOT
 
 DATA = ROOT / "users_behavior.csv"
 SPLIT = split_table(shipped(), 0.2, 42)

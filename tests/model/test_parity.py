@@ -23,7 +23,7 @@ from plan_recommender.evaluation.parity import ParityReport, measure_parity
 from plan_recommender.model.scorer import Scorer
 from tests.conftest import HEADER, TrainedModel
 from tests.model.conftest import Command
-from tools.serving import ROOT
+from tools.server import ROOT
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=60)
 SMALL = ParitySettings(min_rows=1, bootstrap_samples=200)

@@ -21,7 +21,7 @@ from plan_recommender.data.csv_table import parse_usage, read_features
 from plan_recommender.model.scorer import Scorer
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command
-from tools.serving import ROOT
+from tools.server import ROOT
 
 DATA = ROOT / "users_behavior.csv"
 HEADER = ["calls", "minutes", "messages", "mb_used"]

@@ -16,7 +16,7 @@ import yaml
 from plan_recommender.model import store as model_store
 from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME, PIPELINE_FILE
 from tests.conftest import leave_out
-from tools.serving import ROOT
+from tools.server import ROOT
 
 COMPILE = """
 import hashlib, joblib, sys

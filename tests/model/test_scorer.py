@@ -24,7 +24,7 @@ from plan_recommender.model.threshold import SegmentThresholds, Threshold
 from plan_recommender.training.candidates import frame
 from tests.conftest import leave_out
 from tests.model.candidates import fitted, shipped
-from tools.serving import ROOT
+from tools.server import ROOT
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=200)
 USAGE_CELL = st.one_of(

@@ -29,7 +29,7 @@ from plan_recommender.training.search import TRIALS_FILE, Searched, fragment, se
 from plan_recommender.training.split import split_table
 from tests.conftest import run
 from tests.model.conftest import Command
-from tools.serving import ROOT
+from tools.server import ROOT
 
 CONFIG = """
 data: {{path: table.csv, min_rows: 1}}

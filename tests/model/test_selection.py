@@ -32,7 +32,7 @@ from plan_recommender.training.selection import CrossValidated, cross_validate, 
 from plan_recommender.training.split import compared_part, row_keys, split_table
 from plan_recommender.training.threshold_choice import choose_threshold
 from tests.model.candidates import shipped
-from tools.serving import ROOT
+from tools.server import ROOT
 
 QUICK: dict[str, Any] = {
     "selection": {"folds": 2, "repeats": 1},

@@ -25,7 +25,7 @@ from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.training.split import split_table
 from tests.model.candidates import shipped
-from tools.serving import ROOT, serving
+from tools.server import ROOT, serving
 
 DATA = ROOT / "users_behavior.csv"
 ROWS = np.arange(0, 3000, 10)  # 300 of them, asked of every path

@@ -37,7 +37,7 @@ from plan_recommender.training import publish
 from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command
-from tools.serving import ROOT
+from tools.server import ROOT
 
 DATA = ROOT / "users_behavior.csv"
 PICTURES = {

@@ -14,7 +14,7 @@ from plan_recommender.serving.settings import KEY_VARIABLE, PUBLIC_VARIABLE
 from tests.service.corpus import GOOD, usage
 from tests.service.test_contract import assert_error_shape
 from tests.service.wire import Connection, head, post
-from tools.serving import Server, ServerDidNotStartError, serving
+from tools.server import Server, ServerDidNotStartError, serving
 
 KEY = "correct-horse-battery"
 ORIGIN = "https://crm.example"

@@ -22,7 +22,7 @@ from benchmark.page import BEGIN, END, Conditions, Results, findings, key_figure
 from plan_recommender.errors import MissingLibraryError
 from plan_recommender.model.features import Recommendation
 from tests.conftest import GOOD, run
-from tools.serving import free_port, running
+from tools.server import free_port, running
 
 COMPARED = ["constant-asgi", BASE, SERVICE]
 FIRST_COLUMN = "`POST /predict`, one worker"

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from plan_recommender.serving.image import BASE, UV
 from tests.service.corpus import CORPUS, Case
-from tools.serving import ROOT, serving
+from tools.server import ROOT, serving
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from plan_recommender.serving.bentoml_routes import Answer, BentoRoutes, Shared, Turns
 from tests.service.corpus import GOOD
 from tests.service.test_contract import assert_error_shape
-from tools.serving import ROOT, serving
+from tools.server import ROOT, serving
 
 # A service of which BentoML lets a class change what /metrics says.
 HOOK = """

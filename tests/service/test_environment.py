@@ -17,7 +17,7 @@ import pytest
 from loadtest.trials import workers
 from plan_recommender.errors import ConfigError
 from plan_recommender.serving.settings import KEY_VARIABLE, Environment, known_variables, variable
-from tools.serving import ROOT, Server, free_port, serving
+from tools.server import ROOT, Server, free_port, serving
 
 KEY = "correct-horse-battery"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TrainedModel, run
-from tools.serving import ROOT, Server
+from tools.server import ROOT, Server
 
 REAL = "the service itself"
 ABSENT = "no service at all"

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tools.openapi_cases import ask
-from tools.serving import Server
+from tools.server import Server
 
 CASES = 1_000
 SEED = 1

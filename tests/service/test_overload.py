@@ -19,7 +19,7 @@ from plan_recommender.serving.settings import KEY_VARIABLE
 from tests.service.corpus import GOOD, MIB, usage
 from tests.service.test_trials import spoil
 from tests.service.wire import CHUNKED, Connection, head, post
-from tools.serving import Server, serving
+from tools.server import Server, serving
 
 OVERLOADED = """
 from plan_recommender import admission

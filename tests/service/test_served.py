@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from tests.service.corpus import CORPUS, GOOD, JSON, Case
-from tools.serving import ROOT, Server
+from tools.server import ROOT, Server
 
 
 @pytest.fixture(scope="module")

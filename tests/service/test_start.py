@@ -16,7 +16,7 @@ import yaml
 from loadtest.trials import workers
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.record import DOCUMENT_FILE, PIPELINE_FILE
-from tools.serving import ROOT, ServerDidNotStartError, serving
+from tools.server import ROOT, ServerDidNotStartError, serving
 
 Damage = Callable[[Path], object]
 

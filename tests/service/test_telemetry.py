@@ -9,7 +9,7 @@ import pytest
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.contract import ROUTES
 from tests.service.corpus import GOOD, LIGHT
-from tools.serving import serving
+from tools.server import serving
 
 
 @pytest.fixture(scope="module")

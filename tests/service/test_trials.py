@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from loadtest import trials
-from tools.serving import ROOT
+from tools.server import ROOT
 
 CONTROLS: list[tuple[str, str, dict[str, float], set[str]]] = [
     (

@@ -17,7 +17,7 @@ from plan_recommender.serving.contract import ROUTES
 from plan_recommender.serving.patches.connection import MOST_PIPELINED
 from tests.service.corpus import MIB, usage
 from tests.service.wire import CHUNKED, Connection, head, post
-from tools.serving import Server, serving
+from tools.server import Server, serving
 
 JSON_TYPE = "content-type: application/json"
 SECONDS = 10

@@ -14,7 +14,7 @@ import pytest
 from loadtest.generator import closed_loop
 from loadtest.trials import PREDICT, several, workers
 from plan_recommender.serving.patches.connection import MOST_REQUESTS
-from tools.serving import Server, serving
+from tools.server import Server, serving
 
 BURSTS = 12
 CONNECTIONS = 16
