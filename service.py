@@ -8,12 +8,13 @@ from bentoml.exceptions import BentoMLException
 
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.model import store
-from plan_recommender.model.features import BatchRecommendation, CustomerUsage, Explanation, Recommendation, UsageBatch
+from plan_recommender.model.features import CustomerUsage
 from plan_recommender.serving import logs
 from plan_recommender.serving.auth import Access
 from plan_recommender.serving.image import image
 from plan_recommender.serving.openapi import DescribedService
 from plan_recommender.serving.recommender import Recommender
+from plan_recommender.serving.schemas import BatchRecommendation, Explanation, Recommendation, UsageBatch
 from plan_recommender.serving.settings import Environment
 
 

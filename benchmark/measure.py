@@ -22,8 +22,9 @@ from loadtest.generator import Record, closed_loop, open_loop, post
 from loadtest.trials import workers
 from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import PlanRecommenderError
-from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage, Recommendation, UsageBatch
+from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage
 from plan_recommender.serving.recommender import Recommender
+from plan_recommender.serving.schemas import Recommendation, UsageBatch
 from tools.server import Server
 
 CONNECTIONS: Final = 16

@@ -31,8 +31,9 @@ from plan_recommender.config.load import load_settings
 from plan_recommender.config.settings import LoadtestSettings
 from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import ConfigError
-from plan_recommender.model.features import FEATURE_NAMES, PLANS, BatchRecommendation, Decision, Recommendation
+from plan_recommender.model.features import FEATURE_NAMES, PLANS
 from plan_recommender.model.threshold import Threshold
+from plan_recommender.serving.schemas import BatchRecommendation, Decision, Recommendation
 
 BATCH_ROWS = 100
 REQUESTS_PER_SECOND = 20  # of one application

@@ -7,7 +7,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmark.peers.model import Assignment, PipelineModel
-from plan_recommender.model.features import CustomerUsage, Recommendation
+from plan_recommender.model.features import CustomerUsage
+from plan_recommender.serving.schemas import Recommendation
 
 PREDICT = "/predict"
 HEALTH = "/health"

@@ -5,7 +5,8 @@ import sys
 import litserve
 
 from benchmark.peers.model import Assignment, PipelineModel
-from plan_recommender.model.features import CustomerUsage, Recommendation
+from plan_recommender.model.features import CustomerUsage
+from plan_recommender.serving.schemas import Recommendation
 
 
 class PlanApi(litserve.LitAPI):

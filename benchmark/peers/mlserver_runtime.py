@@ -4,7 +4,8 @@ from mlserver import MLModel
 from mlserver.handlers import custom_handler
 
 from benchmark.peers.model import Assignment, PipelineModel
-from plan_recommender.model.features import CustomerUsage, Recommendation
+from plan_recommender.model.features import CustomerUsage
+from plan_recommender.serving.schemas import Recommendation
 
 
 class PlanRuntime(MLModel):

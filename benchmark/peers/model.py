@@ -9,8 +9,9 @@ import pandas as pd
 from pydantic import BaseModel
 from sklearn.pipeline import Pipeline
 
-from plan_recommender.model.features import PLANS, CustomerUsage, Recommendation, matrix
+from plan_recommender.model.features import PLANS, CustomerUsage, matrix
 from plan_recommender.model.threshold import Threshold
+from plan_recommender.serving.schemas import Recommendation
 
 VARIABLE: Final = "BENCHMARK_ASSIGNMENT"
 """Environment variable that holds an `Assignment` as JSON."""

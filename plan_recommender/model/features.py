@@ -1,4 +1,4 @@
-"""One month of a subscriber's usage: the four features and the typed requests and answers.
+"""One month of a subscriber's usage: the four features, and the two plans.
 
 `CustomerUsage` is the one definition of the features. The configuration, the tables, the fitted pipeline, the compiled
 scorer and the HTTP API are all checked against it.
@@ -8,16 +8,16 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-MAX_BATCH_ROWS = 10_000
 PLANS: tuple[Literal["Smart"], Literal["Ultra"]] = ("Smart", "Ultra")
 
 FeatureMatrix = npt.NDArray[np.float64]
 """Shape (rows, 4), columns in the order of `FEATURE_NAMES`, NaN where a value is missing."""
 
 _DOUBLE: dict[str, JsonValue] = {"format": "double"}
-_EXAMPLE: dict[str, JsonValue] = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
+EXAMPLE: dict[str, JsonValue] = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
+"""A subscriber of whom the documents make an example."""
 
 
 class CustomerUsage(BaseModel):
@@ -28,7 +28,7 @@ class CustomerUsage(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, json_schema_extra={"example": _EXAMPLE}
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, json_schema_extra={"example": EXAMPLE}
     )
 
     calls: Annotated[
@@ -43,73 +43,6 @@ class CustomerUsage(BaseModel):
     mb_used: Annotated[
         float, Field(ge=0, description="mobile data used", json_schema_extra=_DOUBLE | {"x-unit": "MB / month"})
     ]
-
-
-class UsageBatch(BaseModel):
-    """Between one and 10,000 subscribers, answered in the order sent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"example": {"rows": [_EXAMPLE]}})
-
-    rows: Annotated[list[CustomerUsage], Field(min_length=1, max_length=MAX_BATCH_ROWS)]
-
-
-class Decision(BaseModel):
-    """The answer for one subscriber."""
-
-    model_config = ConfigDict(frozen=True)
-
-    prediction: Annotated[Literal[0, 1], Field(description="1 for Ultra, 0 for Smart")]
-    probability_is_ultra: Annotated[float, Field(ge=0, le=1, description="the model's probability of Ultra")]
-    recommended_plan: Annotated[Literal["Smart", "Ultra"], Field(description="the plan that `prediction` stands for")]
-
-
-class Recommendation(Decision):
-    """The answer for one subscriber, and the model that gave it."""
-
-    model: Annotated[str, Field(description="tag of the model that answered")]
-
-
-class Contribution(BaseModel):
-    """How much one feature moved one prediction."""
-
-    model_config = ConfigDict(frozen=True)
-
-    feature: str
-    value: Annotated[float, Field(description="as sent")]
-    contribution: Annotated[float, Field(description="to the log-odds of Ultra; negative speaks for Smart")]
-    sentence: Annotated[str, Field(description="what it means, in plain English")]
-    plan_changes_at: Annotated[
-        float | None,
-        Field(
-            description="nearest value of the feature at which, everything else equal, the other plan would be "
-            "recommended; null where there is none"
-        ),
-        WithJsonSchema({"type": "number", "format": "double", "nullable": True}),  # as OpenAPI 3.0 says it
-    ]
-    change: Annotated[str, Field(description="where the plan changes, in plain English")]
-
-
-class Explanation(Decision):
-    """The answer for one subscriber, why, and the model that gave it."""
-
-    log_odds: Annotated[float, Field(description="logarithm of the odds of Ultra; 0 is a probability of one half")]
-    base_value: Annotated[
-        float, Field(description="mean log-odds over usage drawn, each feature by itself, from the training part")
-    ]
-    contributions: Annotated[
-        list[Contribution],
-        Field(description="one a feature, largest absolute value first; with base_value they sum to log_odds exactly"),
-    ]
-    model: Annotated[str, Field(description="tag of the model that answered")]
-
-
-class BatchRecommendation(BaseModel):
-    """One decision a row, in the order sent, and the model that gave them."""
-
-    model_config = ConfigDict(frozen=True)
-
-    predictions: list[Decision]
-    model: Annotated[str, Field(description="tag of the model that answered")]
 
 
 class FeatureSpec(BaseModel):

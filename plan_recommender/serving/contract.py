@@ -24,14 +24,7 @@ from bentoml import get_current_service
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plan_recommender.model.features import (
-    MAX_BATCH_ROWS,
-    BatchRecommendation,
-    CustomerUsage,
-    Explanation,
-    Recommendation,
-    UsageBatch,
-)
+from plan_recommender.model.features import CustomerUsage
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.auth import Access
 from plan_recommender.serving.bentoml_routes import BentoRoutes, Documents
@@ -46,7 +39,15 @@ from plan_recommender.serving.patches.connection import (
     WholeAnswer,
     WholeBody,
 )
-from plan_recommender.serving.recommender import Answered, Health, Recommender
+from plan_recommender.serving.recommender import Answered, Recommender
+from plan_recommender.serving.schemas import (
+    MAX_BATCH_ROWS,
+    BatchRecommendation,
+    Explanation,
+    Health,
+    Recommendation,
+    UsageBatch,
+)
 from plan_recommender.serving.settings import Environment
 
 MIB: Final = 1024 * 1024

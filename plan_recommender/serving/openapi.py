@@ -12,14 +12,14 @@ from bentoml._internal.utils.cattr import bentoml_cattr
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp
 
-from plan_recommender.model.features import CustomerUsage, UsageBatch
+from plan_recommender.model.features import CustomerUsage
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.auth import Access, for_other_origins
 from plan_recommender.serving.contract import BODY_SECONDS, ROUTES, Command, HttpContract, Query
 from plan_recommender.serving.error_responses import ErrorAnswer, Refusal
 from plan_recommender.serving.patches import connection
 from plan_recommender.serving.patches.connection import HEAD_SECONDS, MAX_HEAD_BYTES
-from plan_recommender.serving.recommender import Health
+from plan_recommender.serving.schemas import Health, UsageBatch
 from plan_recommender.serving.settings import Environment
 
 _TAG = "Service APIs"

@@ -1,28 +1,24 @@
 """The answers of one loaded model, typed: what every route of the service comes down to."""
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
-from plan_recommender.model.features import (
-    FEATURE_NAMES,
-    PLANS,
-    BatchRecommendation,
-    Contribution,
-    CustomerUsage,
-    Decision,
-    Explanation,
-    FeatureSpec,
-    Recommendation,
-    UsageBatch,
-    matrix,
-)
+from plan_recommender.model.features import FEATURE_NAMES, PLANS, CustomerUsage, matrix
 from plan_recommender.model.reasons import Reasons
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
-from plan_recommender.model.threshold import SegmentThresholds
+from plan_recommender.serving.schemas import (
+    BatchRecommendation,
+    Contribution,
+    Decision,
+    Explanation,
+    Health,
+    ModelDescription,
+    Recommendation,
+    UsageBatch,
+)
 from plan_recommender.serving.sentences import change_sentence, sentence
 
 _DECISIONS: Final = tuple(
@@ -32,36 +28,6 @@ _DECISIONS: Final = tuple(
 """A decision as JSON for each prediction, but for its closing brace; the probability is put in with %."""
 
 _PROBE = CustomerUsage(calls=60, minutes=420, messages=30, mb_used=17000)
-
-
-class Health(BaseModel):
-    """Whether a model can answer; found out by asking it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    status: Literal["ok", "unavailable"]
-    model: str = Field(description="tag of the model that was asked")
-    detail: str = Field(description="that it answered, or why it did not")
-
-
-class ModelDescription(BaseModel):
-    """What is known of the model that answers."""
-
-    model_config = ConfigDict(frozen=True)
-
-    model: str = Field(description="tag in the BentoML model store")
-    trained_at: str = Field(description="UTC, ISO 8601")
-    estimator: str
-    features: list[FeatureSpec]
-    target: str
-    threshold: float = Field(description="probability of Ultra from which Ultra is recommended")
-    threshold_objective: str = Field(description="what it was chosen for; none: it is a configured number")
-    segment_thresholds: list[SegmentThresholds] = Field(
-        description="thresholds that differ by usage of one feature; empty: one for everybody"
-    )
-    metrics: dict[str, Any] = Field(description="on the test part, beside the majority rule")
-    data: dict[str, Any] = Field(description="the table it was trained on")
-    versions: dict[str, str] = Field(description="of the libraries that trained it")
 
 
 class Answered(NamedTuple):

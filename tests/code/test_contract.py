@@ -14,18 +14,11 @@ from pydantic import ValidationError
 
 from plan_recommender.config.settings import Settings
 from plan_recommender.data.csv_table import read_labelled
-from plan_recommender.model.features import (
-    FEATURE_NAMES,
-    FEATURES,
-    MAX_BATCH_ROWS,
-    TARGET,
-    CustomerUsage,
-    UsageBatch,
-    matrix,
-)
+from plan_recommender.model.features import FEATURE_NAMES, FEATURES, TARGET, CustomerUsage, matrix
 from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.model.store import find
+from plan_recommender.serving.schemas import MAX_BATCH_ROWS, UsageBatch
 from plan_recommender.training.candidates import PREPROCESSOR, USAGE, frame
 from tests.conftest import GOOD, HEADER, TrainedModel
 from tools.server import ROOT

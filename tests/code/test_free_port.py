@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import serving
+from tools import server
 from tools.server import PORTS, free_port
 
 LINUX_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -24,7 +24,7 @@ def test_a_port_that_is_in_use_is_passed_over(monkeypatch: pytest.MonkeyPatch) -
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", free_port()))
         port: int = taken.getsockname()[1]
-        monkeypatch.setattr(serving, "PORTS", range(port, port + 1))
+        monkeypatch.setattr(server, "PORTS", range(port, port + 1))
         with pytest.raises(OSError, match=f"expected a free port of 127.0.0.1 from {port} to {port}; all are in use"):
             free_port()
     assert free_port() == port

@@ -20,7 +20,7 @@ from benchmark.contenders import BASE, SERVICE, TITLES, versions
 from benchmark.measure import Details, Load, OpenLoop, Round, Scaling, Spread, Start, WrongAnswerError, check
 from benchmark.page import BEGIN, END, Conditions, Results, findings, key_figures, with_key_figures, write_page
 from plan_recommender.errors import MissingLibraryError
-from plan_recommender.model.features import Recommendation
+from plan_recommender.serving.schemas import Recommendation
 from tests.conftest import GOOD, run
 from tools.server import free_port, running
 

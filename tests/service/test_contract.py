@@ -455,7 +455,8 @@ def test_bentomls_own_routes_are_left_to_it(client: TestClient) -> None:
 
 
 def test_the_typed_apis_answer_in_process_as_over_http(client: TestClient) -> None:
-    from plan_recommender.model.features import CustomerUsage, UsageBatch
+    from plan_recommender.model.features import CustomerUsage
+    from plan_recommender.serving.schemas import UsageBatch
     from service import PlanRecommender
 
     service = cast(Any, PlanRecommender).inner()  # the decorated class is a bentoml.Service, which its types do not say

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from starlette.testclient import TestClient
 
-from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage, UsageBatch
+from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage
 from plan_recommender.serving.error_responses import MAX_KEY, MAX_PROBLEMS
+from plan_recommender.serving.schemas import UsageBatch
 from tests.service.corpus import GOOD, JSON
 
 AMOUNT = st.floats(min_value=0, allow_nan=False, allow_infinity=False) | st.integers(min_value=0, max_value=2**70)
