@@ -76,10 +76,11 @@ mlflow-demo: .venv/optional  ## train with MLflow watching, show what it keeps
 test: .venv/dev .venv/image .venv/node  ## every test, with coverage
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
-lint: .venv/dev  ## ruff and mypy
+lint: .venv/dev  ## ruff, mypy, and the walls between the packages
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 check: lint test  ## lint and test
 

@@ -13,6 +13,7 @@ from plan_recommender.serving import logs
 from plan_recommender.serving.auth import Access
 from plan_recommender.serving.image import image
 from plan_recommender.serving.openapi import DescribedService
+from plan_recommender.serving.patches import start_failures
 from plan_recommender.serving.recommender import Recommender
 from plan_recommender.serving.schemas import BatchRecommendation, Explanation, Recommendation, UsageBatch
 from plan_recommender.serving.settings import Environment
@@ -20,7 +21,7 @@ from plan_recommender.serving.settings import Environment
 
 def _environment() -> Environment:
     """Read the environment, and set up the log by it; a bad one stops the start with one sentence."""
-    logs.fail_as_asked()
+    start_failures.fail_as_asked()
     try:
         Access.from_environment()
         environment = Environment.read()

@@ -5,13 +5,13 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self, cast
+from typing import Final, Self
 
-from bentoml._internal.configuration.containers import BentoMLContainer
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plan_recommender.errors import ConfigError
+from plan_recommender.serving.patches import bentoml_internals
 from plan_recommender.serving.settings import KEY_VARIABLE, PUBLIC_VARIABLE
 
 SHORTEST_KEY: Final = 16
@@ -76,9 +76,8 @@ class Access:
 
 def for_other_origins(app: ASGIApp) -> ASGIApp:
     """Apply BentoML's CORS settings, off by default, to all routes: BentoML itself applies them to its own only."""
-    if not BentoMLContainer.http.cors.enabled.get():
-        return app
-    return _Cors(app, **cast(Any, BentoMLContainer.access_control_options.get()))
+    options = bentoml_internals.cors()
+    return app if options is None else _Cors(app, **options)
 
 
 class _Cors(CORSMiddleware):

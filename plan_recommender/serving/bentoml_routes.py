@@ -13,17 +13,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from http import HTTPStatus
-from pathlib import Path
 from time import perf_counter
 from typing import Final
 
-from bentoml._internal import server
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.error_responses import Header
 from plan_recommender.serving.metrics import telemetry
+from plan_recommender.serving.patches import bentoml_internals
 from plan_recommender.serving.patches.connection import WHOLE_ANSWER, WholeAnswer
 
 RENDERING_SHARE: Final = 0.1
@@ -50,8 +49,6 @@ _FORWARDED_HEADERS: Final = frozenset(
 )
 """Headers that change what BentoML answers. It writes others into the log as they come, or fails on them: the type of a
 body without a body, and those of tracing."""
-
-_STATIC: Final = "static_content"
 
 Documents = Mapping[str, Callable[[], object]]
 """For each path, what makes the document that it answers with."""
@@ -84,7 +81,7 @@ class BentoRoutes:
     @staticmethod
     def has(path: str) -> bool:
         """Tell whether BentoML answers a path."""
-        return path in _ROUTES or path in _static_files()
+        return path in _ROUTES or path in bentoml_internals.static_files()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request to a path that BentoML has, or pass it on."""
@@ -205,13 +202,6 @@ class Shared:
             finally:
                 end = perf_counter()
                 self._not_before = end + min(self._pauses * (end - start), self._max_pause)
-
-
-@cache
-def _static_files() -> frozenset[str]:
-    """What BentoML's page at / is made of; named one by one, because BentoML counts requests by their path."""
-    folder = Path(server.__file__).parent / _STATIC
-    return frozenset(f"/{_STATIC}/{file.name}" for file in folder.iterdir())
 
 
 def _as_json(make: Callable[[], object]) -> Answer:

@@ -2,15 +2,12 @@
 
 import logging
 import os
-import sys
-from types import TracebackType
 from typing import Final
 
-import click
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-from plan_recommender.serving.settings import Environment, variable
+from plan_recommender.serving.settings import Environment
 
 _BENTOMLS: Final = ("levelname_bracketed", "component", "trace_msg", "request_id", "service_name")
 """What BentoML puts on every record for its own format."""
@@ -26,7 +23,7 @@ def configure(environment: Environment) -> None:
     As JSON, a record is one line with `time` (ISO 8601, UTC), `level`, `logger`, `process` (its id), `message` and,
     where there is one, `exception`.
     """
-    if not _is_server():
+    if not is_server():
         return
     level = logging.getLevelNamesMapping()[environment.log_level.upper()]
     root, bentoml, *below = (logging.getLogger(name) for name in ("", "bentoml", "uvicorn.error", "circus"))
@@ -36,25 +33,7 @@ def configure(environment: Environment) -> None:
     for logger in below:
         logger.propagate = False  # BentoML gives them a handler and the root's too: every record would be there twice
     if environment.log_format == "json":
-        _write_json(root, bentoml, *below)
-
-
-def fail_as_asked() -> None:
-    """Have BentoML's command say why a start failed in the format that is asked for, whatever else the environment has.
-
-    As JSON, it is a record like others. What the system says, such as that a port is in use, needs no stack trace.
-    """
-    if not _is_server():
-        return
-    bentoml = logging.getLogger("bentoml")
-
-    def record_bug(kind: type[BaseException], error: BaseException, lines: TracebackType | None) -> None:
-        bentoml.critical("%s", error, exc_info=None if issubclass(kind, OSError) else (kind, error, lines))
-
-    sys.excepthook = record_bug
-    if os.environ.get(variable("log_format"), "").lower() == "json":
-        _write_json(bentoml)
-        click.ClickException.show = _record  # type: ignore[assignment]  # click has no setting
+        write_json(root, bentoml, *below)
 
 
 def end_worker(error: Exception) -> None:
@@ -62,21 +41,18 @@ def end_worker(error: Exception) -> None:
 
     Elsewhere than in a server's process nothing happens.
     """
-    if _is_server():
+    if is_server():
         logging.getLogger("bentoml").critical("%s", error)
         os._exit(_NOT_STARTED)
 
 
-def _is_server() -> bool:
+def is_server() -> bool:
     """Tell a server's process from, say, that of `bentoml build`."""
     return any(handler.name == _SERVERS_HANDLER for handler in logging.getLogger("bentoml").handlers)
 
 
-def _record(failure: click.ClickException, *_: object) -> None:
-    logging.getLogger("bentoml").critical("%s", click.unstyle(failure.format_message()))
-
-
-def _write_json(*loggers: logging.Logger) -> None:
+def write_json(*loggers: logging.Logger) -> None:
+    """Have these loggers write each record as one line of JSON."""
     for logger in loggers:
         for handler in logger.handlers:
             handler.setFormatter(_formatter())

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from plan_recommender.model.features import PLANS
+from plan_recommender.serving.patches.prometheus import observe_many
 
 LATENCY_BUCKETS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
@@ -77,12 +78,12 @@ class Telemetry:
         """Begin the usual series at 0: a rate needs a first value, and the first request need not wait for files."""
         for route in routes:
             self._child(self._requests, route, "200").inc(0)
-            _observe(self._child(self._seconds, route), Counter({0: 0}), 0)
+            observe_many(self._child(self._seconds, route), Counter({0: 0}), 0)
             for reason in OWN_REASONS:  # alerts watch them: of a burst, the first must not go unseen
                 self._child(self._refused, route, reason).inc(0)
         for plan in PLANS:
             self._child(self._predictions, plan, model).inc(0)
-        _observe(self._child(self._probability, model), Counter({0: 0}), 0)
+        observe_many(self._child(self._probability, model), Counter({0: 0}), 0)
 
     def request(self, route: str, status: int, reason: str, seconds: float) -> None:
         """Note a request of a route of the contract, or of `NO_ROUTE`; `reason` says why it was not answered.
@@ -121,12 +122,12 @@ class Telemetry:
             self._child(self._refused, route, reason).inc(count)
         for route, times in seconds_by_route.items():
             buckets = Counter(bisect_left(LATENCY_BUCKETS, seconds) for seconds in times)
-            _observe(self._child(self._seconds, route), buckets, sum(times))
+            observe_many(self._child(self._seconds, route), buckets, sum(times))
 
     def _enter_predictions(self, model: str, predictions: Predictions) -> None:
         for plan, count in predictions.plans.items():
             self._child(self._predictions, plan, model).inc(count)
-        _observe(self._child(self._probability, model), predictions.buckets, predictions.sum)
+        observe_many(self._child(self._probability, model), predictions.buckets, predictions.sum)
 
     def _child(self, metric: Any, *labels: str) -> Any:
         key = (metric._name, *labels)
@@ -147,10 +148,3 @@ def _taken(noted: list[_Noted]) -> list[_Noted]:
     taken = noted[:]
     del noted[: len(taken)]
     return taken
-
-
-def _observe(histogram: Any, buckets: Counter[int], total: float) -> None:
-    """Enter many values at once: an addition a bucket instead of two a value, as observe() makes."""
-    for bucket, count in buckets.items():
-        histogram._buckets[bucket].inc(count)
-    histogram._sum.inc(total)

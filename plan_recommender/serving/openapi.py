@@ -6,9 +6,6 @@ from itertools import groupby
 from typing import Any, Final, get_type_hints
 
 from bentoml import Service
-from bentoml._internal.configuration.containers import BentoMLContainer
-from bentoml._internal.service.openapi.specification import OpenAPISpecification
-from bentoml._internal.utils.cattr import bentoml_cattr
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp
 
@@ -17,7 +14,7 @@ from plan_recommender.serving import error_responses
 from plan_recommender.serving.auth import Access, for_other_origins
 from plan_recommender.serving.contract import BODY_SECONDS, ROUTES, Command, HttpContract, Query
 from plan_recommender.serving.error_responses import ErrorAnswer, Refusal
-from plan_recommender.serving.patches import connection
+from plan_recommender.serving.patches import bentoml_internals, connection
 from plan_recommender.serving.patches.connection import HEAD_SECONDS, MAX_HEAD_BYTES
 from plan_recommender.serving.schemas import Health, UsageBatch
 from plan_recommender.serving.settings import Environment
@@ -64,11 +61,11 @@ class DescribedService(Service[Any]):
         app = super().to_asgi(is_main)  # which also reads the service's configuration
         documents = {"/docs.json": lambda: self.openapi_spec.asdict(), "/schema.json": self.schema}
         contract = HttpContract(app, Access.from_environment(), Environment.read(), documents)
-        connection.install(BentoMLContainer.config.services.get()[self.name].get("workers"), contract)
+        connection.install(bentoml_internals.workers(self.name), contract)
         return for_other_origins(contract)
 
     @property
-    def openapi_spec(self) -> OpenAPISpecification:
+    def openapi_spec(self) -> Any:
         """The document that is served at /docs.json and stored in the Bento."""
         document = super().openapi_spec.asdict()
         del document["info"]["contact"]  # BentoML's authors, who do not run this service
@@ -80,7 +77,7 @@ class DescribedService(Service[Any]):
             operation = _operation(path, route, schemas)
             document["paths"][path] = {"post" if isinstance(route, Command) else "get": operation}
         document["components"] = {"schemas": schemas}
-        return bentoml_cattr.structure(document, OpenAPISpecification)
+        return bentoml_internals.specification(document)
 
 
 def _operation(path: str, route: Query | Command, schemas: dict[str, Any]) -> dict[str, Any]:

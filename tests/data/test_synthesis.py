@@ -324,7 +324,7 @@ def test_an_interrupted_run_leaves_the_previous_file(tmp_path: Path, monkeypatch
         real(file, subscribers)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(synthesis, "write_csv", interrupted)
+    monkeypatch.setattr("tools.synthesise.write_csv", interrupted)
     with pytest.raises(KeyboardInterrupt):
         main([*arguments, "--seed", "1"])
     assert hashlib.sha256(out.read_bytes()).hexdigest() == before

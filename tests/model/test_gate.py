@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 
 import train
+from plan_recommender import cli
 from plan_recommender.config.settings import Candidate, GateSettings, Settings
 from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.evaluation.calibration import measure_calibration
@@ -255,7 +256,7 @@ def judged() -> Callable[[], gate.GateReport]:
         analysis=cast(Any, None),
         test_probabilities=answers[SPLIT.test],
     )
-    return lambda: judge(trained, shipped(), settings)
+    return lambda: judge(trained, shipped(), settings, cli.say)
 
 
 def scored(candidate: Candidate, roc_auc: float | list[float], brier: float | list[float]) -> CrossValidated:

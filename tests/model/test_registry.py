@@ -22,7 +22,7 @@ COMPILE = """
 import hashlib, joblib, sys
 from pathlib import Path
 from plan_recommender.training.compiler import compile_pipeline
-from plan_recommender.training.selection import split_table
+from plan_recommender.training.split import split_table
 from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.model.tables import read_document, write_document
 threshold = read_document(Path(sys.argv[2]).read_bytes()).threshold

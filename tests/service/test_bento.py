@@ -68,25 +68,10 @@ def http(
 
 def test_it_carries_the_service_and_the_lock_and_nothing_of_training(bento: Path) -> None:
     files = {str(path.relative_to(bento / "src")) for path in (bento / "src").rglob("*") if path.is_file()}
-    assert files == {"service.py", "bentofile.yaml"} | {
-        f"plan_recommender/{name}.py"
-        for name in (
-            *(
-                "__init__",
-                "access",
-                "admission",
-                "bentoml_routes",
-                "environment",
-                "errors",
-                "http",
-                "image",
-                "logistic",
-                "logs",
-            ),
-            *("openapi", "protocol", "reasons", "recommender", "refusals", "registry", "scorer", "supervisor"),
-            *("table", "tables", "telemetry", "threshold", "usage", "wording"),
-        )
-    }
+    package = ROOT / "plan_recommender"
+    served = [package / "__init__.py", package / "errors.py"]
+    served += [path for room in ("model", "serving") for path in (package / room).rglob("*.py")]
+    assert files == {"service.py", "bentofile.yaml"} | {str(path.relative_to(ROOT)) for path in served}
     locked = (bento / "env" / "python" / "requirements.txt").read_text()
     assert "--hash=sha256:" in locked
     assert not [name for name in ("scikit-learn", "pandas", "scipy", "onnxruntime") if f"\n{name}==" in locked]

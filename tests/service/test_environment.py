@@ -35,7 +35,8 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("faulty")
     (folder / "plan_recommender").symlink_to(ROOT / "plan_recommender")
     damage = """
-from plan_recommender import http, usage
+from plan_recommender.serving import contract as http
+from plan_recommender.serving import schemas as usage
 def failing(self, month):
     raise RuntimeError("one line\\nanother \\x1b[31m")
 http.ROUTES["/explain"] = http.Command(usage.CustomerUsage, usage.Explanation, failing, max_bytes=http.MIB)

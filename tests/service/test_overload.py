@@ -22,7 +22,7 @@ from tests.service.wire import CHUNKED, Connection, head, post
 from tools.server import Server, serving
 
 OVERLOADED = """
-from plan_recommender import admission
+from plan_recommender.serving import overload as admission
 admission.Queue.admits = lambda self: False
 """
 LARGE = b" " * (5 * MIB)
@@ -165,7 +165,7 @@ def test_only_what_takes_work_waits_for_its_turn_and_the_metrics_count_the_wait(
         tmp_path,
         f"""
 import asyncio
-from plan_recommender import admission
+from plan_recommender.serving import overload as admission
 admission.Queue.enter = lambda self, begin: asyncio.get_running_loop().call_later({wait_seconds}, begin)
 """,
     )

@@ -20,7 +20,8 @@ CONTROLS: list[tuple[str, str, dict[str, float], set[str]]] = [
         # A worker that does something else for a long time when it is told to stop, and a supervisor that lets it.
         """
 import asyncio, signal, time
-from plan_recommender import admission, supervisor
+from plan_recommender.serving import overload as admission
+from plan_recommender.serving.patches import supervisor
 supervisor._STOP_SECONDS = 60
 def linger(self, stop):
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: (time.sleep(17), stop(signal.SIGTERM, None)))
@@ -34,7 +35,7 @@ admission.Drain.before = linger
         # The same for four seconds, so that what comes later is answered, but late.
         """
 import asyncio, signal, time
-from plan_recommender import admission
+from plan_recommender.serving import overload as admission
 def linger(self, stop):
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: (time.sleep(4), stop(signal.SIGTERM, None)))
 admission.Drain.before = linger
@@ -47,7 +48,8 @@ admission.Drain.before = linger
         # Answers take their time, and a worker that is told to stop waits for none.
         """
 import asyncio, os, signal
-from plan_recommender import admission, http
+from plan_recommender.serving import overload as admission
+from plan_recommender.serving import contract as http
 def quit(self, stop):
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
 admission.Drain.before = quit
@@ -67,7 +69,7 @@ http.HttpContract._handle = handle_slowly
         """
 import itertools
 import bentoml.serving
-from plan_recommender import protocol
+from plan_recommender.serving.patches import connection as protocol
 bentoml.serving.running_inside_container = lambda: True
 number, begin = itertools.count(1), protocol.Connection._start_asgi_task
 def stumble(self, cycle, app):
@@ -89,7 +91,7 @@ protocol.Connection._start_asgi_task = stumble
         "overload",
         # Every request is let in.
         """
-from plan_recommender import admission
+from plan_recommender.serving import overload as admission
 admission.Queue.admits = lambda self: True
 admission.Lane.admits = lambda self: True
 """,
@@ -101,7 +103,7 @@ admission.Lane.admits = lambda self: True
         # What is refused is refused in a way of its own.
         """
 from http import HTTPStatus
-from plan_recommender import refusals
+from plan_recommender.serving import error_responses as refusals
 refusals.overloaded = lambda: refusals.Refusal(HTTPStatus.TOO_MANY_REQUESTS, "", [], reason="overload")
 """,
         {"seconds": 3.0, "slack": 2.0},
@@ -112,7 +114,10 @@ refusals.overloaded = lambda: refusals.Refusal(HTTPStatus.TOO_MANY_REQUESTS, "",
         # Clients may take as long as they like, and now and then a good request is not answered.
         """
 import itertools
-from plan_recommender import http, protocol, recommender, usage
+from plan_recommender.serving import contract as http
+from plan_recommender.serving.patches import connection as protocol
+from plan_recommender.serving import recommender
+from plan_recommender.serving import schemas as usage
 http.BODY_SECONDS = protocol.HEAD_SECONDS = 1e9
 number, recommend = itertools.count(), recommender.Recommender.recommend_json
 def stumbling(self, usage):
@@ -127,7 +132,9 @@ http.ROUTES["/predict"] = http.Command(usage.CustomerUsage, usage.Recommendation
         # A prediction leaves two kilobytes behind, every hundredth an open file, and every ten thousandth fails.
         """
 import itertools, os
-from plan_recommender import http, recommender, usage
+from plan_recommender.serving import contract as http
+from plan_recommender.serving import recommender
+from plan_recommender.serving import schemas as usage
 number, left, recommend = itertools.count(1), [], recommender.Recommender.recommend_json
 def leaking(self, usage):
     count = next(number)
@@ -144,7 +151,8 @@ http.ROUTES["/predict"] = http.Command(usage.CustomerUsage, usage.Recommendation
         "oversize",
         # The limit is found exceeded only when all has been read, and that is kept; the answer says something else.
         """
-from plan_recommender import http, refusals
+from plan_recommender.serving import contract as http
+from plan_recommender.serving import error_responses as refusals
 kept, read = [], http.HttpContract._read_parts
 async def read_all(self, receive, max_bytes):
     body = await read(self, receive, 10**9)
@@ -165,7 +173,7 @@ http._announced_length = lambda headers: 0
         # What was wrong is logged as the client sent it, several times, with the lines of code behind it.
         """
 import json, logging
-from plan_recommender import http
+from plan_recommender.serving import contract as http
 carry_out = http._carry_out
 def telling(command, recommender, body):
     answer = carry_out(command, recommender, body)
@@ -208,7 +216,7 @@ Telemetry.request = labelled
         "documents",
         # BentoML answers for itself, as it would without the contract.
         """
-from plan_recommender import bentoml_routes
+from plan_recommender.serving import bentoml_routes
 async def pass_on(self, scope, receive, send):
     await self._app({**scope, "headers": []}, receive, send)
 bentoml_routes.BentoRoutes.__call__ = pass_on
@@ -224,7 +232,7 @@ bentoml_routes.BentoRoutes.__call__ = pass_on
         # A turn takes its time, every twentieth fails, and what /metrics said first it says for ever.
         """
 import asyncio, itertools
-from plan_recommender import bentoml_routes
+from plan_recommender.serving import bentoml_routes
 number, first = itertools.count(1), []
 async def take(self):
     await asyncio.sleep(1.2)
