@@ -1,4 +1,8 @@
-"""The BentoML service: `bentoml serve service:PlanRecommender`."""
+"""The BentoML service: `bentoml serve service:PlanRecommender`.
+
+The methods of the class are what answers over HTTP: serving/routes.py says which method answers which path, and
+serving/app.py puts together the application that calls them.
+"""
 
 import os
 from typing import Any, cast
@@ -10,12 +14,19 @@ from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.model import store
 from plan_recommender.model.features import CustomerUsage
 from plan_recommender.serving import logs
+from plan_recommender.serving.app import ContractService
 from plan_recommender.serving.auth import Access
 from plan_recommender.serving.image import image
-from plan_recommender.serving.openapi import DescribedService
-from plan_recommender.serving.patches import start_failures
+from plan_recommender.serving.patches import expected, start_failures
 from plan_recommender.serving.recommender import Recommender
-from plan_recommender.serving.schemas import BatchRecommendation, Explanation, Recommendation, UsageBatch
+from plan_recommender.serving.schemas import (
+    BatchRecommendation,
+    Explanation,
+    Health,
+    ModelDescription,
+    Recommendation,
+    UsageBatch,
+)
 from plan_recommender.serving.settings import Environment
 
 
@@ -31,7 +42,7 @@ def _environment() -> Environment:
     return environment
 
 
-@bentoml.service(name="plan_recommender", service_class=DescribedService, workers=_environment().workers, image=image())
+@bentoml.service(name="plan_recommender", service_class=ContractService, workers=_environment().workers, image=image())
 class PlanRecommender:
     """Recommends a mobile plan, Ultra or Smart, from one month of a subscriber's usage."""
 
@@ -47,37 +58,44 @@ class PlanRecommender:
     @bentoml.on_deployment
     @staticmethod
     def before_workers_start() -> None:
-        """Load the model, so that a bad one stops the start with one sentence; warn once of a service without a key."""
-        from plan_recommender.serving.patches import (
-            supervisor,  # here, because workers have no use for it and would import it too
-        )
-
-        supervisor.mend()
-        os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
+        """Check what the service needs, so that what is wrong stops the start with one sentence."""
         try:
+            expected.check()
             _model().document()
         except PlanRecommenderError as error:
             raise BentoMLException(str(error)) from error
+        from plan_recommender.serving.patches import supervisor  # after the check; and workers have no use for it
+
+        supervisor.patch()
+        os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
         Access.from_environment().warn_if_open()
 
-    @bentoml.api(route="/predict")
+    @bentoml.api
     def predict(self, usage: CustomerUsage, /) -> Recommendation:
         """Recommend a plan for one subscriber."""
         return self.recommender.recommend(usage)
 
-    @bentoml.api(route="/predict_batch")
+    @bentoml.api
     def predict_batch(self, batch: UsageBatch, /) -> BatchRecommendation:
         """Recommend a plan for up to 10,000 subscribers, in the order sent."""
         return self.recommender.recommend_batch(batch)
 
-    @bentoml.api(route="/explain")
+    @bentoml.api
     def explain(self, usage: CustomerUsage, /) -> Explanation:
         """Recommend a plan for one subscriber, and say how much each feature contributed."""
         return self.recommender.explain(usage)
 
+    def health(self) -> Health:
+        """Ask the model, and tell whether it answers as it did when it was loaded."""
+        return self.recommender.health()
+
+    def about(self) -> ModelDescription:
+        """Tell what was stored with the model when it was registered."""
+        return self.recommender.about()
+
     def __is_ready__(self) -> bool:
         """Tell BentoML's /readyz whether the model can answer."""
-        return self.recommender.health().status == "ok"
+        return self.health().status == "ok"
 
 
 _SERVICE = cast(Any, PlanRecommender)  # the decorator makes the class a bentoml.Service, which its types do not say

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import bentoml
 import numpy as np
+from pydantic_core import to_json
 
 from plan_recommender.data.synthesis import generate
 from plan_recommender.model import store
@@ -56,15 +57,15 @@ def _contestants(model: store.RegisteredModel, rows: FeatureMatrix) -> dict[str,
     bodies = [month.model_dump_json().encode() for month in months]
 
     def predict(body: bytes) -> bytes:
-        return recommender.recommend_json(CustomerUsage.model_validate_json(body)).body
+        return to_json(recommender.recommend(CustomerUsage.model_validate_json(body)))
 
     def explain(body: bytes) -> bytes:
-        return recommender.explain_json(CustomerUsage.model_validate_json(body)).body
+        return to_json(recommender.explain(CustomerUsage.model_validate_json(body)))
 
     return {
         PIPELINE: lambda: [pipeline.predict_proba(one) for one in frames],
         "compiled scorer": lambda: [scorer.recommend(*row) for row in values],
-        "recommendation, JSON written": lambda: [recommender.recommend_json(month) for month in months],
+        "recommendation, JSON written": lambda: [to_json(recommender.recommend(month)) for month in months],
         "/predict without HTTP, from bytes to bytes": lambda: [predict(body) for body in bodies],
         "reasons": lambda: [reasons.explain(row) for row in values],
         "/explain without HTTP, from bytes to bytes": lambda: [explain(body) for body in bodies],

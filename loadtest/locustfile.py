@@ -24,6 +24,7 @@ from locust import FastHttpUser, constant_throughput, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
+from pydantic import TypeAdapter
 
 from loadtest import shapes  # the module, as locust would take the first shape that it finds in this one
 from plan_recommender import cli
@@ -40,6 +41,9 @@ REQUESTS_PER_SECOND = 20  # of one application
 BATCHES_PER_SECOND = 2  # of one analyst
 TIMEOUT_SECONDS = 5.0
 """How long an answer may take before it counts as a failure; users that are stopped wait for theirs as long."""
+
+_SINGLE = TypeAdapter(Recommendation)
+_BATCH = TypeAdapter(BatchRecommendation)
 
 
 def _stop(sentence: object) -> NoReturn:
@@ -99,11 +103,11 @@ class _User(FastHttpUser):
             return f"expected an answer of {self.model}, found one of {model}"
         if len(decisions) != len(rows):
             return f"expected {len(rows)} decisions, found {len(decisions)}"
-        probabilities = np.array([decision.probability_is_ultra for decision in decisions])
+        probabilities = np.array([decision["probability_is_ultra"] for decision in decisions])
         plans = self.threshold.decide(np.array([list(row.values()) for row in rows]), probabilities).tolist()
         for decision, plan in zip(decisions, plans, strict=True):
-            if (decision.prediction, decision.recommended_plan) != (plan, PLANS[plan]):
-                return f"expected {PLANS[plan]} at probability {decision.probability_is_ultra}, found {decision}"
+            if (decision["prediction"], decision["recommended_plan"]) != (plan, PLANS[plan]):
+                return f"expected {PLANS[plan]} at probability {decision['probability_is_ultra']}, found {decision}"
         return None
 
 
@@ -121,8 +125,8 @@ class Application(_User):
         def check(response: ResponseContextManager) -> str | None:
             if response.status_code != 200:
                 return f"expected 200, found {response.status_code}"
-            answer = Recommendation.model_validate_json(response.content, strict=True)
-            return self.check([usage], [answer], answer.model)
+            answer = _SINGLE.validate_json(response.content, strict=True)
+            return self.check([usage], [answer], answer["model"])
 
         self.ask("/predict", usage, check)
 
@@ -152,8 +156,8 @@ class CampaignAnalyst(_User):
         def check(response: ResponseContextManager) -> str | None:
             if response.status_code != 200:
                 return f"expected 200, found {response.status_code}"
-            answer = BatchRecommendation.model_validate_json(response.content, strict=True)
-            return self.check(rows, answer.predictions, answer.model)
+            answer = _BATCH.validate_json(response.content, strict=True)
+            return self.check(rows, answer["predictions"], answer["model"])
 
         self.ask("/predict_batch", {"rows": rows}, check)
 

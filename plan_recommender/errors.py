@@ -1,4 +1,4 @@
-"""The errors this project raises on purpose; each message is one sentence for the person who can mend it."""
+"""The errors this project raises on purpose; each message is one sentence for the person who can correct it."""
 
 
 class PlanRecommenderError(Exception):
@@ -31,3 +31,7 @@ class MissingLibraryError(PlanRecommenderError):
 
 class TrackingError(PlanRecommenderError):
     """A run could not be tracked; whatever it registered is registered."""
+
+
+class PrivatePartsError(PlanRecommenderError):
+    """Another package is installed in another version than the one whose private parts the project uses."""

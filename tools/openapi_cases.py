@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plan_recommender.serving.contract import ROUTES, Command
+from plan_recommender.serving.routes import ROUTES, Command
 from tools.server import ServerDidNotStartError, serving
 
 _BODIES = sum(isinstance(route, Command) for route in ROUTES.values())  # a route without a body has a few cases only

@@ -4,6 +4,7 @@ The endpoints are coroutines: FastAPI would call plain functions in a thread, wh
 """
 
 from fastapi import FastAPI
+from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmark.peers.model import Assignment, PipelineModel
@@ -16,7 +17,7 @@ HEALTH = "/health"
 
 def constant() -> ASGIApp:
     """Make an application that reads the body and answers the same bytes whatever it says, by any path."""
-    body = Assignment.from_environment().constant.model_dump_json().encode()
+    body = to_json(Assignment.from_environment().constant)
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:

@@ -43,9 +43,9 @@ class PipelineModel:
         """Answer for one subscriber."""
         probabilities = self._pipeline.predict_proba(pd.DataFrame([usage.model_dump()]))[:, 1]
         (prediction,) = self._assignment.threshold.decide(matrix([usage]), probabilities).tolist()
-        return Recommendation(
-            prediction=prediction,
-            probability_is_ultra=probabilities[0],
-            recommended_plan=PLANS[prediction],
-            model=self._assignment.tag,
-        )
+        return {
+            "prediction": prediction,
+            "probability_is_ultra": float(probabilities[0]),
+            "recommended_plan": PLANS[prediction],
+            "model": self._assignment.tag,
+        }

@@ -2,15 +2,13 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import bentoml
 import numpy as np
 import numpy.typing as npt
-from bentoml._internal.bento.bento import BentoModelInfo
-from bentoml._internal.configuration.containers import BentoMLContainer
-from bentoml._internal.models import ModelStore
 from bentoml.exceptions import BentoMLException, NotFound
 from bentoml.models import BentoModel
 from pydantic import ValidationError
@@ -28,8 +26,27 @@ from plan_recommender.model.record import (
 )
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import ModelDocument, read_document, read_limited
+from plan_recommender.private_parts import PrivateParts
+
+if TYPE_CHECKING:
+    from bentoml._internal.bento.bento import BentoModelInfo
+    from bentoml._internal.models import ModelStore
 
 LATEST = f"{MODEL_NAME}:latest"
+
+PRIVATE_PARTS = PrivateParts(
+    "bentoml",
+    "1.4.39",
+    signatures={"bentoml._internal.models:ModelStore.__init__": "self, base_path"},
+    names=(
+        "bentoml._internal.bento.bento:BentoModelInfo",
+        "bentoml._internal.configuration.containers:BentoMLContainer.model_store",
+    ),
+)
+"""What this module uses of BentoML beside its public API, which does not tell where its store is.
+
+The imports stand inside the functions, so that the check comes first.
+"""
 
 RECORD_KEY = "plan_recommender"
 """Under this key of BentoML's metadata stands the record."""
@@ -46,8 +63,10 @@ class ServedModel(BentoModel):
         Raises:
             BentoMLException: it is not in the store.
         """
+        from bentoml._internal.bento.bento import BentoModelInfo
+
         stored = self._require()
-        info: BentoModelInfo = super().to_info(alias)
+        info = super().to_info(alias)
         digest = {_RECORD_DIGEST: sha256(_record_file(stored))}
         return BentoModelInfo(info.tag, info.module, info.creation_time, alias=alias, metadata=digest)
 
@@ -160,7 +179,7 @@ def latest_version() -> str | None:
     return latest_file().read_text().strip() if latest_file().is_file() else None
 
 
-def of_bento(info: BentoModelInfo) -> RegisteredModel:
+def of_bento(info: "BentoModelInfo") -> RegisteredModel:
     """Open the model that a Bento was built with.
 
     Raises:
@@ -201,14 +220,24 @@ def verify(stored: bentoml.Model) -> RegisteredModel:
     return RegisteredModel(str(stored.tag), Path(stored.path), record)
 
 
-def store_in(folder: Path) -> ModelStore:
+def store_in(folder: Path) -> "ModelStore":
     """Give BentoML another folder to write a model into, as `_model_store` of `bentoml.models.create`."""
+    from bentoml._internal.models import ModelStore
+
     return ModelStore(folder)
 
 
 def store_path() -> Path:
     """Tell where the models are."""
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    _check_private_parts()
     return Path(BentoMLContainer.model_store.get()._path)
+
+
+@cache
+def _check_private_parts() -> None:
+    PRIVATE_PARTS.check()
 
 
 def _record_file(stored: bentoml.Model) -> Path:

@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plan_recommender.errors import ConfigError
+from plan_recommender.serving.exchange import EXCHANGE, Exchange
 from plan_recommender.serving.patches import bentoml_internals
 from plan_recommender.serving.settings import KEY_VARIABLE, PUBLIC_VARIABLE
 
@@ -82,8 +83,10 @@ def for_other_origins(app: ASGIApp) -> ASGIApp:
 
 class _Cors(CORSMiddleware):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # An answer in one piece would go past it.
-        await super().__call__({name: scope[name] for name in scope if name != "extensions"}, receive, send)
+        exchange: Exchange | None = scope.get("extensions", {}).get(EXCHANGE)
+        if exchange is not None:
+            exchange.answer_in_parts()  # in one piece, an answer would go past this
+        await super().__call__(scope, receive, send)
 
 
 def _bearer(value: bytes) -> bytes:

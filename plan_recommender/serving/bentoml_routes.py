@@ -21,9 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.error_responses import Header
+from plan_recommender.serving.exchange import Exchange, send_answer
 from plan_recommender.serving.metrics import telemetry
 from plan_recommender.serving.patches import bentoml_internals
-from plan_recommender.serving.patches.connection import WHOLE_ANSWER, WholeAnswer
 
 RENDERING_SHARE: Final = 0.1
 """Most of a worker's time that goes into rendering /metrics. A rendering takes some milliseconds in a thread, and while
@@ -83,11 +83,11 @@ class BentoRoutes:
         """Tell whether BentoML answers a path."""
         return path in _ROUTES or path in bentoml_internals.static_files()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange | None = None) -> None:
         """Answer one request to a path that BentoML has, or pass it on."""
         path = scope["path"]
-        heard = [header for header in scope["headers"] if header[0] in _FORWARDED_HEADERS]
-        passed_on = {**scope, "headers": heard}
+        forwarded = [header for header in scope["headers"] if header[0] in _FORWARDED_HEADERS]
+        passed_on = {**scope, "headers": forwarded}
         if scope["type"] != "http":
             await self._app(passed_on, receive, send)
         elif path in _PROBES:
@@ -96,7 +96,8 @@ class BentoRoutes:
         elif scope["method"] in _READING and (path == _METRICS or path in self._documents):
             answer = await self._metrics.get(scope) if path == _METRICS else self._documents[path]()
             await self._document_turns.take()
-            await _send(answer, scope, send)
+            body = b"" if scope["method"] == "HEAD" else answer.body
+            await send_answer(exchange, send, answer.status, answer.headers, body)
         else:
             await self._page_turns.take()
             await self._app(passed_on, receive, self._page_turns.pacing(send))
@@ -208,15 +209,6 @@ def _as_json(make: Callable[[], object]) -> Answer:
     body = bytes(JSONResponse(make()).body)
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     return Answer(int(HTTPStatus.OK), headers, body)
-
-
-async def _send(answer: Answer, scope: Scope, send: Send) -> None:
-    body = b"" if scope["method"] == "HEAD" else answer.body
-    # Taken out, because it refers to the request, which refers to the scope: a circle would wait for the collector.
-    whole_answer: WholeAnswer | None = scope.get("extensions", {}).pop(WHOLE_ANSWER, None)
-    if whole_answer is None or not whole_answer(answer.status, answer.headers, body):
-        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-        await send({"type": "http.response.body", "body": body})
 
 
 async def _no_body() -> Message:

@@ -16,6 +16,9 @@ MAX_KEY: Final = 100
 RETRY_SECONDS: Final = 1
 """When an overloaded or stopping service asks to be asked again."""
 
+OVERLOAD: Final = "overload"
+"""The reason of a refusal under overload."""
+
 Header = tuple[bytes, bytes]
 
 CLOSE: Final[Header] = (b"connection", b"close")
@@ -258,5 +261,5 @@ def _shortened(part: str | int) -> str | int:
 
 
 _OVERLOADED: Final = _server_side(
-    HTTPStatus.SERVICE_UNAVAILABLE, "The service is overloaded; try again later.", RETRY_SECONDS, reason="overload"
+    HTTPStatus.SERVICE_UNAVAILABLE, "The service is overloaded; try again later.", RETRY_SECONDS, reason=OVERLOAD
 )

@@ -11,12 +11,13 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 
 from plan_recommender.model.features import PLANS
 from plan_recommender.serving.patches.prometheus import observe_many
+from plan_recommender.serving.schemas import BatchRecommendation, Decision, Recommendation
 
 LATENCY_BUCKETS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
@@ -94,12 +95,18 @@ class Telemetry:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
         self._ended.append((route, status, reason, seconds))
 
-    def answer(self, model: str, predictions: Sequence[int], probabilities: Sequence[float]) -> None:
+    def answer(self, answer: Recommendation | BatchRecommendation) -> None:
         """Note what a model predicted; a batch is counted here, in the thread that made it."""
-        if len(predictions) == 1:
-            self._single.append((model, predictions[0], probabilities[0]))
-        elif predictions:
-            self._batches.append((model, Predictions(predictions, probabilities)))
+        decisions: list[Decision] | None = cast(Any, answer).get("predictions")
+        if decisions is not None:
+            counted = Predictions(
+                [decision["prediction"] for decision in decisions],
+                [decision["probability_is_ultra"] for decision in decisions],
+            )
+            self._batches.append((answer["model"], counted))
+        else:
+            single = cast(Recommendation, answer)
+            self._single.append((single["model"], single["prediction"], single["probability_is_ultra"]))
 
     def flush(self) -> None:
         """Enter what was noted into the series."""

@@ -3,21 +3,16 @@
 import json
 from http import HTTPStatus
 from itertools import groupby
-from typing import Any, Final, get_type_hints
+from typing import Any, Final
 
-from bentoml import Service
-from pydantic import BaseModel, ValidationError
-from starlette.types import ASGIApp
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from plan_recommender.model.features import CustomerUsage
 from plan_recommender.serving import error_responses
-from plan_recommender.serving.auth import Access, for_other_origins
-from plan_recommender.serving.contract import BODY_SECONDS, ROUTES, Command, HttpContract, Query
 from plan_recommender.serving.error_responses import ErrorAnswer, Refusal
-from plan_recommender.serving.patches import bentoml_internals, connection
-from plan_recommender.serving.patches.connection import HEAD_SECONDS, MAX_HEAD_BYTES
+from plan_recommender.serving.limits import BODY_SECONDS, HEAD_SECONDS, MAX_HEAD_BYTES
+from plan_recommender.serving.routes import ROUTES, Command, Query
 from plan_recommender.serving.schemas import Health, UsageBatch
-from plan_recommender.serving.settings import Environment
 
 _TAG = "Service APIs"
 _REFERENCE = "#/components/schemas/{model}"
@@ -53,48 +48,39 @@ _INVALID: Final[dict[type[BaseModel], bytes]] = {
 }
 
 
-class DescribedService(Service[Any]):
-    """A BentoML service behind the HTTP contract, whose OpenAPI document describes every route and error of it."""
+def describe(document: dict[str, Any], version: str | None = None) -> dict[str, Any]:
+    """Complete BentoML's OpenAPI document: every route of the contract, with every error that it can answer.
 
-    def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        """The application that a worker runs."""
-        app = super().to_asgi(is_main)  # which also reads the service's configuration
-        documents = {"/docs.json": lambda: self.openapi_spec.asdict(), "/schema.json": self.schema}
-        contract = HttpContract(app, Access.from_environment(), Environment.read(), documents)
-        connection.install(bentoml_internals.workers(self.name), contract)
-        return for_other_origins(contract)
-
-    @property
-    def openapi_spec(self) -> Any:
-        """The document that is served at /docs.json and stored in the Bento."""
-        document = super().openapi_spec.asdict()
-        del document["info"]["contact"]  # BentoML's authors, who do not run this service
-        document["info"]["description"] = _DESCRIPTION
-        if self.bento is None:
-            document["info"]["version"] = "from source"
-        schemas: dict[str, Any] = {}
-        for path, route in ROUTES.items():
-            operation = _operation(path, route, schemas)
-            document["paths"][path] = {"post" if isinstance(route, Command) else "get": operation}
-        document["components"] = {"schemas": schemas}
-        return bentoml_internals.specification(document)
+    Args:
+        document: as BentoML makes it; it is changed.
+        version: of the service, in place of BentoML's; None keeps that.
+    """
+    del document["info"]["contact"]  # BentoML's authors, who do not run this service
+    document["info"]["description"] = _DESCRIPTION
+    if version is not None:
+        document["info"]["version"] = version
+    schemas: dict[str, Any] = {}
+    for path, route in ROUTES.items():
+        operation = _operation(path, route, schemas)
+        document["paths"][path] = {"post" if isinstance(route, Command) else "get": operation}
+    document["components"] = {"schemas": schemas}
+    return document
 
 
 def _operation(path: str, route: Query | Command, schemas: dict[str, Any]) -> dict[str, Any]:
     """Describe one route, and add the schemas it refers to."""
-    answer = route.response if isinstance(route, Command) else get_type_hints(route.answer)["return"]
-    responses: dict[int, Any] = {200: {"description": "The answer.", "content": _content(answer, schemas)}}
+    responses: dict[int, Any] = {200: {"description": "The answer.", "content": _content(route.response, schemas)}}
     operation: dict[str, Any] = {
         "tags": [_TAG],
         "operationId": path.strip("/"),
-        "description": (route.answer.__doc__ or "").partition("\n")[0],
+        "description": route.description,
     }
     if isinstance(route, Command):
         operation["requestBody"] = {"required": True, "content": _content(route.request, schemas)}
     refused = sorted(_refusals(path, route), key=lambda refusal: refusal.status)
     for status, group in groupby(refused, key=lambda refusal: refusal.status):
         responses[int(status)] = _refused(status, list(group), schemas)
-    if answer is Health:
+    if route.response is Health:
         responses[503] = {"description": "No model can answer.", "content": _content(Health, schemas)}
     return operation | {"responses": responses}
 
@@ -147,8 +133,8 @@ def _refused(status: HTTPStatus, group: list[Refusal], schemas: dict[str, Any]) 
     return {"description": _MEANINGS[status], "headers": headers, "content": content}
 
 
-def _content(model: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
-    schema = model.model_json_schema(ref_template=_REFERENCE)
+def _content(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+    schema = TypeAdapter(kind).json_schema(ref_template=_REFERENCE)
     schemas.update(schema.pop("$defs", {}))
-    schemas[model.__name__] = schema
-    return {"application/json": {"schema": {"$ref": _REFERENCE.format(model=model.__name__)}}}
+    schemas[kind.__name__] = schema
+    return {"application/json": {"schema": {"$ref": _REFERENCE.format(model=kind.__name__)}}}

@@ -1,19 +1,27 @@
-"""Which requests a worker takes on: it never lets more wait than it can answer soon, and it ends in good order.
+"""Which requests a worker takes on: it never lets more wait than it can answer soon, and it stops in good order.
 
-**Queue.** A worker answers its requests one by one. In each turn of its event loop it begins some of them; the others
-wait, and between the turns new connections are accepted, of which uvloop takes one a turn. A burst is let in, however
-many come at once. When for a tenth of a second never less than half of the most that may wait did, more is being asked
-than can be answered, and what finds the queue full is refused: "controlled delay" as in Maurer, "Fail at Scale", ACM
-Queue 13(8), 2015. A refusal is held back for a moment: a client that asks again at once would else keep the worker busy
-refusing. As long as one is held back, half as many may wait: what is let in under overload is answered soon.
+**Single requests** wait in a queue. In each turn of the event loop 16 of them are begun; between the turns new
+connections are accepted, of which uvloop accepts one a turn. A new request is treated by the state of the queue:
 
-**Lane.** Large batches take milliseconds and go to a thread. One at a time is carried out, as side by
-side they would only take the interpreter from each other and from the single predictions between them; some wait, and
-more than some are refused. As soon as one had to be refused, a quarter may wait until the lane has been empty: what is
-let in under overload is answered soon, and as many clients as there is room for are never refused.
+| state | from when | a new request |
+| --- | --- | --- |
+| calm | less than half of `MAX_WAITING` wait, and no refusal is pending | waits, however many come at once |
+| filling | not calm for at most 0.1 s | waits, however many come at once |
+| full | not calm for more than 0.1 s | waits if fewer than `MAX_WAITING` do, otherwise it is refused |
+| overloaded | a refusal is pending | waits if fewer than half of `MAX_WAITING` do, otherwise it is refused |
 
-**Drain.** After SIGTERM a worker answers on for a moment, closing each connection after its answer, so that what was
-sent before the signal is answered; then it refuses what comes, until what is under way is done or has had its time.
+This is "controlled delay" as in Maurer, "Fail at Scale", ACM Queue 13(8), 2015: a burst is answered, and what lasts is
+refused. A refusal is pending for `REFUSAL_PAUSE_SECONDS` before it is sent, because a client that asks again at once
+would keep the worker busy refusing. What waits under overload is half as much, so that it is answered soon.
+
+**Batches** take milliseconds, so they are answered in a thread, one at a time: side by side they would only take the
+interpreter from each other and from single requests. `max_batches` of them may wait or be answered. Once one had to be
+refused, a quarter of that may, until none waits any more. A batch is decided by its head, so that a body is not read in
+vain, and holds no place while its body comes, so that slow clients keep nobody out; the lane has to have room when the
+body is complete, too.
+
+**Draining**: after SIGTERM a worker answers everything for `DRAIN_SECONDS`, closing each connection after its answer.
+Then it refuses new requests, until those under way are answered or `STOP_SECONDS` are over.
 """
 
 import asyncio
@@ -27,67 +35,76 @@ from typing import Any, Final, TypeVar
 import anyio
 import anyio.to_thread
 
-from plan_recommender.serving import error_responses
+from plan_recommender.serving.limits import DRAIN_SECONDS, MAX_WAITING, REFUSAL_PAUSE_SECONDS, STOP_SECONDS
+from plan_recommender.serving.routes import Command
 
-MOST_WAITING: Final = 128
-"""Requests that wait for a worker before it refuses others; a prediction takes some 50 microseconds."""
+_BEGUN_IN_A_TURN: Final = 16
+_REFUSED_TOGETHER_SECONDS: Final = 0.005
+"""Refusals that are due within this time share a timer."""
 
-REFUSAL_PAUSE_SECONDS: Final = 0.035
-
-DRAIN_SECONDS: Final = 0.5
-"""How long after SIGTERM everything that comes is answered."""
-
-STOP_SECONDS: Final = 5.0
-"""How long after SIGTERM requests that are under way may take."""
-
-_IN_TURN = 16  # requests that are begun in a turn of the event loop
-_GROUP_SECONDS = 0.005  # refusals of which are let go together, with one timer
-_BURST_SECONDS = 0.1  # how long more may come than can be answered soon
+_BURST_SECONDS: Final = 0.1
+"""How long more may come than can be answered soon."""
 
 T = TypeVar("T")
 Act = Callable[[], object]
 
 
-class Queue:
-    """The requests of one worker that wait for their turn."""
+class Admission:
+    """Decides which requests one worker takes on; the only place where that is decided."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_batches: int) -> None:
+        """Let so many batches wait or be answered."""
+        self.queue = Queue(MAX_WAITING)
+        self.batches = Lane(max_batches)
+        self.drain = Drain(self.queue)
+
+    def admits(self, command: Command) -> bool:
+        """Tell, when the head of a request has come, whether it is taken on."""
+        if self.drain.started:
+            return True  # connections are closed after their answer, so that not much more comes
+        return self.queue.admits() and (not command.in_thread or self.batches.admits())
+
+
+class Queue:
+    """The requests of one worker that wait to be begun or to be refused."""
+
+    def __init__(self, max_waiting: int) -> None:
         """Let so many wait, or half as many under overload."""
-        self._most = most
+        self._max_waiting = max_waiting
         self._waiting: deque[Act] = deque()
-        self._begun = 0  # in this turn
-        self._held: deque[tuple[float, Act]] = deque()
+        self._begun = 0  # in this turn of the event loop
+        self._refusals: deque[tuple[float, Act]] = deque()
         self._calm_at = 0.0
 
     def admits(self) -> bool:
         """Tell whether one more request may wait."""
-        most = self._most // 2 if self._held else self._most
-        return len(self._waiting) < most or perf_counter() - self._calm_at < _BURST_SECONDS
+        max_waiting = self._max_waiting // 2 if self._refusals else self._max_waiting
+        return len(self._waiting) < max_waiting or perf_counter() - self._calm_at < _BURST_SECONDS
 
     @property
     def occupied(self) -> bool:
         """Whether requests wait to be begun or to be refused."""
-        return bool(self._waiting or self._held)
+        return bool(self._waiting or self._refusals)
 
     def enter(self, begin: Act) -> None:
-        """Begin a request now, or when those before it have been."""
+        """Begin a request now, or when those before it have been begun."""
         if not self._begun:  # nothing has come since the last turn
             self._note_calm()
             asyncio.get_running_loop().call_soon(self._turn)
-        if self._begun < _IN_TURN:
+        if self._begun < _BEGUN_IN_A_TURN:
             self._begun += 1
             begin()
         else:
             self._waiting.append(begin)
 
-    def hold(self, refuse: Act) -> None:
+    def refuse_later(self, refuse: Act) -> None:
         """Refuse a request after REFUSAL_PAUSE_SECONDS, or a little less."""
-        self._held.append((perf_counter() + REFUSAL_PAUSE_SECONDS, refuse))
-        if len(self._held) == 1:
-            asyncio.get_running_loop().call_later(REFUSAL_PAUSE_SECONDS, self._let_go)
+        self._refusals.append((perf_counter() + REFUSAL_PAUSE_SECONDS, refuse))
+        if len(self._refusals) == 1:
+            asyncio.get_running_loop().call_later(REFUSAL_PAUSE_SECONDS, self._refuse_those_due)
 
     def _turn(self) -> None:
-        self._begun = min(len(self._waiting), _IN_TURN)
+        self._begun = min(len(self._waiting), _BEGUN_IN_A_TURN)
         if self._begun:
             asyncio.get_running_loop().call_soon(self._turn)
         for _ in range(self._begun):
@@ -96,43 +113,33 @@ class Queue:
             self._note_calm()
 
     def _note_calm(self) -> None:
-        if len(self._waiting) < self._most // 2 and not self._held:
+        if len(self._waiting) < self._max_waiting // 2 and not self._refusals:
             self._calm_at = perf_counter()
 
-    def _let_go(self) -> None:
+    def _refuse_those_due(self) -> None:
         loop = asyncio.get_running_loop()
         now = perf_counter()
-        while self._held and self._held[0][0] <= now + _GROUP_SECONDS:
-            loop.call_soon(self._held.popleft()[1])
-        if self._held:
-            loop.call_later(self._held[0][0] - now, self._let_go)
+        while self._refusals and self._refusals[0][0] <= now + _REFUSED_TOGETHER_SECONDS:
+            loop.call_soon(self._refusals.popleft()[1])
+        if self._refusals:
+            loop.call_later(self._refusals[0][0] - now, self._refuse_those_due)
 
 
 class Lane:
     """Work that is carried out in a thread, one piece at a time."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_pieces: int) -> None:
         """Let so many pieces wait or be carried out."""
-        self._most = most
+        self._max_pieces = max_pieces
         self._overloaded = False
         self._pieces = 0
         self._one = anyio.CapacityLimiter(1)
 
     def admits(self) -> bool:
         """Tell whether one more piece may wait."""
-        if self._pieces >= self._most:
+        if self._pieces >= self._max_pieces:
             self._overloaded = True
-        return not self._pieces or self._pieces < (self._most // 4 if self._overloaded else self._most)
-
-    async def let_in(self) -> None:
-        """Go on at once if one more piece may wait.
-
-        Raises:
-            Refusal: too much is waiting already; held back as those of the queue are.
-        """
-        if not self.admits():
-            await asyncio.sleep(REFUSAL_PAUSE_SECONDS)
-            raise error_responses.overloaded()
+        return not self._pieces or self._pieces < (self._max_pieces // 4 if self._overloaded else self._max_pieces)
 
     async def carry_out(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call `work` in a thread when its turn comes."""
@@ -146,7 +153,7 @@ class Lane:
 
 
 class Drain:
-    """The orderly end of a worker."""
+    """Stops a worker in good order."""
 
     def __init__(self, queue: Queue) -> None:
         """Wait for the requests in this queue too."""

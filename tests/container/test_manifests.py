@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 import httpx
 import pytest
 
-from plan_recommender.serving import contract
+from plan_recommender.serving.limits import MIB
 from tests.conftest import GOOD
 from tests.deploy.manifests import BASE, OVERLAY, Manifest, container, one, pod, quantity, render
 from tools.container import Container, ContainerError, docker, running
@@ -175,7 +175,7 @@ def _options(manifests: list[Manifest]) -> list[str]:
 def _send_the_largest(it: Container) -> list[int]:
     """Batches of 10,000 rows in bodies of 10 MiB, from 24 clients at the same time; the statuses of the answers."""
     rows = json.dumps({"rows": [GOOD] * 10_000}).encode()
-    body = rows + b" " * (10 * contract.MIB - len(rows))
+    body = rows + b" " * (10 * MIB - len(rows))
 
     def client(_: int) -> list[int]:
         with httpx.Client(base_url=it.url, timeout=60, headers={"Content-Type": "application/json"}) as to:

@@ -17,7 +17,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from plan_recommender.serving import auth, contract, overload
+from plan_recommender.serving import auth, limits
 from tests.deploy.manifests import BASE, MODULES, OVERLAY, Manifest, container, need, one, parse, pod, quantity, render
 from tools.server import ROOT
 
@@ -208,7 +208,7 @@ def test_the_grace_period_covers_the_pause_a_slow_body_and_the_stop(manifests: l
     pause = container(manifests)["lifecycle"]["preStop"]["sleep"]["seconds"]
     grace = pod(manifests)["terminationGracePeriodSeconds"]
     assert grace > pause + END_SECONDS
-    assert grace > pause + contract.BODY_SECONDS + overload.STOP_SECONDS
+    assert grace > pause + limits.BODY_SECONDS + limits.STOP_SECONDS
 
 
 def test_the_pods_pass_the_restricted_pod_security_standard(manifests: list[Manifest]) -> None:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from loadtest.trials import TRIALS
-from plan_recommender.serving import auth, bentoml_routes, contract, overload
-from plan_recommender.serving.patches import connection
+from plan_recommender.serving import auth, bentoml_routes, limits
+from plan_recommender.serving.routes import ROUTES, Command
 from plan_recommender.serving.settings import Environment, known_variables, variable
 from tools.container import HARDENED
 from tools.server import ROOT
@@ -15,29 +15,29 @@ KIB = 1024
 
 
 def test_the_limits_are_those_of_the_code() -> None:
-    limits = OPERATIONS.partition("## Limits")[2].partition("\n## ")[0]
-    small, large = (contract.ROUTES[path] for path in ("/predict", "/predict_batch"))
+    expected = OPERATIONS.partition("## Limits")[2].partition("\n## ")[0]
+    small, large = (ROUTES[path] for path in ("/predict", "/predict_batch"))
     defaults = Environment.read({})
-    assert isinstance(small, contract.Command)
-    assert isinstance(large, contract.Command)
+    assert isinstance(small, Command)
+    assert isinstance(large, Command)
     for row in (
-        f"| head of a request, or what follows a body in chunks | {connection.MAX_HEAD_BYTES // KIB} KiB |",
-        f"| {small.max_bytes // contract.MIB} MiB; {large.max_bytes // contract.MIB} MiB |",
+        f"| head of a request, or what follows a body in chunks | {limits.MAX_HEAD_BYTES // KIB} KiB |",
+        f"| {small.max_bytes // limits.MIB} MiB; {large.max_bytes // limits.MIB} MiB |",
         f"| all bodies that a worker is reading | {defaults.max_bodies_mib} MiB |",
-        f"| time for a head; for a body | {connection.HEAD_SECONDS:g} s; {contract.BODY_SECONDS:g} s |",
-        f"| time without reading on in an answer | {connection.HEAD_SECONDS:g} s |",
-        f"| {small.most_names:,}; {large.most_names:,} |",
-        f"| {connection.MOST_PIPELINED} | it is closed after them |",
-        f"| {overload.MOST_WAITING}, once there have been more than {overload.MOST_WAITING // 2} for",
-        f"| 503; then {overload.MOST_WAITING // 2}, until",
-        f"| requests on one connection | {connection.MOST_REQUESTS:,} |",
+        f"| time for a head; for a body | {limits.HEAD_SECONDS:g} s; {limits.BODY_SECONDS:g} s |",
+        f"| time without reading on in an answer | {limits.HEAD_SECONDS:g} s |",
+        f"| {small.max_names:,}; {large.max_names:,} |",
+        f"| {limits.MAX_PIPELINED} | it is closed after them |",
+        f"| {limits.MAX_WAITING}, once there have been more than {limits.MAX_WAITING // 2} for",
+        f"| 503; then {limits.MAX_WAITING // 2}, until",
+        f"| requests on one connection | {limits.MAX_REQUESTS:,} |",
         f"| {defaults.max_batches}, of which one is carried out |",
         f"one probe every {1000 * bentoml_routes.PROBE_PAUSE_SECONDS:g} ms",
         f"a part of the page or of its files every {1000 * bentoml_routes.PAGE_PAUSE_SECONDS:g} ms",
         f"| {bentoml_routes.RENDERING_SHARE:.0%} of a worker's time".replace("%", " %"),
-        f"comes {1000 * overload.REFUSAL_PAUSE_SECONDS:g} ms late",
+        f"comes {1000 * limits.REFUSAL_PAUSE_SECONDS:g} ms late",
     ):
-        assert row in limits, row
+        assert row in expected, row
 
 
 def test_the_variables_are_those_of_the_code() -> None:

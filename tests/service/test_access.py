@@ -9,7 +9,7 @@ from contextlib import closing
 import httpx
 import pytest
 
-from plan_recommender.serving.contract import ROUTES
+from plan_recommender.serving.routes import ROUTES
 from plan_recommender.serving.settings import KEY_VARIABLE, PUBLIC_VARIABLE
 from tests.service.corpus import GOOD, usage
 from tests.service.test_contract import assert_error_shape

@@ -25,7 +25,7 @@ PlanRecommender.inner.__metrics__ = add_a_comment
 # The control: BentoML answers for itself.
 BENTOMLS_OWN = """
 from plan_recommender.serving import bentoml_routes
-async def pass_on(self, scope, receive, send):
+async def pass_on(self, scope, receive, send, exchange=None):
     await self._app({**scope, "headers": []}, receive, send)
 bentoml_routes.BentoRoutes.__call__ = pass_on
 """

@@ -24,9 +24,10 @@ from starlette.types import Message
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.threshold import Threshold
-from plan_recommender.serving import contract
+from plan_recommender.serving import limits
 from plan_recommender.serving.auth import Access
 from plan_recommender.serving.recommender import Recommender
+from plan_recommender.serving.routes import ROUTES
 from plan_recommender.serving.sentences import change_sentence, sentence
 from tests.service.corpus import CORPUS, GOOD, JSON, LIGHT, MIB, REFUSED, VALID, Case, encode, rows, twice
 
@@ -50,8 +51,8 @@ EXAMPLES = [
             ("compressed", b"", 415, JSON | {"content-encoding": "gzip"}),
         )
     ],
-    *[Case(f"405 {path}", b"", 405, path=path, method="PUT") for path in contract.ROUTES],
-    *[Case(f"431 {path}", b"", 431, path=path, headers={"x-padding": "a" * 65_536}) for path in contract.ROUTES],
+    *[Case(f"405 {path}", b"", 405, path=path, method="PUT") for path in ROUTES],
+    *[Case(f"431 {path}", b"", 431, path=path, headers={"x-padding": "a" * 65_536}) for path in ROUTES],
 ]
 """What gets, on every route, the answers that the OpenAPI document has for examples."""
 
@@ -268,7 +269,7 @@ def test_a_body_that_does_not_come_is_refused_in_time(
         await client.app(scope, receive, send)
         return sent
 
-    monkeypatch.setattr(contract, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.2)
     body = json.dumps(GOOD).encode()
     start, whole = anyio.run(ask_slowly, [body[:10], body[10:]])  # the control: both parts come
     assert (start["status"], json.loads(whole["body"])) == (200, client.post("/predict", json=GOOD).json())
@@ -320,7 +321,7 @@ def _move_cuts(recommender: Recommender) -> tuple[object, str, object]:
 
 
 def _move_threshold(recommender: Recommender) -> tuple[object, str, object]:
-    return recommender._scorer, "threshold", Threshold(value=1.0 if recommender._probed[0].prediction else 0.0)
+    return recommender._scorer, "threshold", Threshold(value=1.0 if recommender._probed[0]["prediction"] else 0.0)
 
 
 def _exchange_reasons(recommender: Recommender) -> tuple[object, str, object]:
@@ -432,7 +433,7 @@ def test_who_does_not_carry_the_api_key_gets_the_documented_answer(
 ) -> None:
     monkeypatch.setattr(client.app, "_access", Access(b"Bearer 0123456789abcdef", frozenset()))
     assert client.post("/predict", json=GOOD, headers={"authorization": "Bearer 0123456789abcdef"}).status_code == 200
-    for path in contract.ROUTES:
+    for path in ROUTES:
         refused = client.request("GET", path)
         assert refused.status_code == 401
         assert refused.json() in examples(document, path, 401)
@@ -461,9 +462,9 @@ def test_the_typed_apis_answer_in_process_as_over_http(client: TestClient) -> No
 
     service = cast(Any, PlanRecommender).inner()  # the decorated class is a bentoml.Service, which its types do not say
     month = CustomerUsage.model_validate(GOOD)
-    assert service.predict(month).model_dump() == client.post("/predict", json=GOOD).json()
-    assert service.explain(month).model_dump() == client.post("/explain", json=GOOD).json()
-    batch = service.predict_batch(UsageBatch(rows=[month])).model_dump()
+    assert service.predict(month) == client.post("/predict", json=GOOD).json()
+    assert service.explain(month) == client.post("/explain", json=GOOD).json()
+    batch = service.predict_batch(UsageBatch(rows=[month]))
     assert batch == client.post("/predict_batch", json={"rows": [GOOD]}).json()
 
 

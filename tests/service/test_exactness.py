@@ -11,11 +11,12 @@ import bentoml
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.testclient import TestClient
 
 from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage
 from plan_recommender.serving.error_responses import MAX_KEY, MAX_PROBLEMS
+from plan_recommender.serving.routes import ROUTES, Command
 from plan_recommender.serving.schemas import UsageBatch
 from tests.service.corpus import GOOD, JSON
 
@@ -91,7 +92,9 @@ def test_the_answer_is_the_typed_apis(client: TestClient, apis: Apis, months: li
         request, api = apis[path]
         typed = api(request(**document))
         answer = client.post(path, content=json.dumps(document).encode(), headers=JSON)
-        assert (answer.status_code, answer.content) == (200, typed.model_dump_json().encode())
+        declared = TypeAdapter(cast(Command, ROUTES[path]).response)
+        assert declared.validate_python(typed, strict=True) == typed
+        assert (answer.status_code, answer.content) == (200, declared.dump_json(typed))
 
 
 def test_whatever_the_body_the_answer_is_the_typed_apis_and_the_errors_are_pydantics(
@@ -136,7 +139,9 @@ def assert_exact(client: TestClient, apis: Apis, path: str, body: bytes) -> int:
         assert answer.status_code == 400
         assert_is(answer.content, error)
     else:
-        assert (answer.status_code, answer.content) == (200, typed.model_dump_json().encode())
+        declared = TypeAdapter(cast(Command, ROUTES[path]).response)
+        assert declared.validate_python(typed, strict=True) == typed
+        assert (answer.status_code, answer.content) == (200, declared.dump_json(typed))
     return answer.status_code
 
 

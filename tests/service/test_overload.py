@@ -13,8 +13,7 @@ import pytest
 
 from loadtest import generator, trials
 from plan_recommender.serving import error_responses
-from plan_recommender.serving.overload import REFUSAL_PAUSE_SECONDS
-from plan_recommender.serving.patches.connection import HEAD_SECONDS
+from plan_recommender.serving.limits import HEAD_SECONDS, REFUSAL_PAUSE_SECONDS
 from plan_recommender.serving.settings import KEY_VARIABLE
 from tests.service.corpus import GOOD, MIB, usage
 from tests.service.test_trials import spoil

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from plan_recommender.serving import error_responses
-from plan_recommender.serving.contract import ROUTES
+from plan_recommender.serving.routes import ROUTES
 from tests.service.corpus import GOOD, LIGHT
 from tools.server import serving
 

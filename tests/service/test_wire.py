@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from plan_recommender.serving.contract import ROUTES
-from plan_recommender.serving.patches.connection import MOST_PIPELINED
+from plan_recommender.serving.limits import MAX_PIPELINED
+from plan_recommender.serving.routes import ROUTES
 from tests.service.corpus import MIB, usage
 from tests.service.wire import CHUNKED, Connection, head, post
 from tools.server import Server, serving
@@ -251,8 +251,8 @@ def test_what_follows_a_body_in_chunks_is_no_header_and_has_a_limit(connection: 
 
 
 def test_a_connection_makes_no_more_requests_wait_than_is_said(connection: Connection) -> None:
-    connection.send(post("/explain") + head("GET", "/health") * (2 * MOST_PIPELINED))
-    for _ in range(1 + MOST_PIPELINED):
+    connection.send(post("/explain") + head("GET", "/health") * (2 * MAX_PIPELINED))
+    for _ in range(1 + MAX_PIPELINED):
         assert connection.answer()[0] == 200
     with pytest.raises((IndexError, ConnectionResetError)):
         connection.answer()

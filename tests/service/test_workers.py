@@ -13,7 +13,7 @@ import pytest
 
 from loadtest.generator import closed_loop
 from loadtest.trials import PREDICT, several, workers
-from plan_recommender.serving.patches.connection import MOST_REQUESTS
+from plan_recommender.serving.limits import MAX_REQUESTS
 from tools.server import Server, serving
 
 BURSTS = 12
@@ -50,15 +50,15 @@ def test_a_connection_ends_after_its_last_request_and_nothing_is_lost(two: Serve
     address = urlsplit(two.url)
     with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=10) as connection:
         answers = connection.makefile("rb")
-        for number in range(1, MOST_REQUESTS + 1):
+        for number in range(1, MAX_REQUESTS + 1):
             connection.sendall(PREDICT)
             head = b"".join(iter(answers.readline, b"\r\n"))
             answers.read(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
             assert head.startswith(b"HTTP/1.1 200")
-            assert (b"connection: close" in head) == (number == MOST_REQUESTS)
+            assert (b"connection: close" in head) == (number == MAX_REQUESTS)
         assert connection.recv(1) == b""
     record = closed_loop(two.url, [PREDICT], 4, 2.0)
-    assert len(record) > 5 * MOST_REQUESTS
+    assert len(record) > 5 * MAX_REQUESTS
     assert record.counts() == {200: len(record)}
 
 

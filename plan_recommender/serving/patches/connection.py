@@ -1,15 +1,27 @@
-"""What a connection may do: uvicorn's HTTP protocol, with the limits that it lacks and refusals in the one shape.
+"""A connection of the service: uvicorn's, with the limits that it lacks, and refusals in the one shape.
 
-uvicorn waits for ever for the rest of a request's head and for a client that does not read its answer, takes heads and
-pipelines of any size, answers what is not HTTP in plain text, loses the body of a request that offers another protocol,
-and when it stops drops what idle connections have just sent.
+uvicorn waits for ever for the rest of a request's head and for a client that does not read its answer. It takes heads
+and pipelines of any size, answers what is not HTTP in plain text, loses the body of a request that offers another
+protocol, and drops what idle connections have just sent when it stops.
+
+A connection is always in one `Input` state, which says what the bytes that come next belong to:
+
+| state | next |
+| --- | --- |
+| BETWEEN messages | HEAD with the first byte of a request |
+| HEAD | BODY when the head is complete, or UPGRADE when it offers another protocol |
+| UPGRADE | HEAD: the request is read again without the offer |
+| BODY | BETWEEN when the message is complete |
+| IGNORED | nothing: the connection is about to be closed |
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Sized
+from dataclasses import dataclass
+from enum import Enum, auto
 from functools import partial
-from typing import Any, ClassVar, Final, Protocol, cast
+from typing import Any, ClassVar, Final, cast
 
 import httptools
 import uvicorn.protocols.http.auto
@@ -18,164 +30,172 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from plan_recommender.serving import error_responses
-from plan_recommender.serving.error_responses import CLOSE, Header, Refusal
+from plan_recommender.serving import error_responses, limits
+from plan_recommender.serving.error_responses import CLOSE, OVERLOAD, Header, Refusal
+from plan_recommender.serving.exchange import EXCHANGE
+from plan_recommender.serving.limits import MAX_HEAD_BYTES, MAX_PIPELINED, MAX_REQUESTS
 from plan_recommender.serving.metrics import NO_ROUTE, telemetry
 from plan_recommender.serving.overload import Queue
-
-WHOLE_ANSWER: Final = "plan_recommender.whole_answer"
-"""ASGI extension: status, headers and body in one call."""
-
-WHOLE_BODY: Final = "plan_recommender.whole_body"
-"""ASGI extension: gives the body if all of it has come, and else None."""
-
-ARRIVED: Final = "plan_recommender.arrived"
-"""ASGI extension: when the head of the request had come, by time.perf_counter()."""
-
-MAX_HEAD_BYTES: Final = 32 * 1024
-HEAD_SECONDS: Final = 10.0
-"""How long a client may take for the head of a request, or to read on in an answer."""
-
-MOST_REQUESTS: Final = 1000
-"""Requests that one connection carries; a new one goes to a worker that is not busy, so that load evens out."""
-
-MOST_PIPELINED: Final = 100
-"""Requests of one connection that wait for the answer to another; after them it is closed."""
+from plan_recommender.serving.routes import Command, Verdict
 
 _OVERLOADED: Final = error_responses.overloaded()
 _OVERLOADED_HEADERS: Final = _OVERLOADED.whole_headers()
-_FRAMING = 8  # bytes of chunk sizes and the like that may come with a byte of a body
-_YIELD_SECONDS = 50e-6
-_LOOK_SECONDS = 2.5
-_LINGER_SECONDS = 0.2
-_DISCARD_SECONDS = 1.0
-_ABORT_SECONDS = 1.0
 
-WholeAnswer = Callable[[int, list[Header], bytes], bool]
-WholeBody = Callable[[], bytes | None]
+_FRAMING_PER_BYTE: Final = 8
+"""Bytes of chunk sizes and the like that may come with one byte of a body."""
+
+_YIELD_SECONDS: Final = 50e-6
+"""How long a new connection keeps its worker, so that other workers accept the next ones."""
+
+_LOOK_SECONDS: Final = 2.5
+"""How often a connection is looked at for a client that does nothing."""
+
+_LINGER_SECONDS: Final = 0.2
+"""How long an idle connection stays open after the stop has begun, for a request that is on its way."""
+
+_DISCARD_SECONDS: Final = 1.0
+"""How long the rest of a refused body is read and thrown away before the connection is closed."""
+
+_ABORT_SECONDS: Final = 1.0
+"""How long after the server's stop a connection is cut off."""
+
+Decide = Callable[[Scope], Verdict]
 
 
-class Door(Protocol):
-    """What decides which requests are let in."""
+class Input(Enum):
+    """What the bytes that come next belong to."""
 
+    BETWEEN = auto()
+    HEAD = auto()
+    UPGRADE = auto()
+    BODY = auto()
+    IGNORED = auto()
+
+
+_BETWEEN_MESSAGES: Final = (Input.BETWEEN, Input.UPGRADE)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What the connections of one worker have in common."""
+
+    decide: Decide
+    """Decides by the head of a request what becomes of it."""
     queue: Queue
+    """Where requests wait that take the worker's time."""
+    shared_socket: bool
+    """Whether other workers accept connections from the same socket."""
 
-    def is_work(self, scope: Scope) -> bool:
-        """Tell whether a request waits for its turn, or is begun at once."""
 
-    def admits(self, path: str) -> bool:
-        """Tell whether there is room for one more request that waits."""
+def install(workers: object, decide: Decide, queue: Queue) -> None:
+    """Make uvicorn use `Connection` in this process: BentoML's worker, which starts uvicorn, has no setting for that.
+
+    Args:
+        workers: as BentoML's configuration says it: a number, `cpu_count`, or None for one.
+        decide: as in `Worker`.
+        queue: as in `Worker`.
+    """
+    Connection.worker = Worker(decide, queue, shared_socket=workers not in (None, 1))
+    uvicorn.protocols.http.auto.AutoHTTPProtocol = cast(Any, Connection)
 
 
 class Connection(HttpToolsProtocol):
-    """One connection."""
+    """One connection; uvicorn calls its methods for what the client sends and for what the server decides."""
 
-    shared = False
-    """Whether other workers accept connections from the same socket."""
+    worker: ClassVar[Worker]
 
-    door: ClassVar[Door]
-    """Who says which requests wait and which are refused; asked about each when it is the next of its connection."""
-
-    _watch: asyncio.TimerHandle | None = None
-    _owed: object = None
-    _owed_since = 0.0
-    _requests = 0
-    _complete: RequestResponseCycle | None = None  # the newest request of which all has come
-    _outside = _inside = 0  # bytes of the message that is coming: of its body, and others
-    _begun = 0  # messages, in what came last
-    _in_message = _in_head = _offered = False
-    _current: RequestResponseCycle | None = None  # the request that is answered next
-    _unwanted: RequestResponseCycle | None = None  # the newest request that is refused, whatever its body
-    _deaf = False  # what comes is not heard any more
-    _stopping = False
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._input = Input.BETWEEN
+        self._framing = _Framing()
+        self._requests = 0
+        self._complete: RequestResponseCycle | None = None  # the newest request of which all has come
+        self._answering: RequestResponseCycle | None = None  # the request that is answered now, or was last
+        self._refused: RequestResponseCycle | None = None  # the newest request that is refused, whatever its body
+        self._stopping = False
+        self._stall = _Stall()
+        self._look_again: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to watch what the client owes."""
+        """Begin to look for a client that does nothing."""
         super().connection_made(cast(asyncio.Transport, transport))
         self.flow = _Flow(self.transport, self.pipeline)
         self._look()
-        if self.shared:
+        if self.worker.shared_socket:
             # All workers accept from one socket, and the event loop soon takes whatever waits there. While it pauses,
-            # the others take theirs: else one worker gets all of a burst of connections, and keeps them.
+            # the others take theirs. Otherwise one worker gets all of a burst of connections, and keeps them.
             time.sleep(_YIELD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Watch no more."""
+        """Tell the request that is being answered, and look no more."""
         super().connection_lost(exc)  # which tells the newest request only
-        if self._current is not None and not self._current.response_complete:
-            self._current.disconnected = True
-            self._current.message_event.set()
-        if self._watch is not None:
-            self._watch.cancel()
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+        if self._look_again is not None:
+            self._look_again.cancel()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio takes an answer; uvicorn's types say it gives none
         """Answer what a client has sent before it said that it sends no more."""
         _write_outbox()
         waiting = not self._idle and not self.cycle.more_body and self.scheme == "http"
         if waiting:
-            self._deaf = True
+            self._input = Input.IGNORED
             self.cycle.keep_alive = False
         return waiting
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, within limits that hold in every state of a request."""
+        """Parse what came, within limits that hold in every state of a request."""
         self._unset_keepalive_if_required()
-        if self._deaf or self.transport.is_closing():
+        if self._ignores_input or self.transport.is_closing():
             return
-        between, inside = not self._in_message, self._inside
-        self._begun = 0
+        between, inside = self._input in _BETWEEN_MESSAGES, self._framing.begin_data()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_offer(data[upgrade.args[0] :])
+            self._read_again_without_offer(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self._refuse(error_responses.not_http())
-        if not self._begun:
-            self._outside += len(data) - (self._inside - inside)
-        elif self._begun == 1 and between:
-            self._outside = len(data) - self._inside
-        else:
-            self._outside = 0  # of the newest of several; it is counted from here on
-        if self._outside > MAX_HEAD_BYTES + _FRAMING * self._inside and not self._deaf:
-            self._refuse(error_responses.head_too_large(MAX_HEAD_BYTES))
+            self._refuse_connection(error_responses.not_http())
+        self._framing.end_data(len(data), inside, between=between)
+        if self._framing.too_large and not self._ignores_input:
+            self._refuse_connection(error_responses.head_too_large(MAX_HEAD_BYTES))
 
     def on_message_begin(self) -> None:
         """Begin to read a head."""
         super().on_message_begin()
-        self._in_message = self._in_head = True
-        self._begun += 1
-        self._inside = 0
+        self._input = Input.HEAD
+        self._framing.begin_message()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; what follows a body in chunks is none."""
-        if self._in_head:
+        """Take a header of the head; fields that follow a body in chunks are left out."""
+        if self._input is Input.HEAD:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Begin a request."""
-        self._in_head = False
+        """Begin a request, unless it is to be read again."""
         tunnel = self.parser.get_method() == b"CONNECT"
-        self._offered = self.parser.should_upgrade() and not tunnel
-        if self._offered:
-            return  # it comes again, without the offer
-        if len(self.pipeline) >= MOST_PIPELINED:
+        if self.parser.should_upgrade() and not tunnel:
+            self._input = Input.UPGRADE
+            return
+        self._input = Input.BODY
+        if len(self.pipeline) >= MAX_PIPELINED:
             raise ValueError("too many requests wait")
         super().on_headers_complete()
         self._requests += 1
-        if self._stopping or tunnel or self._requests >= MOST_REQUESTS:
+        if self._stopping or tunnel or self._requests >= MAX_REQUESTS:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of a body."""
-        self._inside += len(body)
-        if self.cycle is not self._unwanted:
+        """Take a part of a body, unless its request is refused."""
+        self._framing.body(len(body))
+        if self.cycle is not self._refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End a request."""
-        self._in_message = False
-        self._outside = 0
-        if not self._offered:
+        """Note that all of a request has come."""
+        self._framing.end_message()
+        if self._input is not Input.UPGRADE:
+            self._input = Input.BETWEEN
             super().on_message_complete()
             self._complete = self.cycle
 
@@ -189,45 +209,47 @@ class Connection(HttpToolsProtocol):
         self.loop.call_later(_ABORT_SECONDS, self.transport.abort)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Begin a request when its turn comes, with the offer to answer it in one piece; or refuse it."""
-        self._current = cycle
-        path, now = cycle.scope["path"], time.perf_counter()
-        is_work = self.door.is_work(cast(Any, cycle.scope))
-        if is_work and not self.door.admits(path):
-            self._unwanted = cycle
-            self.door.queue.hold(partial(self._turn_away, cycle, now))
+        """Decide about a request when it is the next of its connection, and begin it, let it wait, or refuse it."""
+        self._answering = cycle
+        arrived = time.perf_counter()
+        verdict = self.worker.decide(cast(Any, cycle.scope))
+        if isinstance(verdict, Refusal) and verdict.reason == OVERLOAD:
+            self._refused = cycle
+            self.worker.queue.refuse_later(partial(self._refuse_overloaded, cycle, arrived))
             return
-        # Not for those that are refused: it refers to the request, and only the application takes it out again.
-        cycle.scope["extensions"] = cast(
-            Any, {WHOLE_ANSWER: partial(self._answer, cycle), WHOLE_BODY: partial(_whole_body, cycle), ARRIVED: now}
-        )
+        # The application takes it out again; a request that it never sees must not have one (see take_exchange).
+        cycle.scope["extensions"] = cast(Any, {EXCHANGE: _CycleExchange(self, cycle, arrived, verdict)})
         if cycle.waiting_for_100_continue:
             app = _closing_unless_it_reads(cycle, app)
         begin = partial(super()._start_asgi_task, cycle, app)
-        if is_work:
-            self.door.queue.enter(begin)
+        if isinstance(verdict, Command):
+            self.worker.queue.enter(begin)
         else:
             begin()
 
-    def _turn_away(self, cycle: RequestResponseCycle, since: float) -> None:
-        """Refuse a request under overload; the application never sees it, as that has to be cheap."""
+    def _refuse_overloaded(self, cycle: RequestResponseCycle, arrived: float) -> None:
+        """Refuse a request under overload; the application never sees it, because that has to be cheap."""
         if not cycle.disconnected:
-            self._write(cycle, _OVERLOADED.status, _OVERLOADED_HEADERS, _OVERLOADED.body)
+            self.write_answer(cycle, _OVERLOADED.status, _OVERLOADED_HEADERS, _OVERLOADED.body)
         path = cycle.scope["path"]
-        telemetry().request(path, int(_OVERLOADED.status), _OVERLOADED.reason, time.perf_counter() - since)
+        telemetry().request(path, int(_OVERLOADED.status), _OVERLOADED.reason, time.perf_counter() - arrived)
+
+    @property
+    def _ignores_input(self) -> bool:
+        return self._input is Input.IGNORED
 
     @property
     def _idle(self) -> bool:
         """Whether no request is under way; its head may be."""
         return self.cycle is None or self.cycle.response_complete
 
-    def _ignore_offer(self, rest: bytes) -> None:
+    def _read_again_without_offer(self, rest: bytes) -> None:
         """Read a request again without its offer of another protocol, behind which the parser takes no body.
 
         Java's own client offers HTTP/2 with every request; a server may ignore that (RFC 9110, section 7.8).
         """
-        if not self._offered:  # CONNECT: what follows was for a tunnel
-            self._deaf = True
+        if self._input is not Input.UPGRADE:  # after CONNECT: what follows was for a tunnel
+            self._input = Input.IGNORED
             return
         lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + self.parser.get_http_version().encode()]
         lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
@@ -235,22 +257,23 @@ class Connection(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.data_received(b"\r\n".join([*lines, b"", rest]))
 
-    def _answer(self, cycle: RequestResponseCycle, status: int, headers: list[Header], body: bytes) -> bool:
-        """Answer a request; False: not now, take the usual way.
+    def answer_in_one_piece(self, cycle: RequestResponseCycle, status: int, headers: list[Header], body: bytes) -> bool:
+        """Answer a request; False: that cannot be done now, so the answer has to go uvicorn's way.
 
-        The usual way writes the head and the body apart, and each when it comes. Here they are one piece, and the
-        pieces of one turn of the event loop are written at its end, one after the other: a client on the same machine,
-        or a network card, is then woken once for several.
+        uvicorn writes the head and the body apart, and each when it comes. Here they are one piece, and the pieces of
+        one turn of the event loop are written at its end, one after the other: a client on the same machine, or a
+        network card, is then woken once for several.
         """
         if cycle.disconnected or cycle.response_started or self.flow.write_paused:
             return False
         if CLOSE in headers:
             headers = [header for header in headers if header != CLOSE]
             cycle.keep_alive = cycle.keep_alive and bool(self.pipeline)  # those that have come are answered first
-        self._write(cycle, status, headers, body)
+        self.write_answer(cycle, status, headers, body)
         return True
 
-    def _write(self, cycle: RequestResponseCycle, status: int, headers: list[Header], body: bytes) -> None:
+    def write_answer(self, cycle: RequestResponseCycle, status: int, headers: list[Header], body: bytes) -> None:
+        """Write a whole answer at the end of this turn of the event loop, and go on to the next request."""
         if cycle.waiting_for_100_continue:
             cycle.keep_alive = False
         pieces = [STATUS_LINE[status]]
@@ -275,16 +298,16 @@ class Connection(HttpToolsProtocol):
         is discarded for a moment.
         """
         _write_outbox()
-        self._deaf = True
+        self._input = Input.IGNORED
         if more_comes:
             self.flow.resume_reading()
             self.loop.call_later(_DISCARD_SECONDS, self.transport.close)
         else:
             self.transport.close()
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse_connection(self, refusal: Refusal) -> None:
         """Refuse what the application never sees; complete requests before it are answered, and end the connection."""
-        self._deaf = True
+        self._input = Input.IGNORED
         telemetry().request(NO_ROUTE, int(refusal.status), refusal.reason, 0.0)
         if self.pipeline and self.pipeline[0][0] is not self._complete:
             self.pipeline.popleft()  # the faulty one itself
@@ -300,25 +323,120 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _look(self) -> None:
-        """Every now and then: has what the client owes come since the last look? No request pays for this."""
+        """End the connection when its client has owed something for too long; no request pays for this.
+
+        A client owes the head of a request when none is under way, and reading on while an answer is unread.
+        """
         now = self.loop.time()
         unread = self.transport.get_write_buffer_size()
-        awaits_head = self._idle and not unread
-        owed = (self.cycle, unread, self.transport.is_closing()) if awaits_head or unread else None
-        if owed is None or owed != self._owed:
-            self._owed, self._owed_since = owed, now
-        elif now - self._owed_since >= HEAD_SECONDS:
+        owes_head = self._idle and not unread
+        owed = (self.cycle, unread, self.transport.is_closing()) if owes_head or unread else None
+        if self._stall.seconds(owed, now) >= limits.HEAD_SECONDS:
             if unread or self.transport.is_closing():
                 self.transport.abort()
-            elif self._in_head or (self._outside and not self._in_message):
-                self._refuse(error_responses.slow_head(HEAD_SECONDS))
+            elif self._input is Input.HEAD or (self._framing.outside and self._input in _BETWEEN_MESSAGES):
+                self._refuse_connection(error_responses.slow_head(limits.HEAD_SECONDS))
             else:
                 self.transport.close()  # nothing came, and an answer to nothing might be taken for one to what comes
-        self._watch = self.loop.call_later(_LOOK_SECONDS, self._look)
+        self._look_again = self.loop.call_later(_LOOK_SECONDS, self._look)
+
+
+class _CycleExchange:
+    """The `Exchange` of one request with the application."""
+
+    __slots__ = ("_connection", "_cycle", "_in_parts", "arrived", "verdict")
+
+    def __init__(self, connection: Connection, cycle: RequestResponseCycle, arrived: float, verdict: Verdict) -> None:
+        self.arrived = arrived
+        self.verdict = verdict
+        self._connection = connection
+        self._cycle = cycle
+        self._in_parts = False
+
+    def body(self) -> bytes | None:
+        """Give the body without the timer that waiting for it takes: an eighth of a prediction's time."""
+        cycle = self._cycle
+        if cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
+            return None
+        body = bytes(cycle.body)
+        cycle.body = bytearray()
+        cycle.flow.resume_reading()
+        return body
+
+    def answer(self, status: int, headers: list[Header], body: bytes) -> bool:
+        """Answer in one piece, unless that cannot be done now or `answer_in_parts` was called."""
+        if self._in_parts:
+            return False
+        return self._connection.answer_in_one_piece(self._cycle, status, headers, body)
+
+    def answer_in_parts(self) -> None:
+        """Have the answer go the way of ASGI."""
+        self._in_parts = True
+
+
+class _Framing:
+    """Counts the bytes of the message that is coming which are not of its body: head, sizes of chunks, trailers."""
+
+    def __init__(self) -> None:
+        self.outside = 0
+        self._inside = 0  # bytes of its body
+        self._begun = 0  # messages that began in the data that is being parsed
+
+    def begin_data(self) -> int:
+        """Begin to parse data; gives the bytes of the body that came before it."""
+        self._begun = 0
+        return self._inside
+
+    def begin_message(self) -> None:
+        """A message begins."""
+        self._begun += 1
+        self._inside = 0
+
+    def body(self, size: int) -> None:
+        """A part of a body was parsed."""
+        self._inside += size
+
+    def end_message(self) -> None:
+        """A message is complete."""
+        self.outside = 0
+
+    def end_data(self, size: int, inside: int, *, between: bool) -> None:
+        """All of the data, so many bytes, was parsed.
+
+        Args:
+            size: of the data.
+            inside: what `begin_data` gave.
+            between: whether all messages before the data were complete.
+        """
+        if not self._begun:
+            self.outside += size - (self._inside - inside)
+        elif self._begun == 1 and between:
+            self.outside = size - self._inside
+        else:
+            self.outside = 0  # how much of it is the newest message's is not known; it is counted from here on
+
+    @property
+    def too_large(self) -> bool:
+        """Whether more has come than the limits allow."""
+        return self.outside > MAX_HEAD_BYTES + _FRAMING_PER_BYTE * self._inside
+
+
+class _Stall:
+    """Measures for how long something that is looked at now and then has been the same."""
+
+    def __init__(self) -> None:
+        self._state: object = None
+        self._since = 0.0
+
+    def seconds(self, state: object, now: float) -> float:
+        """Tell since how many seconds the state has been this one; 0 for None, which is no state to wait in."""
+        if state is None or state != self._state:
+            self._state, self._since = state, now
+        return now - self._since
 
 
 class _Flow(FlowControl):
-    """Reads on only when no request waits for its answer: else one connection could make any number of them wait."""
+    """Reads on only when no request waits for its answer; otherwise one connection could make any number wait."""
 
     def __init__(self, transport: asyncio.Transport, pipeline: Sized) -> None:
         super().__init__(transport)
@@ -327,16 +445,6 @@ class _Flow(FlowControl):
     def resume_reading(self) -> None:
         if not self._pipeline:
             super().resume_reading()
-
-
-def _whole_body(cycle: RequestResponseCycle) -> bytes | None:
-    """Give the body without the timer that waiting for it would need: that costs an eighth of a prediction's time."""
-    if cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
-        return None
-    body = bytes(cycle.body)
-    cycle.body = bytearray()
-    cycle.flow.resume_reading()
-    return body
 
 
 def _closing_unless_it_reads(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
@@ -357,6 +465,7 @@ def _closing_unless_it_reads(cycle: RequestResponseCycle, app: ASGI3Application)
 
 
 _outbox: list[tuple[asyncio.Transport, bytes]] = []
+"""The answers of this turn of the event loop, and where they go."""
 
 
 def _write_outbox() -> None:
@@ -365,15 +474,3 @@ def _write_outbox() -> None:
     for transport, answer in answers:
         if not transport.is_closing():
             transport.write(answer)
-
-
-def install(workers: object, door: Door) -> None:
-    """Make uvicorn use it in this process: BentoML's worker, which starts uvicorn, has no setting for that.
-
-    Args:
-        workers: as BentoML's configuration says it: a number, `cpu_count`, or None for one.
-        door: as for `Connection`.
-    """
-    Connection.shared = workers not in (None, 1)
-    Connection.door = door
-    uvicorn.protocols.http.auto.AutoHTTPProtocol = cast(Any, Connection)

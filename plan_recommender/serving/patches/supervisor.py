@@ -25,8 +25,8 @@ logger = logging.getLogger("bentoml.plan_recommender")
 
 
 @cache
-def mend() -> None:
-    """Mend circus in this process; a second time changes nothing."""
+def patch() -> None:
+    """Patch circus in this process; a second time changes nothing."""
     _heed_every_signal()
     _look_often()
 

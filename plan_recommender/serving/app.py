@@ -1,0 +1,93 @@
+"""The one place where the application that a worker runs is put together.
+
+A request passes, from the outside: CORS where BentoML's settings ask for it, `HttpContract`, and for BentoML's built-in
+routes `BentoRoutes`, behind which BentoML's own application stands. uvicorn's connections are our `Connection`.
+"""
+
+import gc
+import signal
+import sys
+import threading
+from typing import Any, Final
+
+from bentoml import Service, get_current_service
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from plan_recommender.serving import openapi
+from plan_recommender.serving.auth import Access, for_other_origins
+from plan_recommender.serving.bentoml_routes import BentoRoutes
+from plan_recommender.serving.bodies import Bodies
+from plan_recommender.serving.contract import HttpContract
+from plan_recommender.serving.limits import MIB
+from plan_recommender.serving.metrics import telemetry
+from plan_recommender.serving.overload import Admission, Drain
+from plan_recommender.serving.patches import bentoml_internals
+from plan_recommender.serving.routes import ROUTES
+from plan_recommender.serving.settings import Environment
+
+_COLLECTOR_THRESHOLDS: Final = (50_000, 20, 100)
+"""Allocations before a round of the garbage collector; a round at Python's 700 costs more than it frees."""
+
+_SWITCH_SECONDS: Final = 0.0005
+"""After which the thread of a large batch lets single predictions in between; Python's own is ten times as long."""
+
+
+class ContractService(Service[Any]):
+    """A BentoML service that is served behind the HTTP contract, and whose OpenAPI document describes all of it."""
+
+    def to_asgi(self, is_main: bool = True) -> ASGIApp:
+        """Put together the application that a worker runs."""
+        from plan_recommender.serving.patches import connection  # here, after the check that uvicorn is the right one
+
+        app = super().to_asgi(is_main)  # which also reads BentoML's configuration of the service
+        environment = Environment.read()
+        admission = Admission(environment.max_batches)
+        app = _Lifespan(app, admission.drain)
+        documents = {"/docs.json": lambda: self.openapi_spec.asdict(), "/schema.json": self.schema}
+        contract = HttpContract(
+            app,
+            BentoRoutes(app, documents),
+            Access.from_environment(),
+            admission,
+            Bodies(environment.max_bodies_mib * MIB),
+        )
+        connection.install(bentoml_internals.workers(self.name), contract.decide, admission.queue)
+        return for_other_origins(contract)
+
+    @property
+    def openapi_spec(self) -> Any:
+        """The document that is served at /docs.json and stored in the Bento."""
+        version = "from source" if self.bento is None else None
+        return bentoml_internals.specification(openapi.describe(super().openapi_spec.asdict(), version))
+
+
+class _Lifespan:
+    """Settles the process once BentoML's application has started, and enters the last metrics when it ends."""
+
+    def __init__(self, app: ASGIApp, drain: Drain) -> None:
+        self._app = app
+        self._drain = drain
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, self._watching(send) if scope["type"] == "lifespan" else send)
+
+    def _watching(self, send: Send) -> Send:
+        async def send_watched(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                telemetry().begin(ROUTES, get_current_service().recommender.tag)
+                self._settle()
+            elif message["type"] == "lifespan.shutdown.complete":
+                telemetry().flush()
+            await send(message)
+
+        return send_watched
+
+    def _settle(self) -> None:
+        """Keep what was loaded out of the garbage collector's rounds, and drain on SIGTERM."""
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_COLLECTOR_THRESHOLDS)
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        stop = signal.getsignal(signal.SIGTERM)
+        if callable(stop) and threading.current_thread() is threading.main_thread():
+            self._drain.before(stop)

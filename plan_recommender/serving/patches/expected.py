@@ -1,0 +1,88 @@
+"""Every private part of another package that the service uses, checked before it starts.
+
+The versions are those of requirements/serving.txt. When that lock is renewed, a test fails until the new version has
+been looked at and is named here.
+"""
+
+from typing import Final
+
+from plan_recommender.model import store
+from plan_recommender.private_parts import PrivateParts
+
+_PROTOCOL: Final = "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol"
+_CYCLE: Final = "uvicorn.protocols.http.httptools_impl:RequestResponseCycle"
+_FLOW: Final = "uvicorn.protocols.http.flow_control:FlowControl"
+
+UVICORN: Final = PrivateParts(
+    "uvicorn",
+    "0.54.0",
+    signatures={
+        f"{_PROTOCOL}.__init__": "self, config, server_state, app_state, _loop",
+        f"{_PROTOCOL}.connection_made": "self, transport",
+        f"{_PROTOCOL}.connection_lost": "self, exc",
+        f"{_PROTOCOL}.eof_received": "self",
+        f"{_PROTOCOL}.data_received": "self, data",
+        f"{_PROTOCOL}.on_message_begin": "self",
+        f"{_PROTOCOL}.on_header": "self, name, value",
+        f"{_PROTOCOL}.on_headers_complete": "self",
+        f"{_PROTOCOL}.on_body": "self, body",
+        f"{_PROTOCOL}.on_message_complete": "self",
+        f"{_PROTOCOL}.on_response_complete": "self",
+        f"{_PROTOCOL}.shutdown": "self",
+        f"{_PROTOCOL}._start_asgi_task": "self, cycle, app",
+        f"{_PROTOCOL}._unset_keepalive_if_required": "self",
+        f"{_CYCLE}.__init__": "self, scope, transport, flow, logger, access_logger, access_log, default_headers, "
+        "message_event, expect_100_continue, keep_alive, on_response",
+        f"{_FLOW}.__init__": "self, transport",
+        f"{_FLOW}.resume_reading": "self",
+    },
+    names=(
+        "uvicorn.protocols.http.auto:AutoHTTPProtocol",
+        "uvicorn.protocols.http.httptools_impl:STATUS_LINE",
+        "uvicorn._types:ASGI3Application",
+    ),
+)
+"""For connection.py."""
+
+CIRCUS: Final = PrivateParts(
+    "kantoku",  # the distribution whose package is called circus
+    "0.18.3",
+    signatures={
+        "circus.sighandler:SysHandler.quit": "self",
+        "circus.controller:Controller.start": "self",
+        "circus.arbiter:Arbiter.manage_watchers": "self",
+        "circus.watcher:Watcher.reap_process": "self, pid, status",
+    },
+)
+"""For supervisor.py."""
+
+CLICK: Final = PrivateParts("click", "8.5.1", signatures={"click:ClickException.show": "self, file"})
+"""For start_failures.py."""
+
+BENTOML: Final = PrivateParts(
+    "bentoml",
+    "1.4.39",
+    signatures={"_bentoml_sdk.method:APIMethod.__get__": "self, instance, owner"},
+    names=(
+        "bentoml._internal.configuration.containers:BentoMLContainer.access_control_options",
+        "bentoml._internal.configuration.containers:BentoMLContainer.http.cors.enabled",
+        "bentoml._internal.service.openapi.specification:OpenAPISpecification",
+        "bentoml._internal.utils.cattr:bentoml_cattr",
+    ),
+)
+"""For bentoml_internals.py."""
+
+PROMETHEUS: Final = PrivateParts("prometheus-client", "0.26.0", names=("prometheus_client:Histogram",))
+"""For prometheus.py."""
+
+ALL: Final = (UVICORN, CIRCUS, CLICK, BENTOML, PROMETHEUS, store.PRIVATE_PARTS)
+
+
+def check() -> None:
+    """Check all of them.
+
+    Raises:
+        PrivatePartsError: another version is installed, or a part is another one.
+    """
+    for parts in ALL:
+        parts.check()

@@ -1,0 +1,88 @@
+"""The routes of the HTTP contract: one table, which the service, its documents, its metrics and its limits share."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from plan_recommender.model.features import CustomerUsage
+from plan_recommender.serving.error_responses import Refusal
+from plan_recommender.serving.limits import MIB
+from plan_recommender.serving.schemas import (
+    MAX_BATCH_ROWS,
+    BatchRecommendation,
+    Explanation,
+    Health,
+    ModelDescription,
+    Recommendation,
+    UsageBatch,
+)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A route without a body."""
+
+    call: str
+    """The method of the service that answers, called without arguments."""
+    response: type[BaseModel]
+    """What it returns."""
+    description: str
+    """For the OpenAPI document."""
+    methods: tuple[str, ...] = ("GET", "HEAD")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A route with a JSON body."""
+
+    call: str
+    """The method of the service that answers, called with a `request`."""
+    request: type[BaseModel]
+    """What a body is validated as."""
+    response: Any
+    """What the method returns: a type whose values pydantic_core.to_json can write."""
+    description: str
+    """For the OpenAPI document."""
+    max_bytes: int
+    """Of a body."""
+    max_names: int = 1_000
+    """Names and strings in a body; each that is unknown makes an error of some hundred bytes."""
+    in_thread: bool = False
+    """Whether answering takes so long that it would hold up the event loop."""
+    counted: bool = True
+    """Whether the metrics count what it predicts."""
+    methods: tuple[str, ...] = ("POST",)
+
+
+ROUTES: Final[dict[str, Query | Command]] = {
+    "/predict": Command(
+        "predict",
+        CustomerUsage,
+        Recommendation,
+        "Answer for one subscriber, as JSON of a `Recommendation`.",
+        max_bytes=1 * MIB,
+    ),
+    "/predict_batch": Command(
+        "predict_batch",
+        UsageBatch,
+        BatchRecommendation,
+        "Answer for many subscribers, as JSON of a `BatchRecommendation`.",
+        max_bytes=10 * MIB,
+        max_names=5 * MAX_BATCH_ROWS,
+        in_thread=True,
+    ),
+    "/explain": Command(
+        "explain",
+        CustomerUsage,
+        Explanation,
+        "Answer for one subscriber and say why, as JSON of an `Explanation`.",
+        max_bytes=1 * MIB,
+        counted=False,
+    ),
+    "/health": Query("health", Health, "Ask the model, and tell whether it answers as it did when it was loaded."),
+    "/model": Query("about", ModelDescription, "Tell what was stored with the model when it was registered."),
+}
+
+Verdict = Query | Command | Refusal | None
+"""What becomes of a request, decided by its head: answered by a route, refused, or passed on to BentoML (None)."""
