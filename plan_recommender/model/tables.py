@@ -98,7 +98,7 @@ class PairMap(_Part):
 class ModelDocument(_Part):
     """The whole model."""
 
-    format: Literal["plan_recommender.model.tables"]
+    format: Literal["plan_recommender.tables"]
     schema_version: Literal[1]
     target: Literal["is_ultra"]
     threshold: Threshold

@@ -78,7 +78,7 @@ def compile_pipeline(pipeline: Pipeline, threshold: Threshold, training: Feature
     constant, curves, maps = _purified(_grids(pipeline, cuts), [count / count.sum() for count in counts])
     try:
         document = ModelDocument(
-            format="plan_recommender.model.tables",
+            format="plan_recommender.tables",
             schema_version=SCHEMA_VERSION,
             target="is_ultra",
             threshold=threshold,
