@@ -15,7 +15,7 @@ from plan_recommender.model import store
 from plan_recommender.model.features import CustomerUsage
 from plan_recommender.serving import logs
 from plan_recommender.serving.app import ContractService
-from plan_recommender.serving.auth import Access
+from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.image import image
 from plan_recommender.serving.patches import expected, start_failures
 from plan_recommender.serving.recommender import Recommender
@@ -34,7 +34,7 @@ def _environment() -> Environment:
     """Read the environment, and set up the log by it; a bad one stops the start with one sentence."""
     start_failures.fail_as_asked()
     try:
-        Access.from_environment()
+        Authentication.from_environment()
         environment = Environment.read()
     except PlanRecommenderError as error:
         raise BentoMLException(str(error)) from error
@@ -68,7 +68,7 @@ class PlanRecommender:
 
         supervisor.patch()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
-        Access.from_environment().warn_if_open()
+        Authentication.from_environment().warn_if_open()
 
     @bentoml.api
     def predict(self, usage: CustomerUsage, /) -> Recommendation:

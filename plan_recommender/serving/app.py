@@ -14,7 +14,7 @@ from bentoml import Service, get_current_service
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plan_recommender.serving import openapi
-from plan_recommender.serving.auth import Access, for_other_origins
+from plan_recommender.serving.auth import Authentication, for_other_origins
 from plan_recommender.serving.bentoml_routes import BentoRoutes
 from plan_recommender.serving.bodies import Bodies
 from plan_recommender.serving.contract import HttpContract
@@ -47,7 +47,7 @@ class ContractService(Service[Any]):
         contract = HttpContract(
             app,
             BentoRoutes(app, documents),
-            Access.from_environment(),
+            Authentication.from_environment(),
             admission,
             Bodies(environment.max_bodies_mib * MIB),
         )

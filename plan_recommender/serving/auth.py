@@ -1,4 +1,4 @@
-"""Who may ask: an optional API key, taken from the environment, and pages of other origins, if BentoML is told so."""
+"""Authentication by an optional API key from the environment, and CORS as BentoML's settings ask for it."""
 
 import hmac
 import logging
@@ -15,7 +15,7 @@ from plan_recommender.serving.exchange import EXCHANGE, Exchange
 from plan_recommender.serving.patches import bentoml_internals
 from plan_recommender.serving.settings import KEY_VARIABLE, PUBLIC_VARIABLE
 
-SHORTEST_KEY: Final = 16
+MIN_KEY_CHARACTERS: Final = 16
 
 _PUBLIC: Final[dict[str, frozenset[str]]] = {
     "health": frozenset({"/health", "/livez", "/readyz", "/healthz"}),
@@ -26,12 +26,13 @@ logger = logging.getLogger("bentoml.plan_recommender")
 
 
 @dataclass(frozen=True)
-class Access:
+class Authentication:
     """What a request must carry as its `Authorization` header, and the paths where it need not."""
 
     authorization: bytes | None
-    """`Bearer <key>`; None: everybody may ask."""
+    """`Bearer <key>`; None: no key is needed."""
     public: frozenset[str]
+    """Paths that need no key."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -41,10 +42,13 @@ class Access:
             ConfigError: the key is too short or no header can carry it, or the list names something unknown.
         """
         key = environment.get(KEY_VARIABLE)
-        if key is not None and (len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key):
+        if key is not None and (
+            len(key) < MIN_KEY_CHARACTERS or not key.isascii() or not key.isprintable() or " " in key
+        ):
             raise ConfigError(
-                f"environment variable {KEY_VARIABLE}: expected at least {SHORTEST_KEY} printable ASCII characters "
-                f"without spaces, found {len(key)} that are not; correct it, or unset it to let everybody ask"
+                f"environment variable {KEY_VARIABLE}: expected at least {MIN_KEY_CHARACTERS} printable ASCII "
+                f"characters without spaces, found {len(key)} that are not; correct it, or unset it to let everybody "
+                "ask"
             )
         names = [name.strip() for name in environment.get(PUBLIC_VARIABLE, ",".join(_PUBLIC)).split(",")]
         unknown = [name for name in names if name and name not in _PUBLIC]
@@ -59,7 +63,7 @@ class Access:
         )
 
     def warn_if_open(self) -> None:
-        """Say in the log that everybody may ask, when no key is set."""
+        """Log a warning when no key is set."""
         if self.authorization is None:
             logger.warning(
                 "no API key is set, so the service is open to everybody who can reach it; set the environment variable "
@@ -68,7 +72,7 @@ class Access:
             )
 
     def allows(self, path: str, headers: list[tuple[bytes, bytes]]) -> bool:
-        """Tell whether a request may be answered; takes as long for a wrong key as for the right one."""
+        """Tell whether a request carries the key or needs none; the comparison takes the same time for every key."""
         if self.authorization is None or path in self.public:
             return True
         sent = [value for name, value in headers if name == b"authorization"]
@@ -85,11 +89,11 @@ class _Cors(CORSMiddleware):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange | None = scope.get("extensions", {}).get(EXCHANGE)
         if exchange is not None:
-            exchange.answer_in_parts()  # in one piece, an answer would go past this
+            exchange.answer_in_parts()  # CORS headers are added to the parts of an ASGI answer
         await super().__call__(scope, receive, send)
 
 
 def _bearer(value: bytes) -> bytes:
-    """Write the scheme as we do; its name may be in any case (RFC 9110, section 11.1)."""
+    """Write the scheme as `Bearer`; its name may be in any case (RFC 9110, section 11.1)."""
     scheme, _, credentials = value.partition(b" ")
     return scheme.lower().capitalize() + b" " + credentials.strip()

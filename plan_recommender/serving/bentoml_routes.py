@@ -2,7 +2,7 @@
 
 BentoML makes /docs.json and /schema.json anew for every request and in the event loop, though they never change, and it
 renders /metrics for as many clients side by side as ask. Here those two documents are made once, one rendering of
-/metrics serves everybody who waits for it, and requests to BentoML's routes go on one after the other, so that
+/metrics serves all clients that wait for it, and requests to BentoML's routes are answered one after the other, so that
 predictions are answered in between.
 """
 
@@ -26,8 +26,8 @@ from plan_recommender.serving.metrics import telemetry
 from plan_recommender.serving.patches import bentoml_internals
 
 RENDERING_SHARE: Final = 0.1
-"""Most of a worker's time that goes into rendering /metrics. A rendering takes some milliseconds in a thread, and while
-it lasts it takes the interpreter from the event loop."""
+"""The largest share of a worker's time that goes into rendering /metrics. A rendering takes some milliseconds in a
+thread, and takes the interpreter from the event loop meanwhile."""
 
 MAX_PAUSE_SECONDS: Final = 1.0
 """Longest pause between two renderings, however long one takes: Prometheus waits 10 seconds for an answer."""
@@ -47,8 +47,8 @@ _FORWARDED_HEADERS: Final = frozenset(
     b"accept accept-encoding access-control-request-headers access-control-request-method host if-modified-since "
     b"if-none-match if-range origin range".split()
 )
-"""Headers that change what BentoML answers. It writes others into the log as they come, or fails on them: the type of a
-body without a body, and those of tracing."""
+"""Headers that change what BentoML answers. It logs others unescaped, or it crashes on them: on a Content-Type without
+a body, and on malformed headers of tracing."""
 
 Documents = Mapping[str, Callable[[], object]]
 """For each path, what makes the document that it answers with."""
@@ -72,7 +72,7 @@ class BentoRoutes:
     def __init__(self, app: ASGIApp, documents: Documents) -> None:
         """Stand in front of `app`; `documents` make what paths answer with JSON that never changes."""
         self._app = app
-        # When one is first asked for, as a start would be longer by the 25 ms that it takes.
+        # A document is made when it is first asked for: making both at the start would delay it by 25 ms.
         self._documents = {path: cache(partial(_as_json, make)) for path, make in documents.items()}
         self._metrics = Shared(self._render_metrics, RENDERING_SHARE, MAX_PAUSE_SECONDS)
         self._document_turns = Turns()
@@ -110,7 +110,7 @@ class BentoRoutes:
         async def record(message: Message) -> None:
             messages.append(message)
 
-        # The answer is for everybody who waits for it: nothing in it may come from the one who happened to be first.
+        # The answer is for all clients that wait, so nothing in it may come from the request that happened to be first.
         asked = {name: scope[name] for name in scope if name != "extensions"}
         asked |= {"method": "GET", "query_string": b"", "headers": []}
         try:
@@ -124,9 +124,9 @@ class BentoRoutes:
 
 
 class Turns:
-    """Lets one request go on in each turn of the event loop, or after a pause, in the order in which they came.
+    """Lets one request continue in each turn of the event loop, or after a pause, in the order in which they came.
 
-    A request gives its turn back by itself: a client that does not read its answer holds up nobody.
+    A turn ends by itself, so a client that does not read its answer does not hold up the others.
     """
 
     def __init__(self, pause: float = 0.0) -> None:
@@ -173,9 +173,9 @@ class Turns:
 
 
 class Shared:
-    """Renders what many ask for: one rendering at a time, and each answer from one that began after it was asked for.
+    """Renders for many clients at once: one rendering at a time, and each client gets one that began after its request.
 
-    So nobody is answered from a cache, and a single client that asks now and then never waits.
+    So no client is answered from a cache, and a single client that asks now and then never waits.
     """
 
     def __init__(self, render: Callable[[Scope], Awaitable[Answer]], share: float, max_pause: float) -> None:
@@ -188,7 +188,7 @@ class Shared:
         self._not_before = 0.0
 
     async def get(self, scope: Scope) -> Answer:
-        """Give what a rendering says that begins from now on."""
+        """Give the result of a rendering that begins after this call."""
         if self._upcoming is None:
             self._upcoming = asyncio.get_running_loop().create_task(self._begin(scope))
         return await asyncio.shield(self._upcoming)  # the others still wait for it when this client is gone

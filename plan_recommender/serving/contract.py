@@ -23,7 +23,7 @@ from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plan_recommender.serving import error_responses
-from plan_recommender.serving.auth import Access
+from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.bentoml_routes import BentoRoutes
 from plan_recommender.serving.bodies import Bodies, announced_length
 from plan_recommender.serving.error_responses import CLOSE, OVERLOAD, Header, Refusal
@@ -47,11 +47,18 @@ logger = logging.getLogger("bentoml.plan_recommender")
 class HttpContract:
     """ASGI application that answers the routes of the contract and passes BentoML's own on."""
 
-    def __init__(self, app: ASGIApp, bento_routes: BentoRoutes, access: Access, admission: Admission, bodies: Bodies):
+    def __init__(
+        self,
+        app: ASGIApp,
+        bento_routes: BentoRoutes,
+        authentication: Authentication,
+        admission: Admission,
+        bodies: Bodies,
+    ):
         """Stand in front of BentoML's `app`, whose built-in routes `bento_routes` answers."""
         self._app = app
         self._bento_routes = bento_routes
-        self._access = access
+        self._authentication = authentication
         self._admission = admission
         self._bodies = bodies
         self._methods: dict[str, Method] = {}
@@ -76,7 +83,7 @@ class HttpContract:
         Whoever has no key is refused before the load is looked at, and takes nobody's place.
         """
         path: str = scope["path"]
-        allowed = self._access.allows(path, scope["headers"])
+        allowed = self._authentication.allows(path, scope["headers"])
         if allowed and BentoRoutes.has(path):
             return None
         if _head_bytes(scope) > MAX_HEAD_BYTES:

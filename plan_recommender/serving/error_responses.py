@@ -1,4 +1,4 @@
-"""What a request that is not answered gets instead: the one shape of every error, and each refusal in it."""
+"""Error responses: the one shape that all of them have, and a function for each."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,10 +8,10 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 MAX_PROBLEMS: Final = 100
-"""Most problems that one answer lists; a batch can hold 40,000."""
+"""The number of problems that one response lists at most; a batch can hold 40,000."""
 
 MAX_KEY: Final = 100
-"""Most characters of an unknown field's name that an answer repeats."""
+"""The number of characters of an unknown field's name that a response repeats at most."""
 
 RETRY_SECONDS: Final = 1
 """When an overloaded or stopping service asks to be asked again."""
@@ -73,7 +73,7 @@ class Refusal(Exception):  # noqa: N818  # an answer to a client, and no error o
 
 
 def no_such_path(paths: Iterable[str]) -> Refusal:
-    """404."""
+    """404: the contract has no such path, and BentoML neither."""
     return _refusal(
         HTTPStatus.NOT_FOUND,
         "There is no such path; GET / lists those that there are.",
@@ -84,7 +84,7 @@ def no_such_path(paths: Iterable[str]) -> Refusal:
 
 
 def other_method(path: str, methods: Sequence[str]) -> Refusal:
-    """405."""
+    """405: the path has no such method; the header Allow lists those that it has."""
     return _refusal(
         HTTPStatus.METHOD_NOT_ALLOWED,
         f"{path} answers {methods[0]} only.",
@@ -96,7 +96,7 @@ def other_method(path: str, methods: Sequence[str]) -> Refusal:
 
 
 def unknown_key() -> Refusal:
-    """401."""
+    """401: the request does not carry the service's API key."""
     return _refusal(
         HTTPStatus.UNAUTHORIZED,
         "The request needs the service's API key, as `Authorization: Bearer <key>`.",
@@ -108,7 +108,7 @@ def unknown_key() -> Refusal:
 
 
 def compressed_body() -> Refusal:
-    """415."""
+    """415: the body is compressed, which could make a small body a large one."""
     return _refusal(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "The body must not be compressed.",
@@ -120,7 +120,7 @@ def compressed_body() -> Refusal:
 
 
 def not_json() -> Refusal:
-    """415."""
+    """415: by its headers the body is not JSON in UTF-8."""
     return _refusal(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "The body must be JSON in UTF-8, with the content type application/json.",
@@ -132,7 +132,7 @@ def not_json() -> Refusal:
 
 
 def too_large(max_bytes: int) -> Refusal:
-    """413; what is left of the body is not read, so the connection cannot carry another request."""
+    """413: the rest of the body is not read, so the connection cannot carry another request."""
     return _refusal(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"The body is larger than the limit of {max_bytes:,} bytes.",
@@ -144,7 +144,7 @@ def too_large(max_bytes: int) -> Refusal:
 
 
 def head_too_large(max_bytes: int) -> Refusal:
-    """431."""
+    """431: path and headers together are too large."""
     return _refusal(
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
         f"The head of the request is larger than the limit of {max_bytes:,} bytes.",
@@ -156,7 +156,7 @@ def head_too_large(max_bytes: int) -> Refusal:
 
 
 def slow_body(seconds: float) -> Refusal:
-    """408."""
+    """408: the body did not come in time."""
     return _refusal(
         HTTPStatus.REQUEST_TIMEOUT,
         f"The body did not come within {seconds:g} seconds.",
@@ -168,7 +168,7 @@ def slow_body(seconds: float) -> Refusal:
 
 
 def slow_head(seconds: float) -> Refusal:
-    """408."""
+    """408: the head did not come in time."""
     return _refusal(
         HTTPStatus.REQUEST_TIMEOUT,
         f"The head of a request did not come within {seconds:g} seconds.",
@@ -180,21 +180,21 @@ def slow_head(seconds: float) -> Refusal:
 
 
 def incomplete_body() -> Refusal:
-    """400, which nobody reads; it is given so that everything around the application sees the request end."""
+    """400: the client is gone and reads no answer, but metrics and drain have to see the request end."""
     return _refusal(
         HTTPStatus.BAD_REQUEST, "The body ended before it was complete.", "body", "expected all of it", reason="invalid"
     )
 
 
 def not_http() -> Refusal:
-    """400."""
+    """400: the bytes are not HTTP."""
     return _refusal(
         HTTPStatus.BAD_REQUEST, "The request is not HTTP.", "head", "expected HTTP/1.1", [CLOSE], reason="invalid"
     )
 
 
 def not_valid(error: ValidationError) -> Refusal:
-    """400, with the first problems that pydantic found."""
+    """400: validation failed; the response lists the first problems that pydantic found."""
     count = error.error_count()
     problems = [
         Problem(loc=[_shortened(part) for part in e["loc"]], msg=e["msg"], type=e["type"])
@@ -207,11 +207,11 @@ def not_valid(error: ValidationError) -> Refusal:
     return Refusal(HTTPStatus.BAD_REQUEST, f"The request is not valid: {first}{more}.", problems, reason="invalid")
 
 
-def too_many_names(most: int) -> Refusal:
-    """400, before anything looks for what is wrong with each of them."""
+def too_many_names(max_names: int) -> Refusal:
+    """400: the body has so many names that listing what is wrong with each would take long."""
     return _refusal(
         HTTPStatus.BAD_REQUEST,
-        f"The request is not valid: it holds more than {most:,} names and strings.",
+        f"The request is not valid: it holds more than {max_names:,} names and strings.",
         "body",
         "expected the fields that the route documents",
         reason="invalid",
@@ -219,8 +219,10 @@ def too_many_names(most: int) -> Refusal:
 
 
 def overloaded() -> Refusal:
-    """503: more is asked than can be answered soon."""
-    return replace(_OVERLOADED)  # a new one, as it is raised, but its body is written already: it has to be cheap
+    """503: more requests come than can be answered soon."""
+    return replace(
+        _OVERLOADED
+    )  # a copy, because an exception that is raised changes; its body is ready, which is cheap
 
 
 def stopping() -> Refusal:
@@ -233,7 +235,7 @@ def stopping() -> Refusal:
 
 
 def fault() -> Refusal:
-    """500."""
+    """500: the service failed; the log holds the exception."""
     return _server_side(
         HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed to answer; its log says why.", reason="fault"
     )
@@ -256,7 +258,7 @@ def _type(status: HTTPStatus) -> str:
 
 
 def _shortened(part: str | int) -> str | int:
-    """Do not send a client's own megabyte back to it."""
+    """Shorten a name that the client chose, which can be as long as its body."""
     return part if isinstance(part, int) or len(part) <= MAX_KEY else f"{part[:MAX_KEY]}…"
 
 

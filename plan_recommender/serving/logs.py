@@ -10,7 +10,7 @@ from pythonjsonlogger.json import JsonFormatter
 from plan_recommender.serving.settings import Environment
 
 _BENTOMLS: Final = ("levelname_bracketed", "component", "trace_msg", "request_id", "service_name")
-"""What BentoML puts on every record for its own format."""
+"""What BentoML puts on every record for its own format; it is left out of JSON records."""
 
 _SERVERS_HANDLER: Final = "tracehandler"  # as BentoML names it
 _NOT_STARTED: Final = 3  # as uvicorn's exit code
@@ -31,7 +31,7 @@ def configure(environment: Environment) -> None:
     for logger in (root, *below):
         logger.setLevel(level if level == logging.DEBUG else max(level, _QUIET))
     for logger in below:
-        logger.propagate = False  # BentoML gives them a handler and the root's too: every record would be there twice
+        logger.propagate = False  # BentoML gives them a handler and the root's too, so every record would appear twice
     if environment.log_format == "json":
         write_json(root, bentoml, *below)
 

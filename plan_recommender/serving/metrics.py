@@ -1,9 +1,10 @@
-"""What /metrics says of the routes of the HTTP contract: requests, refusals, latency, and what was predicted.
+"""The Prometheus metrics of the HTTP contract: requests, refusals, latency, and what was predicted.
 
-The series are bounded: routes, reasons and the model's tag are the only labels, never a path or a value of a client.
+The number of series is bounded: routes, reasons and the model's tag are the only labels, never a path or a value that a
+client sends.
 
-A worker notes what happens in plain lists and enters it into Prometheus' files, which all workers share, a hundred
-times a second: one by one the entries of a prediction would take a fifth of its time.
+A worker collects what happens in lists, and a hundred times a second it adds them to prometheus_client's files, which
+all workers share. Adding the values of each prediction at once would take a fifth of its time.
 """
 
 import asyncio
@@ -34,14 +35,14 @@ NO_ROUTE: Final = "none"
 
 _FLUSH_SECONDS = 0.01
 
-_Noted = TypeVar("_Noted")
+_Item = TypeVar("_Item")
 
 
 class Predictions:
     """How many subscribers got which plan, with which probabilities."""
 
     def __init__(self, predictions: Sequence[int], probabilities: Sequence[float]) -> None:
-        """Count."""
+        """Count decisions and their probabilities of Ultra, each of shape (rows,)."""
         self.plans = {PLANS[prediction]: count for prediction, count in Counter(predictions).items()}
         self.buckets = Counter(np.searchsorted(PROBABILITY_BUCKETS, probabilities).tolist())
         self.sum = sum(probabilities)
@@ -71,32 +72,36 @@ class Telemetry:
             "plan_recommender_probability_is_ultra", "Probabilities answered.", ["model"], buckets=PROBABILITY_BUCKETS
         )
         self._children: dict[tuple[str, ...], Any] = {}
-        self._ended: list[tuple[str, int, str, float]] = []
+        self._finished: list[tuple[str, int, str, float]] = []
         self._single: list[tuple[str, int, float]] = []
         self._batches: list[tuple[str, Predictions]] = []
 
     def begin(self, routes: Iterable[str], model: str) -> None:
-        """Begin the usual series at 0: a rate needs a first value, and the first request need not wait for files."""
+        """Start the usual series at 0: a rate needs a first value, and the first request does not wait for files."""
         for route in routes:
             self._child(self._requests, route, "200").inc(0)
             observe_many(self._child(self._seconds, route), Counter({0: 0}), 0)
-            for reason in OWN_REASONS:  # alerts watch them: of a burst, the first must not go unseen
+            for reason in OWN_REASONS:  # alerts watch them, and the first refusal of a burst has to be seen
                 self._child(self._refused, route, reason).inc(0)
         for plan in PLANS:
             self._child(self._predictions, plan, model).inc(0)
         observe_many(self._child(self._probability, model), Counter({0: 0}), 0)
 
     def request(self, route: str, status: int, reason: str, seconds: float) -> None:
-        """Note a request of a route of the contract, or of `NO_ROUTE`; `reason` says why it was not answered.
+        """Count a finished request of a route of the contract, or of `NO_ROUTE`; call it in the event loop.
 
-        Called in the event loop, when the request has been answered.
+        Args:
+            route: its path, or `NO_ROUTE`.
+            status: of the answer.
+            reason: why it was refused; empty: it was not.
+            seconds: from its head to its answer.
         """
-        if not self._ended:
+        if not self._finished:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
-        self._ended.append((route, status, reason, seconds))
+        self._finished.append((route, status, reason, seconds))
 
     def answer(self, answer: Recommendation | BatchRecommendation) -> None:
-        """Note what a model predicted; a batch is counted here, in the thread that made it."""
+        """Count what a model predicted; a batch is counted in the thread that made it."""
         decisions: list[Decision] | None = cast(Any, answer).get("predictions")
         if decisions is not None:
             counted = Predictions(
@@ -109,17 +114,17 @@ class Telemetry:
             self._single.append((single["model"], single["prediction"], single["probability_is_ultra"]))
 
     def flush(self) -> None:
-        """Enter what was noted into the series."""
-        if self._ended:
-            self._enter_requests(_taken(self._ended))
+        """Add what was collected to the series."""
+        if self._finished:
+            self._add_requests(_taken(self._finished))
         if self._single:
             models, predictions, probabilities = zip(*_taken(self._single), strict=True)
-            self._enter_predictions(models[0], Predictions(predictions, probabilities))  # a process has one model
+            self._add_predictions(models[0], Predictions(predictions, probabilities))  # a process has one model
         if self._batches:
             for model, batch in _taken(self._batches):
-                self._enter_predictions(model, batch)
+                self._add_predictions(model, batch)
 
-    def _enter_requests(self, ended: list[tuple[str, int, str, float]]) -> None:
+    def _add_requests(self, ended: list[tuple[str, int, str, float]]) -> None:
         seconds_by_route = defaultdict(list)
         for route, _, _, seconds in ended:
             seconds_by_route[route].append(seconds)
@@ -131,7 +136,7 @@ class Telemetry:
             buckets = Counter(bisect_left(LATENCY_BUCKETS, seconds) for seconds in times)
             observe_many(self._child(self._seconds, route), buckets, sum(times))
 
-    def _enter_predictions(self, model: str, predictions: Predictions) -> None:
+    def _add_predictions(self, model: str, predictions: Predictions) -> None:
         for plan, count in predictions.plans.items():
             self._child(self._predictions, plan, model).inc(count)
         observe_many(self._child(self._probability, model), predictions.buckets, predictions.sum)
@@ -146,12 +151,12 @@ class Telemetry:
 
 @cache
 def telemetry() -> Telemetry:
-    """Give the one instance of this process."""
+    """Give the one instance of this process, made when it is first asked for."""
     return Telemetry()
 
 
-def _taken(noted: list[_Noted]) -> list[_Noted]:
-    """Empty a list, but for what another thread notes meanwhile: that stays for the next time."""
+def _taken(noted: list[_Item]) -> list[_Item]:
+    """Empty a list, but keep what another thread appends meanwhile for the next time."""
     taken = noted[:]
     del noted[: len(taken)]
     return taken

@@ -7,7 +7,7 @@ HARDLY: Final = 1.05
 """A factor of the odds up to which a feature hardly matters."""
 
 _BILLION: Final = 1e9
-_MOST_FACTOR: Final = 1e6
+_MAX_FACTOR: Final = 1e6
 _NOUNS: Final = {
     "calls": ("call", "calls"),
     "minutes": ("minute of calls", "minutes of calls"),
@@ -74,7 +74,7 @@ def _amount(value: float) -> str:
 
 
 def _factor(log_factor: float) -> str:
-    if log_factor > math.log(_MOST_FACTOR):
+    if log_factor > math.log(_MAX_FACTOR):
         return "more than a million"
     factor = math.exp(log_factor)
     return _trimmed(factor, 2 if factor < 2 else 1 if factor < 10 else 0)

@@ -1,4 +1,4 @@
-"""The environment variables that configure a service: all names, and what each may be but for those of access.py."""
+"""The environment variables that configure a service: their names, types and defaults; auth.py reads the key."""
 
 import os
 import re
@@ -11,13 +11,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from plan_recommender.errors import ConfigError
 
 PREFIX: Final = "PLAN_RECOMMENDER_"
-"""Of all names that are this service's own."""
+"""Every variable of this service begins with it."""
 
 KEY_VARIABLE: Final = f"{PREFIX}API_KEY"
 PUBLIC_VARIABLE: Final = f"{PREFIX}PUBLIC"
 
 _FOR_COMPOSE: Final = f"{PREFIX}IMAGE"
-"""Read by deploy/compose.yaml, and not by the service; who exports it may start the service from the same shell."""
+"""Read by deploy/compose.yaml and not by the service, which ignores it."""
 
 _BY_KUBERNETES: Final = re.compile(
     rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
@@ -36,24 +36,24 @@ def variable(name: str) -> str:
 
 
 class Environment(BaseModel):
-    """What the variables say; the defaults hold where they are not set."""
+    """The settings of a service; a variable that is not set has its default."""
 
     model_config = ConfigDict(frozen=True, alias_generator=variable)
 
     port: Annotated[int, _EMPTY_IS_UNSET] = Field(_PORT, ge=1, le=65535, alias="BENTOML_PORT")
-    """BentoML's own variable, and read by BentoML, which would listen on 34463 when it says 99999."""
+    """The TCP port; BentoML's own variable, checked here because BentoML takes 99999 for 34463."""
     workers: int = Field(1, ge=1, le=256)
-    """Processes that answer."""
+    """Worker processes."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _IN_ANY_CASE] = "info"
     log_format: Annotated[Literal["text", "json"], _IN_ANY_CASE] = "text"
     max_batches: int = Field(16, ge=1, le=10_000)
-    """Batches that may wait in a worker or be carried out."""
+    """Batches that may wait or be answered in one worker."""
     max_bodies_mib: int = Field(64, ge=10, le=1024 * 1024)
-    """What all bodies together which a worker is reading may hold, in MiB; at least one of the largest kind."""
+    """MiB that all bodies which one worker is reading may hold together; at least one of the largest kind."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read the variables.
+        """Read and validate the variables.
 
         Raises:
             ConfigError: one of them is not what it may be, or has a name that means nothing to this service.
@@ -76,7 +76,7 @@ def known_variables() -> list[str]:
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
-    """Stop on a misspelt name: a key that the operator believes to be set would guard nothing.
+    """Refuse a misspelt name: with a misspelt key the service would start without one.
 
     The value is not repeated, because it may be that key.
     """

@@ -18,6 +18,7 @@ import kubernetes_validate
 import pytest
 
 from plan_recommender.serving import auth, limits
+from plan_recommender.serving.settings import known_variables
 from tests.deploy.manifests import BASE, MODULES, OVERLAY, Manifest, container, need, one, parse, pod, quantity, render
 from tools.server import ROOT
 
@@ -184,9 +185,9 @@ def test_the_config_map_arrives_under_a_name_of_its_content(base: list[Manifest]
 def test_the_settings_are_ones_that_the_service_knows(manifests: list[Manifest]) -> None:
     settings = one(manifests, "ConfigMap")["data"]
     named = {*settings, *(variable["name"] for variable in container(manifests).get("env", []))}
-    assert named - {"BENTOML_DO_NOT_TRACK"} <= set(settings.known_variables())
+    assert named - {"BENTOML_DO_NOT_TRACK"} <= set(known_variables())
     settings.Environment.read(settings)
-    auth.Access.from_environment(settings)
+    auth.Authentication.from_environment(settings)
 
 
 def test_every_object_and_pod_has_the_recommended_labels(manifests: list[Manifest]) -> None:

@@ -47,7 +47,7 @@ def test_the_variables_are_those_of_the_code() -> None:
         first = f"| `{field.alias or variable(name)}` |"
         row = next(line for line in OPERATIONS.splitlines() if line.startswith(first))
         assert f"| `{field.default}` |" in row
-    assert f"At least {auth.SHORTEST_KEY} printable" in OPERATIONS
+    assert f"At least {auth.MIN_KEY_CHARACTERS} printable" in OPERATIONS
 
 
 def test_the_line_that_runs_the_image_is_the_one_that_make_containerize_prints() -> None:

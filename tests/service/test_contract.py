@@ -25,7 +25,7 @@ from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.threshold import Threshold
 from plan_recommender.serving import limits
-from plan_recommender.serving.auth import Access
+from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.recommender import Recommender
 from plan_recommender.serving.routes import ROUTES
 from plan_recommender.serving.sentences import change_sentence, sentence
@@ -431,7 +431,7 @@ def test_the_examples_of_the_openapi_document_are_real_answers(
 def test_who_does_not_carry_the_api_key_gets_the_documented_answer(
     client: TestClient, document: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client.app, "_access", Access(b"Bearer 0123456789abcdef", frozenset()))
+    monkeypatch.setattr(client.app, "_authentication", Authentication(b"Bearer 0123456789abcdef", frozenset()))
     assert client.post("/predict", json=GOOD, headers={"authorization": "Bearer 0123456789abcdef"}).status_code == 200
     for path in ROUTES:
         refused = client.request("GET", path)
