@@ -18,7 +18,7 @@ import kubernetes_validate
 import pytest
 
 from plan_recommender.serving import auth, limits
-from plan_recommender.serving.settings import known_variables
+from plan_recommender.serving.settings import Environment, known_variables
 from tests.deploy.manifests import BASE, MODULES, OVERLAY, Manifest, container, need, one, parse, pod, quantity, render
 from tools.server import ROOT
 
@@ -186,7 +186,7 @@ def test_the_settings_are_ones_that_the_service_knows(manifests: list[Manifest])
     settings = one(manifests, "ConfigMap")["data"]
     named = {*settings, *(variable["name"] for variable in container(manifests).get("env", []))}
     assert named - {"BENTOML_DO_NOT_TRACK"} <= set(known_variables())
-    settings.Environment.read(settings)
+    Environment.read(settings)
     auth.Authentication.from_environment(settings)
 
 
