@@ -9,7 +9,7 @@ from pathlib import Path
 from plan_recommender.model import logistic
 from plan_recommender.model.tables import MAX_LOG_ODDS, STEP, FeatureTable, ModelDocument, PairMap
 from tests.conftest import TrainedModel, leave_out
-from tests.docs.test_readme import shows
+from tests.docs.console import shows
 from tools.server import ROOT
 
 PAGE = (ROOT / "docs" / "model_format.md").read_text()
