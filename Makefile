@@ -20,11 +20,8 @@ export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps
 
-.PHONY: help install optional demo start-demo stop-demo mlflow-demo test lint check model train rollback cards evaluate predict drift serve build containerize loadtest soak benchmark clean
+.PHONY: help install optional demo start-demo stop-demo mlflow-demo test lint check docs cards model train rollback evaluate predict drift serve build containerize loadtest soak benchmark clean
 .DEFAULT_GOAL := help
-
-help:  ## what each target does
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
 
 .venv/training: requirements/training.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "make: expected Python 3.11, found $$($(PYTHON) --version) at $(PYTHON); name another with make PYTHON=/path/to/python3.11" >&2; exit 2; }
@@ -52,52 +49,43 @@ help:  ## what each target does
 	@if command -v npm >/dev/null; then mkdir -p $@ && cp requirements/node/package*.json $@ && \
 	  npm ci --silent --ignore-scripts --prefix $@ && touch $@; else echo "make: found no npm, so the tests leave the Kubernetes manifests out" >&2; fi
 
+.venv/docs: requirements/docs.txt .venv/training
+	@echo "installing the builder of the documentation site into .venv (a few seconds)"
+	@$(PIP) -r requirements/docs.txt
+	@touch $@
+
 .venv/benchmark: requirements/benchmark.txt .venv/training
 	@echo "installing the peers of the benchmark into .venv (a few seconds)"
 	@$(PIP) -r requirements/benchmark.txt
 	@touch $@
 
-install: .venv/training  ## a virtual environment from the pinned lock
+# Trains if no model is registered.
+model: .venv/training
+	@$(BIN)/bentoml models get plan_recommender:latest >/dev/null 2>&1 || $(MAKE) --no-print-directory train
 
-optional: .venv/optional  ## and the libraries of train.py --search and --mlflow
+##@ Start here
+help:  ## what each target does
+	@awk -F ':.*## *' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/training  ## train, serve, ask, show, stop
 	@$(BIN)/python -m tools.demo
 
-start-demo: model .venv/image  ## an image of the model, up on PORT, asked; with compose where it is installed (make stop-demo)
-	@PORT="$(PORT)" $(BIN)/python -m tools.start_demo $(OPTIONS)
-
-stop-demo: .venv/training  ## take down what start-demo put up
-	@$(BIN)/python -m tools.start_demo --stop
-
-mlflow-demo: .venv/optional  ## train with MLflow watching, show what it keeps
-	@$(BIN)/python -m tools.mlflow_demo
-
 test: .venv/dev .venv/image .venv/node  ## every test, with coverage
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
-lint: .venv/dev  ## ruff, mypy, and the walls between the packages
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo --no-cache
+install: .venv/training  ## a virtual environment from the pinned lock
 
-check: lint test  ## lint and test
+optional: .venv/optional  ## the same, and the libraries of train.py --search and --mlflow
 
+##@ Model
 train: .venv/training  ## fit, evaluate, register (DATA=CSV)
 	@$(BIN)/python train.py --data "$(DATA)"
 
-model: .venv/training
-	@$(BIN)/bentoml models get plan_recommender:latest >/dev/null 2>&1 || $(MAKE) --no-print-directory train
+evaluate: model  ## measure the registered model on its test part
+	@$(BIN)/python evaluate.py
 
 rollback: .venv/training  ## make the model before the latest the latest again (MODEL=TAG: that one)
 	@$(BIN)/python -m tools.rollback $(MODEL)
-
-cards: .venv/training  ## write docs/model_card.md and docs/data_card.md anew, from a run
-	@$(BIN)/python -m tools.cards
-
-evaluate: model  ## measure the registered model on its test part
-	@$(BIN)/python evaluate.py
 
 predict: model  ## score a file (INPUT=CSV OUTPUT=CSV)
 	@$(BIN)/python predict.py --input "$(INPUT)" --output "$(OUTPUT)"
@@ -105,6 +93,10 @@ predict: model  ## score a file (INPUT=CSV OUTPUT=CSV)
 drift: .venv/training  ## compare two samples (REF=CSV CUR=CSV)
 	@$(BIN)/python drift.py --ref "$(REF)" --cur "$(CUR)"
 
+mlflow-demo: .venv/optional  ## train with MLflow watching, show what it keeps
+	@$(BIN)/python -m tools.mlflow_demo
+
+##@ Service
 serve: model  ## the service on HOST:PORT, until Ctrl-C
 	@$(BIN)/bentoml serve service:PlanRecommender --host "$(HOST)" --port "$(PORT)"
 
@@ -114,6 +106,13 @@ build: model  ## a Bento from the registered model
 containerize: model .venv/image  ## an image of the registered model: built, started, asked (needs Docker; OPTIONS of bentoml containerize)
 	@$(BIN)/python -m tools.containerize $(OPTIONS)
 
+start-demo: model .venv/image  ## an image of the model, up on PORT, asked; with compose where it is installed (make stop-demo)
+	@PORT="$(PORT)" $(BIN)/python -m tools.start_demo $(OPTIONS)
+
+stop-demo: .venv/training  ## take down what start-demo put up
+	@$(BIN)/python -m tools.start_demo --stop
+
+##@ Measure
 loadtest: model .venv/dev  ## locust against a service that it starts itself (SHAPE=steady, step, spike or soak; SECONDS=N)
 	@$(BIN)/python -m tools.loadtest --shape "$(SHAPE)" $(if $(SECONDS),--seconds "$(SECONDS)")
 
@@ -125,6 +124,22 @@ benchmark: model .venv/benchmark  ## the scorer beside the pipeline, the service
 	@$(BIN)/python -m benchmark.scorer
 	@$(BIN)/python -m benchmark.serving $(if $(MLSERVER_PYTHON),--mlserver-python "$(MLSERVER_PYTHON)")
 
-clean:  ## remove the environment, the artifacts, searches and caches; the model store and MLflow's history are yours
-	@rm -rf .venv artifacts dist .artifacts.* search .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+##@ Change the code
+lint: .venv/dev  ## style, types, and the walls between the packages: what the hooks run before a commit
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
+
+check: lint test  ## lint and test
+
+docs: .venv/docs  ## the documentation site in site/, strict about links
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "site/index.html"
+
+cards: .venv/training  ## write docs/model_card.md and docs/data_card.md anew, from a run
+	@$(BIN)/python -m tools.cards
+
+clean:  ## remove the environment, the artifacts, the site, searches and caches; the model store and MLflow's history are yours
+	@rm -rf .venv artifacts dist site .artifacts.* search .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
