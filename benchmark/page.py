@@ -19,16 +19,16 @@ END: Final = "<!-- end of the key figures -->"
 
 KEY_ROWS: Final = (BASE, "fastapi-loaded-once", "fastapi-loaded-per-request", SERVICE)
 
-LEAST_RATE_RATIO: Final = 1.2
-MOST_P99_RATIO: Final = 1.5
-LEAST_BATCH_ROWS: Final = 100_000
-LEAST_BATCH_RATIO: Final = 10
-MOST_BESIDE_MS: Final = 50
-LEAST_SCALING: Final = 1.6
-MOST_MIB: Final = 200
-MOST_READY_SECONDS: Final = 3
-MOST_FIRST_RATIO: Final = 2
-MOST_OPEN_MS: Final = 10
+MIN_RATE_RATIO: Final = 1.2
+MAX_P99_RATIO: Final = 1.5
+MIN_BATCH_ROWS: Final = 100_000
+MIN_BATCH_RATIO: Final = 10
+MAX_BESIDE_MS: Final = 50
+MIN_SCALING: Final = 1.6
+MAX_MIB: Final = 200
+MAX_READY_SECONDS: Final = 3
+MAX_FIRST_RATIO: Final = 2
+MAX_OPEN_MS: Final = 10
 
 NOT_MEASURED: Final = "not measured"
 
@@ -117,44 +117,44 @@ def findings(results: Results) -> list[Finding]:
     return [
         Finding(
             "requests/s, as a multiple of FastAPI's with a constant answer",
-            f"{rate_ratio:.2f}", f"≥ {LEAST_RATE_RATIO}", rate_ratio >= LEAST_RATE_RATIO,
+            f"{rate_ratio:.2f}", f"≥ {MIN_RATE_RATIO}", rate_ratio >= MIN_RATE_RATIO,
         ),
         Finding(
-            "p99, as a multiple of FastAPI's", f"{p99_ratio:.2f}", f"≤ {MOST_P99_RATIO}", p99_ratio <= MOST_P99_RATIO
+            "p99, as a multiple of FastAPI's", f"{p99_ratio:.2f}", f"≤ {MAX_P99_RATIO}", p99_ratio <= MAX_P99_RATIO
         ),
         Finding(
             f"`/predict_batch`, {measure.BATCH_ROWS:,} rows a body: rows/s",
-            _thousands(batch), f"≥ {LEAST_BATCH_ROWS:,}", batch.median >= LEAST_BATCH_ROWS,
+            _thousands(batch), f"≥ {MIN_BATCH_ROWS:,}", batch.median >= MIN_BATCH_ROWS,
         ),
         Finding(
             f"the same, as a multiple of the rows/s of {measure.BATCH_ROWS:,} single requests",
-            f"{batch_ratio:.1f}", f"≥ {LEAST_BATCH_RATIO}", batch_ratio >= LEAST_BATCH_RATIO,
+            f"{batch_ratio:.1f}", f"≥ {MIN_BATCH_RATIO}", batch_ratio >= MIN_BATCH_RATIO,
         ),
         Finding(
             f"p99 of single predictions beside batches of {measure.LARGE_BATCH_ROWS:,} rows",
-            f"{_ms(beside)} (without batches {_ms(alone)})", f"< {MOST_BESIDE_MS} ms", beside.median < MOST_BESIDE_MS,
+            f"{_ms(beside)} (without batches {_ms(alone)})", f"< {MAX_BESIDE_MS} ms", beside.median < MAX_BESIDE_MS,
         ),
         _scaling(scaling),
         Finding(
             "resident memory of a worker",
-            f"{_with_range(worker, lambda value: f'{value:.0f}')} MiB", f"≤ {MOST_MIB} MiB", worker.median <= MOST_MIB,
+            f"{_with_range(worker, lambda value: f'{value:.0f}')} MiB", f"≤ {MAX_MIB} MiB", worker.median <= MAX_MIB,
         ),
         Finding(
             "from the start of `bentoml serve` until ready",
-            f"{_with_range(ready, lambda value: f'{value:.1f}')} s", f"≤ {MOST_READY_SECONDS} s",
-            ready.median <= MOST_READY_SECONDS,
+            f"{_with_range(ready, lambda value: f'{value:.1f}')} s", f"≤ {MAX_READY_SECONDS} s",
+            ready.median <= MAX_READY_SECONDS,
         ),
         Finding(
             "first request after that, as a multiple of the steady median",
             f"{_with_range(first_ratio, lambda value: f'{value:.2f}')}; "
             f"{_figure(first.median)} ms to {_figure(steady.median)} ms",
-            f"≤ {MOST_FIRST_RATIO}", first_ratio.median <= MOST_FIRST_RATIO,
+            f"≤ {MAX_FIRST_RATIO}", first_ratio.median <= MAX_FIRST_RATIO,
         ),
         Finding(
             f"open loop, {open_loop.rate:,.0f} requests/s for {open_loop.seconds:g} s: p99",
             f"{_figure(open_loop.p99_ms)} ms (p50 {_figure(open_loop.p50_ms)} ms, largest "
             f"{_figure(open_loop.largest_ms)} ms; the generator's lag at p99 {_figure(open_loop.lag_p99_ms)} ms)",
-            f"≤ {MOST_OPEN_MS} ms", open_loop.p99_ms <= MOST_OPEN_MS,
+            f"≤ {MAX_OPEN_MS} ms", open_loop.p99_ms <= MAX_OPEN_MS,
         ),
         Finding("requests that failed, in all of this", f"{failed:,}", "0", failed == 0),
     ]  # fmt: skip
@@ -224,12 +224,12 @@ def _findings(results: Results) -> str:
 
 
 def _scaling(scaling: Sequence[Scaling]) -> Finding:
-    what, goal = "requests/s of two workers on two cores, as a multiple of one on one", f"≥ {LEAST_SCALING}"
+    what, goal = "requests/s of two workers on two cores, as a multiple of one on one", f"≥ {MIN_SCALING}"
     if not scaling:
         return Finding(what, f"{NOT_MEASURED}: it takes two cores", goal, None)
     factor = _scaling_factor(scaling)
     one, two = Spread.of([each.one for each in scaling]), Spread.of([each.two for each in scaling])
-    return Finding(what, f"{factor:.2f}; {_thousands(two)} to {_thousands(one)}", goal, factor >= LEAST_SCALING)
+    return Finding(what, f"{factor:.2f}; {_thousands(two)} to {_thousands(one)}", goal, factor >= MIN_SCALING)
 
 
 def _scaling_factor(scaling: Sequence[Scaling]) -> float:

@@ -187,7 +187,7 @@ def choose_shape(environment: Environment, **_: object) -> None:
     if options.server_pid is not None:
         try:
             server = psutil.Process(options.server_pid)
-            shapes.usage_of(server)
+            shapes.resources_of(server)
         except psutil.Error as error:
             _stop(f"--server-pid: expected a process of this user, found: {error}")
     shape = shapes.shape_of(options.shape, SETTINGS.loadtest, options.seconds, server)

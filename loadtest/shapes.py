@@ -210,7 +210,7 @@ class Spike(Shape):
         )
 
 
-class Usage(NamedTuple):
+class Resources(NamedTuple):
     """What a server's processes hold, all of them together."""
 
     resident_bytes: int
@@ -224,7 +224,7 @@ class Soak(Shape):
         budget = Budget(settings.max_failure_share, settings.p95_ms, settings.p99_ms)
         self._max_growth_mib, self._max_descriptor_growth = settings.max_growth_mib, settings.max_descriptor_growth
         self._server = server
-        self._usage: list[Usage] = []
+        self._resources: list[Resources] = []
         super().__init__(
             [
                 Phase("warm-up", settings.users, seconds / 5, budget),
@@ -235,19 +235,19 @@ class Soak(Shape):
     def reset_time(self) -> None:
         """Begin a run."""
         super().reset_time()
-        self._usage = []
+        self._resources = []
 
     def tick(self) -> tuple[int, float] | None:
         """Tell how many users there should be from now on, and look at the server when it is warm."""
         users = super().tick()
         if self._server is not None and len(self.counts) == len(self.phases):
-            self._usage.append(usage_of(self._server))
+            self._resources.append(resources_of(self._server))
         return users
 
     def broken(self) -> list[str]:
         """Tell what of the budget was not kept."""
         broken = super().broken()
-        if not self._usage:
+        if not self._resources:
             return broken
         growth_mib, descriptors = self._growth()
         if growth_mib > self._max_growth_mib:
@@ -263,10 +263,10 @@ class Soak(Shape):
     def describe(self) -> list[str]:
         """Give the figures, a line each."""
         lines = super().describe()
-        if not self._usage:
+        if not self._resources:
             return [*lines, "memory and descriptors: not measured; --server-pid names the process to look at"]
         growth_mib, descriptors = self._growth()
-        warm = self._usage[0]
+        warm = self._resources[0]
         return [
             *lines,
             f"memory: {warm.resident_bytes / MIB:.1f} MiB when warm, at most {growth_mib:.1f} MiB more later",
@@ -274,9 +274,9 @@ class Soak(Shape):
         ]
 
     def _growth(self) -> tuple[float, int]:
-        warm = self._usage[0]
-        resident_bytes = max(usage.resident_bytes for usage in self._usage) - warm.resident_bytes
-        return resident_bytes / MIB, max(usage.descriptors for usage in self._usage) - warm.descriptors
+        warm = self._resources[0]
+        resident_bytes = max(held.resident_bytes for held in self._resources) - warm.resident_bytes
+        return resident_bytes / MIB, max(held.descriptors for held in self._resources) - warm.descriptors
 
 
 def shape_of(name: str, settings: LoadtestSettings, seconds: int | None, server: psutil.Process | None) -> Shape:
@@ -290,7 +290,7 @@ def shape_of(name: str, settings: LoadtestSettings, seconds: int | None, server:
     return Soak(settings.soak, seconds or settings.soak.seconds, server)
 
 
-def usage_of(server: psutil.Process) -> Usage:
+def resources_of(server: psutil.Process) -> Resources:
     """Add up what a process and its children hold; one that ends meanwhile holds nothing."""
     resident_bytes = descriptors = 0
     with suppress(psutil.NoSuchProcess):
@@ -298,7 +298,7 @@ def usage_of(server: psutil.Process) -> Usage:
             with suppress(psutil.NoSuchProcess):
                 resident_bytes += process.memory_info().rss
                 descriptors += process.num_fds()
-    return Usage(resident_bytes, descriptors)
+    return Resources(resident_bytes, descriptors)
 
 
 def _percentile(times: Sequence[float], percent: int) -> float:

@@ -44,7 +44,7 @@ USAGE: Final = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.
 PREDICT: Final = post("/predict", USAGE)
 CONNECTIONS: Final = 16
 _MANY_CONNECTIONS: Final = 256
-_LONGEST_STOP: Final = 15.0  # seconds
+_MAX_STOP_SECONDS: Final = 15.0  # seconds
 MIB: Final = 1024 * 1024
 
 
@@ -113,7 +113,7 @@ def stop(trials: int = 20, seconds: float = 3.0, *, cwd: Path = ROOT) -> Finding
 
             def wait(server: Server = server, moments: list[float] = moments) -> None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    server.process.wait(_LONGEST_STOP)
+                    server.process.wait(_MAX_STOP_SECONDS)
                 moments.append(monotonic())
 
             waiting = threading.Thread(target=wait)

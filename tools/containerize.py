@@ -17,13 +17,13 @@ from tools.container import HARDENED, NAME, ContainerError, client, containerize
 from tools.server import ROOT
 from tools.supply import SupplyError, audit, write_bill
 
-LARGEST_MB: Final = 350
+MAX_MB_OVER_BASE: Final = 350
 """How much larger than its base the image may be."""
 
-LONGEST_SECONDS: Final = 3.0
+MAX_READY_SECONDS: Final = 3.0
 """How long it may take from `docker run` to ready, on a machine that does nothing else."""
 
-MOST_MIB: Final = 250
+MAX_RESIDENT_MIB: Final = 250
 """How much memory it may hold."""
 
 STARTS: Final = 3
@@ -71,12 +71,12 @@ def main(options: Sequence[str] | None = None) -> int:
     print(f"\nstopped, and tagged {NAME}:latest. To run it:\n")
     print(f"docker run --rm --publish 127.0.0.1:3000:3000 {' '.join(HARDENED)} {image}")
     goals = {
-        f"at most {LARGEST_MB} MB over {BASE}": over <= LARGEST_MB,
-        f"at most {MOST_MIB} MiB resident": resident <= MOST_MIB,
+        f"at most {MAX_MB_OVER_BASE} MB over {BASE}": over <= MAX_MB_OVER_BASE,
+        f"at most {MAX_RESIDENT_MIB} MiB resident": resident <= MAX_RESIDENT_MIB,
         "no known vulnerabilities": not audited.vulnerable,
     }
-    if ready > LONGEST_SECONDS:  # a busy machine may be why, so it is no failure
-        print(f"warning: expected it to be ready within {LONGEST_SECONDS:g} s, found {ready:.1f} s", file=sys.stderr)
+    if ready > MAX_READY_SECONDS:  # a busy machine may be why, so it is no failure
+        print(f"warning: expected it to be ready within {MAX_READY_SECONDS:g} s, found {ready:.1f} s", file=sys.stderr)
     missed = [goal for goal, reached in goals.items() if not reached]
     if missed:
         print(f"error: the image misses its goals: {'; '.join(missed)}", file=sys.stderr)

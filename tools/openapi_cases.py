@@ -20,7 +20,7 @@ from plan_recommender.serving.routes import ROUTES, Command
 from tools.server import ServerDidNotStartError, serving
 
 _BODIES = sum(isinstance(route, Command) for route in ROUTES.values())  # a route without a body has a few cases only
-_SLOWEST = 10  # cases a second, far below what was ever seen
+_MIN_CASES_PER_SECOND = 10  # cases a second, far below what was ever seen
 _START_SECONDS = 60
 
 
@@ -59,7 +59,7 @@ def ask(document: str, url: str, cases: int, seed: int) -> Outcome:
             cwd=folder,  # where it leaves a cache
             capture_output=True,
             text=True,
-            timeout=_START_SECONDS + cases / _SLOWEST,
+            timeout=_START_SECONDS + cases / _MIN_CASES_PER_SECOND,
             check=False,
         )
         if not report.exists():

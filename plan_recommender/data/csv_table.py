@@ -23,7 +23,7 @@ CHUNK_ROWS = 50_000
 EXPECTED_USAGE = "expected a finite number that is not negative, or an empty cell"
 EXPECTED_LABEL = "expected 0 or 1"
 EXPECTED_TEXT = "expected text in UTF-8"
-MOST_USAGE = 1e15
+MAX_USAGE = 1e15
 """Largest value in a table to learn or measure from; sums of squares of larger ones would overflow."""
 _ROWS_NAMED = 10
 _CELL_SHOWN = 40  # characters of a cell that an error repeats
@@ -240,8 +240,8 @@ def _read(
             for j, name in enumerate(columns):
                 cells = [row[place[name]] for row in chunk]
                 values[:, j], bad = parse_usage(cells)
-                for i in np.flatnonzero((values[:, j] > MOST_USAGE) & ~bad & whole).tolist():
-                    problems.add(name, f"expected at most {MOST_USAGE:g}", first_row + i, shortened(cells[i]))
+                for i in np.flatnonzero((values[:, j] > MAX_USAGE) & ~bad & whole).tolist():
+                    problems.add(name, f"expected at most {MAX_USAGE:g}", first_row + i, shortened(cells[i]))
                 for i in np.flatnonzero(bad & whole).tolist():
                     problems.add(name, EXPECTED_USAGE, first_row + i, shortened(cells[i]))
             features.append(values)

@@ -73,7 +73,7 @@ class ClassCalibration(BaseModel):
         return correlations
 
 
-class Calibration(BaseModel):
+class GeneratorCalibration(BaseModel):
     """All that the generator knows of the table it imitates."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -131,14 +131,14 @@ SHIFTS = {
 }
 
 
-def load_calibration(path: Path = CALIBRATION_FILE) -> Calibration:
+def load_calibration(path: Path = CALIBRATION_FILE) -> GeneratorCalibration:
     """Read the summary statistics that the generator draws from.
 
     Raises:
         ConfigError: the file is missing or is no calibration.
     """
     try:
-        return Calibration.model_validate_json(path.read_bytes())
+        return GeneratorCalibration.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"{path}: expected a readable calibration, found: {error.strerror}") from error
     except ValidationError as error:
@@ -149,7 +149,7 @@ def load_calibration(path: Path = CALIBRATION_FILE) -> Calibration:
         ) from error
 
 
-def calibrate(table: LabelledTable, source: str) -> Calibration:
+def calibrate(table: LabelledTable, source: str) -> GeneratorCalibration:
     """Reduce a complete labelled table to the summary statistics that the generator draws from."""
     calls, minutes = table.features[:, _CALLS], table.features[:, _MINUTES]
     called = calls > 0
@@ -157,7 +157,7 @@ def calibrate(table: LabelledTable, source: str) -> Calibration:
     mean = float(minutes[called].sum() / calls[called].sum())
     deviations = (minutes[called] - mean * calls[called]) / np.sqrt(calls[called])
     smart, ultra = (_calibrate_class(table.features[table.target == label]) for label in (0, 1))
-    return Calibration(
+    return GeneratorCalibration(
         source=source,
         rows=len(table.target),
         ultra_share=round(float(table.target.mean()), 4),
@@ -169,7 +169,7 @@ def calibrate(table: LabelledTable, source: str) -> Calibration:
 
 
 def generate(
-    rows: int, seed: int, shift: str = "none", calibration: Calibration | None = None
+    rows: int, seed: int, shift: str = "none", calibration: GeneratorCalibration | None = None
 ) -> Iterator[Subscribers]:
     """Yield subscribers in chunks, in bounded memory; the same arguments give the same rows.
 
@@ -201,7 +201,7 @@ def write_csv(file: TextIO, subscribers: Iterator[Subscribers]) -> None:
         file.writelines(f"{calls},{minutes},{messages},{mb},{label}\n" for calls, minutes, messages, mb, label in rows)
 
 
-def _draw(of_class: ClassCalibration, rows: int, calibration: Calibration, rng: np.random.Generator) -> FeatureMatrix:
+def _draw(of_class: ClassCalibration, rows: int, calibration: GeneratorCalibration, rng: np.random.Generator) -> FeatureMatrix:
     uniforms = ndtr(rng.standard_normal((rows, len(_DRAWN))) @ _cholesky(of_class.rank_correlations).T)
     drawn = {name: _quantile(of_class.marginals[name], uniforms[:, i]) for i, name in enumerate(_DRAWN)}
     calls, messages = np.round(drawn["calls"]), np.round(drawn["messages"])

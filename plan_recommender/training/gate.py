@@ -17,7 +17,7 @@ from plan_recommender.training.split import row_keys
 
 _BETTER_BY: tuple[Metric, ...] = ("roc_auc", "brier")
 _NAMES = {"roc_auc": "ROC AUC", "brier": "Brier score"}
-_FEWEST_ROWS = 20
+_MIN_ROWS = 20
 
 
 class Check(BaseModel):
@@ -67,8 +67,8 @@ def check_test_part(table: LabelledTable) -> Check:
     """Ask for a test part that says something."""
     ultra = int(table.target.sum())
     return Check(
-        name=f"a test part of at least {_FEWEST_ROWS} rows",
-        passed=len(table.target) >= _FEWEST_ROWS,
+        name=f"a test part of at least {_MIN_ROWS} rows",
+        passed=len(table.target) >= _MIN_ROWS,
         found=f"{len(table.target):,}, of which {ultra:,} Ultra; a larger table or split.test_share makes it larger",
     )
 
@@ -99,12 +99,12 @@ def check_registered(
     name = f"Brier score not worse than that of {registered.tag} on the same rows"
     unseen = ~np.isin(row_keys(table), registered.training_rows())
     target, features = table.target[unseen], table.features[unseen]
-    if len(target) < _FEWEST_ROWS or len(np.unique(target)) < 2:
+    if len(target) < _MIN_ROWS or len(np.unique(target)) < 2:
         return Check(
             name=name,
             passed=False,
             found=f"only {len(target):,} rows of the test part that neither model was trained on, of which "
-            f"{int(target.sum()):,} Ultra; expected at least {_FEWEST_ROWS} with both plans: train on a table with new "
+            f"{int(target.sum()):,} Ultra; expected at least {_MIN_ROWS} with both plans: train on a table with new "
             f"rows, or with the seed and test_share of {registered.tag}",
         )
     old = registered.scorer()

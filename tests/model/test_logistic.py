@@ -11,7 +11,7 @@ from plan_recommender.model.logistic import RELATIVE_ERROR, logistic, logistic_a
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=2000)
 LOG_ODDS = st.one_of(st.floats(-128, 128), st.floats(-1, 1), st.floats(-1e-300, 1e-300))
-MOST_UNITS = 4
+MAX_UNITS = 4
 
 
 def exact(log_odds: float) -> Decimal:
@@ -27,7 +27,7 @@ def exact(log_odds: float) -> Decimal:
 @example(log_odds=-36.7368005696771)
 def test_it_is_within_four_units_in_the_last_place_of_the_exact_value(log_odds: float) -> None:
     found, expected = logistic(log_odds), exact(log_odds)
-    assert abs(Decimal(found) - expected) <= MOST_UNITS * Decimal(math.ulp(float(expected)))
+    assert abs(Decimal(found) - expected) <= MAX_UNITS * Decimal(math.ulp(float(expected)))
     assert abs(Decimal(found) - expected) <= Decimal(RELATIVE_ERROR) * expected
 
 
