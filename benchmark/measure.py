@@ -19,7 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from benchmark.contenders import Serve
-from loadtest.generator import Record, closed_loop, open_loop, post
+from loadtest.generator import closed_loop, open_loop, post
+from loadtest.record import Record
 from loadtest.trials import workers
 from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import PlanRecommenderError

@@ -1,99 +1,44 @@
-"""A load generator that keeps a record of every request: closed loop, or open loop with Poisson arrivals.
+"""A load generator that records every request: a closed loop, or an open loop with Poisson arrivals.
 
 In a closed loop each connection sends its next request when the last one is answered, so a slow service is asked less.
-In an open loop the requests are due at times that do not depend on the answers, as those of real users are, and latency
-counts from when a request was due: a stall of the service, or of the generator, is in the figures and not hidden by
-requests that were never sent (Tene, "How NOT to measure latency", calls that coordinated omission). How late the
-generator itself was is reported beside them.
+In an open loop the requests are due at times that do not depend on the answers, like those of real users, and a latency
+counts from the moment the request was due. A stall of the service or of the generator is therefore visible in the
+figures; a closed loop would hide it behind requests that were never sent (coordinated omission: Tene, "How NOT to
+measure latency"). `Record.lag_ms` says how late the generator itself was.
 """
 
 import asyncio
 import collections
 import itertools
 import json
-from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
 from time import monotonic
-from typing import Final, cast
-from urllib.parse import urlsplit
+from typing import Final
 
-import httptools
 import numpy as np
-import numpy.typing as npt
 import uvloop
 
-LOST: Final = 0
-"""Stands for the status of a request whose connection ended without an answer, or could not be made."""
-
-UNANSWERED: Final = -1
-"""Stands for the status of a request that was not answered when the patience was over."""
-
-UNSENT: Final = -2
-"""Stands for the status of a request that found no free connection until the load ended."""
-
-WRONG: Final = -3
-"""Stands for the status of an answer 200 with another body than the expected one, and of one that nobody asked for."""
+from loadtest.connection import Connection, Log, open_connection
+from loadtest.record import LOST, UNSENT, Record
 
 PATIENCE_SECONDS: Final = 15.0
-"""How long the answers that are outstanding when the load ends are waited for."""
+"""How long the generator waits, after the end of the load, for answers that are outstanding."""
 
-_TICK_SECONDS = 0.001  # the loop's timers are no finer, and waiting without them would take a core from the service
-_REUSE_SECONDS = 4.0  # servers close idle connections after five or so, and what is sent just then is lost
+_TICK_SECONDS = 0.001  # the resolution of the loop's timers; a busy wait would take a core from the service
+_REUSE_SECONDS = 4.0  # servers close idle connections after about five seconds, and a request sent just then is lost
 
 
 @dataclass(frozen=True)
-class Record:
-    """What became of the requests of one load; arrays of one shape, in the order in which the requests ended."""
+class Event:
+    """An action at a moment of the load, in seconds after its start, such as ending a process."""
 
-    due: npt.NDArray[np.float64]
-    """Seconds of `time.monotonic()`; of a closed loop, when it was sent."""
-    sent: npt.NDArray[np.float64]
-    ended: npt.NDArray[np.float64]
-    status: npt.NDArray[np.int16]
-    without_retry_after: int
-    """Answers 429 and 503 that did not say when to come back."""
-
-    def __len__(self) -> int:
-        """Give the number of requests."""
-        return len(self.status)
-
-    @property
-    def seconds(self) -> float:
-        """From the first request due to the last one ended."""
-        return float(self.ended.max() - self.due.min()) if len(self) else 0.0
-
-    def count(self, *statuses: int) -> int:
-        """Requests that got one of these statuses."""
-        return int(np.isin(self.status, statuses).sum())
-
-    def counts(self) -> dict[int, int]:
-        """Requests by status."""
-        values, numbers = np.unique(self.status, return_counts=True)
-        return dict(zip(values.tolist(), numbers.tolist(), strict=True))
-
-    def rate(self, *statuses: int) -> float:
-        """Requests a second that got one of these statuses."""
-        return self.count(*statuses) / self.seconds if self.seconds else 0.0
-
-    def latency_ms(self, percentile: float, *statuses: int, from_sent: bool = False) -> float:
-        """Percentile of the latencies of the requests with one of these statuses, milliseconds; NaN without any."""
-        chosen = np.isin(self.status, statuses)
-        start = self.sent if from_sent else self.due
-        times = (self.ended - start)[chosen]
-        return float(np.percentile(times, percentile)) * 1e3 if len(times) else float("nan")
-
-    def lag_ms(self, percentile: float) -> float:
-        """How late requests were sent, milliseconds: the generator's fault, or for want of a free connection."""
-        return float(np.percentile(self.sent - self.due, percentile)) * 1e3 if len(self) else float("nan")
-
-    def chosen(self, mask: npt.NDArray[np.bool_]) -> "Record":
-        """Requests for which `mask` holds; shape (requests,)."""
-        return Record(self.due[mask], self.sent[mask], self.ended[mask], self.status[mask], self.without_retry_after)
+    seconds: float
+    action: Callable[[], object]
 
 
 def post(path: str, body: object, *headers: str) -> bytes:
-    """Give the bytes of a POST request; `body` is sent as JSON unless it is bytes."""
+    """Write a POST request with these header lines; `body` is sent as JSON unless it is bytes."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     head = [
         f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json",
@@ -103,7 +48,7 @@ def post(path: str, body: object, *headers: str) -> bytes:
 
 
 def get(path: str) -> bytes:
-    """Give the bytes of a GET request."""
+    """Write a GET request."""
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
@@ -112,18 +57,18 @@ def closed_loop(
     requests: Sequence[bytes],
     connections: int,
     seconds: float,
-    at: "Sequence[Event]" = (),
+    at: Sequence[Event] = (),
     expected: bytes | None = None,
 ) -> Record:
-    """Keep so many connections busy for so long.
+    """Keep a number of connections busy, each with one request at a time, and record every request.
 
     Args:
         url: of the service; http only.
         requests: sent in turn, again and again.
-        connections: how many; each has one request on the way at a time.
-        seconds: how long.
-        at: what to do on the way.
-        expected: the body of every answer 200; None: any.
+        connections: number of connections; one that is lost is made again.
+        seconds: length of the load.
+        at: actions during the load.
+        expected: the body that every answer 200 must have; None: any.
     """
     return _run(_closed(url, requests, connections, seconds, at, expected))
 
@@ -135,33 +80,25 @@ def open_loop(
     seconds: float,
     connections: int = 256,
     seed: int = 0,
-    at: "Sequence[Event]" = (),
+    at: Sequence[Event] = (),
     expected: bytes | None = None,
 ) -> Record:
-    """Send requests at the times of a Poisson process.
+    """Send requests at the arrival times of a Poisson process, and record every request.
 
     Args:
         url: of the service; http only.
         requests: sent in turn, again and again.
         rate: requests a second, on average.
-        seconds: how long.
-        connections: most that are open at a time; a request that finds none free waits, and is late or never sent.
+        seconds: length of the load.
+        connections: maximum of open connections; a request that finds none free waits, and is sent late or never.
         seed: of the arrival times.
-        at: what to do on the way.
-        expected: the body of every answer 200; None: any.
+        at: actions during the load.
+        expected: the body that every answer 200 must have; None: any.
     """
     return _run(_open(url, requests, rate, seconds, connections, seed, at, expected))
 
 
-@dataclass(frozen=True)
-class Event:
-    """Something to do so many seconds after the start, such as ending a process."""
-
-    seconds: float
-    action: Callable[[], object]
-
-
-def _run(load: "collections.abc.Coroutine[None, None, Record]") -> Record:
+def _run(load: Coroutine[None, None, Record]) -> Record:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(load)
 
@@ -175,11 +112,11 @@ async def _closed(
     expected: bytes | None,
 ) -> Record:
     loop = asyncio.get_running_loop()
-    log = _Log(expected)
+    log = Log(expected)
     bodies = itertools.cycle(requests)
     end = monotonic() + seconds
 
-    def again(connection: "_Connection") -> None:
+    def again(connection: Connection) -> None:
         if monotonic() >= end:
             connection.close()
         else:
@@ -189,9 +126,9 @@ async def _closed(
         while monotonic() < end:
             start = monotonic()
             try:
-                connection = await _connect(url, log, again, lost)
+                connection = await open_connection(url, log, again, lost)
             except OSError:
-                log.note(start, start, LOST, answered_late=False)
+                log.note(start, start, LOST)
                 await asyncio.sleep(0.05)
             else:
                 again(connection)
@@ -199,7 +136,7 @@ async def _closed(
 
     tasks: set[asyncio.Task[None]] = set()
 
-    def lost(_: "_Connection") -> None:
+    def lost(_: Connection) -> None:
         if monotonic() < end:
             task = loop.create_task(reconnect())
             tasks.add(task)
@@ -226,19 +163,19 @@ async def _open(
     expected: bytes | None,
 ) -> Record:
     loop = asyncio.get_running_loop()
-    log = _Log(expected)
-    free: list[_Connection] = []
+    log = Log(expected)
+    free: list[Connection] = []
     waiting: collections.deque[tuple[bytes, float]] = collections.deque()
     open_connections = 0
     tasks: set[asyncio.Task[None]] = set()
 
-    def answered(connection: _Connection) -> None:
+    def answered(connection: Connection) -> None:
         if waiting:
             connection.ask(*waiting.popleft())
         else:
             free.append(connection)
 
-    def lost(connection: _Connection) -> None:
+    def lost(connection: Connection) -> None:
         nonlocal open_connections
         open_connections -= 1
         if connection in free:
@@ -249,12 +186,12 @@ async def _open(
     async def connect() -> None:
         nonlocal open_connections
         try:
-            connection = await _connect(url, log, answered, lost)
+            connection = await open_connection(url, log, answered, lost)
         except OSError:
             open_connections -= 1
             if waiting:
                 _, due = waiting.popleft()
-                log.note(due, monotonic(), LOST, answered_late=False)
+                log.note(due, monotonic(), LOST)
                 if waiting:
                     start_another()
         else:
@@ -289,14 +226,14 @@ async def _open(
             await asyncio.sleep(max(left, _TICK_SECONDS))
         send(request, due)
         if number % 16 == 0:
-            await asyncio.sleep(0)  # when many are overdue, let answers in between them
-    while len(waiting) > len(tasks):  # the others will be sent by the connections that are being made
-        log.note(waiting.pop()[1], monotonic(), UNSENT, answered_late=False)
+            await asyncio.sleep(0)  # answers are read between requests that are overdue
+    while len(waiting) > len(tasks):  # connections that are being made will send the others
+        log.note(waiting.pop()[1], monotonic(), UNSENT)
     deadline = monotonic() + PATIENCE_SECONDS
     while (log.outstanding or tasks) and monotonic() < deadline:
         await asyncio.sleep(0.005)
     for _, due in waiting:
-        log.note(due, monotonic(), UNSENT, answered_late=False)
+        log.note(due, monotonic(), UNSENT)
     log.give_up()
     for connection in free:
         connection.close()
@@ -308,116 +245,3 @@ def _arrivals(rate: float, seconds: float, seed: int, begin: float) -> Iterator[
     gaps = random.exponential(1 / rate, size=int(rate * seconds + 6 * (rate * seconds) ** 0.5 + 10))
     times = begin + np.cumsum(gaps)
     return iter(times[times < begin + seconds].tolist())
-
-
-@dataclass
-class _Log:
-    expected: bytes | None
-    outstanding: set["_Connection"] = field(default_factory=set)
-    due: "array[float]" = field(default_factory=lambda: array("d"))
-    sent: "array[float]" = field(default_factory=lambda: array("d"))
-    ended: "array[float]" = field(default_factory=lambda: array("d"))
-    status: "array[int]" = field(default_factory=lambda: array("h"))
-    without_retry_after: int = 0
-
-    def note(self, due: float, sent: float, status: int, *, answered_late: bool) -> None:
-        self.due.append(due)
-        self.sent.append(sent)
-        self.ended.append(monotonic())
-        self.status.append(status)
-        self.without_retry_after += answered_late
-
-    def give_up(self) -> None:
-        for connection in list(self.outstanding):
-            self.outstanding.discard(connection)
-            self.note(connection.due, connection.sent, UNANSWERED, answered_late=False)
-            connection.close()
-
-    def record(self) -> Record:
-        return Record(
-            np.array(self.due), np.array(self.sent), np.array(self.ended), np.array(self.status, dtype=np.int16),
-            self.without_retry_after,
-        )  # fmt: skip
-
-
-class _Connection(asyncio.Protocol):
-    """One connection, with at most one request on the way."""
-
-    def __init__(
-        self, log: _Log, answered: "Callable[[_Connection], None]", lost: "Callable[[_Connection], None]"
-    ) -> None:
-        self._log = log
-        self._answered = answered
-        self._lost = lost
-        self._parser = httptools.HttpResponseParser(self)
-        self._retry_after = False
-        self._last = False
-        self._body = b""
-        self.closing = False
-        self.due = self.sent = self.idle_since = 0.0
-
-    def ask(self, request: bytes, due: float) -> None:
-        self.due = due
-        self.sent = monotonic()
-        self._log.outstanding.add(self)
-        self._transport.write(request)
-
-    def close(self) -> None:
-        self.closing = True
-        self._lost = _nothing
-        self._transport.close()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.idle_since = monotonic()
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not instances of it
-
-    def data_received(self, data: bytes) -> None:
-        self._parser.feed_data(data)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name == b"retry-after":
-            self._retry_after = True
-        elif name == b"connection" and value == b"close":
-            self._last = True
-
-    def on_body(self, body: bytes) -> None:
-        if self._log.expected is not None:
-            self._body += body
-
-    def on_message_complete(self) -> None:
-        status = self._parser.get_status_code()
-        unasked = self not in self._log.outstanding
-        if unasked or (status == 200 and self._log.expected not in (None, self._body)):
-            status = WRONG
-        self._body = b""
-        self._log.outstanding.discard(self)
-        self._log.note(self.due, self.sent, status, answered_late=status in (429, 503) and not self._retry_after)
-        self._retry_after = False
-        if self._last:
-            self.closing = True
-            self._transport.close()
-        else:
-            self.idle_since = monotonic()
-            self._answered(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.closing = True
-        if self in self._log.outstanding:
-            self._log.outstanding.discard(self)
-            self._log.note(self.due, self.sent, LOST, answered_late=False)
-        self._lost(self)
-
-
-def _nothing(_: _Connection) -> None:
-    pass
-
-
-async def _connect(
-    url: str, log: _Log, answered: Callable[[_Connection], None], lost: Callable[[_Connection], None]
-) -> _Connection:
-    address = urlsplit(url)
-    _, connection = await asyncio.get_running_loop().create_connection(
-        lambda: _Connection(log, answered, lost), address.hostname or "localhost", address.port or 80
-    )
-    return connection

@@ -9,7 +9,8 @@ from time import monotonic
 import httpx
 import pytest
 
-from loadtest.generator import LOST, UNSENT, Event, closed_loop, open_loop
+from loadtest.generator import Event, closed_loop, open_loop
+from loadtest.record import LOST, UNSENT
 from loadtest.trials import CONNECTIONS, PREDICT, USAGE
 from tools.container import HARDENED, STOP_SECONDS, Container, ContainerError, docker, running, workers
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from loadtest import generator
-from loadtest.generator import LOST, UNANSWERED, UNSENT, WRONG, Event, Record, closed_loop, open_loop, post
+from loadtest.generator import Event, closed_loop, open_loop, post
+from loadtest.record import LOST, UNANSWERED, UNSENT, WRONG, Record
 
 REQUEST = post("/predict", {"calls": 1})
 RIGHT, OTHER = b'{"answer":1}', b'{"answer":2}'

@@ -1,4 +1,4 @@
-"""The trials of loadtest/trials.py in their short form, and each again on a service that was spoiled on purpose.
+"""The trials of loadtest/trials in their short form, and each again on a service that was spoiled on purpose.
 
 Those promises count here that do not depend on how busy the machine is.
 

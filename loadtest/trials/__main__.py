@@ -1,0 +1,71 @@
+"""`python -m loadtest.trials`: run all trials or those that are named, and write down what they measured.
+
+usage: python -m loadtest.trials [--quick] [--out FILE] [TRIAL ...]
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from loadtest.trials import QUICK, TRIALS
+from loadtest.trials.report import TrialReport
+from tools.server import ROOT, ServerDidNotStartError
+
+_HEADING: Final = "## What the last trials measured\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run trials; returns 0 when every promise was kept, 1 when one was broken, 2 when no service could be started."""
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest.trials",
+        description="Trials: what the service does when it is stopped, killed, overloaded, starved or fed rubbish "
+        "under load. Exits with 1 when a promise was broken.",
+    )
+    parser.add_argument(
+        "trial",
+        nargs="*",
+        choices=[[], *TRIALS],
+        metavar="TRIAL",
+        help=f"which: {', '.join(TRIALS)}; all when left out",
+    )  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="the short form that `make test` runs")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures into this document too")
+    options = parser.parse_args(arguments)
+    if options.out is not None and _HEADING not in options.out.read_text(encoding="utf-8"):
+        parser.error(f"{options.out}: expected the heading {_HEADING.strip()!r}, found none")
+    found = []
+    for name in options.trial or TRIALS:
+        try:
+            found.append(TRIALS[name](**(QUICK[name] if options.quick else {})))
+        except ServerDidNotStartError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        print(found[-1], flush=True)
+    if options.out is not None:
+        _write(options.out, found)
+    return int(any(report.broken for report in found))
+
+
+def _write(document: Path, found: Sequence[TrialReport]) -> None:
+    """Replace the figures of these trials behind the document's heading for them; those of other trials stay."""
+    before, heading, after = document.read_text(encoding="utf-8").partition(_HEADING)
+    sections = {part.partition("`")[0]: f"### `{part.strip()}" for part in after.split("### `")[1:]}
+    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    about = f"{date.today()}, commit {git.stdout.strip() or 'unknown'}, {platform.machine()}, {os.cpu_count()} cores:"
+    for report in found:
+        verdict = "**broken: " + "; ".join(report.broken) + "**" if report.broken else "kept"
+        rows = [f"| {name} | {figure} |" for name, figure in report.figures.items()]
+        head = [f"### `{report.trial}`: {verdict}", "", about, "", "| figure | measured |", "| --- | --- |"]
+        sections[report.trial] = "\n".join([*head, *rows])
+    ordered = [sections[name] for name in TRIALS if name in sections]
+    document.write_text(before + heading + "\n" + "\n\n".join(ordered) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
