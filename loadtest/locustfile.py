@@ -29,7 +29,7 @@ from pydantic import TypeAdapter
 from loadtest import shapes  # the module, as locust would take the first shape that it finds in this one
 from plan_recommender import cli
 from plan_recommender.config.load import load_settings
-from plan_recommender.config.settings import LoadtestSettings
+from plan_recommender.config.load_shapes import LoadtestSettings
 from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import ConfigError
 from plan_recommender.model.features import FEATURE_NAMES, PLANS

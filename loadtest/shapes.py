@@ -18,7 +18,13 @@ import numpy as np
 import psutil
 from locust import LoadTestShape
 
-from plan_recommender.config.settings import LoadtestSettings, SoakSettings, SpikeSettings, SteadySettings, StepSettings
+from plan_recommender.config.load_shapes import (
+    LoadtestSettings,
+    SoakSettings,
+    SpikeSettings,
+    SteadySettings,
+    StepSettings,
+)
 
 MIB = 1024 * 1024
 SPAWN_RATE = 100  # users that come or go in a second; locust warns of more

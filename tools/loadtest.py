@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from plan_recommender import cli
-from plan_recommender.config.settings import LoadtestSettings
+from plan_recommender.config.load_shapes import LoadtestSettings
 from tools.server import ROOT, ServerDidNotStartError, serving
 
 

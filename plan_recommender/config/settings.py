@@ -4,27 +4,17 @@
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar, get_args
+from typing import Annotated, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from plan_recommender.config.estimators import EstimatorsSettings
+from plan_recommender.config.load_shapes import LoadtestSettings
+from plan_recommender.config.section import PositiveInt, Section, Share
 from plan_recommender.model.features import FEATURE_NAMES, TARGET
 
 SQLITE = "sqlite:///"
-
-Share = Annotated[float, Field(ge=0, le=1)]
-PositiveInt = Annotated[int, Field(gt=0)]
-Positive = Annotated[float, Field(gt=0)]
-Bins = Annotated[int, Field(ge=2, le=50)]
-Knots = Annotated[int, Field(ge=2, le=20)]
-Strength = Annotated[float, Field(ge=1e-6, le=1e6)]
-Trees = Annotated[int, Field(gt=0, le=5000)]
-LearningRate = Annotated[float, Field(gt=0, le=1)]
-Leaves = Annotated[int, Field(ge=2)]
-_Parameter = TypeVar("_Parameter")
-Ends = Annotated[list[_Parameter], Field(min_length=2, max_length=2)]
-"""The least and the largest value that a search tries, each one that the parameter itself can have."""
 
 BASELINES = ("majority_rule", "logistic_regression")
 """Candidates that every comparison holds, because the gate asks for better than both; they are never the champion."""
@@ -37,11 +27,7 @@ Resamples = Annotated[int, Field(ge=100, le=100_000)]  # fewer have no tails to 
 Confidence = Annotated[float, Field(gt=0, lt=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class DataSettings(_Section):
+class DataSettings(Section):
     """The table to train on."""
 
     path: Path = Field(
@@ -53,7 +39,7 @@ class DataSettings(_Section):
     min_rows: PositiveInt = Field(100, description="Fewest rows that a table to train on must have (rows).")
 
 
-class SplitSettings(_Section):
+class SplitSettings(Section):
     """How the table is divided; always stratified by the target."""
 
     test_share: Annotated[float, Field(gt=0, lt=1)] = Field(
@@ -61,90 +47,7 @@ class SplitSettings(_Section):
     )
 
 
-class LogisticRegressionSettings(_Section):
-    """Parameters of scikit-learn's LogisticRegression, under scikit-learn's names."""
-
-    # Within these bounds liblinear ends; far above them it turns in C code that nothing can interrupt.
-    C: Strength = Field(1.0, description="Inverse strength of the penalty (1e-6 to 1e6).")
-    l1_ratio: Share = Field(0.0, description="Mix of the penalty (0 to 1): 0 is l2, 1 is l1.")
-    solver: Literal["liblinear", "lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"] = Field(
-        "liblinear", description="Optimiser; liblinear takes a pure l1 or l2 penalty."
-    )
-    class_weight: Literal["balanced", "none"] = Field(
-        "balanced",
-        description="`balanced` weighs each class by the inverse of its frequency; `none` weighs every row alike.",
-    )
-    max_iter: PositiveInt = Field(100, description="Most iterations of the optimiser (count).")
-
-
-class _SearchSpace(_Section):
-    @field_validator("*")
-    @classmethod
-    def _ends_in_order(cls, ends: list[float]) -> list[float]:
-        if ends[0] > ends[1]:
-            raise ValueError("expected the lower end first")
-        return ends
-
-
-class BinnedLogisticSearch(_SearchSpace):
-    """Where `--search` looks for the parameters of the binned logistic regression."""
-
-    bins: Ends[Bins] = Field([16, 48], description="Ends of `bins`.")
-    knots: Ends[Knots] = Field([4, 10], description="Ends of `knots`.")
-    C: Ends[Strength] = Field([5e-4, 0.05], description="Ends of `C`, searched on a log scale.")
-
-
-class BinnedLogisticSettings(_Section):
-    """A logistic regression on smooth functions of each feature's bin number and all their pairwise products.
-
-    The bins are those of one-dimensional k-means, the functions cubic B-splines of the bin number: constant within a
-    bin, and alike in bins that are next to each other.
-    """
-
-    bins: Bins = Field(33, description="Bins of a feature (count, 2 to 50).")
-    knots: Knots = Field(6, description="Knots of the spline over the bins' numbers (count, 2 to 20).")
-    C: Strength = Field(0.005, description="Inverse strength of the l2 penalty (1e-6 to 1e6).")
-    search: BinnedLogisticSearch = BinnedLogisticSearch()
-
-
-class BoostedTreesSearch(_SearchSpace):
-    """Where `--search` looks for the parameters of the boosted trees."""
-
-    trees: Ends[Trees] = Field([40, 300], description="Ends of `trees`.")
-    learning_rate: Ends[LearningRate] = Field(
-        [0.02, 0.2], description="Ends of `learning_rate`, searched on a log scale."
-    )
-    max_leaf_nodes: Ends[Leaves] = Field([4, 24], description="Ends of `max_leaf_nodes`.")
-    min_samples_leaf: Ends[PositiveInt] = Field([5, 50], description="Ends of `min_samples_leaf`.")
-    l2_regularization: Ends[Positive] = Field(
-        [0.1, 50.0], description="Ends of `l2_regularization`, searched on a log scale."
-    )
-
-
-class BoostedTreesSettings(_Section):
-    """Histogram gradient boosting with log loss, scikit-learn's HistGradientBoostingClassifier.
-
-    No branch splits on more than two features (`interaction_cst="pairwise"`), so that the sum of all trees is a curve
-    for each feature and a map for each pair.
-    """
-
-    trees: Trees = Field(100, description="Trees (count, at most 5,000).")
-    learning_rate: LearningRate = Field(0.05, description="Share of each tree (0 to 1).")
-    max_leaf_nodes: Leaves = Field(8, description="Most leaves of a tree (count).")
-    min_samples_leaf: PositiveInt = Field(15, description="Fewest training rows in a leaf (rows).")
-    l2_regularization: Annotated[float, Field(ge=0)] = Field(5.0, description="Penalty on leaf values (no unit).")
-    search: BoostedTreesSearch = BoostedTreesSearch()
-
-
-class EstimatorsSettings(_Section):
-    """The parameters of every candidate that has any."""
-
-    logistic_regression: LogisticRegressionSettings = LogisticRegressionSettings()
-    binned_logistic: BinnedLogisticSettings = BinnedLogisticSettings()
-    boosted_trees: BoostedTreesSettings = BoostedTreesSettings()
-
-
-class SelectionSettings(_Section):
+class SelectionSettings(Section):
     """How the champion is chosen, by repeated stratified cross-validation on the training part."""
 
     candidates: list[Candidate] = Field(
@@ -171,7 +74,7 @@ class SelectionSettings(_Section):
         return names
 
 
-class SegmentThresholdsSettings(_Section):
+class SegmentThresholdsSettings(Section):
     """A threshold for each third of the subscribers, by the feature that `threshold_segments` names."""
 
     light: Share
@@ -193,7 +96,7 @@ ThresholdSetting = Annotated[
 ]
 
 
-class CalibrationSettings(_Section):
+class CalibrationSettings(Section):
     """How calibration is measured."""
 
     bins: Annotated[int, Field(ge=2)] = Field(
@@ -201,7 +104,7 @@ class CalibrationSettings(_Section):
     )
 
 
-class GateSettings(_Section):
+class GateSettings(Section):
     """What a model must show before it is registered, beside being better than both baselines."""
 
     max_ece: Share = Field(
@@ -214,7 +117,7 @@ class GateSettings(_Section):
     )
 
 
-class ProofSettings(_Section):
+class ProofSettings(Section):
     """What the compiled scorer must show before it is registered."""
 
     rows: PositiveInt = Field(
@@ -225,7 +128,7 @@ class ProofSettings(_Section):
     )
 
 
-class ArtifactsSettings(_Section):
+class ArtifactsSettings(Section):
     """Where a run leaves its results."""
 
     directory: Path = Field(
@@ -235,7 +138,7 @@ class ArtifactsSettings(_Section):
     )
 
 
-class SearchSettings(_Section):
+class SearchSettings(Section):
     """Where `train.py --search` keeps its trials."""
 
     directory: Path = Field(
@@ -245,7 +148,7 @@ class SearchSettings(_Section):
     )
 
 
-class MlflowSettings(_Section):
+class MlflowSettings(Section):
     """Tracking of training runs with MLflow, an optional library."""
 
     enabled: bool = Field(False, description="Whether training runs are tracked; `train.py --mlflow` tracks one run.")
@@ -267,7 +170,7 @@ class MlflowSettings(_Section):
         return uri
 
 
-class DriftSettings(_Section):
+class DriftSettings(Section):
     """When a current sample counts as drifted from the reference."""
 
     bins: Annotated[int, Field(ge=2)] = Field(10, description="Quantile bins of the reference for PSI (count).")
@@ -290,80 +193,7 @@ class DriftSettings(_Section):
     )
 
 
-class _LoadSettings(_Section):
-    users: PositiveInt = Field(16, description="Simulated clients, each asking up to 20 times a second (count).")
-    seconds: PositiveInt = Field(15, description="Length of the run (s).")
-    p95_ms: Positive = Field(100, description="Largest 95th percentile of the response time (ms).")
-    p99_ms: Positive = Field(200, description="Largest 99th percentile of the response time (ms).")
-    max_failure_share: Share = Field(0.0, description="Largest share of failed requests (0 to 1).")
-
-
-class SteadySettings(_LoadSettings):
-    """The same load from beginning to end."""
-
-
-class StepSettings(_LoadSettings):
-    """A load that rises step by step, to find the highest one at which the budget is kept."""
-
-    users: PositiveInt = Field(32, description="Simulated clients that each step adds (count).")
-    seconds: PositiveInt = Field(40, description="Length of the run, the same for each step (s).")
-    p95_ms: Positive = Field(100, description="Largest 95th percentile of the response time in a step (ms).")
-    p99_ms: Positive = Field(200, description="Largest 99th percentile of the response time in a step (ms).")
-    max_failure_share: Share = Field(0.0, description="Largest share of failed requests in a step (0 to 1).")
-    steps: PositiveInt = Field(4, description="Steps in the run (count).")
-    min_steps: PositiveInt = Field(3, description="How many steps, from the first, have to keep the budget (count).")
-
-    @model_validator(mode="after")
-    def _holds_the_steps_to_keep(self) -> Self:
-        if self.min_steps > self.steps:
-            raise ValueError(f"expected min_steps to be at most steps, {self.steps}")
-        return self
-
-
-class SpikeSettings(_LoadSettings):
-    """A load that rises at once and falls at once: a quarter of the run before, in the spike, to recover, and after."""
-
-    seconds: PositiveInt = Field(20, description="Length of the run, of which a quarter is there to recover in (s).")
-    p95_ms: Positive = Field(
-        100, description="Largest 95th percentile of the response time before the spike and once recovered (ms)."
-    )
-    p99_ms: Positive = Field(
-        200, description="Largest 99th percentile of the response time before the spike and once recovered (ms)."
-    )
-    max_failure_share: Share = Field(0.0, description="Largest share of failed requests in any quarter (0 to 1).")
-    peak_users: PositiveInt = Field(160, description="Simulated clients in the spike (count).")
-    peak_p99_ms: Positive = Field(
-        500, description="Largest 99th percentile in the spike, of answers and of refusals alike (ms)."
-    )
-    max_refused_share: Share = Field(
-        0.5,
-        description="Largest share of requests (0 to 1) that are refused with 503 and `Retry-After`, in the spike and "
-        "while recovering; before, after and in the other shapes none may be.",
-    )
-
-
-class SoakSettings(_LoadSettings):
-    """A long, moderate load; after a fifth of it, the server's memory and descriptors may hardly grow."""
-
-    seconds: PositiveInt = Field(600, description="Length of the run, of which a fifth is there to warm up in (s).")
-    max_growth_mib: Positive = Field(
-        10, description="How much the resident memory of the server's processes may grow after the warm-up (MiB)."
-    )
-    max_descriptor_growth: Annotated[int, Field(ge=0)] = Field(
-        10, description="How many more descriptors the server's processes may hold open after the warm-up (count)."
-    )
-
-
-class LoadtestSettings(_Section):
-    """The shapes of load that `make loadtest` drives, and the budget that each must keep."""
-
-    steady: SteadySettings = SteadySettings()
-    step: StepSettings = StepSettings()
-    spike: SpikeSettings = SpikeSettings()
-    soak: SoakSettings = SoakSettings()
-
-
-class MoneySettings(_Section):
+class MoneySettings(Section):
     """What a recommendation of Ultra is worth; assumptions of the operator, not measurements.
 
     Nothing in the table tells them: it holds no payments, no contacts and nobody who left.
@@ -383,7 +213,7 @@ class MoneySettings(_Section):
     confidence: Confidence = Field(0.95, description="Share of the resamples (0 to 1) that an interval covers.")
 
 
-class SliceSettings(_Section):
+class SliceSettings(Section):
     """What is shown of the segments in which the model does worst."""
 
     min_rows: PositiveInt = Field(30, description="Fewest rows of a segment that is called one of the worst (rows).")
@@ -391,7 +221,7 @@ class SliceSettings(_Section):
     errors: PositiveInt = Field(10, description="Most confident errors of each kind that are listed (count).")
 
 
-class ParitySettings(_Section):
+class ParitySettings(Section):
     """When `evaluate.py --group` finds that groups are treated unalike."""
 
     tolerance: Share = Field(0.1, description="Largest difference of a rate (0 to 1) between two groups.")
@@ -407,14 +237,14 @@ class ParitySettings(_Section):
     )
 
 
-class ComparisonSettings(_Section):
+class ComparisonSettings(Section):
     """How sure the paired comparison of two models is: that of the gate, and that of `evaluate.py` with two models."""
 
     bootstrap_samples: Resamples = Field(1000, description="Resamples behind the intervals of the differences (count).")
     confidence: Confidence = Field(0.95, description="Share of the resamples (0 to 1) that an interval covers.")
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything in `model_config.yaml`."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(42, description="Seed of everything random (no unit).")

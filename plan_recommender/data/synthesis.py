@@ -201,7 +201,9 @@ def write_csv(file: TextIO, subscribers: Iterator[Subscribers]) -> None:
         file.writelines(f"{calls},{minutes},{messages},{mb},{label}\n" for calls, minutes, messages, mb, label in rows)
 
 
-def _draw(of_class: ClassCalibration, rows: int, calibration: GeneratorCalibration, rng: np.random.Generator) -> FeatureMatrix:
+def _draw(
+    of_class: ClassCalibration, rows: int, calibration: GeneratorCalibration, rng: np.random.Generator
+) -> FeatureMatrix:
     uniforms = ndtr(rng.standard_normal((rows, len(_DRAWN))) @ _cholesky(of_class.rank_correlations).T)
     drawn = {name: _quantile(of_class.marginals[name], uniforms[:, i]) for i, name in enumerate(_DRAWN)}
     calls, messages = np.round(drawn["calls"]), np.round(drawn["messages"])

@@ -23,13 +23,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from plan_recommender.config.settings import (
-    BinnedLogisticSearch,
-    BoostedTreesSearch,
-    Candidate,
-    Metric,
-    Settings,
-)
+from plan_recommender.config.estimators import BinnedLogisticSearch, BoostedTreesSearch
+from plan_recommender.config.settings import Candidate, Metric, Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import ConfigError, OutputError
 from plan_recommender.training.selection import LESS_IS_BETTER, Fold, cross_validate_one, make_folds

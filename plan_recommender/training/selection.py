@@ -11,12 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy import stats
 from sklearn.model_selection import RepeatedStratifiedKFold
 
-from plan_recommender.config.settings import (
-    BASELINES,
-    Candidate,
-    Metric,
-    Settings,
-)
+from plan_recommender.config.settings import BASELINES, Candidate, Metric, Settings
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.comparison import COMPARED

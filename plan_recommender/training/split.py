@@ -7,9 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from plan_recommender.config.settings import (
-    Settings,
-)
+from plan_recommender.config.settings import Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.metrics import Labels

@@ -2,11 +2,7 @@
 
 import numpy as np
 
-from plan_recommender.config.settings import (
-    Objective,
-    SegmentThresholdsSettings,
-    Settings,
-)
+from plan_recommender.config.settings import Objective, SegmentThresholdsSettings, Settings
 from plan_recommender.evaluation.metrics import Labels, Probabilities
 from plan_recommender.evaluation.money import expected_profit
 from plan_recommender.evaluation.slices import tercile_bounds

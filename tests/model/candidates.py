@@ -8,7 +8,8 @@ import numpy.typing as npt
 from pydantic import BaseModel
 from sklearn.pipeline import Pipeline
 
-from plan_recommender.config.settings import BinnedLogisticSettings, BoostedTreesSettings, Candidate, Settings
+from plan_recommender.config.estimators import BinnedLogisticSettings, BoostedTreesSettings
+from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.evaluation.metrics import Labels
 from plan_recommender.model.features import FeatureMatrix
