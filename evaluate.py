@@ -9,11 +9,11 @@ import numpy as np
 
 from plan_recommender import cli
 from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
-from plan_recommender.data.csv_table import LabelledTable, check_measurable, read_labelled
+from plan_recommender.data.csv_table import LabelledTable, RowNumbers, check_measurable, read_labelled
 from plan_recommender.data.outputs import staged_directory, writing
 from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.comparison import compare_paired
-from plan_recommender.evaluation.metrics import Labels, measure, measure_majority_rule
+from plan_recommender.evaluation.metrics import measure, measure_majority_rule
 from plan_recommender.evaluation.parity import measure_parity
 from plan_recommender.model import store
 from plan_recommender.model.features import TARGET
@@ -138,7 +138,7 @@ class _Rows:
     """The rows to measure on: of which table, their numbers in it, and what they are."""
 
     table: LabelledTable
-    numbers: Labels
+    numbers: RowNumbers
     what: str
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from plan_recommender import cli
-from plan_recommender.data.csv_table import EXPECTED_USAGE, Row, open_csv, parse_usage, shortened, write_rows
+from plan_recommender.data.csv_file import EXPECTED_USAGE, Row, open_csv, parse_usage, shortened, write_rows
 from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.errors import TableError
 from plan_recommender.model import store

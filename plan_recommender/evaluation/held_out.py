@@ -5,9 +5,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sklearn.metrics import log_loss
 
 from plan_recommender.config.settings import Settings
-from plan_recommender.data.csv_table import LabelledTable
+from plan_recommender.data.csv_table import LabelledTable, RowNumbers
 from plan_recommender.evaluation.calibration import Calibration, measure_calibration
-from plan_recommender.evaluation.metrics import Labels, Metrics, Probabilities, measure, measure_majority_rule
+from plan_recommender.evaluation.metrics import Metrics, Probabilities, measure, measure_majority_rule
 from plan_recommender.evaluation.money import BusinessImpact, measure_impact
 from plan_recommender.evaluation.slices import (
     ConfidentError,
@@ -52,7 +52,7 @@ class Analysis(BaseModel):
 
 def analyse(
     test: LabelledTable,
-    rows: Labels,
+    rows: RowNumbers,
     training: LabelledTable,
     scorer: Scorer,
     settings: Settings,

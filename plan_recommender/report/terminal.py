@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from plan_recommender.data.csv_table import readable
+from plan_recommender.data.csv_file import readable
 from plan_recommender.drift.verdict import DriftReport
 from plan_recommender.evaluation.comparison import COMPARED, PairedComparison
 from plan_recommender.evaluation.metrics import Metrics

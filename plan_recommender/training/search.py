@@ -175,7 +175,7 @@ def _search_one(
     less_is_better = metric in LESS_IS_BETTER
     study = optuna.create_study(
         storage=wanted.storage,
-        study_name=f"{candidate}-{_digest(candidate, configured, space, settings, wanted.table_sha256)}",
+        study_name=f"{candidate}-{_digest(space, settings, wanted.table_sha256)}",
         direction="minimize" if less_is_better else "maximize",
         load_if_exists=True,
     )
@@ -242,9 +242,8 @@ def _require_inside(candidate: Candidate, configured: Parameters, space: Space) 
             )
 
 
-def _digest(candidate: Candidate, configured: Parameters, space: Space, settings: Settings, table_sha256: str) -> str:
+def _digest(space: Space, settings: Settings, table_sha256: str) -> str:
     """Name what makes trials comparable: a trial of another table, split, space or library is another search's."""
-    section = getattr(settings.estimators, candidate).model_dump(mode="json", exclude={"search"})
     metric = settings.selection.metric
     identity = {
         "table": table_sha256,
@@ -255,7 +254,6 @@ def _digest(candidate: Candidate, configured: Parameters, space: Space, settings
         "metric": metric,
         "threshold": fold_threshold(settings) if metric in _ANSWERED_METRICS else None,
         "space": {name: repr(distribution) for name, distribution in space.items()},
-        "fixed": {name: value for name, value in section.items() if name not in configured},
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }

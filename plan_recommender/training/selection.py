@@ -12,6 +12,7 @@ from scipy import stats
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from plan_recommender.config.settings import BASELINES, Candidate, Metric, Settings
+from plan_recommender.data.csv_table import RowNumbers
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.comparison import COMPARED
@@ -21,8 +22,8 @@ from plan_recommender.training.candidates import fit
 from plan_recommender.training.candidates import probabilities as probabilities_of
 from plan_recommender.training.threshold_choice import fold_threshold
 
-Fold = tuple[Labels, Labels]
-"""Row numbers that train, and those that validate."""
+Fold = tuple[RowNumbers, RowNumbers]
+"""The rows to fit on, and the rows to validate on."""
 
 LESS_IS_BETTER: frozenset[Metric] = frozenset({"brier", "log_loss"})
 

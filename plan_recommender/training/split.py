@@ -1,4 +1,4 @@
-"""Which rows train a model and which test it."""
+"""Which rows of a table train a model and which test it, and by what a row is recognised later."""
 
 from dataclasses import dataclass
 
@@ -8,27 +8,31 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from plan_recommender.config.settings import Settings
-from plan_recommender.data.csv_table import LabelledTable
+from plan_recommender.data.csv_table import LabelledTable, RowNumbers
 from plan_recommender.errors import TableError
-from plan_recommender.evaluation.metrics import Labels
 
 RowKeys = npt.NDArray[np.uint64]
-"""One number a row, shape (rows,), the same for the same usage and label."""
+"""A 64-bit hash of each row's usage and label, shape (rows,)."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of the two parts of a table."""
+    """The rows of a table in two parts: every row is in one of them."""
 
-    training: Labels
-    test: Labels
+    training: RowNumbers
+    test: RowNumbers
 
 
 def split_table(table: LabelledTable, test_share: float, seed: int) -> Split:
     """Divide a table at random, stratified by the label; the same arguments give the same parts.
 
+    Args:
+        table: the labelled table.
+        test_share: share of the rows (0 to 1) that go to the test part.
+        seed: of the division.
+
     Raises:
-        TableError: it is too small to leave both labels in both parts.
+        TableError: the table has too few rows of a label for both parts to hold both labels.
     """
     try:
         training, test = train_test_split(
@@ -45,20 +49,24 @@ def split_table(table: LabelledTable, test_share: float, seed: int) -> Split:
 
 
 def compared_part(training: LabelledTable, settings: Settings) -> LabelledTable:
-    """Give the rows of the training part that candidates are compared on: all, or a stratified sample of a large one.
+    """Give the rows of the training part on which candidates are compared: at most `selection.max_rows`.
 
-    Cross-validation takes time in proportion to the rows; its intervals are narrow long before a table is large.
+    Of a larger part it is a random sample, stratified by the label: the time of a cross-validation grows with the rows,
+    while its intervals are narrow enough long before that.
     """
-    most = settings.selection.max_rows
-    if len(training.target) <= most:
+    max_rows = settings.selection.max_rows
+    if len(training.target) <= max_rows:
         return training
     sample, _ = train_test_split(
-        np.arange(len(training.target)), train_size=most, random_state=settings.seed, stratify=training.target
+        np.arange(len(training.target)), train_size=max_rows, random_state=settings.seed, stratify=training.target
     )
     return training.take(sample)
 
 
 def row_keys(table: LabelledTable) -> RowKeys:
-    """Give every row of a table its key, by which a row that a model was trained on is known again."""
-    rows = pd.DataFrame(np.column_stack([table.features, table.target]) + 0.0)  # -0.0 is 0.0, and has other bits
+    """Hash the usage and the label of every row; a model keeps the keys of the rows that it was trained on.
+
+    Rows with the same usage and label have the same key, so that a repeated row counts as seen in training.
+    """
+    rows = pd.DataFrame(np.column_stack([table.features, table.target]) + 0.0)  # makes 0.0 of -0.0, whose bits differ
     return np.asarray(pd.util.hash_pandas_object(rows, index=False), dtype=np.uint64)

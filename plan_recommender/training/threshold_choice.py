@@ -1,4 +1,8 @@
-"""From which probability Ultra is recommended: a configured number, or the best for an objective on training folds."""
+"""The threshold: the probability of Ultra from which Ultra is recommended.
+
+It is a configured number, or the one that is best for a configured objective on the out-of-fold probabilities of the
+training part; and it is one for everybody, or one for each segment of subscribers. The test part has no say in it.
+"""
 
 import numpy as np
 
@@ -10,72 +14,76 @@ from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.model.threshold import SEGMENTS, SegmentThresholds, Threshold, segment_of
 
 THRESHOLDS = np.arange(101) / 100
-"""Among which a threshold is chosen; a finer grid would follow the noise."""
-
+"""The thresholds that are tried; a finer grid would follow the noise."""
 
 DEFAULT_THRESHOLD = 0.5
 
 
 def fold_threshold(settings: Settings) -> float:
-    """Tell from which probability on folds are answered with Ultra: one that is yet to be chosen counts as 0.5."""
+    """Threshold at which accuracy and F1 are measured on folds: the configured number; 0.5 unless it is one number."""
     return settings.threshold if isinstance(settings.threshold, float) else DEFAULT_THRESHOLD
 
 
 def choose_threshold(
     features: FeatureMatrix, target: Labels, out_of_fold: Probabilities, settings: Settings
 ) -> Threshold:
-    """Settle the threshold: the configured number, or the best for the configured objective on the training folds.
+    """Settle the threshold as `settings.threshold` and `settings.threshold_segments` ask for.
+
+    Segments are light, medium and heavy users: the thirds of these rows by one feature, split at its terciles. A
+    segment without rows gets the threshold that is best for everybody.
 
     Args:
-        features: of the training part, shape (rows, 4).
-        target: of the training part, shape (rows,).
+        features: of the training rows, shape (rows, 4), NaN where a value is missing.
+        target: of the training rows, shape (rows,).
         out_of_fold: probabilities of the champion, shape (repeats, rows).
-        settings: whose `threshold` and `threshold_segments` say what is wanted.
+        settings: the configuration.
+
+    Raises:
+        TableError: the feature that makes the segments has no values.
     """
     wanted, feature = settings.threshold, settings.threshold_segments
-    repeats = len(out_of_fold)
-    bounds = None if feature == "none" else tercile_bounds(features)[feature]
     if isinstance(wanted, float):
         return Threshold(value=wanted)
     if isinstance(wanted, SegmentThresholdsSettings):
-        numbers = (wanted.light, wanted.medium, wanted.heavy)
-        return Threshold(value=wanted.medium, segments=_segments(feature, bounds, numbers))
-    everybody = _best_threshold(np.tile(target, repeats), out_of_fold.ravel(), wanted, settings)
-    if bounds is None:
+        bounds = tercile_bounds(features)[feature]
+        segments = _segments(feature, bounds, [wanted.light, wanted.medium, wanted.heavy])
+        return Threshold(value=wanted.medium, segments=segments)
+    everybody = _best_threshold(target, out_of_fold, wanted, settings)
+    if feature == "none":
         return Threshold(value=everybody, objective=wanted)
+    bounds = tercile_bounds(features)[feature]
     segment = segment_of(features, feature, bounds)
-    light, medium, heavy = (
-        _best_threshold(np.tile(target[rows], repeats), out_of_fold[:, rows].ravel(), wanted, settings)
-        if (rows := segment == i).any()
-        else everybody
-        for i in range(len(SEGMENTS))
-    )
-    return Threshold(value=everybody, objective=wanted, segments=_segments(feature, bounds, (light, medium, heavy)))
+    thresholds = []
+    for i in range(len(SEGMENTS)):
+        rows = segment == i
+        if rows.any():
+            thresholds.append(_best_threshold(target[rows], out_of_fold[:, rows], wanted, settings))
+        else:
+            thresholds.append(everybody)
+    return Threshold(value=everybody, objective=wanted, segments=_segments(feature, bounds, thresholds))
 
 
-def _best_threshold(target: Labels, probabilities: Probabilities, objective: Objective, settings: Settings) -> float:
-    """Find the threshold with the highest value of the objective.
+def _best_threshold(target: Labels, out_of_fold: Probabilities, objective: Objective, settings: Settings) -> float:
+    """Find the threshold with the highest value of the objective, for labels (rows,) and probabilities (repeats, rows).
 
-    Of equally good ones it is the nearest to 0.5; but 1, which contacts nobody, when no contact pays.
+    Of equally good ones it is the nearest to 0.5. For the expected profit it is 1 when no threshold makes a profit.
     """
-    values = [_value(target, (probabilities >= t).astype(np.int64), objective, settings) for t in THRESHOLDS]
+    labels, probabilities = np.tile(target, len(out_of_fold)), out_of_fold.ravel()
+    values = [_value(labels, (probabilities >= t).astype(np.int64), objective, settings) for t in THRESHOLDS]
     best = np.flatnonzero(np.isclose(values, np.max(values), rtol=0, atol=1e-12))
     if objective == "expected_profit" and values[best[0]] <= 0:
         return float(THRESHOLDS[-1])
     return float(THRESHOLDS[best[np.argmin(np.abs(THRESHOLDS[best] - DEFAULT_THRESHOLD))]])
 
 
-def _value(target: Labels, decisions: Labels, objective: Objective, settings: Settings) -> float:
+def _value(labels: Labels, decisions: Labels, objective: Objective, settings: Settings) -> float:
     if objective == "expected_profit":
-        return expected_profit(target, decisions, settings.money)
+        return expected_profit(labels, decisions, settings.money)
     if objective == "accuracy":
-        return float(np.mean(target == decisions))
-    hits = int(np.sum(target & decisions))
-    return 2 * hits / max(int(target.sum() + decisions.sum()), 1)
+        return float(np.mean(labels == decisions))
+    true_positives = int(np.sum(labels & decisions))
+    return 2 * true_positives / max(int(labels.sum() + decisions.sum()), 1)
 
 
-def _segments(
-    feature: str, bounds: tuple[float, float] | None, thresholds: tuple[float, float, float]
-) -> SegmentThresholds:
-    wanted = {"feature": feature, "bounds": list(bounds or ()), "thresholds": list(thresholds)}
-    return SegmentThresholds.model_validate(wanted)
+def _segments(feature: str, bounds: tuple[float, float], thresholds: list[float]) -> SegmentThresholds:
+    return SegmentThresholds.model_validate({"feature": feature, "bounds": list(bounds), "thresholds": thresholds})

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from plan_recommender.data import csv_table as module
-from plan_recommender.data.csv_table import check_trainable, open_csv, parse_usage, read_features, read_labelled
+from plan_recommender.data import csv_file as module
+from plan_recommender.data.csv_file import open_csv, parse_usage
+from plan_recommender.data.csv_table import check_trainable, read_features, read_labelled
 from plan_recommender.errors import TableError
 from plan_recommender.model.digests import sha256
 

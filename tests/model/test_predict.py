@@ -16,8 +16,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import predict
-from plan_recommender.data import csv_table as table_module
-from plan_recommender.data.csv_table import parse_usage, read_features
+from plan_recommender.data import csv_file as table_module
+from plan_recommender.data.csv_file import parse_usage
+from plan_recommender.data.csv_table import read_features
 from plan_recommender.model.scorer import Scorer
 from tests.conftest import TrainedModel, run
 from tests.model.conftest import Command
