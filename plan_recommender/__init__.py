@@ -1,6 +1,6 @@
-"""What the service and the command lines share: features, configuration, training, scoring, registry and drift."""
+"""The plan recommender: each package is one room of the project, and docs/architecture.md is the map."""
 
 import os
 
-# BentoML posts usage statistics to its makers, unless it is told not to before it is imported.
+# BentoML posts usage statistics to its makers unless this is set before it is imported.
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")

@@ -1,4 +1,8 @@
-"""What the command lines share: exit codes, and errors as one sentence on stderr."""
+"""What the command lines share: the exit codes, and errors as one sentence on stderr.
+
+Exit code 0 says that the work is done, 1 that the answer is "no" (drift, a model that the gate refused), and 2 that the
+command could not decide (bad input, bad configuration, an interruption).
+"""
 
 import argparse
 import io
@@ -18,10 +22,12 @@ COULD_NOT_DECIDE = 2
 
 
 def run(main: Callable[[], int]) -> None:
-    """Run a command and exit with its code; an expected error is one sentence on stderr and exit code 2."""
-    # BentoML posts usage statistics of its own; a command line of an operator does not, unless the operator says so.
-    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
-    # So that a terminated run cleans up behind itself, as an interrupted one does.
+    """Run a command and exit with the code that it returns.
+
+    An expected error, an error of the operating system, Ctrl-C and SIGTERM exit with 2 and one sentence on stderr. Any
+    other exception exits with 2 and its stack trace as well.
+    """
+    # SIGTERM becomes an exception, so that a terminated command removes its temporary files like an interrupted one.
     signal.signal(signal.SIGTERM, _interrupt)
     _tolerate_any_output()
     try:
@@ -33,15 +39,14 @@ def run(main: Callable[[], int]) -> None:
         code = _fail(f"error: {where}expected to read or write, found: {error.strerror or error}")
     except KeyboardInterrupt:
         code = _fail("interrupted")
-    except Exception:
-        # Exit code 1 would say that the answer is no.
+    except Exception:  # left to Python, it would exit with 1, which says that the answer is no
         traceback.print_exc()
         code = _fail("error: the command failed in a way it does not know; this is a fault of the project")
     sys.exit(code)
 
 
 def say(text: str) -> None:
-    """Print a result; when nobody reads any more, as behind `head`, the work and its exit code are the same."""
+    """Print a result. If the reader has closed the pipe (`| head`), the output is dropped and the command goes on."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -49,7 +54,7 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print what went wrong on the way to a result that holds all the same."""
+    """Print to stderr what went wrong without making the result wrong."""
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
@@ -67,12 +72,34 @@ def seed(text: str) -> int:
     return int(text)
 
 
+@contextmanager
+def needing(library: str, what: str) -> Iterator[None]:
+    """Turn a failed import of an optional library within the block into an error that says how to install it.
+
+    Args:
+        library: the name under which it is imported.
+        what: the option or the setting that needs it.
+
+    Raises:
+        MissingLibraryError: the library is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != library:
+            raise
+        raise MissingLibraryError(
+            f"{what}: expected the optional library {library}, found none in {sys.prefix}; "
+            "install it with `make optional`, or `pip install --require-hashes --no-deps -r requirements/optional.txt`"
+        ) from error
+
+
 def _tolerate_any_output() -> None:
-    """Let no closed stream and no encoding that lacks a character stand between a command and its exit code."""
+    """Make sure that printing cannot fail: replace closed streams, and characters that the encoding lacks."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # open for as long as the process is
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # stays open as long as the process runs
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace" if name == "stdout" else "backslashreplace")
 
@@ -84,25 +111,3 @@ def _fail(sentence: str) -> int:
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-@contextmanager
-def needing(library: str, what: str) -> Iterator[None]:
-    """Say what to install when importing a module of this project finds that an optional library is not there.
-
-    Args:
-        library: its name, as it is imported.
-        what: the option or setting that asks for it.
-
-    Raises:
-        MissingLibraryError: it is not installed.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != library:
-            raise
-        raise MissingLibraryError(
-            f"{what}: expected the optional library {library}, found none in {sys.prefix}; "
-            "install it with `make optional`, or `pip install --require-hashes --no-deps -r requirements/optional.txt`"
-        ) from error

@@ -1,36 +1,41 @@
-"""The errors this project raises on purpose; each message is one sentence for the person who can correct it."""
+"""The errors that this project raises on purpose.
+
+A message is one sentence for the person who can do something about it: what was expected, what was found, and what to
+do. The command lines print it without a stack trace and exit with 2.
+"""
 
 
 class PlanRecommenderError(Exception):
-    """The work could not be decided; the command lines print the message and exit with 2."""
+    """Base of the errors below: a command could not do what it was asked, or could not decide."""
 
 
 class ConfigError(PlanRecommenderError):
-    """The configuration is missing, malformed or contradicts the code."""
+    """A setting, an option, or a file of settings is missing, malformed or impossible."""
 
 
 class TableError(PlanRecommenderError):
-    """A file of subscribers is missing, malformed or holds values that are not usage."""
+    """A table of subscribers is missing or malformed, holds values that are not usage, or has too few rows."""
 
 
 class ModelError(PlanRecommenderError):
-    """A registered model is missing, damaged or was made for another schema."""
+    """A registered model is missing, damaged, or made for another schema."""
 
 
 class CompileError(PlanRecommenderError):
-    """The fitted pipeline could not be compiled, or the compiled scorer does not answer as the pipeline does."""
+    """A fitted pipeline cannot be compiled to tables, or the tables do not answer as the pipeline does."""
 
 
 class OutputError(PlanRecommenderError):
-    """A result could not be written."""
+    """A result cannot be written."""
 
 
 class MissingLibraryError(PlanRecommenderError):
-    """An optional library is wanted and not installed."""
+    """A setting or an option needs an optional library that is not installed."""
 
 
 class TrackingError(PlanRecommenderError):
-    """A run could not be tracked; whatever it registered is registered."""
+    """A training run could not be logged to MLflow; a model that it registered stays registered."""
+
 
 
 class PrivatePartsError(PlanRecommenderError):

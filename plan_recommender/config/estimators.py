@@ -21,7 +21,7 @@ Ends = Annotated[list[_Parameter], Field(min_length=2, max_length=2)]
 class LogisticRegressionSettings(Section):
     """Parameters of scikit-learn's LogisticRegression, under scikit-learn's names."""
 
-    # Within these bounds liblinear ends; far above them it turns in C code that nothing can interrupt.
+    # Within these bounds liblinear ends; far above them it runs on in C code that no signal can interrupt.
     C: Strength = Field(1.0, description="Inverse strength of the penalty (1e-6 to 1e6).")
     l1_ratio: Share = Field(0.0, description="Mix of the penalty (0 to 1): 0 is l2, 1 is l1.")
     solver: Literal["liblinear", "lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"] = Field(
@@ -29,9 +29,9 @@ class LogisticRegressionSettings(Section):
     )
     class_weight: Literal["balanced", "none"] = Field(
         "balanced",
-        description="`balanced` weighs each class by the inverse of its frequency; `none` weighs every row alike.",
+        description="`balanced` weighs each class by the inverse of its frequency; `none` weighs all rows equally.",
     )
-    max_iter: PositiveInt = Field(100, description="Most iterations of the optimiser (count).")
+    max_iter: PositiveInt = Field(100, description="Maximum of iterations of the optimiser (count).")
 
 
 class _SearchSpace(Section):
@@ -54,8 +54,8 @@ class BinnedLogisticSearch(_SearchSpace):
 class BinnedLogisticSettings(Section):
     """A logistic regression on smooth functions of each feature's bin number and all their pairwise products.
 
-    The bins are those of one-dimensional k-means, the functions cubic B-splines of the bin number: constant within a
-    bin, and alike in bins that are next to each other.
+    The bins are found by one-dimensional k-means. The functions are cubic B-splines of the bin number, so that they are
+    constant within a bin and differ little between neighbouring bins.
     """
 
     bins: Bins = Field(33, description="Bins of a feature (count, 2 to 50).")
@@ -79,22 +79,22 @@ class BoostedTreesSearch(_SearchSpace):
 
 
 class BoostedTreesSettings(Section):
-    """Histogram gradient boosting with log loss, scikit-learn's HistGradientBoostingClassifier.
+    """Histogram gradient boosting with log loss: scikit-learn's HistGradientBoostingClassifier.
 
     No branch splits on more than two features (`interaction_cst="pairwise"`), so that the sum of all trees is a curve
-    for each feature and a map for each pair.
+    for each feature and a map for each pair of features.
     """
 
     trees: Trees = Field(100, description="Trees (count, at most 5,000).")
-    learning_rate: LearningRate = Field(0.05, description="Share of each tree (0 to 1).")
-    max_leaf_nodes: Leaves = Field(8, description="Most leaves of a tree (count).")
-    min_samples_leaf: PositiveInt = Field(15, description="Fewest training rows in a leaf (rows).")
+    learning_rate: LearningRate = Field(0.05, description="Factor of the values of each tree (0 to 1).")
+    max_leaf_nodes: Leaves = Field(8, description="Maximum of leaves of a tree (count).")
+    min_samples_leaf: PositiveInt = Field(15, description="Minimum of training rows in a leaf (rows).")
     l2_regularization: Annotated[float, Field(ge=0)] = Field(5.0, description="Penalty on leaf values (no unit).")
     search: BoostedTreesSearch = BoostedTreesSearch()
 
 
 class EstimatorsSettings(Section):
-    """The parameters of every candidate that has any."""
+    """The parameters of the candidates that have any."""
 
     logistic_regression: LogisticRegressionSettings = LogisticRegressionSettings()
     binned_logistic: BinnedLogisticSettings = BinnedLogisticSettings()

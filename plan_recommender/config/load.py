@@ -1,4 +1,4 @@
-"""Read model_config.yaml, strictly: an unknown key, a repeated one and a wrong value are errors that name the place."""
+"""Read `model_config.yaml` strictly: unknown keys, repeated keys and wrong values are errors that name the place."""
 
 from collections.abc import Hashable
 from pathlib import Path
@@ -12,21 +12,26 @@ from plan_recommender.errors import ConfigError
 
 DEFAULT_CONFIG = Path("model_config.yaml")
 
-
 _SHOWN = 60  # characters of a value that an error repeats
 
 
 def load_settings(path: Path = DEFAULT_CONFIG) -> Settings:
-    """Read and check a configuration file; its relative paths come back relative to the working directory.
+    """Read and check a configuration file. What it leaves out has the default.
+
+    Relative paths in the file are relative to the file; in the result they are relative to the working directory.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or holds an unknown, missing or impossible setting.
+        ConfigError: the file is missing, is not YAML, or holds an unknown, repeated or impossible setting.
     """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506  # it is a SafeLoader
+        document = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506  # a SafeLoader
     except OSError as error:
         raise ConfigError(f"{path}: expected a readable configuration file, found: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a date that does not exist
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: not UTF-8, or an impossible date
         raise ConfigError(f"{path}: expected YAML, found: {' '.join(str(error).split())}") from error
     try:
         settings = Settings.model_validate({} if document is None else document)
@@ -44,15 +49,8 @@ def load_settings(path: Path = DEFAULT_CONFIG) -> Settings:
     )
 
 
-def _beside(uri: str, folder: Path) -> str:
-    """Resolve the path of a local store; any other address stays."""
-    if not uri.startswith(SQLITE):
-        return uri
-    return f"{SQLITE}{folder / uri.removeprefix(SQLITE)}"
-
-
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, refusing a key that stands twice: one of the two would be read by nothing."""
+    """YAML's safe loader, which also refuses a key that occurs twice: one of the two values would be ignored."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -60,6 +58,13 @@ class _StrictLoader(yaml.SafeLoader):
         if twice:
             raise ValueError(f"{', '.join(twice)} more than once in one section, {node.start_mark}")
         return super().construct_mapping(node, deep)
+
+
+def _beside(uri: str, folder: Path) -> str:
+    """Make the path of a local store relative to the working directory; any other address stays."""
+    if not uri.startswith(SQLITE):
+        return uri
+    return f"{SQLITE}{folder / uri.removeprefix(SQLITE)}"
 
 
 def _sentence(error: ValidationError) -> str:

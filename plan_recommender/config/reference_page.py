@@ -1,6 +1,6 @@
-"""docs/configuration.md: every setting with its type, its default and its meaning.
+"""docs/configuration.md, generated from the settings: each with its type, its default and its meaning.
 
-`python -m plan_recommender.config.reference_page` prints it.
+`python -m plan_recommender.config.reference_page` prints the page.
 """
 
 import json
@@ -14,8 +14,18 @@ from pydantic import BaseModel
 from plan_recommender.config.settings import Settings
 
 
+class Setting(NamedTuple):
+    """A row of the page."""
+
+    name: str
+    """With the names of its sections, separated by dots."""
+    type: str
+    default: str
+    sentence: str
+
+
 def reference() -> str:
-    """Every setting with its type, default and one sentence, as the Markdown of docs/configuration.md."""
+    """Write docs/configuration.md: a table with a row for every setting, in the order of the file."""
     lines = [
         "# Configuration",
         "",
@@ -29,17 +39,8 @@ def reference() -> str:
     return "\n".join(lines) + "\n"
 
 
-class Setting(NamedTuple):
-    """One setting as the reference shows it; `name` is dotted."""
-
-    name: str
-    type: str
-    default: str
-    sentence: str
-
-
 def walk(section: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
-    """Yield every setting of a section and of the sections in it, in the order of the file."""
+    """Yield every setting of a section and of its subsections, in the order of the file."""
     for name, field in section.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):

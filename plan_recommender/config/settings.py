@@ -1,6 +1,6 @@
-"""`model_config.yaml` as typed settings.
+"""`model_config.yaml` as typed settings: one class for each section, one sentence with its unit for each setting.
 
-`python -m plan_recommender.config.reference_page` prints their reference, docs/configuration.md.
+`python -m plan_recommender.config.reference_page` writes docs/configuration.md from these sentences.
 """
 
 from pathlib import Path
@@ -17,13 +17,13 @@ from plan_recommender.model.features import FEATURE_NAMES, TARGET
 SQLITE = "sqlite:///"
 
 BASELINES = ("majority_rule", "logistic_regression")
-"""Candidates that every comparison holds, because the gate asks for better than both; they are never the champion."""
+"""Candidates that are in every comparison because the gate compares with them; they are never the champion."""
 
 Candidate = Literal["majority_rule", "logistic_regression", "boosted_trees", "average", "binned_logistic"]
 Objective = Literal["f1", "accuracy", "expected_profit"]
 Metric = Literal["roc_auc", "accuracy", "f1", "brier", "log_loss"]
-Amount = Annotated[float, Field(ge=0, le=1e9)]  # beyond it, sums would lose what they count
-Resamples = Annotated[int, Field(ge=100, le=100_000)]  # fewer have no tails to read an interval from
+Amount = Annotated[float, Field(ge=0, le=1e9)]  # a double would round the sums of larger amounts
+Resamples = Annotated[int, Field(ge=100, le=100_000)]  # with fewer, the ends of an interval rest on one or two of them
 Confidence = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -36,11 +36,11 @@ class DataSettings(Section):
     max_missing_share: Share = Field(
         0.05, description="Largest share of empty cells (0 to 1) that a feature column may have when training."
     )
-    min_rows: PositiveInt = Field(100, description="Fewest rows that a table to train on must have (rows).")
+    min_rows: PositiveInt = Field(100, description="Minimum size of a table to train on (rows).")
 
 
 class SplitSettings(Section):
-    """How the table is divided; always stratified by the target."""
+    """How the table is divided; the division is always stratified by the label."""
 
     test_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="Share of the rows (0 to 1) that training never sees and evaluation looks at once."
@@ -52,17 +52,17 @@ class SelectionSettings(Section):
 
     candidates: list[Candidate] = Field(
         list(get_args(Candidate)),
-        description="Estimators that are compared, the preferred first: of those that are as good as the best, within "
-        "one standard error, the first one wins. `majority_rule` and `logistic_regression` are baselines and cannot "
-        "win; `average` is the mean log-odds of `boosted_trees` and `binned_logistic`.",
+        description="Estimators that are compared, the preferred first: the first one that is within one standard "
+        "error of the best wins. `majority_rule` and `logistic_regression` are baselines, which are required and "
+        "cannot win; `average` is the mean log-odds of `boosted_trees` and `binned_logistic`.",
     )
     metric: Metric = Field("log_loss", description="Metric by which the champion is chosen.")
     folds: Annotated[int, Field(ge=2)] = Field(5, description="Folds of the cross-validation (count).")
     repeats: PositiveInt = Field(4, description="Repeats of the cross-validation, each with other folds (count).")
     max_rows: Annotated[int, Field(ge=1000)] = Field(
         20_000,
-        description="Most training rows that candidates are compared on; of more, a random sample, stratified by the "
-        "label (rows, at least 1,000). The champion is fitted on all of them.",
+        description="Maximum of training rows on which candidates are compared; of a larger part, a random sample "
+        "stratified by the label is taken (rows, at least 1,000). The champion is fitted on all training rows.",
     )
     confidence: Confidence = Field(0.95, description="Confidence of the intervals in the table of candidates (0 to 1).")
 
@@ -105,20 +105,20 @@ class CalibrationSettings(Section):
 
 
 class GateSettings(Section):
-    """What a model must show before it is registered, beside being better than both baselines."""
+    """The bounds that a model must keep to be registered. It must also be better than both baselines."""
 
     max_ece: Share = Field(
         0.03,
-        description="Largest expected calibration error (0 to 1) of the out-of-fold probabilities; what chance makes "
-        "of a calibrated model on as few rows passes too.",
+        description="Largest expected calibration error (0 to 1) of the out-of-fold probabilities. A larger one passes "
+        "if a perfectly calibrated model would show as much by chance on as many rows.",
     )
     margin: Share = Field(
-        0.01, description="How much larger than the registered model's the Brier score on the same rows may be."
+        0.01, description="How much worse (0 to 1) than the registered model's Brier score on the same rows it may be."
     )
 
 
 class ProofSettings(Section):
-    """What the compiled scorer must show before it is registered."""
+    """How closely the compiled scorer must agree with the fitted pipeline for the model to be registered."""
 
     rows: PositiveInt = Field(
         100_000, description="Generated subscribers on which scorer and pipeline are compared (rows)."
@@ -129,7 +129,7 @@ class ProofSettings(Section):
 
 
 class ArtifactsSettings(Section):
-    """Where a run leaves its results."""
+    """Where a training run leaves its results."""
 
     directory: Path = Field(
         Path("artifacts"),
@@ -139,7 +139,7 @@ class ArtifactsSettings(Section):
 
 
 class SearchSettings(Section):
-    """Where `train.py --search` keeps its trials."""
+    """Where `train.py --search` keeps the trials that it finished."""
 
     directory: Path = Field(
         Path("search"),
@@ -149,13 +149,13 @@ class SearchSettings(Section):
 
 
 class MlflowSettings(Section):
-    """Tracking of training runs with MLflow, an optional library."""
+    """How training runs are tracked with MLflow, an optional library."""
 
     enabled: bool = Field(False, description="Whether training runs are tracked; `train.py --mlflow` tracks one run.")
     tracking_uri: Annotated[str, Field(min_length=1)] = Field(
         "sqlite:///mlflow.db",
-        description="Where to: a server (`http://…`), or a local store, whose path is relative to the configuration "
-        "file and which keeps its artifacts in `mlartifacts` beside it.",
+        description="Where runs are tracked: a server (`http://…`), or a local store (`sqlite:///…`), whose path is "
+        "relative to the configuration file and which keeps its artifacts in `mlartifacts` beside it.",
     )
     experiment: Annotated[str, Field(min_length=1, max_length=500)] = Field(
         "plan_recommender", description="MLflow's experiment that the runs belong to."
@@ -175,7 +175,7 @@ class DriftSettings(Section):
 
     bins: Annotated[int, Field(ge=2)] = Field(10, description="Quantile bins of the reference for PSI (count).")
     smoothing: Annotated[float, Field(gt=0)] = Field(
-        0.5, description="Rows added to every bin of both samples before PSI."
+        0.5, description="Added to the count of every bin in both samples before PSI is computed (rows)."
     )
     psi_threshold: Annotated[float, Field(gt=0)] = Field(
         0.2, description="PSI from which a feature has drifted (no unit)."
@@ -183,25 +183,29 @@ class DriftSettings(Section):
     ks_threshold: Share = Field(
         0.1, description="Kolmogorov-Smirnov statistic (0 to 1) from which a feature may have drifted."
     )
-    ks_alpha: Share = Field(0.01, description="p-value (0 to 1) below which that statistic is not put down to chance.")
+    ks_alpha: Share = Field(
+        0.01, description="p-value (0 to 1) below which it has: a large statistic of few rows can be chance."
+    )
     missing_threshold: Share = Field(
         0.1, description="Change of the share of empty cells (0 to 1) from which a feature has drifted."
     )
-    min_rows: PositiveInt = Field(100, description="Fewest values of a feature in either sample for a verdict (rows).")
+    min_rows: PositiveInt = Field(
+        100, description="Minimum of values of a feature in either sample for a verdict (rows)."
+    )
     reference_rows: PositiveInt = Field(
-        10_000, description="Most values of a feature that are stored with the model (rows)."
+        10_000, description="Maximum of values of a feature that are stored with the model (rows)."
     )
 
 
 class MoneySettings(Section):
-    """What a recommendation of Ultra is worth; assumptions of the operator, not measurements.
+    """What a recommendation of Ultra is worth, as the operator assumes.
 
-    Nothing in the table tells them: it holds no payments, no contacts and nobody who left.
+    The table cannot tell: it holds no payments and no contacts, and does not say who left.
     """
 
     currency: Annotated[str, Field(min_length=1)] = Field("RUB", description="Currency of the amounts (its code).")
     uplift_per_month: Amount = Field(
-        300.0, description="Assumed: what a subscriber who fits Ultra brings more, once moved (currency per month)."
+        300.0, description="Assumed: how much more a subscriber who fits Ultra pays after moving (currency per month)."
     )
     contact_cost: Amount = Field(
         30.0, description="Assumed: cost of contacting one subscriber who is recommended Ultra (currency)."
@@ -214,31 +218,33 @@ class MoneySettings(Section):
 
 
 class SliceSettings(Section):
-    """What is shown of the segments in which the model does worst."""
+    """How many of the worst segments and of the most confident errors are shown."""
 
-    min_rows: PositiveInt = Field(30, description="Fewest rows of a segment that is called one of the worst (rows).")
-    worst: PositiveInt = Field(5, description="Most segments that are called the worst (count).")
-    errors: PositiveInt = Field(10, description="Most confident errors of each kind that are listed (count).")
+    min_rows: PositiveInt = Field(30, description="Minimum size of a segment that can be one of the worst (rows).")
+    worst: PositiveInt = Field(5, description="Maximum of segments that are shown as the worst (count).")
+    errors: PositiveInt = Field(
+        10, description="Maximum of false positives, and of false negatives, that are listed (count)."
+    )
 
 
 class ParitySettings(Section):
-    """When `evaluate.py --group` finds that groups are treated unalike."""
+    """When `evaluate.py --group` finds that groups are treated differently."""
 
     tolerance: Share = Field(0.1, description="Largest difference of a rate (0 to 1) between two groups.")
     min_rows: PositiveInt = Field(
         30,
-        description="Fewest rows of a group that is judged on a rate: all for the selection rate, its Ultra rows for "
-        "the true positive rate, its Smart rows for the false positive rate (rows).",
+        description="Minimum size of a group that is judged on a rate: of all its rows for the selection rate, of its "
+        "Ultra rows for the true positive rate, of its Smart rows for the false positive rate (rows).",
     )
     bootstrap_samples: Resamples = Field(1000, description="Resamples behind the intervals of the rates (count).")
     confidence: Confidence = Field(0.95, description="Share of the resamples (0 to 1) that an interval covers.")
     max_groups: Annotated[int, Field(ge=2)] = Field(
-        50, description="Most different values that the column of the groups may hold (count)."
+        50, description="Maximum of different values that the column of the groups may hold (count)."
     )
 
 
 class ComparisonSettings(Section):
-    """How sure the paired comparison of two models is: that of the gate, and that of `evaluate.py` with two models."""
+    """The paired bootstrap with which the gate, and `evaluate.py` with two models, compare two models."""
 
     bootstrap_samples: Resamples = Field(1000, description="Resamples behind the intervals of the differences (count).")
     confidence: Confidence = Field(0.95, description="Share of the resamples (0 to 1) that an interval covers.")
@@ -256,13 +262,14 @@ class Settings(Section):
     estimators: EstimatorsSettings = EstimatorsSettings()
     threshold: ThresholdSetting = Field(
         0.5,
-        description="Probability of Ultra (0 to 1) from which Ultra is recommended; or what it is chosen for, on the "
-        "training folds: `f1`, `accuracy`, `expected_profit`; or `{light: , medium: , heavy: }`, a number for each "
-        "segment.",
+        description="Probability of Ultra (0 to 1) from which Ultra is recommended; or the objective for which it is "
+        "chosen on the training folds: `f1`, `accuracy`, `expected_profit`; or a number for each segment: "
+        "`{light: , medium: , heavy: }`.",
     )
     threshold_segments: Literal["none", "calls", "messages", "minutes", "mb_used"] = Field(
         "none",
-        description="Feature by whose thirds of the training part (light, medium, heavy) the threshold differs.",
+        description="Feature by which the training part is cut into thirds (light, medium, heavy) with thresholds of "
+        "their own.",
     )
     calibration: CalibrationSettings = CalibrationSettings()
     gate: GateSettings = GateSettings()

@@ -1,1 +1,1 @@
-"""Tables of subscribers in and out: CSV, complete outputs, facts about a table, the synthetic one."""
+"""Tables of subscribers: reading and writing CSV, outputs that are complete or absent, facts, synthetic tables."""

@@ -1,4 +1,4 @@
-"""What a table of subscribers holds, for its data card."""
+"""Facts about a table of subscribers, for its data card."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,22 +12,22 @@ Column = npt.NDArray[np.float64]
 
 
 class ColumnFacts(BaseModel):
-    """What one feature column of a table holds."""
+    """Facts about one feature column; statistics leave empty cells out, and `zero_share` is of all rows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     unit: str
     description: str
-    empty: int
-    zero_share: float
+    empty: int = Field(description="cells without a value")
+    zero_share: float = Field(description="share of all rows whose value is 0")
     quantiles: list[float] = Field(description="least, 5 %, median, 95 %, most")
     median_smart: float
     median_ultra: float
 
 
 class DataFacts(BaseModel):
-    """What a table holds."""
+    """Facts about a whole table."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +40,7 @@ class DataFacts(BaseModel):
 
 
 def describe(table: LabelledTable) -> DataFacts:
-    """Describe a whole table, for its data card."""
+    """Describe a table that passed `check_trainable`: every feature has values, and both labels occur."""
     smart, ultra = (np.nanmedian(table.features[table.target == label], axis=0) for label in (0, 1))
     both = ~np.isnan(table.features[:, :2]).any(axis=1)
     rows = np.column_stack([table.features, table.target])

@@ -1,4 +1,4 @@
-"""Outputs that appear only when they are complete: written aside, then put in place in one step."""
+"""Outputs that are complete or absent: they are written beside their place and moved there in one step."""
 
 import ctypes
 import os
@@ -19,13 +19,15 @@ _RENAME_EXCHANGE = 2
 
 @contextmanager
 def replacing(path: Path) -> Iterator[TextIO]:
-    """Open a text file that takes the place of `path` when the block ends, and leaves no trace when it fails.
+    """Open a text file that replaces `path` when the block ends. If the block fails, `path` stays as it was.
+
+    Folders that are missing are made, a symbolic link is followed, and a file that is replaced keeps its permissions.
 
     Raises:
-        OutputError: there can be no such file.
+        OutputError: there cannot be such a file, or the block fails with an error of the operating system.
     """
     try:
-        target = path.resolve()  # through a link, to what it names
+        target = path.resolve()  # a symbolic link stays, and the file that it points to is replaced
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
             raise IsADirectoryError(None, "Is a directory")
@@ -47,7 +49,7 @@ def replacing(path: Path) -> Iterator[TextIO]:
 
 
 class StagedDirectory:
-    """A folder being filled at `path`, beside the one whose place it will take."""
+    """A folder that is being filled at `path`, until it takes the place of the target beside it."""
 
     def __init__(self, path: Path, target: Path) -> None:
         self.path = path
@@ -55,7 +57,10 @@ class StagedDirectory:
         self._identity = path.stat().st_ino
 
     def keep_the_rest(self) -> None:
-        """Take over what the target holds and was not staged anew; `publish` does so too, but then it is slower."""
+        """Link the target's files that were not written anew into the staged folder.
+
+        `publish` does this as well. Called before, it leaves `publish` less to do.
+        """
         for kept in self._target.iterdir() if self._target.exists() else ():
             link = self.path / kept.name
             if link.exists() or link.is_symlink():
@@ -66,7 +71,10 @@ class StagedDirectory:
                 os.link(kept, link, follow_symlinks=False)
 
     def publish(self) -> None:
-        """Take the target's place, at once; what the target holds and was not staged anew stays."""
+        """Take the target's place; files of the target that were not written anew stay.
+
+        On Linux this is one step, elsewhere three renames.
+        """
         if self._target.exists():
             self.keep_the_rest()
             _exchange(self.path, self._target)
@@ -74,7 +82,7 @@ class StagedDirectory:
             _move(self.path, self._target)
 
     def withdraw(self) -> None:
-        """Undo `publish`, if it was done."""
+        """Put the former target back if this folder has taken its place; otherwise do nothing."""
         if not self._target.exists() or self._target.stat().st_ino != self._identity:
             return
         if self.path.exists():
@@ -85,12 +93,13 @@ class StagedDirectory:
 
 @contextmanager
 def staged_directory(target: Path) -> Iterator[StagedDirectory]:
-    """Offer an empty folder beside `target`, to be published; what is not published when the block ends is gone.
+    """Offer an empty folder beside `target`, to be filled and published; unless published, it is removed at the end.
 
     Raises:
-        OutputError: the folder cannot be written, or is no folder of its own.
+        OutputError: the folder cannot be written, or the target is a file, a mount point, or holds the working
+            directory.
     """
-    resolved = target.resolve()  # through a link, to the folder it names
+    resolved = target.resolve()  # a symbolic link stays, and the folder that it points to is replaced
     if Path.cwd().is_relative_to(resolved):
         raise OutputError(f"{target}: expected a folder of its own, found the working directory or one above it")
     try:
@@ -111,10 +120,10 @@ def staged_directory(target: Path) -> Iterator[StagedDirectory]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name what was being written when the disk was full, or whatever else went wrong with it.
+    """Turn an error of the operating system within the block into one that names `path`.
 
     Raises:
-        OutputError: the block met an error of the system.
+        OutputError: the block raised an OSError, for example because the disk is full.
     """
     try:
         yield
@@ -123,10 +132,10 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def require_distinct(*paths: Path | None) -> None:
-    """Refuse a command that would write over its own input, or one result over another.
+    """Refuse paths of which two are the same file, because a command would overwrite its input or another result.
 
     Raises:
-        OutputError: two of the paths are the same file.
+        OutputError: two of the paths, symbolic links resolved, are equal; None is left out.
     """
     seen: set[Path] = set()
     for path in filter(None, paths):
@@ -135,12 +144,29 @@ def require_distinct(*paths: Path | None) -> None:
         seen.add(path.resolve())
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Delay Ctrl-C and SIGTERM until the end of the block, and raise KeyboardInterrupt then if one of them came."""
+    caught: list[int] = []
+    # Handlers, because a signal mask would hold for one thread only, and the libraries have started others.
+    before = {
+        number: signal.signal(number, lambda n, _: caught.append(n)) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if caught:
+        raise KeyboardInterrupt
+
+
 def _move(one: Path, other: Path) -> None:
     one.rename(other)
 
 
 def _exchange(one: Path, other: Path) -> None:
-    """Swap two folders: in one step where the kernel can (Linux), else in three renames."""
+    """Swap two folders: in one step where the kernel can (Linux), otherwise in three renames."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
@@ -152,24 +178,7 @@ def _exchange(one: Path, other: Path) -> None:
 
 
 def _umask() -> int:
-    """Tell the process's umask, which can only be read by setting it; mkstemp and mkdtemp do not honour it."""
+    """Give the process's umask, which mkstemp and mkdtemp ignore. It can be read only by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Put off Ctrl-C and SIGTERM until a block of a few steps that belong together has ended."""
-    caught: list[int] = []
-    # By handlers and not by a signal mask: a mask holds for one thread, and the libraries have started others.
-    before = {
-        number: signal.signal(number, lambda n, _: caught.append(n)) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if caught:
-        raise KeyboardInterrupt

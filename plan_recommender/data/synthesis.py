@@ -1,9 +1,9 @@
-"""Synthetic subscribers: a seeded generator with the shape of a real usage table and none of its rows.
+"""Synthetic subscribers: a seeded generator that imitates the distribution of a real usage table without its rows.
 
-Within each class, calls, messages and megabytes are joined by a Gaussian copula: the correlation of the normal scores
-comes from Spearman's rho as 2 sin(pi rho / 6) (Kruskal 1958, doi 10.2307/2281954), each marginal is a share of zeros
-and a table of quantiles. Minutes are the sum of that many call lengths, each gamma distributed, so the sum is gamma
-too, with the shape multiplied by the calls.
+Within each class, calls, messages and megabytes are drawn from a Gaussian copula. The correlation of the normal scores
+is 2 sin(pi rho / 6) of Spearman's rho (Kruskal 1958, doi 10.2307/2281954), and a marginal is a share of zeros and a
+table of quantiles. Minutes are the sum of as many call lengths as there are calls; each length is gamma distributed, so
+that the sum is as well, with the shape multiplied by the number of calls.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,22 +23,24 @@ from plan_recommender.model.features import FEATURE_NAMES, TARGET, FeatureMatrix
 
 CALIBRATION_FILE = Path(__file__).with_name("synthesis_calibration.json")
 KNOTS = (0.0, 0.005, 0.01, 0.025, 0.05, *(i / 20 for i in range(2, 19)), 0.95, 0.975, 0.99, 0.995, 1.0)
-"""Cumulative probabilities at which the quantiles of the values above zero are kept."""
+"""Cumulative probabilities of the quantiles that are kept of the values above zero."""
 
-_CHUNK_ROWS = 50_000  # part of the format: another size draws other rows
+_CHUNK_ROWS = 50_000  # changing it changes the rows that a seed gives
+_SIGNIFICANT_DIGITS = 3  # of a stored quantile, which are enough for the form of a distribution
 _DRAWN = ("calls", "messages", "mb_used")
 _CALLS, _MINUTES, _MESSAGES, _MB_USED = (FEATURE_NAMES.index(n) for n in ("calls", "minutes", "messages", "mb_used"))
+
 _Rho = Annotated[float, Field(gt=-1, lt=1)]
-_SIGNIFICANT_DIGITS = 3  # of a stored quantile: the shape of a marginal needs no more
 
 
 class Marginal(BaseModel):
-    """One feature within one class: the share of exact zeros, and quantiles of the rest at `KNOTS`."""
+    """The distribution of one feature within one class: the share of exact zeros, and quantiles of the rest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     zero_share: Annotated[float, Field(ge=0, lt=1)]
     quantiles: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=len(KNOTS), max_length=len(KNOTS))]
+    """At `KNOTS`, in the feature's unit."""
 
     @field_validator("quantiles")
     @classmethod
@@ -49,12 +51,13 @@ class Marginal(BaseModel):
 
 
 class ClassCalibration(BaseModel):
-    """One class: its marginals, and Spearman's rho of calls-messages, calls-megabytes, messages-megabytes."""
+    """One class: its marginals by feature, and their rank correlations."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     marginals: dict[str, Marginal]
     rank_correlations: tuple[_Rho, _Rho, _Rho]
+    """Spearman's rho of calls and messages, of calls and megabytes, and of messages and megabytes."""
 
     @field_validator("marginals")
     @classmethod
@@ -74,7 +77,7 @@ class ClassCalibration(BaseModel):
 
 
 class GeneratorCalibration(BaseModel):
-    """All that the generator knows of the table it imitates."""
+    """Everything that the generator knows about the table that it imitates; synthesis_calibration.json holds one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -88,18 +91,21 @@ class GeneratorCalibration(BaseModel):
 
 
 class Subscribers(NamedTuple):
-    """Rows of a table: `features` of shape (rows, 4), and `target` of shape (rows,)."""
+    """Some rows of a synthetic table."""
 
     features: FeatureMatrix
+    """Shape (rows, 4), without missing values."""
     target: npt.NDArray[np.int64]
+    """Shape (rows,): 1 Ultra, 0 Smart."""
 
 
 @dataclass(frozen=True)
 class Shift:
-    """A named change of the world, for trying out drift detection."""
+    """A change of how subscribers use their phones, for trying out drift detection."""
 
     sentence: str
     apply: Callable[[FeatureMatrix, np.random.Generator], None]
+    """Changes the features in place."""
 
 
 def _data_growth(features: FeatureMatrix, _: np.random.Generator) -> None:
@@ -135,7 +141,7 @@ def load_calibration(path: Path = CALIBRATION_FILE) -> GeneratorCalibration:
     """Read the summary statistics that the generator draws from.
 
     Raises:
-        ConfigError: the file is missing or is no calibration.
+        ConfigError: the file is missing, or was not written by tools.calibrate.
     """
     try:
         return GeneratorCalibration.model_validate_json(path.read_bytes())
@@ -150,10 +156,15 @@ def load_calibration(path: Path = CALIBRATION_FILE) -> GeneratorCalibration:
 
 
 def calibrate(table: LabelledTable, source: str) -> GeneratorCalibration:
-    """Reduce a complete labelled table to the summary statistics that the generator draws from."""
+    """Reduce a labelled table to the summary statistics that the generator draws from.
+
+    Args:
+        table: without missing values; each class has values above 0 of every feature that is drawn.
+        source: where the table comes from, for the record.
+    """
     calls, minutes = table.features[:, _CALLS], table.features[:, _MINUTES]
     called = calls > 0
-    # The sum of n call lengths has variance n sd^2: weigh each row's deviation accordingly.
+    # The sum of n call lengths has variance n sd^2, so each row's deviation is divided by the root of its calls.
     mean = float(minutes[called].sum() / calls[called].sum())
     deviations = (minutes[called] - mean * calls[called]) / np.sqrt(calls[called])
     smart, ultra = (_calibrate_class(table.features[table.target == label]) for label in (0, 1))
@@ -171,19 +182,19 @@ def calibrate(table: LabelledTable, source: str) -> GeneratorCalibration:
 def generate(
     rows: int, seed: int, shift: str = "none", calibration: GeneratorCalibration | None = None
 ) -> Iterator[Subscribers]:
-    """Yield subscribers in chunks, in bounded memory; the same arguments give the same rows.
+    """Yield subscribers in chunks, so that memory is bounded; the same arguments give the same rows.
 
     Args:
-        rows: how many, in all.
+        rows: number of rows in all chunks together.
         seed: of the random numbers.
         shift: a name in `SHIFTS`.
-        calibration: what to imitate; the shipped one when left out.
+        calibration: what to imitate; None: the shipped calibration.
     """
     calibration = calibration or load_calibration()
     rng, shift_rng = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
     for start in range(0, rows, _CHUNK_ROWS):
         size = min(_CHUNK_ROWS, rows - start)
-        # Exactly the calibrated share of Ultra in any prefix of whole chunks, in random order within a chunk.
+        # The rows up to the end of any chunk hold exactly the calibrated share of Ultra, rounded to whole rows.
         ultra = round(calibration.ultra_share * (start + size)) - round(calibration.ultra_share * start)
         target = rng.permutation(np.repeat([1, 0], [ultra, size - ultra])).astype(np.int64)
         features = np.empty((size, len(FEATURE_NAMES)))
@@ -194,7 +205,7 @@ def generate(
 
 
 def write_csv(file: TextIO, subscribers: Iterator[Subscribers]) -> None:
-    """Write a table with the project's columns, a chunk at a time."""
+    """Write a labelled table as CSV, with a header, a chunk at a time."""
     file.write(",".join((*FEATURE_NAMES, TARGET)) + "\n")
     for features, target in subscribers:
         rows = zip(*features.T.tolist(), target.tolist(), strict=True)
@@ -218,11 +229,14 @@ def _quantile(marginal: Marginal, uniforms: npt.NDArray[np.float64]) -> npt.NDAr
 
 
 def _cholesky(rank_correlations: tuple[float, float, float]) -> npt.NDArray[np.float64]:
-    """Lower factor of the normal scores' correlation, written out: LAPACK's last bit varies by machine."""
+    """Lower Cholesky factor of the normal scores' correlation; NaN where no three variables have these correlations.
+
+    It is written out because the last bit of LAPACK's result varies between machines.
+    """
     ab, ac, bc = (2 * np.sin(np.pi * rho / 6) for rho in rank_correlations)
     b = np.sqrt(1 - ab**2)
     cb = (bc - ab * ac) / b
-    with np.errstate(invalid="ignore"):  # NaN where no three variables have these correlations
+    with np.errstate(invalid="ignore"):
         c = np.sqrt(1 - ac**2 - cb**2)
     return np.array([[1, 0, 0], [ab, b, 0], [ac, cb, c]])
 

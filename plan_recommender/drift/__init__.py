@@ -1,1 +1,1 @@
-"""Whether the world has moved since a model was trained."""
+"""Drift: whether current subscribers use their phones differently from those of a reference sample."""

@@ -1,4 +1,4 @@
-"""Make the reference profile of a sample: bins fixed by the reference, with open ends."""
+"""Describe a reference sample as a profile: the reference alone fixes the bins, whose outer ends are open."""
 
 import numpy as np
 
@@ -12,13 +12,15 @@ from plan_recommender.model.profile import (
 
 
 def profile(features: Values, names: list[str], settings: DriftSettings, seed: int | None = None) -> ReferenceProfile:
-    """Describe a reference sample.
+    """Describe a reference sample, feature by feature.
+
+    Bins end at quantiles of the reference; quantiles that coincide, as they do where many values are 0, make one end.
 
     Args:
         features: shape (rows, features), NaN where a value is missing.
         names: the columns of `features`.
-        settings: bins, and the number of values kept when `seed` is given.
-        seed: draws the sample that is kept; without it every value is kept.
+        settings: the number of bins, and of values that are kept when `seed` is given.
+        seed: draws the values that are kept; None: all values are kept.
     """
     kept = None if seed is None else settings.reference_rows
     rng = np.random.default_rng(seed)

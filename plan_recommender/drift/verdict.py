@@ -1,4 +1,4 @@
-"""Compare a current sample with the reference profile, feature by feature, and say whether it drifted."""
+"""Compare a current sample with a reference profile, feature by feature, and judge which features have drifted."""
 
 from typing import Annotated, Literal
 
@@ -18,7 +18,7 @@ from plan_recommender.model.profile import (
 
 
 class FeatureDrift(BaseModel):
-    """One feature of the current sample beside the reference; None where too few values are left to compare."""
+    """One feature in both samples; a statistic is None where the current sample has too few values of it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,7 +37,7 @@ class FeatureDrift(BaseModel):
 
 
 class DriftReport(BaseModel):
-    """The verdict, and what it rests on."""
+    """The verdict on a sample, and the figures and thresholds that it is based on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,15 +50,20 @@ class DriftReport(BaseModel):
 
 
 def compare(reference: ReferenceProfile, current: Values, settings: DriftSettings) -> DriftReport:
-    """Compare a current sample, its columns in the order of the profile, with the reference.
+    """Compare a current sample with a reference, and judge every feature.
 
-    A feature has drifted when its PSI reaches `psi_threshold`, or when its Kolmogorov-Smirnov statistic reaches
-    `ks_threshold` with a p-value below `ks_alpha`: a p-value alone would call any difference drift in a large sample.
-    It has drifted too when its share of missing values has moved by `missing_threshold`, whatever the values say.
+    A feature has drifted if its PSI is at least `psi_threshold`; if its Kolmogorov-Smirnov statistic is at least
+    `ks_threshold` and the p-value below `ks_alpha` (a p-value alone would call any difference in a large sample drift);
+    or if its share of missing values differs from the reference's by at least `missing_threshold`.
+
+    Args:
+        reference: the profile to compare with.
+        current: shape (rows, features), columns in the order of the profile, NaN where a value is missing.
+        settings: the thresholds, the smoothing of the PSI, and the minimum of values.
 
     Raises:
-        TableError: a sample has fewer than `min_rows` rows, or a feature so few values and no other reason to call it
-            drifted.
+        TableError: the current sample has fewer than `min_rows` rows, or a feature has fewer than `min_rows` values: in
+            the reference, or in the current sample unless its missing values alone say that it has drifted.
     """
     features = [_compare_feature(p, current[:, i], settings) for i, p in enumerate(reference.features)]
     drifted = [feature.name for feature in features if feature.drifted]

@@ -1,1 +1,4 @@
-"""What a registered model is: the features, the tables and what they answer, the record, the store that is read."""
+"""What a registered model is, and how it answers: features, tables, scorer, reasons, thresholds, record, store.
+
+Nothing here trains or writes a model; the package imports only `errors`, so the service carries nothing else.
+"""

@@ -1,6 +1,6 @@
-"""One month of a subscriber's usage: the four features, and the two plans.
+"""The four features, which are one month of a subscriber's usage, and the two plans.
 
-`CustomerUsage` is the one definition of the features. The configuration, the tables, the fitted pipeline, the compiled
+`CustomerUsage` is the only definition of the features. The configuration, the tables, the fitted pipeline, the compiled
 scorer and the HTTP API are all checked against it.
 """
 
@@ -11,20 +11,25 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 PLANS: tuple[Literal["Smart"], Literal["Ultra"]] = ("Smart", "Ultra")
+"""The plans by their label: 0 is Smart, 1 is Ultra."""
+
+TARGET = "is_ultra"
+"""Name of the label: 1 when the subscriber is on Ultra, 0 on Smart."""
 
 FeatureMatrix = npt.NDArray[np.float64]
 """Shape (rows, 4), columns in the order of `FEATURE_NAMES`, NaN where a value is missing."""
 
-_DOUBLE: dict[str, JsonValue] = {"format": "double"}
 EXAMPLE: dict[str, JsonValue] = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
-"""A subscriber of whom the documents make an example."""
+"""The subscriber that the OpenAPI document shows as an example."""
+
+_DOUBLE: dict[str, JsonValue] = {"format": "double"}
 
 
 class CustomerUsage(BaseModel):
-    """What one subscriber used in one month: four finite numbers, none negative, none missing.
+    """What one subscriber used in one month: four finite numbers of at least 0.
 
-    Strict: a number in quotes and a boolean are refused, because they are more often a client's mistake than its
-    intention.
+    A missing or an unknown name is refused. So are a number in quotes and a boolean, because they are more often a
+    client's mistake than its intention.
     """
 
     model_config = ConfigDict(
@@ -46,7 +51,7 @@ class CustomerUsage(BaseModel):
 
 
 class FeatureSpec(BaseModel):
-    """One feature as it is stored with a model and shown at `GET /model`."""
+    """One feature, in the form that is stored with a model and shown at `GET /model`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,9 +68,8 @@ def _spec(name: str) -> FeatureSpec:
 
 FEATURE_NAMES: tuple[str, ...] = tuple(CustomerUsage.model_fields)
 FEATURES: tuple[FeatureSpec, ...] = tuple(_spec(name) for name in FEATURE_NAMES)
-TARGET = "is_ultra"
 
 
 def matrix(rows: list[CustomerUsage]) -> FeatureMatrix:
-    """Lay requests out as the scorer takes them: shape (rows, 4), columns in the order of `FEATURE_NAMES`."""
+    """Arrange subscribers for the scorer: shape (rows, 4), columns in the order of `FEATURE_NAMES`."""
     return np.array([(row.calls, row.minutes, row.messages, row.mb_used) for row in rows], dtype=np.float64)

@@ -1,4 +1,7 @@
-"""The reference profile that is stored with a model: bins, counts and samples of the training part, and the PSI."""
+"""The reference profile of a sample: per feature its bins, counts and values; and the PSI of two histograms.
+
+The profile of the training part is stored with a model, so that drift can be measured where the table is not.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,30 +15,31 @@ class _Model(BaseModel):
 
 
 class FeatureProfile(_Model):
-    """One feature of the reference: its distribution, never whole rows.
+    """The distribution of one feature in the reference, from which no row can be put together.
 
-    The bins are (-inf, edges[0]], (edges[0], edges[1]], ..., (edges[-1], inf): open ends, so that no current value
-    falls outside. Quantiles that coincide, as at a heap of zeros, make one edge.
+    The bins are (-inf, edges[0]], (edges[0], edges[1]], ..., (edges[-1], inf). Their ends are open, so that every
+    current value falls into one.
     """
 
     name: str
-    missing: int
-    values: list[float] = Field(description="sorted; a random sample when there were too many")
-    edges: list[float]
-    counts: list[int] = Field(description="reference values in each bin; one more than the edges")
+    missing: int = Field(description="reference rows without a value")
+    values: list[float] = Field(description="sorted; a random sample where the reference had more than are kept")
+    edges: list[float] = Field(description="ascending quantiles, without repetitions")
+    counts: list[int] = Field(description="of all reference values in each bin; one more than the edges")
 
 
 class ReferenceProfile(_Model):
-    """The reference sample as it is stored with a model."""
+    """A reference sample, feature by feature; it is stored with a model."""
 
-    rows: int
+    rows: int = Field(description="with and without missing values")
     features: list[FeatureProfile]
 
 
 def population_stability_index(reference: npt.ArrayLike, current: npt.ArrayLike, smoothing: float) -> float:
-    """PSI of two histograms over the same bins (Siddiqi 2006): the sum of (c - r) ln(c / r) over the bins' shares.
+    """PSI of two histograms over the same bins (Siddiqi 2006, "Credit Risk Scorecards"): no unit, 0 if they are alike.
 
-    `smoothing` rows are added to every bin of both, so that an empty bin costs much and not infinitely much.
+    It is the sum of (c - r) ln(c / r) over the shares r and c of the bins. `smoothing` rows, more than 0, are added to
+    every bin of both histograms, because an empty bin would make it infinite.
     """
     smoothed = [np.asarray(counts, dtype=np.float64) + smoothing for counts in (reference, current)]
     r, c = (counts / counts.sum() for counts in smoothed)
@@ -43,6 +47,6 @@ def population_stability_index(reference: npt.ArrayLike, current: npt.ArrayLike,
 
 
 def histogram(values: Values, edges: Values) -> list[int]:
-    """Count values per bin; a value on an edge belongs to the bin below it."""
+    """Count the values in each bin, one more than there are edges; a value on an edge belongs to the bin below it."""
     counts: list[int] = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1).tolist()
     return counts

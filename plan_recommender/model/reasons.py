@@ -1,17 +1,17 @@
-"""Why this answer: what each feature of one subscriber adds to the log-odds, and where the plan would be the other one.
+"""Why the model recommends a plan: what each feature adds to the log-odds, and which change would turn the plan.
 
 The contributions are interventional Shapley values (Lundberg and Lee, "A Unified Approach to Interpreting Model
 Predictions", 2017; Janzing, Minorics and Blöbaum, "Feature relevance quantification in explainable AI: A causal
-problem", 2020). With S the features taken from the subscriber x, and each other one drawn from the training part by
-itself,
+problem", 2020). Let S be a set of features whose values are those of the subscriber x, while every other feature is
+drawn from the training part independently of the rest. Then
 
     v(S) = mean of log_odds(x on S, drawn elsewhere)
 
-and the contribution of a feature is its mean v(S with it) - v(S without it) over all orders in which the features can
-join S. The model's curves and maps have means of 0 over such draws, so that v(S) is the constant, the curves of S and
-the maps of two features of S: a curve belongs to its feature, a map to its two features by halves, and the constant is
-v(nothing). Halves of the document's numbers, and their sums, are exact, so base value and contributions sum to the
-log-odds to the last bit.
+and the contribution of a feature is the mean of v(S with it) - v(S without it) over all orders in which the features
+can join S. The model's curves and maps have means of 0 over such draws, so that v(S) is the sum of the constant, the
+curves of S and the maps between features of S. Hence a feature's contribution is its curve and half of each of its
+maps, and the base value v(nothing) is the constant. Halves of the document's numbers and their sums are exact, so the
+base value and the contributions sum to the log-odds to the last bit.
 """
 
 import math
@@ -31,30 +31,32 @@ _FEATURES: Final = range(len(FEATURE_NAMES))
 
 
 class Explanation(NamedTuple):
-    """One prediction taken apart; the lists are in the order of `FEATURE_NAMES`."""
+    """One prediction explained; the lists have shape (4,), in the order of `FEATURE_NAMES`."""
 
     log_odds: float
+    """Of Ultra, for this subscriber."""
     base_value: float
+    """Mean log-odds of Ultra over independently drawn training values; the same for every subscriber."""
     contributions: list[float]
-    """Log-odds of Ultra; with the base value they sum to `log_odds`."""
+    """What each feature adds, in log-odds of Ultra; with the base value they sum to `log_odds`."""
     changes: list[float | None]
-    """The value of each feature, in its unit, nearest to the subscriber's at which the other plan would be recommended,
-    everything else equal; None where there is none."""
+    """For each feature the value, in its unit, nearest to the subscriber's at which the other plan would be recommended
+    while the other features stay; of two that are equally near, the smaller; None where no value would do."""
 
 
 class Reasons:
-    """Takes the predictions of one model apart, by looking them up in its tables."""
+    """Explains the predictions of one model by looking them up in its tables."""
 
     def __init__(self, document: ModelDocument, scorer: Scorer) -> None:
-        """Lay the tables out by feature."""
+        """Arrange the tables by feature; `scorer` must be of the same document."""
         self._scorer = scorer
         self._base_value = document.constant
         self._cuts = [feature.cuts for feature in document.features]
         self._above = [np.nextafter(cuts, np.inf).tolist() for cuts in self._cuts]
         self._curves = [curve.tolist() for curve in document.curves]
         maps = document.matrices
-        # Of each feature and each other one: a line of the feature's bins for every bin of the other. The first of the
-        # three lines holds the feature's curve too.
+        # For each feature, and each of the three others: a line along the feature's bins for every bin of the other.
+        # The lines of the first of the three include the feature's curve.
         self._lines: list[list[tuple[int, list[_Line]]]] = []
         for i, curve in enumerate(document.curves):
             others = [(j, maps[i, j].T if i < j else maps[j, i]) for j in _FEATURES if j != i]
@@ -63,7 +65,7 @@ class Reasons:
         self._thresholds = _Thresholds(document)
 
     def explain(self, usage: tuple[float, float, float, float]) -> Explanation:
-        """Take the prediction for one row apart: finite usage in the order of `FEATURE_NAMES`."""
+        """Explain the prediction for one subscriber: finite usage in the order of `FEATURE_NAMES`."""
         bins = self._scorer.bins(*usage)
         log_odds = self._scorer.log_odds_of(bins)
         lines = [[by_bin[bins[j]] for j, by_bin in self._lines[i]] for i in _FEATURES]
@@ -82,15 +84,19 @@ class Reasons:
     def _change(
         self, i: int, value: float, bins: tuple[int, int, int, int], log_odds: float, lines: list["_Line"]
     ) -> float | None:
-        """The nearest value of a feature at which the plan is the other one; of two as near, the smaller."""
+        """Find the nearest value of feature `i` at which the other plan is recommended, as `Explanation.changes` says.
+
+        `lines` are the three lines along the feature, given the bins of the others; together with what does not depend
+        on the feature they sum to the log-odds.
+        """
         here = bins[i]
         one, two, three = lines
         first, second, third = one.values, two.values, three.values
         rest = log_odds - (first[here] + second[here] + third[here])
         bounds = self._thresholds.along(i, bins)
         ultra = bounds.is_ultra(here, log_odds)
-        # What the three lines have to add up to before there is a need to look closer. The difference is rounded, which
-        # the bounds leave room for.
+        # A sum of the three lines on this side of the limit leaves the plan as it is; only the other sums need a closer
+        # look. The difference is rounded; `_Bounds` leaves room for that.
         limit = (bounds.ultra_everywhere if ultra else bounds.smart_everywhere) - rest
         if ultra:
             before = one.min_before[here] + two.min_before[here] + three.min_before[here]
@@ -99,7 +105,7 @@ class Reasons:
             before = one.max_before[here] + two.max_before[here] + three.max_before[here]
             after = one.max_after[here] + two.max_after[here] + three.max_after[here]
         below = None
-        # A direction in which not even the extremes of the lines reach the other plan needs no walk.
+        # A direction is searched only if the extremes of the three lines together could reach the other plan.
         if (before >= limit) != ultra:
             for b in range(here - 1, -1, -1):
                 there = first[b] + second[b] + third[b]
@@ -108,7 +114,7 @@ class Reasons:
                     break
         if (after >= limit) != ultra:
             starts = self._above[i]
-            # Beyond twice the distance back there is nothing nearer; one bin more, as that sum is rounded.
+            # A value that is farther away than `below` is of no interest; one more bin, because the sum is rounded.
             end = len(first) if below is None else min(bisect_right(starts, value + (value - below)) + 2, len(first))
             for b in range(here + 1, end):
                 there = first[b] + second[b] + third[b]
@@ -120,7 +126,7 @@ class Reasons:
 
 @dataclass(slots=True)
 class _Line:
-    """What the bins of one feature add, given the bin of another one; and the extremes before and after each bin."""
+    """What each bin of one feature adds, given the bin of another one; and the extremes before and after each bin."""
 
     values: list[float]
     max_before: list[float]
@@ -130,7 +136,7 @@ class _Line:
 
     @classmethod
     def of(cls, values: list[float]) -> Self:
-        """Find the extremes; beyond the ends there are none."""
+        """Find the extremes; before the first bin and after the last one they are infinite, and never reach a limit."""
         back = values[::-1]
         return cls(
             values,
@@ -143,49 +149,53 @@ class _Line:
 
 @dataclass(slots=True)
 class _Bounds:
-    """For every bin along a feature: below which log-odds it is Smart, from which Ultra, and the threshold itself."""
+    """The threshold of the probability in every bin along a feature, and bounds of the log-odds around it.
+
+    Log-odds below the lower bound are certainly Smart and those from the upper bound on certainly Ultra, whatever
+    rounding does; only between them the probability has to be computed. Log-odds are cheaper than probabilities.
+    """
 
     smart_below: list[float]
     ultra_from: list[float]
-    least: list[float]
+    thresholds: list[float]
     smart_everywhere: float
-    """Log-odds below which it is Smart in all of the bins."""
+    """Log-odds below this are Smart in all of the bins."""
     ultra_everywhere: float
-    """Log-odds from which it is Ultra in all of the bins."""
+    """Log-odds from this on are Ultra in all of the bins."""
 
     @classmethod
-    def of(cls, least: list[float]) -> Self:
-        """Find the bounds for the thresholds of the bins."""
-        smart_below = [_log_odds(probability * (1 - RELATIVE_ERROR)) for probability in least]
-        ultra_from = [_log_odds(probability * (1 + RELATIVE_ERROR)) for probability in least]
-        return cls(smart_below, ultra_from, least, min(smart_below), max(ultra_from))
+    def of(cls, thresholds: list[float]) -> Self:
+        """Find the bounds around the thresholds of the bins."""
+        smart_below = [_log_odds(threshold * (1 - RELATIVE_ERROR)) for threshold in thresholds]
+        ultra_from = [_log_odds(threshold * (1 + RELATIVE_ERROR)) for threshold in thresholds]
+        return cls(smart_below, ultra_from, thresholds, min(smart_below), max(ultra_from))
 
     def is_ultra(self, b: int, log_odds: float) -> bool:
-        """Decide in one bin, by the probability where log-odds cannot tell."""
+        """Decide as the scorer does for these log-odds in bin `b`."""
         if log_odds >= self.ultra_from[b]:
             return True
-        return log_odds >= self.smart_below[b] and logistic(log_odds) >= self.least[b]
+        return log_odds >= self.smart_below[b] and logistic(log_odds) >= self.thresholds[b]
 
 
 class _Thresholds:
-    """The threshold of the probability in every bin, with log-odds that need no probability to be told from it."""
+    """The thresholds of a model, as bounds along each of its features."""
 
     def __init__(self, document: ModelDocument) -> None:
-        """Find the threshold of each bin of the feature by which they differ."""
-        self._feature, least = _by_bin(document)
+        """Prepare the bounds along every feature, so that a request only looks them up."""
+        self._feature, thresholds = _by_bin(document)
         # Along the feature by which thresholds differ, each bin has its own; along another one, all bins have the same.
-        self._own = _Bounds.of(least)
+        self._own = _Bounds.of(thresholds)
         sizes = [len(feature.curve) for feature in document.features]
-        everywhere = {value: [_Bounds.of([value] * size) for size in sizes] for value in set(least)}
-        self._others = [everywhere[value] for value in least]
+        everywhere = {value: [_Bounds.of([value] * size) for size in sizes] for value in set(thresholds)}
+        self._others = [everywhere[value] for value in thresholds]
 
     def along(self, feature: int, bins: tuple[int, int, int, int]) -> _Bounds:
-        """Give the bounds in every bin of a feature, the others staying in theirs."""
+        """Give the bounds in every bin of a feature while the other features stay in their bins."""
         return self._own if feature == self._feature else self._others[bins[self._feature]][feature]
 
 
 def _by_bin(document: ModelDocument) -> tuple[int, list[float]]:
-    """The feature by which thresholds differ, the first where none does, and the threshold of each of its bins."""
+    """Give the position of the feature by which thresholds differ (0 if none does), and the threshold of each bin."""
     threshold = document.threshold
     if threshold.segments is None:
         return 0, [threshold.value] * len(document.features[0].curve)

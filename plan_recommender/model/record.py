@@ -1,4 +1,4 @@
-"""The typed record of a registered model, stored as its BentoML metadata, and the names of its files."""
+"""The typed record of a registered model, which is stored as its BentoML metadata, and the names of its files."""
 
 from typing import Any, Literal
 
@@ -10,26 +10,25 @@ from plan_recommender.model.features import FeatureSpec
 MODEL_NAME = "plan_recommender"
 
 
-PIPELINE_FILE = "saved_model.pkl"  # the name that bentoml.sklearn.load_model expects
-
+PIPELINE_FILE = "saved_model.pkl"
+"""The fitted scikit-learn pipeline, under the name that `bentoml.sklearn.load_model` expects; no service opens it."""
 
 DOCUMENT_FILE = "model.json"
-
+"""The tables, which are the model."""
 
 REFERENCE_FILE = "reference.json"
-
+"""The reference profile of the training part, for drift."""
 
 TRAINING_ROWS_FILE = "training_rows.bin"
+"""The keys of the rows that the model was trained on, each a `ROW_KEY`."""
 
+MODEL_FILES = (PIPELINE_FILE, DOCUMENT_FILE, REFERENCE_FILE, TRAINING_ROWS_FILE)
 
 ROW_KEY = np.dtype("<u8")
 
 
-MODEL_FILES = (PIPELINE_FILE, DOCUMENT_FILE, REFERENCE_FILE, TRAINING_ROWS_FILE)
-
-
 class TrainingData(BaseModel):
-    """The table a model was trained on."""
+    """The table that a model was trained on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,7 +40,7 @@ class TrainingData(BaseModel):
 
 
 class ModelRecord(BaseModel):
-    """All that is known of a registered model, stored as its BentoML metadata."""
+    """Everything that is known about a registered model; a record without the digests of all its files is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""The compiled model's answers: usage in, probability of Ultra out. Every path that answers goes through it."""
+"""The scorer: usage in, probability of Ultra and plan out. Whatever answers with a registered model uses it."""
 
 from bisect import bisect_left
 from typing import Final, Literal
@@ -11,20 +11,20 @@ from plan_recommender.model.logistic import logistic, logistic_array
 from plan_recommender.model.tables import PAIRS, ModelDocument, Values
 
 BLOCK: Final = 8192
-"""Rows that are scored at once: what is made of them stays in the processor's cache."""
+"""Number of rows that are scored at once; their intermediate results fit into the processor's cache."""
 
 _Bins = list[npt.NDArray[np.intp]]
 
 
 class Scorer:
-    """The tables of a model, ready to be looked up for one row or for many, with the same bits.
+    """Looks a model's tables up, for one row or for many; both ways give the same bits.
 
-    The curves and the constant are added to the two maps that together hold every feature once: six look-ups a row
-    instead of eleven numbers. Sums of the document's numbers are exact, so this changes no bit.
+    The curves and the constant are added in advance to the two maps that together cover every feature once, so that a
+    row takes six look-ups instead of eleven. Sums of the document's numbers are exact, so this changes no bit.
     """
 
     def __init__(self, document: ModelDocument) -> None:
-        """Lay the tables out."""
+        """Arrange the tables for look-ups; the document stays unchanged."""
         self.threshold = document.threshold
         self._cuts = [feature.cuts for feature in document.features]
         self._missing = [feature.missing_bin for feature in document.features]
@@ -37,7 +37,7 @@ class Scorer:
         self._rows: list[list[list[float]]] = [maps[pair].tolist() for pair in PAIRS]
 
     def bins(self, calls: float, minutes: float, messages: float, mb_used: float) -> tuple[int, int, int, int]:
-        """Bin of each feature of one row; NaN is a missing value."""
+        """The bin of each feature of one row, from 0; NaN is a missing value and falls into the median's bin."""
         cuts, missing = self._cuts, self._missing
         return (
             bisect_left(cuts[0], calls) if calls == calls else missing[0],
@@ -47,7 +47,7 @@ class Scorer:
         )
 
     def log_odds_of(self, bins: tuple[int, int, int, int]) -> float:
-        """Logarithm of the odds of Ultra of one row, by the bins of its features."""
+        """Log-odds of Ultra of one row, from the bins of its features."""
         calls, minutes, messages, mb_used = bins
         first, second, third, fourth, fifth, sixth = self._rows
         return (
@@ -60,13 +60,13 @@ class Scorer:
         )
 
     def recommend(self, calls: float, minutes: float, messages: float, mb_used: float) -> tuple[Literal[0, 1], float]:
-        """Prediction (1 is Ultra) and probability of Ultra of one row; NaN is a missing value."""
+        """Prediction (1 is Ultra, 0 Smart) and probability of Ultra of one row; NaN is a missing value."""
         probability = logistic(self.log_odds_of(self.bins(calls, minutes, messages, mb_used)))
-        least = self.threshold.of(calls, minutes, messages, mb_used)
-        return 1 if probability >= least else 0, probability
+        threshold = self.threshold.of(calls, minutes, messages, mb_used)
+        return 1 if probability >= threshold else 0, probability
 
     def probabilities(self, features: FeatureMatrix) -> Values:
-        """Probability of Ultra of each row, shape (rows,); NaN features are imputed as in training."""
+        """Probability of Ultra of each row, shape (rows,); NaN is a missing value."""
         answers = np.empty(len(features))
         for start in range(0, len(features), BLOCK):
             block = features[start : start + BLOCK]
@@ -74,14 +74,14 @@ class Scorer:
         return answers
 
     def log_odds(self, features: FeatureMatrix) -> Values:
-        """Logarithm of the odds of Ultra of each row, shape (rows,)."""
+        """Log-odds of Ultra of each row, shape (rows,); NaN is a missing value."""
         answers = np.empty(len(features))
         for start in range(0, len(features), BLOCK):
             answers[start : start + BLOCK] = self._log_odds(features[start : start + BLOCK])
         return answers
 
     def decide(self, features: FeatureMatrix, probabilities: Values) -> npt.NDArray[np.int64]:
-        """1 (Ultra) where the probability reaches the row's threshold, else 0 (Smart)."""
+        """1 (Ultra) where the probability is at least the row's threshold, otherwise 0 (Smart); shape (rows,)."""
         return self.threshold.decide(features, probabilities)
 
     def _log_odds(self, block: FeatureMatrix) -> Values:
@@ -90,7 +90,7 @@ class Scorer:
         for (i, j), values in self._flat.items():
             index = bins[i] * (len(self._cuts[j]) + 1)
             index += bins[j]
-            total += values.take(index, mode="clip")  # which is in bounds; "raise" would make a copy
+            total += values.take(index, mode="clip")  # the index is in bounds; mode "raise" would make a copy
         return total
 
     def _bins(self, block: FeatureMatrix) -> _Bins:
@@ -104,21 +104,21 @@ class Scorer:
 
 
 class _Ladder:
-    """Finds the bins of many values at once: bisection whose every step is the same for all of them.
+    """Finds the bins of many values at once, by a bisection that takes the same steps for all of them.
 
-    np.searchsorted branches for each value, and a processor guesses half of the branches wrong: it takes three times as
+    np.searchsorted branches for each value, and the processor mispredicts half of the branches: it takes three times as
     long (measured with 64 cuts, one AMD EPYC, NumPy 2.4, 2026-11-25).
     """
 
     def __init__(self, cuts: list[float]) -> None:
-        """Fill the cuts up with infinities, to one less than a power of 2."""
+        """Pad the cuts with infinities, to one less than a power of 2."""
         steps = len(cuts).bit_length()
         self._steps = [2**step for step in reversed(range(steps))]
         self._cuts = np.full(2**steps - 1, np.inf)
         self._cuts[: len(cuts)] = cuts
 
     def bins(self, values: Values) -> npt.NDArray[np.intp]:
-        """Count the cuts below each value, shape (values,); NaN is above none."""
+        """Count the cuts below each value, shape (values,); for NaN the count is 0."""
         found = np.zeros(len(values), dtype=np.intp)
         for step in self._steps:
             found += (self._cuts.take(found + (step - 1)) < values) * step

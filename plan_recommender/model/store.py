@@ -1,4 +1,8 @@
-"""The BentoML model store, read: find a registered model, verify it, open its tables. training/publish.py writes it."""
+"""The reading half of the model store: find a registered model, verify it, open its tables.
+
+Nothing here writes to the store; training/publish.py does. A model's files are read only after their SHA-256 has been
+compared with the record. This module and serving/patches are the only ones that use private parts of BentoML.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -43,25 +47,25 @@ PRIVATE_PARTS = PrivateParts(
         "bentoml._internal.configuration.containers:BentoMLContainer.model_store",
     ),
 )
-"""What this module uses of BentoML beside its public API, which does not tell where its store is.
+"""The private parts of BentoML that this module uses, because the public API does not say where the store is.
 
-The imports stand inside the functions, so that the check comes first.
+They are imported inside the functions, so that they are checked first.
 """
 
 RECORD_KEY = "plan_recommender"
-"""Under this key of BentoML's metadata stands the record."""
+"""The key of BentoML's metadata under which the record is stored."""
 
-_RECORD_DIGEST = "model_yaml_sha256"  # in a Bento, of the model that it was built with
+_RECORD_DIGEST = "model_yaml_sha256"  # key in a Bento's own list of its models, for the digest of model.yaml
 
 
 class ServedModel(BentoModel):
-    """The reference by which a service names its model; unlike BentoML's, it looks in the local store only."""
+    """The reference by which the service names its model. Unlike BentoML's own, it looks in the local store only."""
 
     def to_info(self, alias: str | None = None) -> Any:
-        """Name the model for a Bento.
+        """Describe the model for a Bento that is being built, with the digest by which `of_bento` recognises it.
 
         Raises:
-            BentoMLException: it is not in the store.
+            BentoMLException: the model is not in the local store.
         """
         from bentoml._internal.bento.bento import BentoModelInfo
 
@@ -74,7 +78,7 @@ class ServedModel(BentoModel):
         """Open the model.
 
         Raises:
-            BentoMLException: it is not in the store.
+            BentoMLException: the model is not in the local store.
         """
         self._require()
         return cast(bentoml.Model, super().resolve(*arguments, **options))
@@ -91,17 +95,17 @@ class ServedModel(BentoModel):
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A verified record, and where the model's files are; every file is verified when it is read."""
+    """A verified record, and the folder of the model's files; each file is verified whenever it is read."""
 
     tag: str
     path: Path
     record: ModelRecord
 
     def document(self) -> ModelDocument:
-        """Read the tables that the model is.
+        """Read the model's tables.
 
         Raises:
-            ModelError: they are not the ones that were registered, or were made for another version of the code.
+            ModelError: the file is missing or was altered, or it is of another schema version.
         """
         content = self._verified(DOCUMENT_FILE, "model document", "train again, or roll back with `make rollback`")
         try:
@@ -112,26 +116,26 @@ class RegisteredModel:
             ) from error
 
     def scorer(self) -> Scorer:
-        """Load the model for scoring.
+        """Read the model's tables, ready for scoring.
 
         Raises:
-            ModelError: as `document`.
+            ModelError: as for `document`.
         """
         return Scorer(self.document())
 
     def reference(self) -> bytes:
-        """Read the reference profile for drift, as JSON.
+        """Read the reference profile for drift, as the JSON of a `ReferenceProfile`.
 
         Raises:
-            ModelError: it is not the one that was registered.
+            ModelError: the file is missing or was altered.
         """
         return self._verified(REFERENCE_FILE, "reference profile", "train again, or name a reference sample with --ref")
 
     def training_rows(self) -> npt.NDArray[np.uint64]:
-        """Read the keys of the rows that it was trained on, shape (rows,), as `selection.row_keys` makes them.
+        """Read the keys of the rows that the model was trained on, shape (rows,), as `split.row_keys` makes them.
 
         Raises:
-            ModelError: they are not the ones that were registered.
+            ModelError: the file is missing or was altered.
         """
         return np.frombuffer(self._verified(TRAINING_ROWS_FILE, "keys of its training rows", "train again"), ROW_KEY)
 
@@ -149,10 +153,10 @@ class RegisteredModel:
 
 
 def find(tag: str = LATEST) -> RegisteredModel:
-    """Find a registered model by its tag.
+    """Find a registered model by its tag, and verify its record.
 
     Raises:
-        ModelError: there is none, or it is not one of ours.
+        ModelError: the store holds no such model, or its record cannot be read or was not written by this version.
     """
     if tag.partition(":")[0] != MODEL_NAME:
         raise ModelError(f"expected a model tag {MODEL_NAME}:<version>, found {tag!r}")
@@ -166,24 +170,24 @@ def find(tag: str = LATEST) -> RegisteredModel:
 
 
 def latest() -> RegisteredModel | None:
-    """Find the model that `:latest` names; None when no model was ever registered.
+    """Find the model that `:latest` names; None when it names none.
 
     Raises:
-        ModelError: there is one, but it is damaged or not one of ours.
+        ModelError: as for `find`.
     """
     return find() if latest_file().is_file() else None
 
 
 def latest_version() -> str | None:
-    """Tell which version `:latest` names, whether it can be read or not."""
+    """Give the version that `:latest` names, without looking at the model; None when it names none."""
     return latest_file().read_text().strip() if latest_file().is_file() else None
 
 
 def of_bento(info: "BentoModelInfo") -> RegisteredModel:
-    """Open the model that a Bento was built with.
+    """Find the model that a Bento was built with, and verify its record.
 
     Raises:
-        ModelError: it is not there, or its record is not what it was when the Bento was built.
+        ModelError: the model is not in the store, or its record has changed since the Bento was built.
     """
     try:
         stored = ServedModel(info.tag).resolve()
@@ -199,10 +203,10 @@ def of_bento(info: "BentoModelInfo") -> RegisteredModel:
 
 
 def verify(stored: bentoml.Model) -> RegisteredModel:
-    """Check that a stored model was registered by this project for this schema; opens none of its files.
+    """Check that a stored model has a record of this version, for these features; opens none of its files.
 
     Raises:
-        ModelError: it was not.
+        ModelError: the record is missing or malformed, or was made for other features.
     """
     try:
         record = ModelRecord.model_validate(stored.info.metadata.get(RECORD_KEY))
@@ -221,18 +225,28 @@ def verify(stored: bentoml.Model) -> RegisteredModel:
 
 
 def store_in(folder: Path) -> "ModelStore":
-    """Give BentoML another folder to write a model into, as `_model_store` of `bentoml.models.create`."""
+    """Make a model store of another folder, for the argument `_model_store` of `bentoml.models.create`."""
     from bentoml._internal.models import ModelStore
 
     return ModelStore(folder)
 
 
 def store_path() -> Path:
-    """Tell where the models are."""
+    """Give the folder of the model store, in BENTOML_HOME."""
     from bentoml._internal.configuration.containers import BentoMLContainer
 
     _check_private_parts()
     return Path(BentoMLContainer.model_store.get()._path)
+
+
+def versions_folder() -> Path:
+    """Give the folder that holds one folder for each version of the model."""
+    return store_path() / MODEL_NAME
+
+
+def latest_file() -> Path:
+    """Give the path of BentoML's file that holds the version that `:latest` names."""
+    return versions_folder() / "latest"
 
 
 @cache
@@ -242,16 +256,6 @@ def _check_private_parts() -> None:
 
 def _record_file(stored: bentoml.Model) -> Path:
     return Path(stored.path) / "model.yaml"  # BentoML's own, which holds the record
-
-
-def versions_folder() -> Path:
-    """Tell where the versions of the model are, each a folder."""
-    return store_path() / MODEL_NAME
-
-
-def latest_file() -> Path:
-    """Tell which file of BentoML's holds the version that `:latest` names."""
-    return versions_folder() / "latest"
 
 
 def _unreadable(tag: str, error: Exception) -> str:

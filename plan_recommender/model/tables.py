@@ -1,12 +1,11 @@
 """The model as data: a constant, one curve for each feature and one map for each pair of features, as a JSON document.
 
-The log-odds of the plan Ultra are the constant plus one number of every curve and map. Which one is a matter of the bin
-that each feature's value falls into. docs/model_format.md describes the document, and examples/reader.mjs reads it.
+The log-odds of the plan Ultra are the constant plus one number from every curve and map: the one at the bins that the
+features' values fall into. docs/model_format.md describes the document, and examples/reader.mjs reads it.
 
-Every number that is added is a whole multiple of `STEP` and all of them together are smaller than `MAX_LOG_ODDS`, so
-that a double holds every sum exactly: in whatever order a program adds them up, in whatever language, it gets the same
-bits. For the same reason the logistic function is made of additions, multiplications and divisions alone: IEEE 754
-fixes their last bit, and that of `exp` differs between C libraries, NumPy and JavaScript engines.
+Every number that is added is a whole multiple of `STEP`, and the largest numbers together are smaller than
+`MAX_LOG_ODDS`. A double therefore holds every sum exactly, and a program gets the same bits in whatever order and
+language it adds them up. model/logistic.py does the same for the probability.
 """
 
 import math
@@ -26,14 +25,15 @@ from plan_recommender.model.threshold import Threshold
 SCHEMA_VERSION: Final = 1
 STEP: Final = 2.0**-44
 MAX_LOG_ODDS: Final = 128.0
+
 MAX_BYTES: Final = 16 * 1024 * 1024
-"""Largest document that is read; one of 260 cut points has about 550 KB."""
+"""Size of the largest document that is read; one with 260 cut points has about 550 KB."""
 
 PAIRS: Final = tuple(combinations(range(len(FEATURE_NAMES)), 2))
-"""Positions of the two features of every map, in the order of the document."""
+"""Positions in `FEATURE_NAMES` of the two features of every map, in the order of the document."""
 
 _MEAN_TOLERANCE: Final = 1e-9
-"""Largest weighted mean of a curve, and of a row or column of a map, that counts as zero."""
+"""A weighted mean of a curve, or of a row or column of a map, counts as 0 up to this."""
 
 _SHOWN: Final = 60  # characters of what was found that an error repeats
 
@@ -45,7 +45,7 @@ class _Part(BaseModel):
 
 
 class FeatureTable(_Part):
-    """One feature: where its bins end, how the training part is spread over them, and what each adds.
+    """One feature: its bins, how many rows of the training part fall into each, and what each adds to the log-odds.
 
     Bin 0 holds the values up to and including `cuts[0]`, bin k those above `cuts[k - 1]` up to and including `cuts[k]`,
     and the last bin those above the last cut.
@@ -84,7 +84,7 @@ class FeatureTable(_Part):
 
 
 class PairMap(_Part):
-    """Two features: what each combination of their bins adds beside the two curves."""
+    """Two features: what each combination of their bins adds to the log-odds, beside the two curves."""
 
     features: Annotated[list[str], Field(min_length=2, max_length=2)]
     values: Annotated[
@@ -96,7 +96,7 @@ class PairMap(_Part):
 
 
 class ModelDocument(_Part):
-    """The whole model."""
+    """The whole model; one that can be made is consistent: its tables fit together, and its sums are exact."""
 
     format: Literal["plan_recommender.tables"]
     schema_version: Literal[1]
@@ -125,12 +125,12 @@ class ModelDocument(_Part):
 
     @property
     def curves(self) -> list[Values]:
-        """What the bins of each feature add, each of shape (bins,)."""
+        """The curve of each feature, each of shape (bins,)."""
         return [np.array(feature.curve) for feature in self.features]
 
     @property
     def matrices(self) -> dict[tuple[int, int], Values]:
-        """The maps by the positions of their features, each of shape (bins of the first, bins of the second)."""
+        """The map of each pair in `PAIRS`, each of shape (bins of the first, bins of the second)."""
         return {positions: np.array(pair.values) for positions, pair in zip(PAIRS, self.maps, strict=True)}
 
     def _check_numbers(self) -> None:
@@ -148,7 +148,7 @@ class ModelDocument(_Part):
             raise ValueError("expected curves, and rows and columns of maps, whose weighted mean is 0")
 
     def _check_bounds(self) -> None:
-        """A segment begins where a bin begins, so that a decision is a matter of the bins alone."""
+        """Check that every segment begins where a bin begins, so that a decision depends on the bins only."""
         segments = self.threshold.segments
         if segments is None:
             return
@@ -161,13 +161,13 @@ class ModelDocument(_Part):
 
 
 def rounded(values: Values | float) -> Values:
-    """The nearest multiples of `STEP`; never -0."""
+    """Round numbers to the nearest multiples of `STEP`; -0 becomes 0."""
     result: Values = np.rint(np.asarray(values) / STEP) * STEP + 0.0
     return result
 
 
 def write_document(document: ModelDocument) -> bytes:
-    """The document as it is stored: JSON in UTF-8; the same document gives the same bytes."""
+    """Write the document as it is stored: JSON in UTF-8; equal documents give equal bytes."""
     return document.model_dump_json(exclude_none=True).encode()
 
 
@@ -175,7 +175,7 @@ def read_document(content: bytes) -> ModelDocument:
     """Read a document and check all of it.
 
     Raises:
-        ModelError: the bytes are no such document.
+        ModelError: the bytes are not a document of this schema version, or are more than `MAX_BYTES`.
     """
     if len(content) > MAX_BYTES:
         raise ModelError(f"expected a model document of at most {MAX_BYTES:,} bytes, found more")
@@ -187,19 +187,19 @@ def read_document(content: bytes) -> ModelDocument:
         found = f", found {first['input']!r}" if isinstance(first["input"], int | float | str) and first["loc"] else ""
         sentence = f"{first['msg'].removeprefix('Value error, ')}{found[:_SHOWN]}"
         raise ModelError(f"expected a model document of schema {SCHEMA_VERSION}; {where}: {sentence}") from error
-    if "objective" not in document.threshold.model_fields_set:  # elsewhere it has a default
+    if "objective" not in document.threshold.model_fields_set:  # `Threshold` has a default for it; the format has none
         raise ModelError(f"expected a model document of schema {SCHEMA_VERSION}; threshold.objective: Field required")
     return document
 
 
 def read_limited(path: Path) -> bytes:
-    """Read a file, but no more of it than a document may have and one byte.
+    """Read a file up to one byte more than `MAX_BYTES`, which is enough for `read_document` to refuse it.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         return file.read(MAX_BYTES + 1)
 
 
-assert TARGET == "is_ultra"  # which a Literal cannot be told by its name
+assert TARGET == "is_ultra"  # `ModelDocument.target` repeats it, because a Literal takes no name of a constant
