@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = _searched(table, settings, options.search)
     trained, verdict = _train(table, settings)
     cli.say(candidates_table(trained.results, trained.candidates))
-    cli.say(metrics_table(trained.analysis.model, trained.analysis.majority_rule))
+    cli.say(metrics_table(trained.held_out.model, trained.held_out.majority_rule))
     if not verdict.passed:
         for check in verdict.checks:
             if not check.passed:
@@ -53,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         _track(trained, verdict, table, settings)
         return cli.ANSWER_IS_NO
     tag, written = _register(trained, verdict, table, settings)
-    if trained.analysis.model.accuracy < trained.analysis.majority_rule.accuracy:
+    if trained.held_out.model.accuracy < trained.held_out.majority_rule.accuracy:
         cli.say("warning: with this threshold less accurate than recommending the majority plan to everybody")
     cli.say(
         f"champion {trained.champion}, threshold {trained.scorer.threshold}, "
@@ -92,7 +91,7 @@ def _register(trained: Trained, verdict: GateReport, table: LabelledTable, setti
         threshold=trained.scorer.threshold,
         calibration=trained.calibration,
         gate=verdict,
-        test=trained.analysis,
+        test=trained.held_out,
         data=describe(table),
     )
     directory = settings.artifacts.directory
@@ -203,8 +202,8 @@ def _track(
         **({} if tag is None else {"model": tag}),
         **{f"version.{name}": version for name, version in library_versions().items()},
     }
-    analysis = trained.analysis
-    test = {"model": analysis.model.model_dump(), "majority_rule": analysis.majority_rule.model_dump()}
+    results = trained.held_out
+    test = {"model": results.model.model_dump(), "majority_rule": results.majority_rule.model_dump()}
     run = tracking.TrackedRun(
         name=tag or f"refused {trained.champion}",
         tags=tags,

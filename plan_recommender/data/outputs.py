@@ -146,7 +146,10 @@ def require_distinct(*paths: Path | None) -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Delay Ctrl-C and SIGTERM until the end of the block, and raise KeyboardInterrupt then if one of them came."""
+    """Delay Ctrl-C and SIGTERM until the end of the block.
+
+    If one of them came, KeyboardInterrupt is raised then, unless the block itself fails.
+    """
     caught: list[int] = []
     # Handlers, because a signal mask would hold for one thread only, and the libraries have started others.
     before = {

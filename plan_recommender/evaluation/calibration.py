@@ -1,4 +1,4 @@
-"""Whether a probability of Ultra can be taken at its word: calibration, and what the Brier score is made of."""
+"""Calibration: whether as many rows are Ultra as their probabilities say, and the decomposition of the Brier score."""
 
 from typing import Annotated
 
@@ -10,14 +10,14 @@ from sklearn.linear_model import LogisticRegression
 from plan_recommender.evaluation.metrics import Labels, Probabilities
 
 _CHANCE_DRAWS = 200
-_CLOSEST = 1e-6
-"""Distance from 0 and 1 at which a probability is held for its log-odds, which would be infinite there."""
+_MIN_DISTANCE = 1e-6
+"""Probabilities are moved this far from 0 and 1 before their log-odds are taken, which would be infinite."""
 
 _Values = npt.NDArray[np.float64]
 
 
 class CalibrationBin(BaseModel):
-    """Rows of similar probability: what the model says of them on average, and what they are."""
+    """Rows of similar probability: the mean probability of Ultra, and the share of them that is Ultra."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,12 +27,12 @@ class CalibrationBin(BaseModel):
 
 
 class Calibration(BaseModel):
-    """Calibration over bins of about equally many rows, and the decomposition of the Brier score over them.
+    """Calibration measured over bins of about equally many rows, and the decomposition of the Brier score over them.
 
-    `brier = reliability - resolution + uncertainty + within_bin`. The first three terms are Murphy's (1973, "A new
-    vector partition of the probability score"), who had one probability in a bin. `within_bin` is what several
-    probabilities in one bin add: within-bin variance less within-bin covariance (Stephenson, Coelho & Jolliffe 2008,
-    "Two extra components in the Brier score decomposition").
+    `brier = reliability - resolution + uncertainty + within_bin`. The first three terms are those of Murphy (1973, "A
+    new vector partition of the probability score"), who assumed one probability in each bin. `within_bin` is what
+    different probabilities in one bin add: the within-bin variance less twice the within-bin covariance (Stephenson,
+    Coelho & Jolliffe 2008, "Two extra components in the Brier score decomposition").
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,23 +56,26 @@ class Calibration(BaseModel):
 def measure_calibration(
     target: Labels, probabilities: Probabilities, bins: int, seed: int, rows: npt.NDArray[np.int64] | None = None
 ) -> Calibration:
-    """Hold probabilities of Ultra against the labels.
+    """Compare probabilities of Ultra with the labels.
 
-    Bins are cut at quantiles of the probability (Nguyen & O'Connor 2015, "Posterior calibration and exploratory
-    analysis"), equal probabilities share a bin, and there are fewer bins where ties leave no rows for one. ECE as in
-    Naeini, Cooper & Hauskrecht 2015. It is above 0 by noise alone, `ece_by_chance` tells how far: the mean ECE of
-    labels drawn from the probabilities (consistency resampling, Bröcker & Smith 2007). Slope and intercept are Cox's
-    (1958, "Two further applications of a model for binary regression"): logistic regression of the label on the
-    log-odds, without a penalty; None where that has no finite answer, which is when the labels or the probabilities
-    are all the same, or when one probability parts the labels.
+    Bins end at quantiles of the probability (Nguyen & O'Connor 2015, "Posterior calibration and exploratory analysis
+    for natural language processing models"). Equal probabilities share a bin, and there are fewer bins where ties would
+    leave one empty. The expected calibration error is that of Naeini, Cooper & Hauskrecht (2015, "Obtaining well
+    calibrated probabilities using Bayesian binning"). Noise alone makes it larger than 0; `ece_by_chance` is its mean
+    over labels that are drawn from the probabilities (consistency resampling, Bröcker & Smith 2007, "Increasing the
+    reliability of reliability diagrams"). Slope and intercept are those of Cox (1958, "Two further applications of a
+    model for binary regression"): a logistic regression of the label on the log-odds, without a penalty. They are None
+    where that has no finite solution: the labels or the probabilities are all equal, or the labels are separated by a
+    probability.
 
     Args:
         target: labels, shape (entries,).
         probabilities: of Ultra, 0 to 1, shape (entries,).
-        bins: most bins (at least 1).
+        bins: maximum of bins (at least 1).
         seed: draws the labels of `ece_by_chance`.
-        rows: which row of a table each entry is of, shape (entries,), when one row has several entries, as after
-            repeated cross-validation. Entries of one row share their chance: there are no more labels than rows.
+        rows: the row of a table that each entry belongs to, shape (entries,), if a row has several entries, as after
+            repeated cross-validation; None: every entry is a row. Entries of one row share the random number from which
+            their label is drawn, because the table has one label for all of them.
     """
     bin_of, sizes = _equal_mass_bins(probabilities, bins)
     mean_probability = _mean_by_bin(probabilities, bin_of, sizes)
@@ -98,7 +101,7 @@ def measure_calibration(
 
 
 def _equal_mass_bins(probabilities: Probabilities, bins: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Bin of each entry, and the size of each bin; none is empty."""
+    """Find the bin of each entry, shape (entries,), and the size of each bin, shape (bins,); no bin is empty."""
     edges = np.unique(np.quantile(probabilities, np.arange(1, bins) / bins, method="inverted_cdf"))
     _, bin_of, sizes = np.unique(np.searchsorted(edges, probabilities), return_inverse=True, return_counts=True)
     return bin_of, sizes
@@ -127,7 +130,7 @@ def _ece_by_chance(
     mean_probability = _mean_by_bin(probabilities, bin_of, sizes)
     names, chance_of = np.unique(np.arange(len(probabilities)) if rows is None else rows, return_inverse=True)
     draws = np.empty(_CHANCE_DRAWS)
-    for i in range(_CHANCE_DRAWS):  # not one matrix: that would be 200 times as large as the table
+    for i in range(_CHANCE_DRAWS):  # one matrix of all draws would be 200 times as large as the table
         labels = (rng.random(len(names))[chance_of] < probabilities).astype(np.float64)
         draws[i] = _ece(weights, mean_probability, _mean_by_bin(labels, bin_of, sizes))
     return float(draws.mean())
@@ -140,13 +143,13 @@ def _within_bin(probability_deviations: _Values, label_deviations: _Values) -> f
 
 
 def _recalibration(target: Labels, probabilities: Probabilities) -> tuple[float | None, float | None]:
-    held = np.clip(probabilities, _CLOSEST, 1 - _CLOSEST)
-    log_odds = np.log(held) - np.log1p(-held)
+    clipped = np.clip(probabilities, _MIN_DISTANCE, 1 - _MIN_DISTANCE)
+    log_odds = np.log(clipped) - np.log1p(-clipped)
     ultra, smart = log_odds[target == 1], log_odds[target == 0]
     # The likelihood has a maximum only where the two overlap (Albert & Anderson 1984).
     if not len(ultra) or not len(smart) or ultra.min() >= smart.max() or smart.min() >= ultra.max():
         return None, None
-    # The optimiser is used to inputs of about unit size.
+    # The optimiser converges well on standardised inputs.
     mean, scale = log_odds.mean(), log_odds.std()
     fit = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(((log_odds - mean) / scale)[:, None], target)
     slope = float(fit.coef_[0, 0] / scale)

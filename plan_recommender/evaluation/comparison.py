@@ -1,4 +1,4 @@
-"""Two models on the same rows: what the second is better or worse by, and how sure that is."""
+"""Two models on the same rows: the difference of each metric, with its confidence interval."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -14,13 +14,13 @@ COMPARED: tuple[Metric, ...] = ("accuracy", "f1", "roc_auc", "brier", "log_loss"
 """The metrics that are compared, in the order of the report."""
 
 _BATCH_CELLS = 4_000_000
-"""Weights held at once, so that a large table does not need resamples times rows of memory."""
+"""Number of weights in memory at once; all resamples of a large table together would not fit."""
 
 _Values = npt.NDArray[np.float64]
 
 
 class MetricDifference(BaseModel):
-    """One metric of both models, and the percentile bootstrap interval of the difference."""
+    """One metric of both models, and the percentile bootstrap interval (low to high) of the difference."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,7 +32,7 @@ class MetricDifference(BaseModel):
 
 
 class PairedComparison(BaseModel):
-    """Two models measured on the same rows; each metric is as `evaluation.Metrics` describes it."""
+    """Two models measured on the same rows; `metrics.Metrics` describes each metric."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,17 +54,17 @@ def compare_paired(
     confidence: float,
     seed: int,
 ) -> PairedComparison:
-    """Compare two models by the paired bootstrap: every resample of the rows measures both.
+    """Compare two models by the paired bootstrap: both are measured on the same resamples of the rows.
 
-    What makes a row hard is hard for both models, so that the difference is known better than either metric. The
-    intervals are percentile intervals (Efron & Tibshirani 1993, chapter 13); a resample in which one label only occurs
-    has no AUC and is drawn again.
+    A row that is hard for one model tends to be hard for the other, so that the difference is known better than either
+    metric. The intervals are percentile intervals (Efron & Tibshirani 1993, "An introduction to the bootstrap", chapter
+    13). A resample with only one label has no AUC and is drawn again.
 
     Args:
         target: labels, both of which occur, shape (rows,).
         first: the first model's probabilities of Ultra and its decisions, each of shape (rows,).
         second: the same of the second model.
-        samples: resamples.
+        samples: number of resamples.
         confidence: share of the resamples (0 to 1) that an interval covers.
         seed: draws the resamples.
     """
@@ -85,15 +85,15 @@ def compare_paired(
 
 
 def weighted_auc(target: Labels, probabilities: Probabilities, weights: _Values) -> _Values:
-    """AUC of each of many weightings of the same rows, ties counted half (Mann & Whitney 1947).
+    """Compute the AUC under many weightings of the same rows at once (Mann & Whitney 1947).
 
     Args:
         target: labels, shape (rows,).
         probabilities: of Ultra, shape (rows,).
-        weights: not negative, and not all zero for either label, shape (weightings, rows).
+        weights: shape (weightings, rows), at least 0, and with a positive sum for each label.
 
     Returns:
-        The chance that an Ultra row is ranked above a Smart one, shape (weightings,).
+        The chance that an Ultra row has a higher probability than a Smart row, ties counted half; shape (weightings,).
     """
     order = np.argsort(probabilities, kind="stable")
     ranked = probabilities[order]
@@ -109,12 +109,12 @@ def weighted_auc(target: Labels, probabilities: Probabilities, weights: _Values)
 
 
 class _Model:
-    """One model's answers, ready to be measured under many weightings of the rows."""
+    """The answers of one model, prepared for being measured under many weightings of the rows."""
 
     def __init__(self, target: Labels, probabilities: Probabilities, decisions: Labels) -> None:
         self._target = target
         self._probabilities = probabilities
-        smallest = np.finfo(np.float64).eps  # scikit-learn's log_loss does the same
+        smallest = np.finfo(np.float64).eps  # scikit-learn's log_loss clips at the same value
         likelihood = np.clip(np.where(target == 1, probabilities, 1 - probabilities), smallest, 1 - smallest)
         self._by_row = np.column_stack(
             [
@@ -127,7 +127,7 @@ class _Model:
         ).astype(np.float64)
 
     def metrics(self, weights: _Values) -> _Values:
-        """Metrics in the order of `COMPARED`, shape (weightings, metrics)."""
+        """Measure under weightings of shape (weightings, rows); returns shape (weightings, `COMPARED`)."""
         right, found, positives, squares, losses = (weights @ self._by_row).T
         total = weights.sum(axis=1)
         auc = weighted_auc(self._target, self._probabilities, weights)
@@ -135,7 +135,7 @@ class _Model:
 
 
 def _resamples(target: Labels, samples: int, seed: int) -> Iterator[_Values]:
-    """Yield how often each row occurs in each resample, shape (some resamples, rows); `samples` in all."""
+    """Yield how often each row occurs in each resample, shape (some resamples, rows), until there were `samples`."""
     rng = np.random.default_rng(seed)
     rows = len(target)
     wanted = samples

@@ -1,4 +1,7 @@
-"""The one look at the test part: quality, money, slices, errors, importances."""
+"""The one evaluation on the test part: quality, calibration, money, slices, errors and importances.
+
+Training does it once, after everything has been chosen, so that the test part influences no choice.
+"""
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,22 +23,22 @@ from plan_recommender.evaluation.slices import (
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.scorer import Scorer
 
-_PERMUTATIONS = 30
+_PERMUTATIONS = 30  # of each feature
 
 
 class Importance(BaseModel):
-    """How much the log loss grows when a feature's values are shuffled among the rows (Breiman 2001)."""
+    """Permutation importance (Breiman 2001): how much the log loss grows when a feature is shuffled among the rows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     feature: str
-    mean: float
-    low: float = Field(description="of the middle 95 % of the shuffles")
-    high: float
+    mean: float = Field(description="over the shuffles, in nats")
+    low: float = Field(description="lower end of the middle 95 % of the shuffles")
+    high: float = Field(description="upper end of the middle 95 % of the shuffles")
 
 
-class Analysis(BaseModel):
-    """Everything that the one look at the test part found."""
+class HeldOutResults(BaseModel):
+    """Everything that was measured on the test part."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,30 +53,33 @@ class Analysis(BaseModel):
     importances: list[Importance] = Field(description="largest first")
 
 
-def analyse(
+def evaluate_held_out(
     test: LabelledTable,
     rows: RowNumbers,
     training: LabelledTable,
     scorer: Scorer,
     settings: Settings,
-) -> tuple[Analysis, Probabilities]:
-    """Look at the test part once.
+) -> tuple[HeldOutResults, Probabilities]:
+    """Measure the compiled champion on the test part.
 
     Args:
         test: the test part.
-        rows: its row numbers in the table, from 1, shape (rows,).
-        training: the training part, for the bounds of the segments and the majority plan.
+        rows: positions of its rows in the whole table, from 0, shape (rows,).
+        training: the training part, which gives the bounds of the segments and the majority plan.
         scorer: the compiled champion.
         settings: the configuration.
 
     Returns:
-        What was found, and the probabilities of the test part, shape (rows,).
+        The results, and the probabilities of the test part, shape (rows,).
+
+    Raises:
+        TableError: a feature has no values in the training part.
     """
     target, features = test.target, test.features
     probabilities = scorer.probabilities(features)
     decisions = scorer.decide(features, probabilities)
     slices = measure_slices(features, target, probabilities, decisions, tercile_bounds(training.features))
-    found = Analysis(
+    results = HeldOutResults(
         rows=len(target),
         model=measure(target, probabilities, decisions),
         majority_rule=measure_majority_rule(target, float(training.target.mean())),
@@ -82,15 +88,15 @@ def analyse(
         slices=slices,
         worst_slices=worst_slices(slices, settings.slices.min_rows, settings.slices.worst),
         confident_errors=most_confident_errors(
-            features, target, probabilities, decisions, rows, settings.slices.errors
+            features, target, probabilities, decisions, rows + 1, settings.slices.errors
         ),
         importances=_importances(scorer, test, settings.seed),
     )
-    return found, probabilities
+    return results, probabilities
 
 
 def _importances(scorer: Scorer, test: LabelledTable, seed: int) -> list[Importance]:
-    """Shuffle each feature many times, and measure the served scorer each time."""
+    """Measure the scorer on the rows as they are, and then with each feature shuffled `_PERMUTATIONS` times."""
     rng = np.random.default_rng(seed)
     baseline = log_loss(test.target, scorer.probabilities(test.features))
     found = []

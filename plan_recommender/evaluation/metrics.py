@@ -1,4 +1,4 @@
-"""How good the answers are, beside the rule that always names the majority plan."""
+"""Metrics of a set of answers, and those of the majority rule, which every model has to beat."""
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,14 @@ from sklearn.metrics import (
 )
 
 Labels = npt.NDArray[np.int64]
+"""Labels or decisions, shape (rows,): 1 Ultra, 0 Smart."""
+
 Probabilities = npt.NDArray[np.float64]
+"""Probabilities of Ultra, 0 to 1, shape (rows,)."""
 
 
 class ConfusionMatrix(BaseModel):
-    """Counts of rows; positive is Ultra."""
+    """Numbers of rows; positive is Ultra."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,7 +33,7 @@ class ConfusionMatrix(BaseModel):
 
 
 class Metrics(BaseModel):
-    """Quality of a set of answers; precision, recall and F1 are of Ultra, and 0 where Ultra is never answered."""
+    """Quality of a set of answers. Precision, recall and F1 are those of Ultra, and 0 if Ultra is never answered."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,7 +48,13 @@ class Metrics(BaseModel):
 
 
 def measure(target: Labels, probabilities: Probabilities, decisions: Labels) -> Metrics:
-    """Measure answers against labels, each of shape (rows,); both labels must occur."""
+    """Measure answers, each array of shape (rows,).
+
+    Args:
+        target: the labels; both must occur.
+        probabilities: of Ultra.
+        decisions: 1 where Ultra is answered.
+    """
     tn, fp, fn, tp = confusion_matrix(target, decisions, labels=[0, 1]).ravel().tolist()
     return Metrics(
         accuracy=float(accuracy_score(target, decisions)),
@@ -60,6 +69,12 @@ def measure(target: Labels, probabilities: Probabilities, decisions: Labels) -> 
 
 
 def measure_majority_rule(target: Labels, training_ultra_share: float) -> Metrics:
-    """Measure the rule that gives everybody the training part's majority plan, and its share as the probability."""
+    """Measure the majority rule, which gives everybody the training part's majority plan and share of Ultra.
+
+    Args:
+        target: labels of the rows to measure on; both must occur.
+        training_ultra_share: share of Ultra (0 to 1) in the training part, which is the rule's probability for every
+            row; from 0.5 on, Ultra is the majority plan.
+    """
     majority = np.full(len(target), int(training_ultra_share >= 0.5), dtype=np.int64)
     return measure(target, np.full(len(target), training_ultra_share), majority)

@@ -1,8 +1,8 @@
 """What recommending Ultra is worth in money, under the operator's assumptions.
 
-A subscriber who is recommended Ultra is contacted. One who fits Ultra moves and brings more; one who does not costs the
-risk of leaving. The amounts are assumptions (section `money` of the configuration), and so is that an Ultra label means
-"fits Ultra": the table tells which plan a subscriber had, not what a contact would have done.
+A subscriber who is recommended Ultra is contacted, which has a cost. One who fits Ultra moves and pays more; one who
+does not may leave, which is an expected loss. The amounts are assumptions (section `money` of the configuration). So is
+that the label Ultra means "fits Ultra": the table says which plan a subscriber had, not what a contact would change.
 """
 
 from typing import Annotated
@@ -15,7 +15,7 @@ from plan_recommender.config.settings import MoneySettings
 from plan_recommender.evaluation.metrics import Labels, Probabilities
 
 PER = 1000
-"""Subscribers that every amount and count is given for."""
+"""Amounts and counts are given per this many subscribers."""
 
 _THRESHOLDS = np.arange(101) / 100
 
@@ -40,7 +40,7 @@ class ImpactRow(BaseModel):
 
 
 class BusinessImpact(BaseModel):
-    """The decisions in money, and what other thresholds would have brought on the same rows."""
+    """The result of a set of decisions, and those of all thresholds on the same rows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,8 +55,9 @@ class BusinessImpact(BaseModel):
 def break_even_probability(money: MoneySettings) -> float:
     """Probability of Ultra (0 to 1) above which the expected profit of one contact is positive.
 
-    At p it is p (uplift - contact) - (1 - p) (contact + churn), which is 0 at (contact + churn) / (uplift + churn)
-    (Elkan 2001, "The foundations of cost-sensitive learning"). 1 where no probability makes a contact pay.
+    At probability p the profit is p (uplift - contact) - (1 - p) (contact + churn), which is 0 at
+    (contact + churn) / (uplift + churn) (Elkan 2001, "The foundations of cost-sensitive learning"). It is 1 if no
+    probability makes a contact profitable.
     """
     at_stake = money.uplift_per_month + money.churn_cost
     if at_stake == 0:
@@ -78,16 +79,17 @@ def measure_impact(
     money: MoneySettings,
     seed: int,
 ) -> BusinessImpact:
-    """Put decisions in money, beside every threshold from 0 to 1 in steps of 0.01.
+    """Compute the result of decisions in money, and that of every threshold from 0 to 1 in steps of 0.01.
 
-    The intervals are percentile bootstrap intervals over rows (Efron & Tibshirani 1993, chapter 13).
+    The intervals are percentile bootstrap intervals over rows (Efron & Tibshirani 1993, "An introduction to the
+    bootstrap", chapter 13).
 
     Args:
         target: labels, shape (rows,).
         probabilities: of Ultra, 0 to 1, shape (rows,).
-        decisions: 1 where Ultra is recommended, shape (rows,); `at_threshold` is of these.
-        threshold: what `at_threshold` shows as its threshold.
-        money: the operator's assumptions, resamples and confidence.
+        decisions: 1 where Ultra is recommended, shape (rows,); `at_threshold` is their result.
+        threshold: the number that `at_threshold` shows; the result does not depend on it.
+        money: the operator's assumptions, the number of resamples and the confidence.
         seed: draws the resamples.
     """
     rng = np.random.default_rng(seed)
@@ -115,15 +117,15 @@ def measure_impact(
 
 
 def _outcomes(target: Labels, decisions: Labels) -> tuple[_Counts, _Counts]:
-    """True and false positives, each of shape (1,)."""
+    """Count true and false positives; each count has shape (1,), like those of one threshold."""
     smart, ultra = np.bincount(target[decisions == 1], minlength=2)
     return np.array([ultra]), np.array([smart])
 
 
 def _cells(target: Labels, probabilities: Probabilities) -> _Counts:
-    """Count rows by label and by the last threshold that they reach, shape (2, thresholds).
+    """Count rows by label and by the highest threshold that they reach, shape (2, thresholds).
 
-    A row matters to the curve only by its cell, so that resampling rows is drawing from the cells: the resamples do not
+    The curve depends on these counts only. A resample of rows is therefore a draw from the cells, whose size does not
     grow with the table.
     """
     last = np.searchsorted(_THRESHOLDS, probabilities, side="right") - 1
@@ -132,7 +134,10 @@ def _cells(target: Labels, probabilities: Probabilities) -> _Counts:
 
 
 def _contacted(cells: _Counts) -> _Counts:
-    """Rows that reach each threshold, from the rows that reach it last; along the last axis."""
+    """Turn counts of rows by the highest threshold that they reach into counts of rows that reach each threshold.
+
+    The thresholds are the last axis.
+    """
     return np.flip(np.cumsum(np.flip(cells, axis=-1), axis=-1), axis=-1)
 
 
@@ -145,7 +150,7 @@ def _impact_rows(
     rows: int,
     money: MoneySettings,
 ) -> list[ImpactRow]:
-    """Counts of shape (thresholds,), and (samples, thresholds) of the resamples, in money."""
+    """Make one row for each threshold, from counts of shape (thresholds,) and, of resamples, (samples, thresholds)."""
     tail = (1 - money.confidence) / 2
     nets = _net(true_positive_samples, false_positive_samples, money) / rows * PER
     low, high = np.quantile(nets, [tail, 1 - tail], axis=0)

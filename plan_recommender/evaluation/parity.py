@@ -1,4 +1,4 @@
-"""Whether groups of subscribers are recommended Ultra alike: parity of the rates between the values of a column.
+"""Whether groups of subscribers are recommended Ultra at the same rates; a group is a value of one column.
 
 Demographic parity asks for equal selection rates; equal opportunity for equal true positive rates; equalised odds for
 equal true and false positive rates (Hardt, Price & Srebro 2016, "Equality of opportunity in supervised learning").
@@ -21,14 +21,15 @@ DEFINITIONS: dict[RateName, str] = {
     "true positive rate": "equal opportunity, equalised odds",
     "false positive rate": "equalised odds",
 }
-"""Which definitions of parity a difference of each rate speaks of."""
+"""The definitions of parity that ask for equality of each rate."""
 
 EMPTY = "(empty)"
-"""The group of the rows whose cell is empty."""
+"""Name of the group of rows whose cell is empty."""
 
 _ROUNDING = 1e-12
-"""Beyond a tolerance by less than this is not beyond it: 0.4 - 0.3 is more than 0.1 in binary."""
-_GROUPS_NAMED = 10  # in an error
+"""A difference may be this much larger than the tolerance: in binary, 0.4 - 0.3 is larger than 0.1."""
+
+_GROUPS_NAMED = 10  # groups that an error lists
 
 Group = Annotated[str, Field(description="a value of the column")]
 _Counts = npt.NDArray[np.int64]
@@ -40,7 +41,7 @@ class _Model(BaseModel):
 
 
 class Rate(_Model):
-    """A share of a group's rows that is recommended Ultra, with its percentile bootstrap interval."""
+    """The share of some rows of a group that is recommended Ultra, and its percentile bootstrap interval."""
 
     rate: float
     low: float
@@ -50,7 +51,7 @@ class Rate(_Model):
 
 
 class GroupRates(_Model):
-    """One group; a rate is None where the group has no rows of its label."""
+    """The rates of one group; a rate is None where the group has no rows with the label that it is about."""
 
     group: Group
     rows: int
@@ -62,8 +63,8 @@ class GroupRates(_Model):
 class RateDifference(_Model):
     """The largest difference of a rate between two judged groups.
 
-    The interval is of the difference between these two; that they were chosen for their difference widens it no
-    further.
+    The interval is that of the difference between these two groups. It ignores that they were chosen because their
+    difference is the largest.
     """
 
     rate: RateName
@@ -76,7 +77,7 @@ class RateDifference(_Model):
 
 
 class ParityReport(_Model):
-    """The verdict, and what it rests on."""
+    """The verdict on the groups of one column, and the figures that it is based on."""
 
     column: str
     verdict: Literal["parity", "no parity"]
@@ -96,17 +97,18 @@ def measure_parity(
     settings: ParitySettings,
     seed: int,
 ) -> ParityReport:
-    """Compare the rates of groups, each with percentile bootstrap intervals (Efron & Tibshirani 1993, chapter 13).
+    """Compare the rates of groups; intervals are percentile bootstrap intervals (Efron & Tibshirani 1993, chapter 13).
 
-    Rows are resampled within their group. A difference is judged by itself and not by its interval: few rows must not
-    excuse a large one, and `min_rows` sees to it that there are not too few.
+    Rows are resampled within their group. The verdict is "no parity" if the largest difference of a rate exceeds the
+    tolerance, whatever its interval: a large difference is not excused by few rows. Groups with fewer than `min_rows`
+    rows are not judged.
 
     Args:
-        column: name of the column that holds the groups.
-        groups: its cells, texts of shape (rows,), empty where the cell is.
+        column: name of the column that holds the groups, for the report.
+        groups: its cells as text, shape (rows,); an empty cell is a group of its own, `EMPTY`.
         target: labels, shape (rows,).
         decisions: 1 where Ultra is recommended, shape (rows,).
-        settings: tolerance, fewest rows, resamples and confidence.
+        settings: tolerance, minimum of rows, resamples and confidence.
         seed: draws the resamples.
 
     Raises:
@@ -123,7 +125,7 @@ def measure_parity(
     rng = np.random.default_rng(seed)
     samples = np.empty((len(names), settings.bootstrap_samples, len(RATES)))
     for i, counts in enumerate(cells):
-        # A row matters by its label and its decision only, so that resampling rows is drawing from these four kinds.
+        # The rates depend only on each row's label and decision, so a resample is a draw from these four kinds of row.
         rows = counts.sum()
         samples[i] = _rates(rng.multinomial(rows, counts / rows, size=settings.bootstrap_samples))
     rates, bases = _rates(cells), _bases(cells)
@@ -147,13 +149,13 @@ def measure_parity(
 
 
 def _bases(cells: _Counts) -> _Counts:
-    """Rows that each rate is a share of, shape (..., 3), from counts of the four kinds of row, shape (..., 4)."""
+    """Number of rows that each rate is a share of, shape (..., 3), from counts of the four kinds of row, (..., 4)."""
     smart, ultra = cells[..., 0] + cells[..., 1], cells[..., 2] + cells[..., 3]
     return np.stack([smart + ultra, ultra, smart], axis=-1)
 
 
 def _rates(cells: _Counts) -> _Samples:
-    """Rates in the order of `RATES`, shape (..., 3), NaN where there are no rows to take a share of."""
+    """Rates in the order of `RATES`, shape (..., 3), from the same counts; NaN where there are no rows."""
     recommended = np.stack([cells[..., 1] + cells[..., 3], cells[..., 3], cells[..., 1]], axis=-1)
     bases = _bases(cells)
     rates = np.full(bases.shape, np.nan)
@@ -224,7 +226,7 @@ def _difference(
 
 
 def _interval(samples: _Samples, settings: ParitySettings) -> tuple[float, float]:
-    """Percentile interval; resamples that happen to hold no row of the label say nothing of its rate."""
+    """Percentile interval; it leaves out resamples without a row of the label, whose rate is NaN."""
     tail = (1 - settings.confidence) / 2
     low, high = np.nanquantile(samples, [tail, 1 - tail]).tolist()
     return low, high

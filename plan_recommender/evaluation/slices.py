@@ -1,4 +1,4 @@
-"""Where the model does badly: its quality in segments of each feature, and its most confident errors."""
+"""Where the model is weak: its quality in segments of each feature, and its most confident errors."""
 
 from typing import Annotated, Literal
 
@@ -13,16 +13,19 @@ from plan_recommender.evaluation.metrics import Labels, Probabilities
 from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 
 Segment = Literal["zero", "light", "medium", "heavy", "missing"]
-"""Below the first bound light, from the second on heavy, between them medium; zero is also a part of one of these."""
+"""Rows of a feature below the first bound are light, from the second bound on heavy, and medium between them.
+
+Zero rows have the value 0, and also belong to one of these three. Missing rows have no value and belong to none.
+"""
 
 Bounds = dict[str, tuple[float, float]]
-"""For each feature, where medium and where heavy begins, in the feature's unit."""
+"""For each feature, the smallest medium and the smallest heavy usage, in the feature's unit."""
 
 _CONFIDENCE = 0.95
 
 
 class SliceMetrics(BaseModel):
-    """Quality in one segment of one feature; None where the segment leaves nothing to measure it on."""
+    """Quality in one segment of one feature; a metric is None where the segment has no rows to measure it on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,11 +47,11 @@ class SliceMetrics(BaseModel):
 
 
 class ConfidentError(BaseModel):
-    """A row that the model was sure of and wrong about; usage is None where it is missing."""
+    """A row that the model answered wrongly; usage is None where it is missing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    row: int
+    row: Annotated[int, Field(description="number of the row in the table, from 1 after the header")]
     kind: Literal["false positive", "false negative"]
     probability: Annotated[float, Field(description="of Ultra")]
     calls: float | None
@@ -58,9 +61,9 @@ class ConfidentError(BaseModel):
 
 
 def tercile_bounds(features: FeatureMatrix) -> Bounds:
-    """Cut each feature at its terciles, missing values left out.
+    """Give the terciles of each feature, missing values left out.
 
-    Take them from the training part, so that a segment means the same on any other rows.
+    Take them from the training part, so that a segment means the same usage on all other rows.
 
     Raises:
         TableError: a feature has no values.
@@ -77,15 +80,15 @@ def measure_slices(
 ) -> list[SliceMetrics]:
     """Measure every segment that has rows, in the order of the features and of `Segment`.
 
-    The interval of the accuracy is Wilson's (1927, "Probable inference, the law of succession, and statistical
-    inference"), which holds for small segments too.
+    The interval of the accuracy is that of Wilson (1927, "Probable inference, the law of succession, and statistical
+    inference"), which is valid for small segments too.
 
     Args:
         features: usage, shape (rows, 4), NaN where a value is missing.
         target: labels, shape (rows,).
         probabilities: of Ultra, shape (rows,).
         decisions: 1 where Ultra is recommended, shape (rows,).
-        bounds: of every feature, as `tercile_bounds` gives them.
+        bounds: of every feature, from `tercile_bounds`.
     """
     slices = []
     for name, column in zip(FEATURE_NAMES, features.T, strict=True):
@@ -96,7 +99,7 @@ def measure_slices(
 
 
 def worst_slices(slices: list[SliceMetrics], min_rows: int, count: int) -> list[SliceMetrics]:
-    """Pick up to `count` slices of at least `min_rows` rows, the lowest accuracy first."""
+    """Pick the `count` slices with the lowest accuracy, the lowest first, among those of at least `min_rows` rows."""
     return sorted((s for s in slices if s.rows >= min_rows), key=lambda s: s.accuracy)[:count]
 
 
@@ -108,15 +111,15 @@ def most_confident_errors(
     rows: npt.NDArray[np.int64],
     count: int,
 ) -> list[ConfidentError]:
-    """List the false positives of the highest and the false negatives of the lowest probability, up to `count` each.
+    """List the false positives with the highest probability and the false negatives with the lowest, `count` at most.
 
     Args:
         features: usage, shape (rows, 4), NaN where a value is missing.
         target: labels, shape (rows,).
         probabilities: of Ultra, shape (rows,).
         decisions: 1 where Ultra is recommended, shape (rows,).
-        rows: numbers of the rows in the table they come from, shape (rows,).
-        count: most errors of one kind.
+        rows: numbers of the rows in the table, from 1, shape (rows,).
+        count: maximum of errors of each kind.
     """
     positives = np.flatnonzero((decisions == 1) & (target == 0))
     negatives = np.flatnonzero((decisions == 0) & (target == 1))

@@ -1,1 +1,1 @@
-"""What people look at after a run: pages, plots, artifacts, the tables on the terminal."""
+"""How results are shown: HTML and Markdown pages, plots, the files of a run, and the tables that commands print."""

@@ -1,4 +1,4 @@
-"""The files that a training run leaves for people and programs."""
+"""The files that a training run writes into its artifacts folder, for people and for programs."""
 
 import json
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ from plan_recommender.training.run import Trained
 from plan_recommender.training.selection import CandidateSummary, CrossValidated
 
 RUN_FILE = "run.json"
-"""What went into the run, and which model came out."""
+"""Name of the file with the model's tag, the path of the table and the model's record."""
 
 
 def write_artifacts(
     folder: Path, trained: Trained, findings: Findings, table: LabelledTable, settings: Settings
 ) -> None:
-    """Write the files that do not name the model: it has no tag yet."""
+    """Write the files that need no tag: metrics, findings, candidates, money, the model's tables, plots, pipeline."""
     (folder / "metrics.json").write_text(_json(metrics_document(findings, table, settings)))
     (folder / "findings.json").write_text(findings.model_dump_json(indent=2) + "\n")
     (folder / "candidates.csv").write_text(candidates_csv(trained.results, trained.candidates))
@@ -51,7 +51,10 @@ def write_pages(
     findings: Findings,
     table: LabelledTable,
 ) -> None:
-    """Write the files that name the model: run.json, the report and the cards."""
+    """Write run.json, the report and the cards, which need the model's tag or record.
+
+    `write_artifacts` must have written the plots into the same folder, because the report contains them.
+    """
     run = {"model": tag, "table": str(table.path.resolve()), **record.model_dump(mode="json")}
     (folder / RUN_FILE).write_text(_json(run))
     seconds = {result.candidate: float(np.median(result.fit_seconds)) for result in trained.results}
@@ -61,7 +64,7 @@ def write_pages(
 
 
 def candidates_csv(results: Sequence[CrossValidated], summaries: Sequence[CandidateSummary]) -> str:
-    """Write the same table as CSV, with both ends of every interval, and of the middle 95 % of the fit times."""
+    """Write candidates.csv: every metric with its interval, and the fit time: median and the middle 95 % (s)."""
     ends = ("mean", "low", "high")
     metrics = [f"{name}_{end}" for name in COMPARED for end in ends]
     lines = [["candidate", "champion", *metrics, "fit_seconds_median", "fit_seconds_low", "fit_seconds_high"]]

@@ -1,4 +1,7 @@
-"""Pages that a person reads: the report of a training run, the cards, the drift report."""
+"""Pages for people: the report of a training run, the model card and the data card, and the drift report.
+
+The templates are in report/templates. HTML pages contain their pictures, so that one file is the whole page.
+"""
 
 import base64
 import html
@@ -61,7 +64,16 @@ def render_report(
     fit_seconds: Mapping[Candidate, float],
     pictures: Path,
 ) -> str:
-    """Lay a run out as one self-contained HTML page; `pictures` is the folder that holds its PNGs."""
+    """Write the report of a training run as one self-contained HTML page.
+
+    Args:
+        tag: of the model.
+        record: of the model.
+        document: the model's tables.
+        findings: the results of the run.
+        fit_seconds: median fit time of each candidate (s).
+        pictures: folder that holds the PNGs of the run.
+    """
 
     def picture(name: str, alt: str) -> Markup:
         data = base64.b64encode((pictures / name).read_bytes()).decode()
@@ -81,7 +93,7 @@ def render_report(
 def render_cards(
     record: ModelRecord, document: ModelDocument, findings: Findings, table: LabelledTable
 ) -> dict[str, str]:
-    """Write the model card and the data card as Markdown, by file name."""
+    """Write the model card and the data card as Markdown, by file name; equal runs give equal cards."""
     environment = _environment()
     path = provenance_path(table)
     context = _context(record, document, findings) | {
@@ -92,12 +104,21 @@ def render_cards(
 
 
 def provenance_path(table: LabelledTable) -> Path:
-    """Tell which file says where a table comes from: it begins with the table's SHA-256, the rest is Markdown."""
+    """Give the path of the file that says where a table comes from: `x.provenance.md` beside `x.csv`.
+
+    Its first line is `SHA-256:` and the digest of the table, and the rest is Markdown.
+    """
     return table.path.with_suffix(".provenance.md")
 
 
 def drift_html(report: DriftReport, reference: ReferenceProfile, current: npt.NDArray[np.float64]) -> str:
-    """Lay out a drift report as one self-contained HTML page with the distributions of both samples."""
+    """Write a drift report as one self-contained HTML page, with the distributions of both samples.
+
+    Args:
+        report: the verdict.
+        reference: the profile that was compared with.
+        current: the current sample, shape (rows, features), columns in the order of the profile.
+    """
     rows = "".join(_drift_row(feature) for feature in report.features)
     drifted = ", ".join(report.drifted_features) or "none"
     picture = base64.b64encode(draw_distributions(reference, current)).decode()
@@ -117,7 +138,7 @@ rows. Thresholds: {limits}.</p>
 
 
 def number(value: float | None, form: str) -> str:
-    """Write a number, or a dash where there is none."""
+    """Format a number, or write a dash for None."""
     return "-" if value is None else format(value, form)
 
 
@@ -137,7 +158,7 @@ def _drift_row(f: FeatureDrift) -> str:
 
 
 def _provenance(path: Path, table: LabelledTable) -> str | None:
-    """Read where a table comes from; None when nothing is said, or it is said of another table."""
+    """Read where a table comes from; None if there is no such file, or it is about a table with another SHA-256."""
     if not path.is_file():
         return None
     first, _, text = path.read_text(encoding="utf-8").partition("\n")

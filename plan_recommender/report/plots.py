@@ -1,4 +1,4 @@
-"""The pictures of a run, as PNG."""
+"""The plots of a training run and of a drift report, as PNG; equal input gives equal bytes on one machine."""
 
 import io
 from collections.abc import Sequence
@@ -24,17 +24,16 @@ from plan_recommender.model.tables import FeatureTable, ModelDocument
 matplotlib.use("Agg")
 
 _DPI = 120
-_REPRODUCIBLE = {"Software": None}  # matplotlib would write its version
+_REPRODUCIBLE = {"Software": None}  # otherwise matplotlib writes its version into the file
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9730d", "#888888"
-_SMART, _ULTRA = "#7b3294", "#e66101"  # as the ends of the maps' colours
+_SMART, _ULTRA = "#7b3294", "#e66101"  # the colours at both ends of the maps' scale
 _UNITS = {feature.name: feature.unit for feature in FEATURES}
 
 
 def plot_roc_curve(path: Path, target: Labels, probabilities: Probabilities, auc: float) -> None:
-    """Draw true against false positive rate, as a PNG."""
+    """Draw the true positive rate against the false positive rate."""
     false_positive_rate, true_positive_rate, _ = roc_curve(target, probabilities)
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _square()
     axes.plot(false_positive_rate, true_positive_rate, color=_BLUE, label=f"model, AUC {auc:.3f}")
     axes.plot([0, 1], [0, 1], color=_GREY, linestyle="--", label="majority rule, AUC 0.500")
     axes.set(
@@ -44,11 +43,11 @@ def plot_roc_curve(path: Path, target: Labels, probabilities: Probabilities, auc
         aspect="equal",
     )
     axes.legend(loc="lower right")
-    figure.savefig(path, dpi=_DPI, metadata=_REPRODUCIBLE)
+    _save(figure, path)
 
 
 def plot_confusion_matrix(path: Path, metrics: Metrics) -> None:
-    """Draw how many subscribers of each plan were recommended which plan, as a PNG."""
+    """Draw how many subscribers of each plan were recommended which plan."""
     cells = metrics.confusion_matrix
     counts = np.array(
         [[cells.true_negative, cells.false_positive], [cells.false_negative, cells.true_positive]], dtype=np.float64
@@ -66,11 +65,11 @@ def plot_confusion_matrix(path: Path, metrics: Metrics) -> None:
         xlabel="recommended plan", ylabel="plan held",
         xticks=[0, 1], yticks=[0, 1], xticklabels=PLANS, yticklabels=PLANS,
     )  # fmt: skip
-    figure.savefig(path, dpi=_DPI, metadata=_REPRODUCIBLE)
+    _save(figure, path)
 
 
 def plot_precision_recall(path: Path, target: Labels, probabilities: Probabilities) -> None:
-    """Draw precision against recall of Ultra, as a PNG."""
+    """Draw the precision against the recall of Ultra."""
     precision, recall, _ = precision_recall_curve(target, probabilities)
     average = average_precision_score(target, probabilities)
     share = float(target.mean())
@@ -89,7 +88,7 @@ def plot_precision_recall(path: Path, target: Labels, probabilities: Probabiliti
 
 
 def plot_calibration(path: Path, curves: Sequence[tuple[str, Calibration]]) -> None:
-    """Draw the share of Ultra against the probability, one curve for each set of rows, as a PNG."""
+    """Draw the share of Ultra against the mean probability of each bin, for one or two named calibrations."""
     figure, axes = _square()
     axes.plot([0, 1], [0, 1], color=_GREY, linestyle="--", label="calibrated")
     for (name, calibration), color in zip(curves, (_BLUE, _ORANGE), strict=False):
@@ -104,7 +103,7 @@ def plot_calibration(path: Path, curves: Sequence[tuple[str, Calibration]]) -> N
 
 
 def plot_profit(path: Path, impact: BusinessImpact) -> None:
-    """Draw the net result against the threshold, with its interval, as a PNG."""
+    """Draw the net result against the threshold, with its bootstrap interval."""
     thresholds = [row.threshold for row in impact.curve]
     figure, axes = _square()
     axes.fill_between(
@@ -125,7 +124,7 @@ def plot_profit(path: Path, impact: BusinessImpact) -> None:
 
 
 def plot_importances(path: Path, importances: Sequence[Importance]) -> None:
-    """Draw how much the log loss grows when a feature is shuffled, as a PNG."""
+    """Draw how much the log loss grows when each feature is shuffled; the first one is at the top."""
     figure, axes = _square()
     means = np.array([importance.mean for importance in importances[::-1]])
     ends = np.array([[importance.low, importance.high] for importance in importances[::-1]])
@@ -138,7 +137,7 @@ def plot_importances(path: Path, importances: Sequence[Importance]) -> None:
 
 
 def plot_curves(path: Path, document: ModelDocument) -> None:
-    """Draw what each feature adds by itself, over the distribution of the training part, as a PNG."""
+    """Draw the curve of each feature, and the distribution of the training part below it."""
     figure = Figure(figsize=(10, 8))
     largest = max(float(np.abs(curve).max()) for curve in document.curves) or 1.0
     panels = figure.subplots(2, 2, gridspec_kw={"hspace": 0.3, "wspace": 0.2})
@@ -160,14 +159,14 @@ def plot_curves(path: Path, document: ModelDocument) -> None:
 
 
 def plot_maps(path: Path, document: ModelDocument) -> None:
-    """Draw what each pair of features adds beside their curves, with the distribution of both, as a PNG."""
+    """Draw the map of each pair of features, and the distribution of the training part of both features beside it."""
     figure = Figure(figsize=(13, 9.5))
     largest = max(float(np.abs(matrix).max()) for matrix in document.matrices.values()) or 1.0
     panels = figure.subplots(2, 3, gridspec_kw={"hspace": 0.35, "wspace": 0.3})
     for axes, ((i, j), matrix) in zip(panels.flat, document.matrices.items(), strict=True):
         across, up = document.features[i], document.features[j]
         columns, rows = _drawn_edges(across), _drawn_edges(up)
-        # ColorBrewer's purple and orange, which people who do not see all colours tell apart.
+        # ColorBrewer's purple and orange, which colour-blind people can tell apart.
         mesh = axes.pcolormesh(columns, rows, matrix.T, cmap="PuOr_r", vmin=-largest, vmax=largest)
         axes.set(
             xlabel=f"{across.name} ({across.unit})", ylabel=f"{up.name} ({up.unit})",
@@ -188,7 +187,10 @@ def plot_maps(path: Path, document: ModelDocument) -> None:
 
 
 def draw_distributions(reference: ReferenceProfile, current: npt.NDArray[np.float64]) -> bytes:
-    """Draw the histograms of every feature in both samples; returns the PNG."""
+    """Draw histograms of every feature in both samples; returns the bytes of a PNG.
+
+    `current` has shape (rows, features), with columns in the order of the profile and NaN where a value is missing.
+    """
     columns = min(2, len(reference.features))
     rows = -(-len(reference.features) // columns)
     figure = Figure(figsize=(11, 3.4 * rows), layout="constrained")
@@ -207,7 +209,7 @@ def draw_distributions(reference: ReferenceProfile, current: npt.NDArray[np.floa
 
 
 def _drawn_edges(feature: FeatureTable) -> npt.NDArray[np.float64]:
-    """Where the bins end in a picture, from 0 to a little beyond the last cut, shape (bins + 1,)."""
+    """Give the ends of the bins as they are drawn, from 0 to a little beyond the last cut, shape (bins + 1,)."""
     last = feature.cuts[-1] if feature.cuts else feature.median
     return np.array([0.0, *feature.cuts, max(last, feature.median) * 1.15 or 1.0])
 
@@ -215,7 +217,7 @@ def _drawn_edges(feature: FeatureTable) -> npt.NDArray[np.float64]:
 def _draw_rows(
     axes: Axes, feature: FeatureTable, edges: npt.NDArray[np.float64], orientation: Literal["vertical", "horizontal"]
 ) -> None:
-    """Draw how dense the training rows are in each bin; a heap at one value is cut off above the rest."""
+    """Draw the density of the training rows in each bin; bars of very narrow bins may be cut off at the edge."""
     widths = np.diff(edges)
     wide = widths >= edges[-1] / 100
     density = feature.weights / np.maximum(widths, edges[-1] / 100)

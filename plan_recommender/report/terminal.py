@@ -1,4 +1,4 @@
-"""Every table that a command prints."""
+"""The tables that commands print, as text of several lines; drift.py, evaluate.py and train.py use them."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from plan_recommender.training.selection import CandidateSummary, CrossValidated
 
 
 def candidates_table(results: Sequence[CrossValidated], summaries: Sequence[CandidateSummary]) -> str:
-    """Lay the candidates out for a terminal: mean ± half the interval, median fit time; * is the champion."""
+    """Show every candidate: mean ± half the interval of each metric, and the median fit time; * marks the champion."""
     lines = [f"{'candidate':<21}" + "".join(f" {name:>15}" for name in COMPARED) + f" {'fit':>8}"]
     for result, summary in zip(results, summaries, strict=True):
         cells = [f"{m.mean:.4f} ±{m.high - m.mean:.4f}" for m in summary.metrics.values()]
@@ -25,7 +25,7 @@ def candidates_table(results: Sequence[CrossValidated], summaries: Sequence[Cand
 
 
 def metrics_table(model: Metrics, majority: Metrics) -> str:
-    """Lay the two out side by side, for a terminal."""
+    """Show the metrics of a model beside those of the majority rule."""
     lines = [f"{'':<10} {'model':>8} {'majority rule':>14}"]
     lines += [
         f"{name:<10} {getattr(model, name):>8.4f} {getattr(majority, name):>14.4f}"
@@ -36,7 +36,7 @@ def metrics_table(model: Metrics, majority: Metrics) -> str:
 
 
 def comparison_table(found: PairedComparison) -> str:
-    """Lay out two models on the same rows, metric by metric, with the interval of the difference."""
+    """Show each metric of two models on the same rows, and their difference with its interval."""
     interval = f"{found.confidence:.0%} interval"
     lines = [f"{'':<10} {'first':>8} {'second':>8} {'difference':>11}   {interval}"]
     for name in COMPARED:
@@ -49,7 +49,7 @@ def comparison_table(found: PairedComparison) -> str:
 
 
 def parity_table(report: ParityReport) -> str:
-    """Lay out the rates of every group, and where they differ most."""
+    """Show the rates of every group, the largest difference of each rate, and the verdict."""
     names = {group.group: readable(group.group) for group in report.groups}
     column = readable(report.column)
     width = max(len(column), *map(len, names.values()))
@@ -75,14 +75,8 @@ def parity_table(report: ParityReport) -> str:
     return "\n".join([*lines, f"verdict: {report.verdict}"])
 
 
-def _rate(rate: Rate | None) -> str:
-    if rate is None:
-        return "-*"
-    return f"{rate.rate:.3f} ({rate.low:.3f} to {rate.high:.3f}){'' if rate.judged else '*'}"
-
-
 def drift_table(report: DriftReport) -> str:
-    """Lay out the statistics of every feature and what they say."""
+    """Show the statistics of every feature, why it has drifted if it has, and the verdict."""
     lines = [f"{'feature':<10} {'PSI':>8} {'KS':>8} {'KS p':>10} {'n ref.':>8} {'n cur.':>8}  verdict"]
     lines += [
         f"{f.name:<10} {number(f.psi, '.4f'):>8} {number(f.ks_statistic, '.4f'):>8} {number(f.ks_p_value, '.2g'):>10} "
@@ -90,3 +84,9 @@ def drift_table(report: DriftReport) -> str:
         for f in report.features
     ]
     return "\n".join([*lines, f"verdict: {report.verdict}"])
+
+
+def _rate(rate: Rate | None) -> str:
+    if rate is None:
+        return "-*"
+    return f"{rate.rate:.3f} ({rate.low:.3f} to {rate.high:.3f}){'' if rate.judged else '*'}"

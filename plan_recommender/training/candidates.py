@@ -1,7 +1,7 @@
-"""Preprocessing and the candidate estimators, all scikit-learn.
+"""The candidate estimators and their preprocessing, all of scikit-learn.
 
 The log-odds of every candidate that can be the champion are a sum of piecewise constant functions of one or two
-features, which is what compiler.py makes tables of.
+features, because compiler.py has to turn them into tables.
 """
 
 import warnings
@@ -29,16 +29,17 @@ from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 PREPROCESSOR = "preprocessor"
 CLASSIFIER = "classifier"
 USAGE = "usage"
+"""Names of the steps in a pipeline, and of the one transformer in its preprocessor."""
 
 _MAX_ITERATIONS = 2000
-_RARE = 1e-4  # variance of a product of two splines, each between 0 and 1
-_TOLERANCE = 1e-6  # of the gradient; at scikit-learn's 1e-4 probabilities are still off by a thousandth
+_MIN_VARIANCE = 1e-4  # of a product of two splines, which is between 0 and 1
+_TOLERANCE = 1e-6  # of the gradient; with scikit-learn's 1e-4, probabilities are still wrong by a thousandth
 
 
 def build_pipeline(candidate: Candidate, settings: Settings) -> Pipeline:
     """Build the unfitted pipeline of a candidate: median imputation, standardisation, classifier.
 
-    It takes a DataFrame with the columns of `FEATURE_NAMES`; NaN is a missing value.
+    The pipeline takes a DataFrame with the columns of `FEATURE_NAMES`, where NaN is a missing value.
     """
     usage = Pipeline([("imputer", SimpleImputer(strategy="median")), ("scaler", StandardScaler())])
     preprocessor = ColumnTransformer([(USAGE, usage, list(FEATURE_NAMES))])
@@ -46,18 +47,21 @@ def build_pipeline(candidate: Candidate, settings: Settings) -> Pipeline:
 
 
 def fit(candidate: Candidate, settings: Settings, features: FeatureMatrix, target: Labels) -> Pipeline:
-    """Fit a candidate; the result does not depend on the number of cores.
+    """Fit a candidate on features of shape (rows, 4) and labels of shape (rows,).
+
+    The same arguments give the same pipeline, whatever the number of cores.
 
     Raises:
-        ConfigError: scikit-learn refuses its parameters or these rows, or does not converge.
+        ConfigError: scikit-learn refuses the parameters or these rows, or does not converge.
     """
     pipeline = build_pipeline(candidate, settings)
     try:
-        # On one thread sums have one order; and matrices of this size are slower on two.
+        # One thread, because sums then have one order, and because two are slower with matrices of this size.
         with threadpool_limits(limits=1), warnings.catch_warnings():
             warnings.simplefilter("error", ConvergenceWarning)
-            warnings.filterwarnings("ignore", "Bins whose width are too small", UserWarning)  # many send no messages
-            warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)  # or have few values
+            # The k-means bins of a feature are fewer where many rows have the same value, such as no messages.
+            warnings.filterwarnings("ignore", "Bins whose width are too small", UserWarning)
+            warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
             warnings.filterwarnings("ignore", "Feature . is constant and will be replaced with 0", UserWarning)
             if candidate == "average":
                 _fit_average(pipeline, features, target)
@@ -74,7 +78,7 @@ def fit(candidate: Candidate, settings: Settings, features: FeatureMatrix, targe
 
 def probabilities(pipeline: Pipeline, features: FeatureMatrix) -> Probabilities:
     """The probability of Ultra that a fitted pipeline gives each row, shape (rows,)."""
-    with threadpool_limits(limits=1):  # threads that wait for each other take longer than the trees of a few rows
+    with threadpool_limits(limits=1):  # for a few rows, synchronising threads takes longer than evaluating the trees
         answers: Probabilities = pipeline.predict_proba(frame(features))[:, 1]
     return answers
 
@@ -87,7 +91,7 @@ def log_odds(pipeline: Pipeline, features: FeatureMatrix) -> Probabilities:
 
 
 def frame(features: FeatureMatrix, columns: Sequence[str] = FEATURE_NAMES) -> pd.DataFrame:
-    """Give a feature matrix the column names that the pipeline was fitted with."""
+    """Make a DataFrame of a feature matrix, with the column names that pipelines are fitted with."""
     return pd.DataFrame(features, columns=list(columns))
 
 
@@ -113,8 +117,9 @@ def _binned_logistic(settings: Settings) -> ClassifierMixin:
     smooth = SplineTransformer(parameters.knots, degree=3, knots="uniform", extrapolation="constant", include_bias=True)
     logistic = LogisticRegression(C=parameters.C, solver="lbfgs", tol=_TOLERANCE, max_iter=_MAX_ITERATIONS)
     pairs = PolynomialFeatures(2, interaction_only=True, include_bias=False)
-    # Standardised, products that are nearly always 0 would answer a few ordinary subscribers with almost 0 or 1.
-    common = VarianceThreshold(_RARE)
+    # Products that are nearly always 0 are dropped: the scaler would enlarge them, and for the few subscribers for whom
+    # they are not 0 the model would answer with probabilities of almost 0 or 1.
+    common = VarianceThreshold(_MIN_VARIANCE)
     steps = [("bins", bins), ("smooth", smooth), ("pairs", pairs), ("common", common), ("scaler", StandardScaler())]
     return Pipeline([*steps, ("logistic", logistic)])
 
@@ -139,11 +144,11 @@ def _average(settings: Settings) -> ClassifierMixin:
 
 
 def _fit_average(pipeline: Pipeline, features: FeatureMatrix, target: Labels) -> None:
-    """Fit the members, and give both the same weight in the log-odds.
+    """Fit the two members, and give both the same weight in the log-odds.
 
-    scikit-learn averages probabilities, and the log-odds of a mean probability are no sum of the members' log-odds. Its
-    stacking adds log-odds, with weights that it learns; learned on rows of the subscribers that the members were fitted
-    on, they answer new subscribers worse than equal weights do.
+    scikit-learn's voting averages probabilities, and the log-odds of a mean probability are not a sum of the members'
+    log-odds, so they could not be compiled. Its stacking adds log-odds with weights that it learns. Learned on the rows
+    that the members were fitted on, these answer new subscribers worse than equal weights, which replace them here.
     """
     usage = pipeline[PREPROCESSOR].fit_transform(frame(features))
     for _, member in pipeline[CLASSIFIER].estimators:

@@ -1,12 +1,13 @@
-"""The fitted pipeline as a document of tables, and the proof that it answers as the pipeline does (training only).
+"""Compile a fitted pipeline to a document of tables, and prove that the tables answer as the pipeline does.
 
-A candidate's log-odds are a sum of piecewise constant functions of one or two features. So the pipeline is asked for
-its log-odds in every combination of two features' bins while the other two stay where they are; what a feature or a
-pair adds follows by subtraction. All that has to be known of an estimator is where its bins end.
+A candidate's log-odds are a sum of piecewise constant functions of one or two features. The pipeline is therefore asked
+for its log-odds in every combination of two features' bins while the other two features stay fixed; what a feature or a
+pair adds follows by subtraction. The only thing that has to be known about an estimator is where its bins end.
 
-The maps are then purified (Lengerich et al. 2020, "Purifying interaction effects with the functional ANOVA"): whatever
-of a map one of its features could say alone moves to that feature's curve, so that the weighted means of its rows and
-columns are 0. The weights are the product of the training part's two marginals. With those one pass is exact.
+The maps are then purified (Lengerich et al. 2020, "Purifying interaction effects with the functional ANOVA"): the part
+of a map that depends on one of its features only is moved to that feature's curve, so that the weighted means of the
+map's rows and columns are 0. The weights are the product of the training part's two marginals, for which a single pass
+is exact.
 """
 
 from collections.abc import Iterator
@@ -40,33 +41,38 @@ from plan_recommender.model.tables import (
 from plan_recommender.model.threshold import Threshold
 from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, log_odds
 
-_CHUNK: Final = 20_000  # rows that the pipeline is asked for at once
-_NEIGHBOURS: Final = 20  # rows of the table that each cut point and its neighbours are tried in
+_CHUNK: Final = 20_000  # rows that the pipeline answers at once
+_NEIGHBOURS: Final = 20  # rows of the table in which each cut point and the doubles next to it are tried
 _EXTREMES: Final = (0.0, 5e-324, 1.0, 1e9, 1e300, np.finfo(np.float64).max, np.nan)
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What comparing the scorer with the pipeline found; all of it is stored with the model."""
+    """The result of comparing the scorer with the pipeline, which is stored with the model."""
 
     rows: int
+    """Number of rows on which they were compared."""
     decisions_that_differ: int
     largest_difference: float
     """In log-odds."""
     tolerance: float
+    """The largest difference in log-odds that was allowed."""
 
 
 def compile_pipeline(pipeline: Pipeline, threshold: Threshold, training: FeatureMatrix) -> ModelDocument:
     """Compile a fitted pipeline; the same arguments give the same document.
 
+    The document is not yet proved to answer as the pipeline does: `prove` does that.
+
     Args:
-        pipeline: fitted by `pipeline.fit`.
-        threshold: decides between the plans; the bounds of its segments become cut points too, so that a decision is a
-            matter of the bins alone.
-        training: the features that it was fitted on, shape (rows, 4), for the weights.
+        pipeline: fitted by `candidates.fit`.
+        threshold: of the model; the bounds of its segments become cut points too, so that a decision depends on the
+            bins only.
+        training: the features that the pipeline was fitted on, shape (rows, 4); they give the weights.
 
     Raises:
-        CompileError: its log-odds are no such sum, or their tables would be too large.
+        CompileError: the estimator's bins are not known, its log-odds are 128 or more, or the document would be larger
+            than `MAX_BYTES`.
     """
     usage = _usage_steps(pipeline)
     medians: Values = usage["imputer"].statistics_
@@ -120,12 +126,19 @@ def prove(
 ) -> Proof:
     """Compare the document's scorer with the pipeline where they could differ.
 
-    They are compared on the table, on generated rows, at every cut point and the doubles on both sides of it, and on
-    the extremes that a request may hold. Scikit-learn refuses usage so large that its standardised value overflows; the
-    scorer must answer it, and as it answers the largest usage that does not overflow.
+    The rows are those of the table and generated ones, rows with every cut point and the doubles on both sides of it,
+    and combinations of the extremes that a request may hold. scikit-learn refuses usage that is so large that its
+    standardised value overflows; the scorer must answer such usage like the largest that does not overflow.
+
+    Args:
+        document: compiled from the pipeline.
+        pipeline: the fitted pipeline.
+        table: features of the whole table, shape (rows, 4).
+        settings: the number of generated rows, and the tolerance in log-odds.
+        seed: of the generated rows.
 
     Raises:
-        CompileError: a decision differs, or log-odds do by more than the tolerance.
+        CompileError: a decision differs, or log-odds differ by more than the tolerance.
     """
     scorer = Scorer(document)
     generated = np.concatenate([chunk.features for chunk in generate(settings.rows, seed)])
@@ -156,14 +169,14 @@ def _usage_steps(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _cuts(classifier: ClassifierMixin, scaler: Any, threshold: Threshold) -> list[Values]:
-    """Where the bins of each feature end, in raw units; values below 0 are no usage, and need no bin."""
+    """Find where the bins of each feature end, in its unit; ends below 0 are left out, because usage is at least 0."""
     standardised: list[list[Values]] = [[] for _ in FEATURE_NAMES]
     for ends in _ends(classifier):
         for i, found in enumerate(ends):
             standardised[i].append(found)
     cuts = [_raw(np.concatenate(found), scaler.mean_[i], scaler.scale_[i]) for i, found in enumerate(standardised)]
     if threshold.segments is not None:
-        # A segment begins at its bound, so the double before it is the last one of the bin before.
+        # A segment begins at its bound, so the bin before it ends at the largest double below the bound.
         i = FEATURE_NAMES.index(threshold.segments.feature)
         cuts[i] = np.append(cuts[i], np.nextafter(threshold.segments.bounds, -np.inf))
     return [np.unique(found[found >= 0]) for found in cuts]
@@ -177,28 +190,28 @@ def _ends(classifier: ClassifierMixin) -> Iterator[list[Values]]:
     elif isinstance(classifier, HistGradientBoostingClassifier):
         yield _ends_of_trees(classifier)
     elif isinstance(classifier, Pipeline) and isinstance(classifier[0], KBinsDiscretizer):
-        # KBinsDiscretizer's bins begin at their edges.
+        # A bin of KBinsDiscretizer begins at its edge, so the bin before it ends at the largest double below the edge.
         yield [np.nextafter(edges[1:-1], -np.inf) for edges in classifier[0].bin_edges_]
     else:
         raise CompileError(f"expected an estimator whose bins are known, found {type(classifier).__name__}")
 
 
 def _ends_of_trees(trees: HistGradientBoostingClassifier) -> list[Values]:
-    """The thresholds of all splits: scikit-learn's trees go left where a value is at most the threshold."""
-    # scikit-learn has no public way to its trees.
+    """Collect the thresholds of all splits by feature; a tree goes left where a value is at most the threshold."""
+    # scikit-learn has no public access to the trees.
     nodes = np.concatenate([tree.nodes for (tree,) in trees._predictors])
     splits = nodes[nodes["is_leaf"] == 0]
     return [splits["num_threshold"][splits["feature_idx"] == i] for i in range(len(FEATURE_NAMES))]
 
 
 def _raw(ends: Values, mean: float, scale: float) -> Values:
-    """The largest double that is standardised to at most each end, found by halving the doubles between 0 and the end.
+    """Find, for each standardised end, the largest double of at least 0 that is standardised to at most the end.
 
-    Positive doubles are in the order of their bits, and standardising rounds but never changes the order. -1 where even
-    0 is standardised to more.
+    The result is -1 where even 0 is standardised to more. It is found by bisection over the bits: positive doubles are
+    ordered like their bits, and standardising rounds but never changes the order.
     """
-    low = np.zeros(len(ends), dtype=np.int64)  # standardised to at most the end, or -1
-    high = np.full(len(ends), np.array(np.inf).view(np.int64))  # standardised to more
+    low = np.zeros(len(ends), dtype=np.int64)  # is standardised to at most the end, unless the result is -1
+    high = np.full(len(ends), np.array(np.inf).view(np.int64))  # is standardised to more
     with np.errstate(over="ignore"):
         none = (0.0 - mean) / scale > ends
         while (high - low > 1).any():
@@ -209,12 +222,12 @@ def _raw(ends: Values, mean: float, scale: float) -> Values:
 
 
 def _representatives(cuts: Values) -> Values:
-    """A value in each bin, shape (bins,)."""
+    """Give one value in each bin, shape (bins,)."""
     return np.array([*cuts, np.nextafter(cuts[-1], np.inf)]) if len(cuts) else np.zeros(1)
 
 
 def _grids(pipeline: Pipeline, cuts: list[Values]) -> dict[tuple[int, int], Values]:
-    """Log-odds of every combination of two features' bins, the other two in their first bins."""
+    """Ask the pipeline for the log-odds of every combination of two features' bins; the other two stay in bin 0."""
     values = [_representatives(found) for found in cuts]
     grids = {}
     for i, j in PAIRS:
@@ -227,7 +240,7 @@ def _grids(pipeline: Pipeline, cuts: list[Values]) -> dict[tuple[int, int], Valu
 def _purified(
     grids: dict[tuple[int, int], Values], weights: list[Values]
 ) -> tuple[float, list[Values], dict[tuple[int, int], Values]]:
-    """Constant, curves and maps of a sum, of which every curve, and every row and column of a map, has a mean of 0."""
+    """Split the sum into a constant, curves and maps, so that curves, and rows and columns of maps, have means of 0."""
     corner = grids[PAIRS[0]][0, 0]
     alone = {i: grid[:, 0] - corner for (i, _), grid in grids.items()}
     alone |= {j: grid[0, :] - corner for (_, j), grid in grids.items()}
@@ -250,12 +263,12 @@ def _purified(
 
 
 def _log_odds(pipeline: Pipeline, rows: FeatureMatrix) -> Values:
-    """What the pipeline answers, shape (rows,)."""
+    """Ask the pipeline for the log-odds of each row, shape (rows,), `_CHUNK` rows at a time."""
     return np.concatenate([log_odds(pipeline, rows[start : start + _CHUNK]) for start in range(0, len(rows), _CHUNK)])
 
 
 def _around_cuts(document: ModelDocument, table: FeatureMatrix, seed: int) -> FeatureMatrix:
-    """Some rows of the table, with each cut point and the doubles on both sides of it in the place of their value."""
+    """Take some rows of the table, and again with one value replaced by each cut point and the doubles next to it."""
     some = np.random.default_rng(seed).choice(table, min(_NEIGHBOURS, len(table)), replace=False)
     found = [some]
     for i, feature in enumerate(document.features):
@@ -268,12 +281,12 @@ def _around_cuts(document: ModelDocument, table: FeatureMatrix, seed: int) -> Fe
 
 
 def _largest_usage(pipeline: Pipeline) -> FeatureMatrix:
-    """Of each feature, about the largest usage that does not overflow when it is standardised."""
+    """Give about the largest usage of each feature that does not overflow when it is standardised, shape (4,)."""
     scale = _usage_steps(pipeline)["scaler"].scale_
     largest: FeatureMatrix = np.finfo(np.float64).max * np.where(scale < 1, scale / 2, 1.0)
     return largest
 
 
 def _extremes() -> FeatureMatrix:
-    """Every combination of numbers at the edges of what a request or a file may hold, and of missing values."""
+    """Combine missing values and the smallest and largest numbers that a request or a file may hold, in all ways."""
     return np.array(np.meshgrid(*[_EXTREMES] * len(FEATURE_NAMES))).T.reshape(-1, len(FEATURE_NAMES))

@@ -1,4 +1,4 @@
-"""All that a training run found out, for the report, the cards and programs."""
+"""The results of a training run, as the report, the cards, metrics.json and findings.json show them."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -6,14 +6,14 @@ from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.data.facts import DataFacts
 from plan_recommender.evaluation.calibration import Calibration
-from plan_recommender.evaluation.held_out import Analysis
+from plan_recommender.evaluation.held_out import HeldOutResults
 from plan_recommender.model.threshold import Threshold
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.selection import CandidateSummary
 
 
 class Findings(BaseModel):
-    """All that a training run found out; the same for the same data and seed."""
+    """The results of a training run; the same table, settings and registered model give the same results."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -22,12 +22,12 @@ class Findings(BaseModel):
     threshold: Threshold
     calibration: Calibration = Field(description="of the out-of-fold probabilities of the training part")
     gate: GateReport
-    test: Analysis
+    test: HeldOutResults
     data: DataFacts
 
 
 def metrics_document(findings: Findings, table: LabelledTable, settings: Settings) -> dict[str, object]:
-    """What metrics.json holds: the same for the same data and seed, so no time and no tag."""
+    """Write the content of metrics.json. It holds no time and no tag, so that equal runs give equal files."""
     champion = next(summary for summary in findings.candidates if summary.champion)
     return {
         **findings.test.model.model_dump(),

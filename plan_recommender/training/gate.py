@@ -1,4 +1,8 @@
-"""What a model must show before it is registered. A model that fails is refused, and the registered one stays."""
+"""The gate: the checks that a model must pass to be registered.
+
+A model that fails one of them is refused, and the registered model stays. Checks on the training part use out-of-fold
+probabilities; the comparison with the registered model uses rows of the test part that neither model was trained on.
+"""
 
 from collections.abc import Sequence
 
@@ -17,21 +21,22 @@ from plan_recommender.training.split import row_keys
 
 _BETTER_BY: tuple[Metric, ...] = ("roc_auc", "brier")
 _NAMES = {"roc_auc": "ROC AUC", "brier": "Brier score"}
-_MIN_ROWS = 20
+_MIN_ROWS = 20  # of a test part, and of the rows on which two models are compared
 
 
 class Check(BaseModel):
-    """One thing that a model had to show, and whether it did."""
+    """One check of the gate, and its result."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
+    """What is expected."""
     passed: bool
     found: str
 
 
 class GateReport(BaseModel):
-    """All that a model had to show."""
+    """All checks of one model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,12 +44,15 @@ class GateReport(BaseModel):
 
     @property
     def passed(self) -> bool:
-        """Whether it may be registered."""
+        """Whether the model may be registered: it passed every check."""
         return all(check.passed for check in self.checks)
 
 
 def check_baselines(champion: CrossValidated, results: Sequence[CrossValidated], settings: Settings) -> list[Check]:
-    """Ask for ROC AUC and Brier score that are better than both baselines' by more than a standard error."""
+    """Check that ROC AUC and Brier score are better than those of both baselines by more than one standard error.
+
+    The difference is the mean over the same folds; `selection.standard_error` defines its standard error.
+    """
     return [
         _better(champion, result, metric, settings.selection.folds)
         for result in results
@@ -54,7 +62,7 @@ def check_baselines(champion: CrossValidated, results: Sequence[CrossValidated],
 
 
 def check_calibration(calibration: Calibration, settings: GateSettings) -> Check:
-    """Ask for calibrated out-of-fold probabilities: as far as so few rows can tell, if they are few."""
+    """Check that the out-of-fold calibration error is at most `max_ece`, or at most the mean that chance would make."""
     return Check(
         name=f"calibration error (ECE) at most {settings.max_ece:g}",
         passed=calibration.ece <= max(settings.max_ece, calibration.ece_by_chance),
@@ -64,7 +72,7 @@ def check_calibration(calibration: Calibration, settings: GateSettings) -> Check
 
 
 def check_test_part(table: LabelledTable) -> Check:
-    """Ask for a test part that says something."""
+    """Check that the test part has at least `_MIN_ROWS` rows."""
     ultra = int(table.target.sum())
     return Check(
         name=f"a test part of at least {_MIN_ROWS} rows",
@@ -80,20 +88,20 @@ def check_registered(
     probabilities: Probabilities,
     settings: Settings,
 ) -> Check:
-    """Ask for a Brier score that is not worse than the registered model's, on rows that neither was trained on.
+    """Check that the Brier score is not worse than the registered model's, on rows that neither was trained on.
+
+    It is worse if the whole interval of the difference (paired bootstrap) is above 0, or if the difference is larger
+    than `gate.margin`. With fewer than `_MIN_ROWS` such rows, or only one label among them, the check fails.
 
     Args:
         registered: the model that `:latest` names.
         scorer: of the new model.
         table: the new model's test part.
-        probabilities: the new model's, of those rows, shape (rows,).
-        settings: `gate`, `comparison` and `seed` of which are used.
-
-    It is worse when the paired bootstrap's whole interval is on the worse side of zero, or when its Brier score is
-    larger by more than the margin.
+        probabilities: of the new model, for the rows of `table`, shape (rows,).
+        settings: the sections `gate` and `comparison` and the seed are used.
 
     Raises:
-        ModelError: the registered model is damaged.
+        ModelError: a file of the registered model is missing or was altered.
     """
     margin, confidence = settings.gate.margin, settings.comparison.confidence
     name = f"Brier score not worse than that of {registered.tag} on the same rows"

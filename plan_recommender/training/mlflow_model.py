@@ -1,6 +1,6 @@
-"""What MLflow runs to answer with a logged model: this file and the model's document, and no pickle.
+"""The code that MLflow runs to answer with a logged model: this file and the model's document, without a pickle.
 
-MLflow runs it as it is ("models from code") in whatever process loads the model.
+MLflow executes this file ("models from code") in every process that loads the model.
 """
 
 from pathlib import Path
@@ -16,21 +16,21 @@ from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import read_document, read_limited
 
 DOCUMENT = "document"
-"""Under this name MLflow keeps the document."""
+"""The name of the document among the logged model's artifacts."""
 
 
 class PlanModel(PythonModel):
-    """Answers for a frame of subscribers as the service does."""
+    """Answers for a DataFrame of subscribers, with the same bits as the service."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the document."""
+        """Read the model's document; ModelError if it is not one of this schema version."""
         self._scorer = Scorer(read_document(read_limited(Path(context.artifacts[DOCUMENT]))))
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """Give `prediction` and `probability_is_ultra` of every row; NaN is a missing value.
+        """Give `prediction` and `probability_is_ultra` of every row, under the input's index; NaN is a missing value.
 
-        MLflow holds the frame against the model's signature first, and refuses columns of whole numbers: make them
-        doubles (`frame.astype(float)`).
+        MLflow compares the input with the model's signature before, and refuses columns of whole numbers: convert them
+        to doubles (`frame.astype(float)`).
         """
         features = model_input[list(FEATURE_NAMES)].to_numpy(dtype=np.float64)
         probabilities = self._scorer.probabilities(features)

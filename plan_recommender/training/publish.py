@@ -1,7 +1,11 @@
-"""Publish a model in the BentoML model store: write it whole or not at all, promote it, roll back."""
+"""The writing half of the model store: publish a model completely or not at all, promote it, roll back.
+
+To publish a model is to move it into the store, where it can be named by its tag; to promote it is to let `:latest`
+name it. Each is one step of the file system, so that a reader never sees half a model. Only a store that is a mount
+point takes a copy, file by file, before the model is promoted. model/store.py is the reading half.
+"""
 
 import errno
-import importlib
 import importlib.metadata
 import os
 import platform
@@ -50,11 +54,11 @@ from plan_recommender.training.split import row_keys
 
 VERSIONS_RECORDED = ("bentoml", "numpy", "pandas", "scikit-learn", "scipy")
 
-_REMEMBERED = 100  # versions that were the latest, for rolling back
+_MAX_REMEMBERED = 100  # versions that were the latest, to which `roll_back` can go back
 
 
 class StagedModel:
-    """A model being built outside the store: write its files to `path`, then `publish` it, then `promote` it."""
+    """A model that is built outside the store: write its files to `path`, then `publish` it, then `promote` it."""
 
     def __init__(self, workshop: Path) -> None:
         self.path = workshop / "files"
@@ -70,7 +74,7 @@ class StagedModel:
         return str(self._tag)
 
     def publish(self, record: ModelRecord) -> None:
-        """Put the complete model into the store in one step; `:latest` does not change."""
+        """Put the complete model into the store; `:latest` does not change."""
         with bentoml.models.create(
             self._tag,
             module="bentoml.sklearn",  # so that bentoml.sklearn.load_model opens the pipeline
@@ -78,7 +82,7 @@ class StagedModel:
             metadata={RECORD_KEY: record.model_dump(mode="json", exclude_none=True)},  # BentoML takes no None
             signatures={"predict": ModelSignature(batchable=True), "predict_proba": ModelSignature(batchable=True)},
             context=ModelContext("sklearn", {"scikit-learn": record.versions["scikit-learn"]}),
-            _model_store=store_in(self._workshop),  # a store of one, in which BentoML writes
+            _model_store=store_in(self._workshop),  # BentoML writes into the workshop, not yet into the store
         ) as model:
             shutil.copytree(self.path, model.path, dirs_exist_ok=True)
         versions_folder().mkdir(parents=True, exist_ok=True)
@@ -88,18 +92,18 @@ class StagedModel:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            # The store is a volume of its own: copy, beginning with the file without which BentoML cannot list it.
+            # The store is another file system. BentoML fails to list a folder without model.yaml, so that comes first.
             place.mkdir()
             shutil.copy2(made / "model.yaml", place)
             shutil.copytree(made, place, dirs_exist_ok=True)
 
     def promote(self) -> None:
-        """Make the published model the one that `:latest` names, in one step."""
+        """Let `:latest` name the published model, in one step."""
         _remember_latest(str(self._tag.version))
         _point_latest_at(str(self._tag.version))
 
     def withdraw(self) -> None:
-        """Undo `promote` and `publish`, as far as they were done."""
+        """Undo `promote` and `publish` as far as they were done."""
         if latest_file().is_file() and latest_file().read_text() == self._tag.version:
             if self._latest_before is None:
                 latest_file().unlink()
@@ -114,13 +118,13 @@ class StagedModel:
 
 @contextmanager
 def staging() -> Iterator[StagedModel]:
-    """Offer a model to build; whatever was not published in the store when the block ends is gone.
+    """Offer a model to build; what was not published by the end of the block is removed.
 
     Raises:
-        OutputError: the store cannot be written.
+        OutputError: there is no folder beside the store that can be written.
     """
     try:
-        # Beside the store, so that publishing is one rename; outside it, so that no listing sees it.
+        # Beside the store, so that publishing is a rename, and outside it, so that it is not listed.
         workshop = Path(tempfile.mkdtemp(dir=store_path().parent, prefix=f".{MODEL_NAME}."))
     except OSError as error:
         raise OutputError(
@@ -133,10 +137,12 @@ def staging() -> Iterator[StagedModel]:
 
 
 def roll_back() -> RegisteredModel:
-    """Make the model that was the latest before the present one the latest again; once more goes one further back.
+    """Let `:latest` name the model that it named before; calling it again goes back one model further.
+
+    Models that were deleted since, or are damaged, are passed over.
 
     Raises:
-        ModelError: there is none that can answer.
+        ModelError: no earlier model can answer.
     """
     versions = _earlier_versions()
     while versions:
@@ -157,10 +163,10 @@ def roll_back() -> RegisteredModel:
 
 
 def promote(model: RegisteredModel) -> None:
-    """Make a registered model the latest, in one step.
+    """Let `:latest` name a registered model, in one step; the one that it named can be rolled back to.
 
     Raises:
-        ModelError: it is damaged.
+        ModelError: the model's tables are missing or were altered.
     """
     model.scorer()
     _remember_latest(model.tag.partition(":")[2])
@@ -170,7 +176,16 @@ def promote(model: RegisteredModel) -> None:
 def write_model(
     folder: Path, artifacts: Path, trained: Trained, findings: Findings, table: LabelledTable, settings: Settings
 ) -> ModelRecord:
-    """Write the files of a staged model into `folder`, and give its record; the pipeline comes from the artifacts."""
+    """Write the files of a staged model into `folder`; returns its record, with the digests of these files.
+
+    Args:
+        folder: of the staged model.
+        artifacts: folder that already holds the pipeline and the document, which are copied.
+        trained: the champion.
+        findings: the results of the run.
+        table: the whole table.
+        settings: of the run; paths and addresses of this machine are left out of the record.
+    """
     training = table.take(trained.split.training)
     reference = profile(training.features, settings.features, settings.drift, settings.seed)
     (folder / PIPELINE_FILE).write_bytes((artifacts / "model.joblib").read_bytes())
@@ -200,7 +215,10 @@ def write_model(
 
 
 def publish_both(model: StagedModel, record: ModelRecord, artifacts: StagedDirectory) -> None:
-    """Put model and artifacts in place; what fails on the way takes back what was done before it."""
+    """Publish the model and the artifacts, and promote the model; if one step fails, all of them are undone.
+
+    Ctrl-C and SIGTERM wait until this is over.
+    """
     with uninterrupted():
         try:
             model.publish(record)
@@ -213,14 +231,14 @@ def publish_both(model: StagedModel, record: ModelRecord, artifacts: StagedDirec
 
 
 def library_versions() -> dict[str, str]:
-    """Tell the versions of Python and of the libraries that a model is made with."""
+    """Give the versions of Python and of the libraries that a model is made with."""
     return {"python": platform.python_version()} | {
         name: importlib.metadata.version(name) for name in VERSIONS_RECORDED
     }
 
 
 def _portable(settings: Settings) -> dict[str, object]:
-    """Settings without the folders and addresses of this machine: the model travels, into images for one."""
+    """Settings without the folders and addresses of this machine, because models are copied to other machines."""
     document = settings.model_dump(mode="json", exclude={"artifacts", "search", "mlflow"})
     path = settings.data.path.resolve()
     inside = path.is_relative_to(Path.cwd())
@@ -232,14 +250,14 @@ def _earlier_file() -> Path:
 
 
 def _earlier_versions() -> list[str]:
-    """What `:latest` named before, the last one last."""
+    """Read the versions that `:latest` named before, the most recent one last."""
     return _earlier_file().read_text().split() if _earlier_file().is_file() else []
 
 
 def _remember_latest(successor: str) -> None:
     present = latest_version()
     if present is not None and present != successor:
-        _write_earlier_versions([*_earlier_versions(), present][-_REMEMBERED:])
+        _write_earlier_versions([*_earlier_versions(), present][-_MAX_REMEMBERED:])
 
 
 def _write_earlier_versions(versions: list[str]) -> None:
@@ -254,7 +272,7 @@ def _point_latest_at(version: str) -> None:
 
 
 def _replace(path: Path, content: str) -> None:
-    # Beside it, on the store's file system; and hidden files, so that no listing of models sees them.
+    # The new file is beside the old one, so that replacing is one step; it is hidden, so that it is not listed.
     new = path.with_name(f".{path.name.lstrip('.')}.{os.getpid()}")
     try:
         new.write_text(content)

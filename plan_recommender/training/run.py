@@ -1,4 +1,7 @@
-"""What a training run finds: the champion, compiled and proved, its quality, and whether it may be registered."""
+"""A training run, step by step: `train` makes and measures a champion, and `judge` decides whether it is registered.
+
+Nothing here writes a file: train.py hands the results to report/artifacts.py and training/publish.py.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.calibration import Calibration
-from plan_recommender.evaluation.held_out import Analysis, analyse
+from plan_recommender.evaluation.held_out import HeldOutResults, evaluate_held_out
 from plan_recommender.evaluation.metrics import Probabilities
 from plan_recommender.model import store
 from plan_recommender.model.scorer import Scorer
@@ -29,38 +32,42 @@ from plan_recommender.training.split import Split, compared_part, split_table
 from plan_recommender.training.threshold_choice import choose_threshold
 
 STEPS_AFTER_SELECTION = 2
-"""How often `train` tells its progress once the candidates are compared."""
+"""Number of calls of `progress` by `train` after the candidates were compared."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A champion, fitted and compiled, and all that was found out on the way to it."""
+    """A champion, fitted, compiled and measured, and the results that led to it."""
 
     split: Split
     results: list[CrossValidated]
+    """One for each candidate, in the order of the configuration, like `candidates`."""
     candidates: list[CandidateSummary]
     champion: Candidate
-    calibration: Calibration  # of the out-of-fold probabilities
+    calibration: Calibration
+    """Of the champion's out-of-fold probabilities."""
     pipeline: Pipeline
+    """Fitted on the whole training part; `document` and `scorer` are compiled from it."""
     document: ModelDocument
     scorer: Scorer
     proof: Proof
-    analysis: Analysis
+    held_out: HeldOutResults
     test_probabilities: Probabilities
 
 
 def train(table: LabelledTable, settings: Settings, progress: Callable[[str], object] = lambda _: None) -> Trained:
-    """Choose a champion on the training part, fit, compile and prove it, and look at the test part once.
+    """Choose a champion on the training part; fit, compile and prove it; then measure it on the test part.
 
     Args:
-        table: the labelled table.
+        table: the labelled table, which passed `check_trainable`.
         settings: the configuration.
-        progress: is called with the name of what comes next whenever a step is done.
+        progress: is called after every fit of the comparison, and before each of the two steps that follow it, with a
+            description of the step.
 
     Raises:
-        TableError: the table cannot be split.
-        ConfigError: an estimator refuses its parameters.
-        CompileError: the scorer does not answer as the pipeline does.
+        TableError: the table has too few rows of a label for the split or for the folds.
+        ConfigError: an estimator refuses its parameters, or does not converge.
+        CompileError: the pipeline cannot be compiled, or the scorer does not answer as the pipeline does.
     """
     split = split_table(table, settings.split.test_share, settings.seed)
     training, test = table.take(split.training), table.take(split.test)
@@ -76,7 +83,7 @@ def train(table: LabelledTable, settings: Settings, progress: Callable[[str], ob
     scorer = Scorer(document)
     proof = prove(document, pipeline, table.features, settings.proof, settings.seed)
     progress("look at the test part")
-    analysis, probabilities = analyse(test, split.test + 1, training, scorer, settings)
+    held_out, probabilities = evaluate_held_out(test, split.test, training, scorer, settings)
     return Trained(
         split=split,
         results=results,
@@ -87,7 +94,7 @@ def train(table: LabelledTable, settings: Settings, progress: Callable[[str], ob
         document=document,
         scorer=scorer,
         proof=proof,
-        analysis=analysis,
+        held_out=held_out,
         test_probabilities=probabilities,
     )
 
@@ -95,9 +102,9 @@ def train(table: LabelledTable, settings: Settings, progress: Callable[[str], ob
 def judge(
     trained: Trained, table: LabelledTable, settings: Settings, say: Callable[[str], object] = lambda _: None
 ) -> GateReport:
-    """Hold a model against the baselines, the bounds of calibration, and the registered model if there is one.
+    """Put a model through the gate: the baselines, calibration, the test part, and the registered model if any.
 
-    Calls `say` with a warning when there is a registered model that cannot answer, and so is not compared with.
+    A registered model that cannot answer is not compared with; `say` is called with a warning then.
     """
     champion = next(result for result in trained.results if result.candidate == trained.champion)
     checks = gate.check_baselines(champion, trained.results, settings)
@@ -109,7 +116,7 @@ def judge(
         if registered is not None:
             registered.scorer()
     except ModelError as error:
-        # It cannot answer, so that any model that passes the rest is better.
+        # Any model that passes the other checks is better than one that cannot answer.
         say(f"warning: not compared with the registered model, which cannot answer: {error}")
         return GateReport(checks=checks)
     if registered is not None:
@@ -122,7 +129,7 @@ def _check_registered(
 ) -> gate.Check:
     try:
         return gate.check_registered(registered, trained.scorer, test, trained.test_probabilities, settings)
-    except ModelError as error:  # it answers, but what it was trained on is not known any more
+    except ModelError as error:  # it answers, but the file with the rows that it was trained on is damaged
         return gate.Check(
             name=f"Brier score not worse than that of {registered.tag} on the same rows",
             passed=False,

@@ -1,7 +1,7 @@
 """Search for better parameters of the candidates with Optuna, by cross-validation on the training part.
 
-Every finished trial is kept in a database, so that a search that was stopped goes on where it was. What is tried next
-depends on the finished trials and the seed only: a search that was stopped finds what it would have found.
+Every finished trial is kept in a database, so that a search that was stopped continues where it was. What is tried next
+depends only on the finished trials and the seed, so that a search that was stopped finds the same as one that was not.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ from plan_recommender.training.threshold_choice import fold_threshold
 TRIALS_FILE = "trials.sqlite3"
 
 _FINISHED = (TrialState.COMPLETE, TrialState.FAIL)  # FAIL: the parameters cannot be fitted
-_ANSWERED_METRICS = frozenset({"accuracy", "f1"})
+_METRICS_OF_DECISIONS = frozenset({"accuracy", "f1"})  # which depend on the threshold
 _LIBRARIES = ("numpy", "optuna", "scikit-learn", "scipy")
 _DIGEST_LENGTH = 16
 
@@ -44,17 +44,21 @@ Space = dict[str, BaseDistribution]
 
 @dataclass(frozen=True)
 class Searched:
-    """What the search found for one candidate."""
+    """The result of the search for one candidate."""
 
     candidate: Candidate
     trials: int
+    """Finished trials, with those of earlier searches."""
     metric: Metric
-    configured: float | None  # None when the configured values cannot be fitted
+    configured: float | None
+    """The metric with the configured parameters; None if they cannot be fitted."""
     best: float
+    """The metric with the best parameters, mean over the folds."""
     parameters: Parameters
+    """The best ones."""
 
     def line(self) -> str:
-        """Say it in one line."""
+        """Describe the result in one line."""
         before = "none" if self.configured is None else f"{self.configured:.4f}"
         values = ", ".join(f"{name} {value:.4g}" for name, value in self.parameters.items())
         return (
@@ -69,22 +73,25 @@ def search(
     trials: int,
     progress: Callable[[Candidate, int], object] = lambda *_: None,
 ) -> tuple[Settings, list[Searched]]:
-    """Look for better parameters of every candidate that has a space to look in.
+    """Search for better parameters of every candidate that has a search space.
+
+    The configured parameters are always among the trials, so that the best are never worse than they are.
 
     Args:
         table: the labelled table; only its training part is used.
         settings: the configuration.
-        trials: how many trials of a candidate are wanted, those of earlier searches among them. When none of those
-            has the configured values there is one more, so that the best is never worse than they are.
-        progress: is called with the candidate and how many more of its trials have finished.
+        trials: number of trials of each candidate, with those that earlier searches finished; one more is made if
+            all of these are finished and none has the configured parameters.
+        progress: is called with the candidate and the number of its trials that have finished since the last call.
 
     Returns:
-        The configuration with the best parameters in place of the configured ones, and what was found.
+        The configuration with the best parameters in place of the configured ones, and one result for each candidate.
 
     Raises:
-        TableError: the table cannot be split.
-        ConfigError: there is nothing to search, or nothing that can be fitted.
-        OutputError: the trials cannot be read or kept.
+        TableError: the table has too few rows of a label for the split or for the folds.
+        ConfigError: no candidate has a search space, a configured parameter is outside its space, or no parameters of a
+            candidate can be fitted.
+        OutputError: the database of trials cannot be read or written.
     """
     candidates = searchable(settings)
     if not candidates:
@@ -95,7 +102,7 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     split = split_table(table, settings.split.test_share, settings.seed)
     training = compared_part(table.take(split.training), settings)
-    # Seeds of its own: on the folds of the comparison that follows, the best trial would be too good to be true.
+    # Other folds than those of the comparison that follows, on which the best trial would look better than it is.
     folds_seed, sampler_seed = np.random.SeedSequence(settings.seed).generate_state(2).tolist()
     folds = make_folds(training.target, settings.selection.folds, 1, folds_seed)
     estimators, found = settings.estimators, []
@@ -111,19 +118,19 @@ def search(
 
 
 def searchable(settings: Settings) -> list[Candidate]:
-    """Tell which of the candidates have a space to look in, in their order."""
+    """List the configured candidates that have a search space, in their order."""
     return [candidate for candidate in settings.selection.candidates if candidate in _SPACES]
 
 
 def fragment(found: Sequence[Searched]) -> str:
-    """Write the best parameters as they stand in a configuration file."""
+    """Write the best parameters as YAML for a configuration file."""
     document = {"estimators": {searched.candidate: searched.parameters for searched in found}}
     return yaml.safe_dump(document, sort_keys=False)
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """How the trials of each candidate are made and kept."""
+    """What the searches of all candidates share."""
 
     storage: RDBStorage
     table_sha256: str
@@ -133,7 +140,7 @@ class _Wanted:
 
 @contextmanager
 def _storage(path: Path) -> Iterator[RDBStorage]:
-    """Open the database of trials; SQLite takes back what a killed process left half written."""
+    """Open the database of trials; SQLite rolls back what a killed process left half written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -156,7 +163,7 @@ def _storage(path: Path) -> Iterator[RDBStorage]:
 def _open(url: str) -> RDBStorage:
     try:
         return RDBStorage(url)
-    except RuntimeError as error:  # how Optuna says that another version made the tables
+    except RuntimeError as error:  # Optuna raises it when another version made the database
         raise OptunaError(str(error)) from error
 
 
@@ -181,7 +188,7 @@ def _search_one(
     )
 
     def measured(parameters: Mapping[str, Any]) -> float | None:
-        """Mean over the folds; None when the parameters cannot be fitted."""
+        """Mean of the metric over the folds; None if the parameters cannot be fitted."""
         estimator = section.model_copy(update=dict(parameters))
         estimators = settings.estimators.model_copy(update={candidate: estimator})
         tried = settings.model_copy(update={"estimators": estimators})
@@ -195,14 +202,14 @@ def _search_one(
     progress(candidate, len(finished))
     as_configured = next((trial for trial in finished if trial.params == configured), None)
     if as_configured is None:
-        # Measured first and stored when it is done: waiting in the database, it could be lost with a killed process.
+        # It is measured before it is stored, because a trial that waits in the database is lost with a killed process.
         as_configured = _finished_trial(configured, space, measured(configured))
         study.add_trial(as_configured)
         finished = [*finished, as_configured]
         progress(candidate, 1)
     while len(finished) < wanted.trials:
-        # A seed for each trial: one for the search would begin again when it resumes, and repeat itself. Trials that
-        # another process runs, or ran when it was killed, must not matter, so they are not lied about.
+        # Each trial has a seed of its own: one seed for the whole search would start again when the search is resumed,
+        # and repeat its proposals. "Constant liar" is off, because it makes proposals depend on unfinished trials.
         seed = np.random.SeedSequence([wanted.seed, len(finished)]).generate_state(1).item()
         study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=False)
         trial = study.ask(space)
@@ -214,7 +221,7 @@ def _search_one(
     if not values:
         raise ConfigError(f"--search: expected parameters of {candidate} that can be fitted, found none in "
                           f"{len(finished)} trials; change estimators.{candidate}.search")  # fmt: skip
-    best = (min if less_is_better else max)(values, key=values.__getitem__)  # the first of equally good ones
+    best = (min if less_is_better else max)(values, key=values.__getitem__)  # of equally good ones, the first
     return Searched(
         candidate=candidate,
         trials=len(finished),
@@ -231,7 +238,7 @@ def _finished_trial(parameters: Parameters, space: Space, value: float | None) -
 
 
 def _require_inside(candidate: Candidate, configured: Parameters, space: Space) -> None:
-    """Refuse a search that could not come back to the configured values."""
+    """Refuse a search whose space does not contain the configured parameters."""
     for name, distribution in space.items():
         assert isinstance(distribution, IntDistribution | FloatDistribution)
         low, high, value = distribution.low, distribution.high, configured[name]
@@ -243,7 +250,7 @@ def _require_inside(candidate: Candidate, configured: Parameters, space: Space) 
 
 
 def _digest(space: Space, settings: Settings, table_sha256: str) -> str:
-    """Name what makes trials comparable: a trial of another table, split, space or library is another search's."""
+    """Identify a search; trials with another table, split, space, metric or library are not comparable with its own."""
     metric = settings.selection.metric
     identity = {
         "table": table_sha256,
@@ -252,7 +259,7 @@ def _digest(space: Space, settings: Settings, table_sha256: str) -> str:
         "folds": settings.selection.folds,
         "max_rows": settings.selection.max_rows,
         "metric": metric,
-        "threshold": fold_threshold(settings) if metric in _ANSWERED_METRICS else None,
+        "threshold": fold_threshold(settings) if metric in _METRICS_OF_DECISIONS else None,
         "space": {name: repr(distribution) for name, distribution in space.items()},
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in _LIBRARIES},

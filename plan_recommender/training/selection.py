@@ -1,4 +1,4 @@
-"""Which rows train and which test, which candidate is the champion, and from which probability it recommends Ultra."""
+"""Compare the candidates by repeated stratified cross-validation on the training part, and choose the champion."""
 
 import math
 import time
@@ -29,7 +29,7 @@ LESS_IS_BETTER: frozenset[Metric] = frozenset({"brier", "log_loss"})
 
 
 class Interval(BaseModel):
-    """A mean over the folds, and its confidence interval."""
+    """A mean over the folds, and its confidence interval from low to high."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,25 +54,34 @@ class CandidateSummary(BaseModel):
 
 @dataclass(frozen=True)
 class CrossValidated:
-    """What cross-validation found of one candidate."""
+    """The results of one candidate in the cross-validation."""
 
     candidate: Candidate
     folds: list[Metrics]
-    probabilities: Probabilities  # out of fold, shape (repeats, rows)
+    """One for each fold of each repeat."""
+    probabilities: Probabilities
+    """Out of fold, shape (repeats, rows)."""
     fit_seconds: list[float]
+    """How long each fit took (s); the only result that differs from run to run."""
 
     def scores(self, metric: Metric) -> npt.NDArray[np.float64]:
-        """The metric on every fold, shape (repeats * folds,)."""
+        """The metric on every fold of every repeat, shape (repeats * folds,)."""
         return np.array([getattr(fold, metric) for fold in self.folds])
 
 
 def cross_validate(
     features: FeatureMatrix, target: Labels, settings: Settings, fitted: Callable[[], object] = lambda: None
 ) -> list[CrossValidated]:
-    """Measure every candidate on the same folds, in the order of the configuration; calls `fitted` after each fit.
+    """Measure every candidate on the same folds, in the order of the configuration.
+
+    Args:
+        features: of the rows to compare on, shape (rows, 4).
+        target: their labels, shape (rows,).
+        settings: the configuration.
+        fitted: is called after each fit.
 
     Raises:
-        TableError: there are fewer rows of a label than folds.
+        TableError: a label has fewer rows than there are folds.
         ConfigError: a candidate cannot be fitted.
     """
     selection = settings.selection
@@ -81,10 +90,14 @@ def cross_validate(
 
 
 def make_folds(target: Labels, folds: int, repeats: int, seed: int) -> list[Fold]:
-    """Divide rows into folds, stratified by the label, as often as is wanted, each time otherwise.
+    """Divide rows into folds, stratified by the label, `repeats` times in different ways.
+
+    Returns:
+        The folds of the first repeat, then those of the second, and so on. Together the folds of one repeat validate
+        every row once.
 
     Raises:
-        TableError: there are fewer rows of a label than folds.
+        TableError: a label has fewer rows than there are folds.
     """
     rarest = int(min(target.sum(), len(target) - target.sum()))
     if rarest < folds:
@@ -104,41 +117,46 @@ def cross_validate_one(
     settings: Settings,
     fitted: Callable[[], object] = lambda: None,
 ) -> CrossValidated:
-    """Measure one candidate on folds that `make_folds` made; calls `fitted` after each fit.
+    """Measure one candidate on folds from `make_folds` with `selection.folds` folds; calls `fitted` after each fit.
+
+    Accuracy, precision, recall and F1 are those at `fold_threshold(settings)`.
 
     Raises:
-        ConfigError: it cannot be fitted.
+        ConfigError: the candidate cannot be fitted.
     """
     threshold = fold_threshold(settings)
-    folds_each_time = settings.selection.folds
-    probabilities = np.empty((len(folds) // folds_each_time, len(target)))
+    folds_per_repeat = settings.selection.folds
+    probabilities = np.empty((len(folds) // folds_per_repeat, len(target)))
     found, seconds = [], []
     for i, (training, validation) in enumerate(folds):
         start = time.perf_counter()
         pipeline = fit(candidate, settings, features[training], target[training])
         seconds.append(time.perf_counter() - start)
         answers = probabilities_of(pipeline, features[validation])
-        probabilities[i // folds_each_time, validation] = answers
+        probabilities[i // folds_per_repeat, validation] = answers
         found.append(measure(target[validation], answers, (answers >= threshold).astype(np.int64)))
         fitted()
     return CrossValidated(candidate, found, probabilities, seconds)
 
 
 def summarise(results: Sequence[CrossValidated], settings: Settings) -> list[CandidateSummary]:
-    """Compare candidates and choose the champion; the baselines are measured, and cannot be it.
+    """Compare candidates and choose the champion; a baseline is never the champion.
 
-    The champion is the first candidate, in the configured order, that is behind the best by at most one standard error
-    (Breiman et al. 1984): of the difference on the same folds, which says most, but never more than of the best itself,
-    or a candidate would be chosen for being unsteady. Folds share training rows, so every standard error has the
-    correction of Nadeau and Bengio (2003): sd * sqrt(1/k + 1/(folds - 1)).
+    The champion is the first candidate, in the configured order, that is at most one standard error behind the best
+    (Breiman et al. 1984, "Classification and regression trees"). The standard error is that of the difference on the
+    same folds, which is known best; but at most that of the best candidate's own mean, because otherwise a candidate
+    would be preferred whose results vary much. `standard_error` defines both.
+
+    Returns:
+        One summary for each result, in their order.
     """
     metric, folds = settings.selection.metric, settings.selection.folds
     sign = -1.0 if metric in LESS_IS_BETTER else 1.0
     contestants = [result for result in results if result.candidate not in BASELINES]
     best = max(contestants, key=lambda result: sign * result.scores(metric).mean())
     behind = {r.candidate: sign * (best.scores(metric) - r.scores(metric)) for r in results}
-    most = standard_error(best.scores(metric), folds)
-    errors = {name: min(standard_error(differences, folds), most) for name, differences in behind.items()}
+    max_error = standard_error(best.scores(metric), folds)
+    errors = {name: min(standard_error(differences, folds), max_error) for name, differences in behind.items()}
     champion = next(r.candidate for r in contestants if behind[r.candidate].mean() <= errors[r.candidate])
     return [
         CandidateSummary(
@@ -153,7 +171,7 @@ def summarise(results: Sequence[CrossValidated], settings: Settings) -> list[Can
 
 
 def calibration_out_of_fold(target: Labels, result: CrossValidated, settings: Settings) -> Calibration:
-    """Measure the calibration of a candidate's out-of-fold probabilities, those of all repeats together."""
+    """Measure the calibration of a candidate's out-of-fold probabilities, with those of all repeats together."""
     repeats = len(result.probabilities)
     return measure_calibration(
         np.tile(target, repeats),
@@ -165,12 +183,16 @@ def calibration_out_of_fold(target: Labels, result: CrossValidated, settings: Se
 
 
 def standard_error(scores: npt.NDArray[np.float64], folds: int) -> float:
-    """Standard error of the mean of scores of repeated cross-validation, shape (k,), after Nadeau and Bengio (2003)."""
+    """Standard error of the mean of the scores of a repeated cross-validation, shape (k,), with `folds` folds a repeat.
+
+    It is sd * sqrt(1/k + 1/(folds - 1)), the correction of Nadeau and Bengio (2003, "Inference for the generalization
+    error") for folds that share training rows.
+    """
     return float(scores.std(ddof=1) * math.sqrt(1 / len(scores) + 1 / (folds - 1)))
 
 
 def interval(scores: npt.NDArray[np.float64], folds: int, confidence: float) -> Interval:
-    """Mean of scores of repeated cross-validation, shape (k,), with its t interval."""
+    """Mean of the scores of a repeated cross-validation, shape (k,), with its t interval (k - 1 degrees of freedom)."""
     mean = float(scores.mean())
     half = float(stats.t.ppf((1 + confidence) / 2, len(scores) - 1)) * standard_error(scores, folds)
     return Interval(mean=mean, low=mean - half, high=mean + half)

@@ -1,6 +1,6 @@
-"""Track training runs with MLflow: what went in, what every candidate showed, what came out, and the compiled model.
+"""Track training runs with MLflow: settings, metrics of every candidate, checks of the gate, artifacts and the model.
 
-Nothing that is logged is a pickle, and MLflow's makers are told nothing.
+No pickle is logged, because whoever opens one runs its code; and MLflow sends no usage statistics to its makers.
 """
 
 import json
@@ -14,12 +14,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-# MLflow reads some of these when it is imported. An operator who sets them otherwise is obeyed.
+# MLflow reads some of these when it is imported. What the operator has set is left as it is.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-# By MLflow's own limits, a server that is away would hold up for minutes a run that is done.
+# With MLflow's own limits, a server that does not answer would delay the end of a finished run by minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
@@ -49,12 +49,12 @@ GATE_FILE = "gate.json"
 LOCAL_ARTIFACTS = "mlartifacts"
 
 _MODEL_NEEDS = ("mlflow", "numpy", "pandas", "pydantic")
-_SHOWN = 300  # characters of MLflow's own words that an error repeats
+_SHOWN = 300  # characters of MLflow's own message that an error repeats
 
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What is logged of one training run."""
+    """What is logged about one training run."""
 
     name: str
     tags: Mapping[str, str]
@@ -63,21 +63,22 @@ class TrackedRun:
     metrics: Mapping[str, float]
     gate: GateReport
     artifacts: Sequence[Path]
-    document: bytes | None  # the model; None when the run was refused
+    document: bytes | None
+    """The compiled model; None if the gate refused it."""
 
 
 def track(run: TrackedRun, settings: Settings) -> str:
-    """Log a run to the configured store; returns the id that MLflow gave it.
+    """Log a run to the configured store; returns MLflow's id of the run.
 
     Raises:
-        TrackingError: MLflow could not log all of it.
+        TrackingError: MLflow failed; a part of the run may have been logged.
     """
     uri = settings.mlflow.tracking_uri
     try:
         mlflow.set_tracking_uri(uri)
         with mlflow.start_run(experiment_id=_experiment(settings), run_name=run.name) as active:
             _log(active.info.run_id, run, settings)
-    except Exception as error:  # MLflow's, its HTTP client's, its database's: the caller's work is done all the same
+    except Exception as error:  # of MLflow, its HTTP client or its database; none of them undoes the training run
         found = " ".join(str(error).split())[:_SHOWN]
         raise TrackingError(
             f"mlflow.tracking_uri {uri}: expected a store that takes the run, found: {found}"
@@ -86,12 +87,12 @@ def track(run: TrackedRun, settings: Settings) -> str:
 
 
 def connect(settings: Settings) -> mlflow.MlflowClient:
-    """Open the configured store, to read what is kept there."""
+    """Open the configured store for reading."""
     return mlflow.MlflowClient(settings.mlflow.tracking_uri)
 
 
 def flattened(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of nested sections under dotted names."""
+    """Yield the values of nested sections, each under its dotted name."""
     for name, value in document.items():
         if isinstance(value, Mapping):
             yield from flattened(value, f"{prefix}{name}.")
@@ -104,7 +105,7 @@ def _experiment(settings: Settings) -> str:
     found = mlflow.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    # A server knows where its artifacts go. For a local store MLflow would take a folder of the working directory.
+    # A server has a place for artifacts. For a local store MLflow would use a folder of the working directory.
     place = None
     if uri.startswith(SQLITE):
         place = (Path(uri.removeprefix(SQLITE)).resolve().parent / LOCAL_ARTIFACTS).as_uri()
@@ -151,7 +152,7 @@ def _log_model(document: bytes) -> None:
         path = Path(place) / DOCUMENT_FILE
         path.write_bytes(document)
         with warnings.catch_warnings():
-            # An example would be a row of the table. The warning begins with the code of a colour.
+            # No input example is logged, because it would be a row of the table. The warning begins with a colour code.
             warnings.filterwarnings("ignore", ".*An input example was not provided", UserWarning)
             mlflow.pyfunc.log_model(
                 name=MODEL,
@@ -159,7 +160,8 @@ def _log_model(document: bytes) -> None:
                 artifacts={"document": str(path)},
                 code_paths=[str(package)],
                 signature=ModelSignature(numbers, answers),
-                pip_requirements=[f"{name}=={version(name)}" for name in _MODEL_NEEDS],  # or MLflow runs it to find out
+                # Without a list MLflow would run the model to find out what it imports.
+                pip_requirements=[f"{name}=={version(name)}" for name in _MODEL_NEEDS],
             )
 
 

@@ -253,7 +253,7 @@ def judged() -> Callable[[], gate.GateReport]:
         document=candidate.document,
         scorer=scorer,
         proof=cast(Any, None),
-        analysis=cast(Any, None),
+        held_out=cast(Any, None),
         test_probabilities=answers[SPLIT.test],
     )
     return lambda: judge(trained, shipped(), settings, cli.say)

@@ -130,7 +130,7 @@ def test_nothing_in_the_test_part_changes_the_champion_its_threshold_or_the_scor
     target[split.test] = rng.integers(0, 2, len(split.test))
     second = run.train(replace(table, features=features, target=target), settings)
     assert found_out(second) == found_out(first)
-    assert second.analysis.model != first.analysis.model  # the change is there to be seen, by who looks
+    assert second.held_out.model != first.held_out.model  # the change is there to be seen, by who looks
     # The control: as small a change in the training part is seen.
     features, target = table.features.copy(), table.target.copy()
     target[split.training[:200]] ^= 1
@@ -297,7 +297,7 @@ print(json.dumps({
     "threshold": trained.scorer.threshold.model_dump(mode="json"),
     "out of fold": [digest(result.probabilities.tobytes()) for result in trained.results],
     "candidates": digest("".join(summary.model_dump_json() for summary in trained.candidates).encode()),
-    "analysis": digest(trained.analysis.model_dump_json().encode()),
+    "held_out": digest(trained.held_out.model_dump_json().encode()),
 }))
 """
 
