@@ -1,4 +1,4 @@
-"""Say whether a current sample of subscribers still looks like the reference."""
+"""Judge whether a current sample of subscribers has drifted from a reference sample."""
 
 import argparse
 import importlib.util
@@ -22,9 +22,9 @@ from plan_recommender.report.terminal import drift_table
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compare two samples; returns 1 when the world has moved."""
+    """Compare two samples; returns 1 when a feature has drifted, otherwise 0."""
     options = _parser().parse_args(arguments)
-    for sample in (options.ref, options.cur):  # one file may be both samples, but no report may take the place of one
+    for sample in (options.ref, options.cur):  # one file may be both samples, but no report may overwrite it
         require_distinct(sample, options.out, options.html, options.evidently)
     settings = load_settings(options.config).drift
     names = _features(options.features)
@@ -101,7 +101,7 @@ def _require_evidently() -> None:
 
 
 def _write_evidently(path: Path, reference: ReferenceProfile, current: Values) -> None:
-    """Write Evidently's own report; it compares each column by itself, so the marginals are all it needs."""
+    """Write Evidently's own report. It compares each column by itself, so the values of each feature are enough."""
     import pandas as pd
     from evidently import Report
     from evidently.presets import DataDriftPreset

@@ -1,4 +1,4 @@
-"""Measure a registered model on a labelled file, beside the majority rule; compare groups of rows, or two models."""
+"""Measure a registered model on a labelled table beside the majority rule; compare groups of rows, or two models."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ import numpy as np
 
 from plan_recommender import cli
 from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
-from plan_recommender.data.csv_table import LabelledTable, RowNumbers, check_measurable, read_labelled
+from plan_recommender.data.csv_table import LabelledTable, check_measurable, read_labelled
 from plan_recommender.data.outputs import staged_directory, writing
 from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.comparison import compare_paired
@@ -24,7 +24,7 @@ from plan_recommender.training.split import row_keys, split_table
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure one model, or compare two, on one table; returns 1 when groups are not treated alike."""
+    """Measure one model, or compare two, on one table; returns 0, or 1 when groups are not treated alike."""
     parser = _parser()
     options = parser.parse_args(arguments)
     tags = options.model or [store.LATEST]
@@ -84,9 +84,9 @@ def _compare(first: store.RegisteredModel, second: store.RegisteredModel, option
     scorers = [first.scorer(), second.scorer()]
     probabilities = [scorer.probabilities(table.features) for scorer in scorers]
     one, other = [(p, scorer.decide(table.features, p)) for p, scorer in zip(probabilities, scorers, strict=True)]
-    budget = settings.comparison
-    found = compare_paired(table.target, one, other, budget.bootstrap_samples, budget.confidence, settings.seed)
-    seen = _what_the_second_saw(second, table)
+    samples, confidence = settings.comparison.bootstrap_samples, settings.comparison.confidence
+    found = compare_paired(table.target, one, other, samples, confidence, settings.seed)
+    seen = _training_of_second(second, table)
     with staged_directory(options.artifacts) as artifacts, writing(options.artifacts):
         document = {
             "first": {"model": first.tag, **scorers[0].threshold.summary()},
@@ -135,16 +135,10 @@ def _parser() -> argparse.ArgumentParser:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The rows to measure on: of which table, their numbers in it, and what they are."""
+    """The rows to measure on, and how the output describes them."""
 
-    table: LabelledTable
-    numbers: RowNumbers
+    part: LabelledTable
     what: str
-
-    @property
-    def part(self) -> LabelledTable:
-        """The table of these rows only."""
-        return self.table.take(self.numbers)
 
 
 def _choose_rows(model: store.RegisteredModel, options: argparse.Namespace) -> _Rows:
@@ -154,7 +148,7 @@ def _choose_rows(model: store.RegisteredModel, options: argparse.Namespace) -> _
 
 
 def _test_part(model: store.RegisteredModel, options: argparse.Namespace) -> _Rows:
-    """Read the table that the model was trained on, and keep the rows that training did not see."""
+    """Read the table that the model was trained on, and keep the rows of the test part."""
     data = model.record.data
     path = _table_of(model, options)
     if not path.is_file():
@@ -169,11 +163,14 @@ def _test_part(model: store.RegisteredModel, options: argparse.Namespace) -> _Ro
             f"({table.sha256}), of which no test part is known; pass --data to measure on all of its rows"
         )
     test = split_table(table, model.record.settings["split"]["test_share"], model.record.seed).test
-    return _Rows(table, test, f"the {len(test):,} rows of {path} that it was never trained on")
+    return _Rows(table.take(test), f"the {len(test):,} rows of {path} that it was never trained on")
 
 
 def _table_of(model: store.RegisteredModel, options: argparse.Namespace) -> Path:
-    """Find the table: the artifacts of the run say where it lies; the model, which travels, only how it was named."""
+    """Find the training table: the artifacts of the run say where it is, the model itself only how it was configured.
+
+    A model can be copied to another machine, so its record holds no path of this one.
+    """
     places = [options.artifacts]
     if options.config.is_file():
         places.append(load_settings(options.config).artifacts.directory)
@@ -184,7 +181,7 @@ def _table_of(model: store.RegisteredModel, options: argparse.Namespace) -> Path
                 table = Path(run["table"])
                 return table.relative_to(Path.cwd()) if table.is_relative_to(Path.cwd()) else table
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # no artifacts, or those of another version of this program
+            continue  # there are no artifacts, or another version of train.py wrote them
     return Path(model.record.settings["data"]["path"])
 
 
@@ -195,11 +192,11 @@ def _whole_file(model: store.RegisteredModel, path: Path, text_column: str | Non
         what += (
             f" (of which it was trained on {model.record.data.training_rows:,}: leave --data out for an honest figure)"
         )
-    return _Rows(table, np.arange(len(table.target)), what)
+    return _Rows(table, what)
 
 
-def _what_the_second_saw(second: store.RegisteredModel, table: LabelledTable) -> str:
-    """Say whether the rows of a comparison, which are the first model's, are honest for the second one too."""
+def _training_of_second(second: store.RegisteredModel, table: LabelledTable) -> str:
+    """Say whether the second model was trained on rows of the comparison, which are those of the first model."""
     seen = int(np.isin(row_keys(table), second.training_rows()).sum())
     if not seen:
         return "never trained on them either"

@@ -1,4 +1,7 @@
-"""Score a file of subscribers: its own columns untouched, and two new ones."""
+"""Score a CSV file of subscribers: every row comes back unchanged with two new columns, or among the rejects.
+
+The file is read, scored and written in chunks, so that its size is not limited by memory.
+"""
 
 import argparse
 from collections import Counter
@@ -20,7 +23,7 @@ REJECT_COLUMNS = ("row", "reason")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Score one file; returns the exit code."""
+    """Score one file; returns 0. Output and rejects appear only if the whole file could be read."""
     options = _parser().parse_args(arguments)
     output_path = options.output.resolve()
     rejects_path = options.rejects or options.output.parent / f"{output_path.stem}.rejects.csv"
@@ -69,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 def _score(
     chunk: list[Row], first_row: int, width: int, positions: list[int], scorer: Scorer, counts: Counter[str]
 ) -> tuple[list[Row], list[Row]]:
-    """Divide a chunk into scored rows and rejected rows, and count both."""
+    """Divide a chunk into scored rows and rejected rows, both with their new columns, and count them in `counts`."""
     reasons: dict[int, list[str]] = {i: [_wrong_width(row, width)] for i, row in enumerate(chunk) if len(row) != width}
     whole = [i for i in range(len(chunk)) if i not in reasons]
     features = np.empty((len(whole), len(FEATURE_NAMES)))

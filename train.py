@@ -27,11 +27,11 @@ from plan_recommender.training.publish import library_versions, publish_both, wr
 from plan_recommender.training.run import STEPS_AFTER_SELECTION, Trained, judge, train
 from plan_recommender.training.split import row_keys
 
-_REPEATED_SHARE = 0.01
+_MAX_REPEATED_SHARE = 0.01  # of the rows; with more repeated rows a warning is printed
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train and register one model; returns the exit code."""
+    """Train one model, and register it if it passes the gate; returns 0 if it did, 1 if it was refused."""
     options = _parser().parse_args(arguments)
     settings = _settings(options)
     table = read_labelled(settings.data.path)
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(table: LabelledTable, settings: Settings) -> tuple[Trained, GateReport]:
-    """Train and judge, with a progress bar on a terminal."""
+    """Train a model and put it through the gate, with a progress bar if stderr is a terminal."""
     selection = settings.selection
     fits = len(selection.candidates) * selection.folds * selection.repeats
     with tqdm(total=fits + STEPS_AFTER_SELECTION, unit="step", disable=None, leave=False) as progress:
@@ -84,7 +84,7 @@ def _train(table: LabelledTable, settings: Settings) -> tuple[Trained, GateRepor
 
 
 def _register(trained: Trained, verdict: GateReport, table: LabelledTable, settings: Settings) -> tuple[str, list[str]]:
-    """Write artifacts and model, all or nothing; returns the model's tag and the names of the artifacts."""
+    """Write artifacts and model, both or neither; returns the model's tag and the names of the artifacts."""
     findings = Findings(
         champion=trained.champion,
         candidates=trained.candidates,
@@ -154,7 +154,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _searched(table: LabelledTable, settings: Settings, trials: int) -> Settings:
-    """Put the best parameters that a search finds in place of the configured ones, and say which they are."""
+    """Search for better parameters, print them, and put them in place of the configured ones."""
     with needing("optuna", "--search"):
         from plan_recommender.training import search
     total = len(search.searchable(settings)) * trials
@@ -172,7 +172,7 @@ def _searched(table: LabelledTable, settings: Settings, trials: int) -> Settings
 
 
 def _require_mlflow() -> None:
-    """Find out before the work whether it can be tracked."""
+    """Fail before the training begins if MLflow is not installed."""
     with needing("mlflow", "--mlflow or mlflow.enabled"):
         importlib.import_module("plan_recommender.training.tracking")
 
@@ -185,9 +185,9 @@ def _track(
     tag: str | None = None,
     artifacts: Sequence[Path] = (),
 ) -> None:
-    """Tell MLflow of a run, if it is wanted; `tag` is None when the model was refused.
+    """Log the run to MLflow if that is configured; `tag` is None if the model was refused.
 
-    That MLflow cannot be told is a warning: the exit code answers whether the model is registered.
+    If MLflow fails, that is a warning only, because the exit code says whether the model is registered.
     """
     if not settings.mlflow.enabled:
         return
@@ -215,7 +215,7 @@ def _track(
             "threshold": trained.scorer.threshold.value,
         },
         gate=verdict,
-        # No pickles: who can write to a shared store would run code wherever they are opened.
+        # No pickles: whoever can write to a shared store could run code where they are opened.
         artifacts=[path for path in artifacts if path.suffix != ".joblib"],
         document=None if tag is None else write_document(trained.document),
     )
@@ -235,7 +235,7 @@ def _print_table(table: LabelledTable) -> None:
         f"empty cells imputed with the median: {missing or 'none'}"
     )
     repeated = len(table.target) - len(np.unique(row_keys(table)))
-    if repeated > _REPEATED_SHARE * len(table.target):
+    if repeated > _MAX_REPEATED_SHARE * len(table.target):
         cli.say(
             f"warning: {repeated:,} rows repeat another one: where one of them trains and the other tests, every "
             "figure is too good"

@@ -1,8 +1,9 @@
-"""`make containerize`: an image of the registered model, built, looked into, started and asked.
+"""`make containerize`: build an image of the registered model, show what is in it, start it and ask it.
 
-python -m tools.containerize [OPTION ...]     options of `bentoml containerize`, such as --opt network=host
+usage: python -m tools.containerize [OPTION ...]
 """
 
+import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,13 +19,13 @@ from tools.server import ROOT
 from tools.supply import SupplyError, audit, write_bill
 
 MAX_MB_OVER_BASE: Final = 350
-"""How much larger than its base the image may be."""
+"""How much larger than its base the image may be (millions of bytes)."""
 
 MAX_READY_SECONDS: Final = 3.0
-"""How long it may take from `docker run` to ready, on a machine that does nothing else."""
+"""How long it may take from `docker run` until it is ready (s), on a machine that does nothing else."""
 
 MAX_RESIDENT_MIB: Final = 250
-"""How much memory it may hold."""
+"""How much memory its processes may hold (MiB)."""
 
 STARTS: Final = 3
 
@@ -43,17 +44,26 @@ PURPOSES: Final = {
     "tornado": "of kantoku, BentoML's supervisor of processes",
     "yaml": "model.yaml and bento.yaml",
 }
-"""What the large Python packages in the image are for."""
+"""The purpose of the large Python packages in the image."""
 
 _SITE_PACKAGES = "/app/.venv/lib/python3.11/site-packages"
-_WORTH_A_LINE_MB = 2.0
+_MIN_MB_SHOWN = 2.0
 
 
-def main(options: Sequence[str] | None = None) -> int:
-    """Build the Bento and its image; returns 1 when it misses a goal, 2 when it could not be built."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build and try the image; returns 0, 1 if it misses a goal, or 2 if it could not be built or does not answer."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.containerize",
+        usage="%(prog)s [-h] [OPTION ...]",
+        description="Build an image of the registered model, show what is in it, start it and ask it.",
+        epilog="OPTION: any option of `bentoml containerize`, such as --opt network=host. Exit code 0: the image keeps "
+        "its goals; 1: it misses one; 2: it could not be built, or does not answer.",
+        allow_abbrev=False,
+    )
+    _, options = parser.parse_known_args(arguments)
     try:
         print("== build the Bento and its image", flush=True)
-        image = containerize(build(), sys.argv[1:] if options is None else options)
+        image = containerize(build(), options)
         over = size_mb(image) - size_mb(BASE)
         print(f"{image}: {size_mb(image):,.0f} MB, {over:,.0f} MB over {BASE}")
         print("\n== what is in it, by size")
@@ -75,7 +85,7 @@ def main(options: Sequence[str] | None = None) -> int:
         f"at most {MAX_RESIDENT_MIB} MiB resident": resident <= MAX_RESIDENT_MIB,
         "no known vulnerabilities": not audited.vulnerable,
     }
-    if ready > MAX_READY_SECONDS:  # a busy machine may be why, so it is no failure
+    if ready > MAX_READY_SECONDS:  # a warning only, because a busy machine may be the reason
         print(f"warning: expected it to be ready within {MAX_READY_SECONDS:g} s, found {ready:.1f} s", file=sys.stderr)
     missed = [goal for goal, reached in goals.items() if not reached]
     if missed:
@@ -84,12 +94,12 @@ def main(options: Sequence[str] | None = None) -> int:
 
 
 def build() -> str:
-    """Run `bentoml build`, for an image; returns the tag of the Bento.
+    """Run `bentoml build`; returns the tag of the Bento.
 
     Raises:
-        ContainerError: it failed.
+        ContainerError: there is no container engine for the next step, or the build failed.
     """
-    client()  # without an engine there is no use in a Bento
+    client()
     bentoml = Path(sys.executable).with_name("bentoml")
     built = subprocess.run([bentoml, "build", "--output", "tag"], cwd=ROOT, capture_output=True, text=True, check=False)
     if built.returncode:
@@ -98,11 +108,14 @@ def build() -> str:
 
 
 def try_out(image: str) -> tuple[float, float]:
-    """Start it some times, and ask; returns MiB resident, and the shortest seconds from `docker run` to ready.
+    """Start the image `STARTS` times, ask it each time, and print the answers.
+
+    Returns:
+        The largest resident memory (MiB), and the shortest time from `docker run` until it was ready (s).
 
     Raises:
-        ContainerError: it did not start.
-        httpx.HTTPError: it did not answer.
+        ContainerError: it did not become ready.
+        httpx.HTTPError: it did not answer with 200.
     """
     resident, seconds = 0.0, []
     for _ in range(STARTS):
@@ -120,14 +133,17 @@ def try_out(image: str) -> tuple[float, float]:
 
 
 def contents(image: str) -> list[tuple[float, str, str]]:
-    """List what lies over the base: megabytes, piece and purpose, the largest first, small ones together."""
+    """List what the image adds to its base, the largest first: millions of bytes, name and purpose.
+
+    Packages of less than `_MIN_MB_SHOWN` are added up.
+    """
     listed = docker(
         "run", "--rm", "--network", "none", "--entrypoint", "sh", image, "-c",
         f"du --apparent-size --block-size=1 --summarize {_SITE_PACKAGES}/* /home/bentoml/bento",
     )  # fmt: skip
     sizes = {Path(path).name: int(size) / 1e6 for size, path in (line.split("\t") for line in listed.splitlines())}
     bento = sizes.pop("bento")
-    rows = [(size, name, PURPOSES.get(name, "?")) for name, size in sizes.items() if size >= _WORTH_A_LINE_MB]
+    rows = [(size, name, PURPOSES.get(name, "?")) for name, size in sizes.items() if size >= _MIN_MB_SHOWN]
     rest = sum(sizes.values()) - sum(size for size, *_ in rows)
     hidden = size_mb(image) - size_mb(BASE) - sum(sizes.values()) - bento
     rows += [
@@ -139,7 +155,7 @@ def contents(image: str) -> list[tuple[float, str, str]]:
 
 
 def resident_mib(container: str) -> float:
-    """Memory that all processes of a container hold, shared pages once, in MiB."""
+    """Memory that all processes of a container hold, in MiB; pages that they share count once."""
     shown = docker("exec", container, "sh", "-c", "cat /proc/[0-9]*/smaps_rollup").splitlines()
     return sum(int(line.split()[1]) for line in shown if line.startswith("Pss:")) / 1024
 

@@ -1,7 +1,12 @@
-"""`make demo`: train, start the real service, ask it over HTTP as a client would, show the answers, stop it."""
+"""`make demo`: train, start the real service, ask it over HTTP as a client would, show the answers, stop it.
 
+usage: python -m tools.demo
+"""
+
+import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -16,8 +21,12 @@ SUBSCRIBERS = {
 }
 
 
-def main() -> None:
-    """Run the demo; exits with 1 and says why when an answer is not what it should be."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the demo; exits with 1 and one sentence if the service does not start or does not answer as expected."""
+    argparse.ArgumentParser(
+        prog="python -m tools.demo",
+        description="Train and register a model, start the service, ask it over HTTP, show the answers, and stop it.",
+    ).parse_args(arguments)
     print("== train and register a model", flush=True)
     subprocess.run([sys.executable, "train.py"], cwd=ROOT, check=True)
     print("\n== start the service", flush=True)

@@ -1,19 +1,29 @@
-"""`make mlflow-demo`: train with MLflow watching, and read back through its client what it keeps."""
+"""`make mlflow-demo`: train with tracking by MLflow, and read back through its client what it keeps.
 
+usage: python -m tools.mlflow_demo
+"""
+
+import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from plan_recommender.config.load import load_settings
 from plan_recommender.model import store
-from plan_recommender.training import tracking
 from tools.server import ROOT
 
 TAGS = ("model", "champion", "gate", "data.sha256")
 METRICS = ("test.model.roc_auc", "test.model.log_loss", "test.majority_rule.log_loss", "expected_calibration_error")
 
 
-def main() -> None:
-    """Run the demo; exits with 1 when the run cannot be read back."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the demo; exits with 1 and one sentence if the run cannot be read back."""
+    argparse.ArgumentParser(
+        prog="python -m tools.mlflow_demo",
+        description="Train and register a model with tracking by MLflow, and show what MLflow keeps of the run.",
+    ).parse_args(arguments)
+    from plan_recommender.training import tracking  # not above, so that --help works without MLflow
+
     print("== train and register a model, tracked", flush=True)
     subprocess.run([sys.executable, "train.py", "--mlflow"], cwd=ROOT, check=True)
     settings = load_settings(ROOT / "model_config.yaml")

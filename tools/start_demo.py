@@ -1,11 +1,12 @@
-"""`make start-demo`: the image, up on a port and asked; `make stop-demo` takes it down.
+"""`make start-demo` builds the image and starts it on a port; `make stop-demo` stops and removes it.
 
-With compose, where it is installed and the images of Prometheus and Grafana are to be had, else with Docker alone.
+Compose starts Prometheus and Grafana as well, where it is installed and their images can be pulled; otherwise Docker
+starts the service alone.
 
-    python -m tools.start_demo [OPTION ...]     options of `bentoml containerize`; the environment variable PORT (3000)
-    python -m tools.start_demo --stop
+usage: python -m tools.start_demo [--stop | OPTION ...]
 """
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -25,14 +26,25 @@ from tools.server import ROOT, START_SECONDS
 
 COMPOSE_FILE: Final = ROOT / "deploy" / "compose.yaml"
 PROJECT: Final = "plan-recommender-demo"
-"""Name of the container, or of the compose project; `--stop` takes down what bears it."""
+"""Name of the container, or of the compose project; `--stop` removes what has this name."""
 
 
-def main(options: Sequence[str] | None = None) -> int:
-    """Put it up, or take it down; returns 2 when that could not be done."""
-    options = sys.argv[1:] if options is None else options
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Start the demo or stop it; returns 0, or 2 if that could not be done."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.start_demo",
+        usage="%(prog)s [-h] [--stop | OPTION ...]",
+        description="Build an image of the registered model, start it on the port that the environment variable PORT "
+        "names (3000), and ask it. It goes on running.",
+        epilog="OPTION: any option of `bentoml containerize`, such as --opt network=host.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--stop", action="store_true", help="stop and remove what an earlier start has left running")
+    chosen, options = parser.parse_known_args(arguments)
+    if chosen.stop and options:
+        parser.error(f"argument --stop: expected no other options, found {' '.join(options)}")
     try:
-        if list(options) == ["--stop"]:
+        if chosen.stop:
             return _stop()
         return _start(options, _port("PORT", 3000))
     except (ContainerError, httpx.HTTPError) as error:
@@ -64,7 +76,7 @@ def _start(options: Sequence[str], port: int) -> int:
 
 
 def _compose(image: str, port: int) -> bool:
-    """Start service, Prometheus and Grafana; tells whether that could be done."""
+    """Start the service, Prometheus and Grafana with compose; returns whether that succeeded."""
     command = _compose_command()
     if command is None:
         print("no compose here: the service alone, without Prometheus and Grafana")
@@ -90,7 +102,7 @@ def _compose_command() -> list[str] | None:
 
 
 def _stop() -> int:
-    """Take down what an earlier start put up; it is well if there is none."""
+    """Stop and remove what an earlier start has left running, if anything; returns 0."""
     command = _compose_command()
     if command is not None:
         subprocess.run([*command, "down", "--volumes"], capture_output=True, check=False)
@@ -111,7 +123,7 @@ def _wait_until_ready(http: httpx.Client) -> None:
 
 
 def _port(name: str, default: int) -> int:
-    """Read a port from the environment, as compose does."""
+    """Read a port from the environment; like compose, it treats an empty variable as unset."""
     value = os.environ.get(name) or str(default)
     if not value.isascii() or not value.isdecimal() or not 0 < int(value) < 2**16:
         raise ContainerError(f"environment variable {name}: expected a port, 1 to 65535, found {value!r}")

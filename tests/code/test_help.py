@@ -1,0 +1,65 @@
+"""`--help` of every command explains it and starts nothing."""
+
+import importlib
+from collections.abc import Callable
+
+import pytest
+
+COMMANDS = [
+    "train", "evaluate", "predict", "drift", "benchmark.serving", "loadtest.trials.__main__",
+    *(
+        f"tools.{name}"
+        for name in (
+            "calibrate", "cards", "containerize", "demo", "fidelity", "loadtest", "mlflow_demo", "openapi_cases",
+            "rollback", "start_demo", "synthesise",
+        )
+    ),
+]  # fmt: skip
+
+
+def main_of(command: str) -> Callable[[list[str]], object]:
+    main: Callable[[list[str]], object] = importlib.import_module(command).main
+    return main
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_explains_a_command_and_starts_nothing(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(*arguments: object, **options: object) -> None:
+        raise AssertionError(f"started {arguments}")
+
+    main = main_of(command)
+    monkeypatch.setattr("subprocess.Popen", start)
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: ")
+    assert len(text.splitlines()) > 4
+
+
+@pytest.mark.parametrize("command", ["tools.demo", "tools.mlflow_demo"])
+def test_a_demo_takes_no_arguments(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main_of(command)(["now"])
+    assert caught.value.code == 2
+    assert "unrecognized arguments: now" in capsys.readouterr().err
+
+
+def test_the_options_of_bentoml_containerize_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tools import container, containerize, start_demo
+
+    given: list[list[str]] = []
+
+    def refuse(bento: str, options: list[str]) -> str:
+        given.append(options)
+        raise container.ContainerError("no engine")
+
+    for module in (containerize, start_demo):
+        monkeypatch.setattr(module, "build", lambda: "plan_recommender:tag")
+        monkeypatch.setattr(module, "containerize", refuse)
+        assert module.main(["--opt", "network=host", "--progress", "plain"]) == 2
+    assert given == [["--opt", "network=host", "--progress", "plain"]] * 2
+    with pytest.raises(SystemExit):
+        start_demo.main(["--stop", "--opt", "network=host"])
