@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is started, and which version of it that is."""
+"""The servers that the benchmark compares: how each is started, and their versions."""
 
 import importlib.metadata
 import subprocess
@@ -15,7 +15,7 @@ from plan_recommender.errors import MissingLibraryError
 from tools.server import ROOT, Server, free_port, running, serving
 
 BASE: Final = "fastapi"
-"""The one that the ratios are taken to."""
+"""The contender to which all ratios are computed."""
 
 SERVICE: Final = "service"
 
@@ -37,14 +37,14 @@ TITLES: Final = {
 
 
 def contenders(assignment: Assignment, mlserver_python: Path | None) -> dict[str, Serve | None]:
-    """Tell how each is started, by name, in the order of the table; None: it is not installed.
+    """Give the way to start each contender, by name, in the order of the table; None: it is not installed.
 
     Args:
-        assignment: what the peers are told.
-        mlserver_python: an interpreter that has MLServer; None: this one, if it has.
+        assignment: the model and the constant answer that the peers get.
+        mlserver_python: an interpreter with MLServer; None: this one, if MLServer is installed.
 
     Raises:
-        MissingLibraryError: there is no FastAPI.
+        MissingLibraryError: FastAPI is not installed.
     """
     if not _installed("fastapi"):
         raise MissingLibraryError(
@@ -65,15 +65,15 @@ def contenders(assignment: Assignment, mlserver_python: Path | None) -> dict[str
 
 
 def serve_with_two_workers(cores: Collection[int]) -> AbstractContextManager[Server]:
-    """Start the service with two workers."""
+    """Start the service with two workers on these processor cores."""
     return serving(cores=cores, env=several(2))
 
 
 def versions(mlserver_python: Path | None) -> dict[str, str]:
-    """Tell the versions of what is measured.
+    """Give the versions of the packages that are measured, by name; those that are not installed say so.
 
     Raises:
-        MissingLibraryError: the named interpreter has no MLServer.
+        MissingLibraryError: `mlserver_python` cannot be run, or has no MLServer.
     """
     found = {name: importlib.metadata.version(name) if _installed(name) else "not installed" for name in _NAMED}
     return found | {"mlserver": _mlserver_version(mlserver_python)}
@@ -110,13 +110,14 @@ def _mlserver(python: Path, told: dict[str, str]) -> Serve:
             "HTTP_PORT": str(port),
             "GRPC_PORT": str(free_port()),
             "METRICS_PORT": str(free_port()),
-            "PARALLEL_WORKERS": "0",  # the server answers itself, as the others do
+            "PARALLEL_WORKERS": "0",  # the server itself answers, like the other contenders
             "DEBUG": "false",  # no access log
             "MODEL_NAME": "plan",
             "MODEL_IMPLEMENTATION": "benchmark.peers.mlserver_runtime.PlanRuntime",
         }
         env = told | {f"MLSERVER_{name}": value for name, value in settings.items()} | {"PYTHONPATH": str(ROOT)}
-        with tempfile.TemporaryDirectory(prefix="plan-recommender-mlserver-") as folder:  # it leaves folders behind
+        # MLServer leaves folders behind in its working directory.
+        with tempfile.TemporaryDirectory(prefix="plan-recommender-mlserver-") as folder:
             command = [str(python.absolute().with_name("mlserver")), "start", folder]
             with running(command, port, "/v2/models/plan/ready", Path(folder), env, cores) as server:
                 yield server

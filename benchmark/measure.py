@@ -1,4 +1,4 @@
-"""What is measured of a server that runs: rates and latencies under load, the first request, memory."""
+"""The measurements of a running server: rates and latencies under load, the first request, memory."""
 
 import os
 import socket
@@ -37,29 +37,30 @@ LARGE_BATCH_ROWS: Final = 10_000
 RATE_BESIDE_BATCHES: Final = 500
 STEADY_REQUESTS: Final = 25
 PAUSE_SECONDS: Final = 0.02
+
 TOLERANCE: Final = 1e-9
-"""Between a probability of the pipeline and one of the compiled scorer; compiling is held to a stricter one."""
+"""Largest difference between a probability of the pipeline and one of the compiled scorer that counts as equal."""
 
 MIB: Final = 1024 * 1024
 
 _OK = 200
-_LEAD_SECONDS = 0.3
+_LEAD_SECONDS = 0.3  # by which the load of batches begins before and ends after the one that is measured beside it
 
 
 class WrongAnswerError(PlanRecommenderError):
-    """A server answers something else than it should, so that its figures say nothing."""
+    """A server gives a wrong answer, so that its figures would say nothing."""
 
 
 @dataclass(frozen=True)
 class Cores:
-    """Which processor cores the server and the generator may use; empty: all."""
+    """The processor cores that the server and the generator may use; empty: all."""
 
     server: frozenset[int]
     generator: frozenset[int]
 
     @classmethod
     def available(cls) -> Self:
-        """One for the server and another for the generator, where the system has two and can tell them so."""
+        """Give the server one core and the generator another on Linux with two cores or more; otherwise all to both."""
         usable = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
         if len(usable) < 2:
             return cls(frozenset(), frozenset())
@@ -67,15 +68,15 @@ class Cores:
 
     @property
     def both(self) -> frozenset[int]:
-        """All that are used."""
+        """The cores of the server and of the generator."""
         return self.server | self.generator
 
 
 class Workload:
-    """What is asked, and what the model answers."""
+    """The requests that are sent, and the correct answers."""
 
     def __init__(self, recommender: Recommender, seed: int) -> None:
-        """Make up subscribers, and let the model answer for them in this process."""
+        """Generate subscribers, and compute the correct answers in this process."""
         months = next(generate(LARGE_BATCH_ROWS, seed)).features.tolist()
         rows = [dict(zip(FEATURE_NAMES, month, strict=True)) for month in months]
         self.month: dict[str, float] = rows[0]
@@ -94,31 +95,33 @@ class Workload:
 
 @dataclass(frozen=True)
 class Load:
-    """One load of single predictions."""
+    """The results of a closed loop of single predictions."""
 
     rate: float
-    """Requests a second that were answered with 200 and the right body."""
+    """Requests a second that were answered with 200 and the correct body."""
     p50_ms: float
     p99_ms: float
     failed: int
-    """Requests without such an answer."""
+    """Number of requests without such an answer, those of the warm-up included."""
     generator_busy: float
     """Share of a core that the generator used."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """How a server came up."""
+    """How a server started."""
 
     ready_seconds: float
+    """From the start of the command until the server said that it is ready."""
     first_ms: float
+    """Latency of the first request."""
     steady_ms: float
-    """Median of those after the first; all come one at a time, with pauses, each on a connection of its own."""
+    """Median latency of the next `STEADY_REQUESTS`, each of which has a new connection and comes after a pause."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """What is measured of every contender, with a fresh process each time."""
+    """The measurements of one contender in a process that was started for them."""
 
     start: Start
     load: Load
@@ -126,26 +129,29 @@ class Round:
 
 @dataclass(frozen=True)
 class Details:
-    """What is measured of the service in addition, in the same process, after that."""
+    """The further measurements of the service, in the same process after its `Round`."""
 
     single_rows: float
-    """Rows a second of single requests, each with another subscriber."""
+    """Rows a second that single requests with different subscribers get answered."""
     batch_rows: float
-    """Rows a second of batches of `BATCH_ROWS`."""
+    """Rows a second that batches of `BATCH_ROWS` get answered."""
     alone_p99_ms: float
-    """Of single predictions in an open loop."""
+    """p99 latency of single predictions in an open loop."""
     beside_p99_ms: float
     """The same while batches of `LARGE_BATCH_ROWS` are answered."""
     beside_rows: float
     """Rows a second of those batches."""
     failed: int
+    """Requests without an answer 200 with the correct body, in all of these loads."""
     worker_mib: float
+    """Resident memory of all workers."""
     supervisor_mib: float
+    """Resident memory of the supervisor."""
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Requests a second of one worker that shares a core with its generator, and of two that share two with two."""
+    """Requests a second of one worker and of two; every worker shares a core with one generator."""
 
     one: float
     two: float
@@ -154,7 +160,7 @@ class Scaling:
 
 @dataclass(frozen=True)
 class OpenLoop:
-    """Poisson arrivals at a fixed rate; latency counts from when a request was due."""
+    """The results of Poisson arrivals at a fixed rate; a latency counts from the moment the request was due."""
 
     rate: float
     seconds: float
@@ -163,12 +169,16 @@ class OpenLoop:
     p99_ms: float
     largest_ms: float
     lag_p99_ms: float
-    """How late the generator was."""
+    """p99 of how late the generator sent a request."""
     failed: int
 
 
 def measure(server: Server, workload: Workload, cores: Cores, seconds: float) -> Round:
-    """Ask a server that has just become ready."""
+    """Measure a server that has just become ready and was not asked anything yet.
+
+    Raises:
+        WrongAnswerError: it gives a wrong answer.
+    """
     with pinned(cores.generator):
         first_ms, *steady_ms = _one_at_a_time(server.url, workload.month, 1 + STEADY_REQUESTS)
         expected = check(server.url, workload.month, workload.recommendation)
@@ -187,10 +197,10 @@ def measure(server: Server, workload: Workload, cores: Cores, seconds: float) ->
 
 
 def check(url: str, month: dict[str, float], expected: Recommendation) -> bytes:
-    """Ask once, and give the body of the answer.
+    """Ask for one prediction; returns the body of the answer.
 
     Raises:
-        WrongAnswerError: it is not what the model says.
+        WrongAnswerError: the answer is not 200, or not the expected one within `TOLERANCE`.
     """
     response = httpx.post(f"{url}/predict", json=month, timeout=30)
     try:
@@ -214,7 +224,7 @@ def check(url: str, month: dict[str, float], expected: Recommendation) -> bytes:
 def measure_details(
     server: Server, workload: Workload, cores: Cores, seconds: float, generators: ProcessPoolExecutor
 ) -> Details:
-    """Ask the service for batches, and for single predictions beside them."""
+    """Measure different single requests, batches, and single predictions while batches are answered."""
     url = server.url
     with pinned(cores.generator):
         singles = closed_loop(url, workload.singles, CONNECTIONS, seconds)
@@ -244,7 +254,7 @@ def measure_details(
 def measure_scaling(
     one: Serve, two: Serve, workload: Workload, cores: Cores, seconds: float, generators: ProcessPoolExecutor
 ) -> Scaling:
-    """Ask one worker on one core, and then two workers on two, each core shared with a generator."""
+    """Measure one worker on one core, and then two workers on two cores; a generator runs on each core as well."""
     expected = to_json(workload.recommendation)
 
     def rate(serve: Serve, shared: frozenset[int], number: int) -> tuple[float, int]:
@@ -262,7 +272,7 @@ def measure_scaling(
 
 
 def measure_open_loop(server: Server, workload: Workload, cores: Cores, rate: float, seconds: float) -> OpenLoop:
-    """Ask at a fixed rate."""
+    """Measure single predictions that arrive at a fixed rate, after a warm-up of a second at most."""
     expected = to_json(workload.recommendation)
     with pinned(cores.generator):
         open_loop(server.url, [workload.single], rate, min(seconds / 4, 1))
@@ -275,7 +285,7 @@ def measure_open_loop(server: Server, workload: Workload, cores: Cores, rate: fl
 
 @contextmanager
 def generator_processes() -> Iterator[ProcessPoolExecutor]:
-    """Offer two processes that `load_on` can run in, started already."""
+    """Offer two processes in which `load_on` can run; both are running when the block begins."""
     with ProcessPoolExecutor(2) as pool:
         for started in [pool.submit(time.sleep, _LEAD_SECONDS) for _ in range(2)]:
             started.result()
@@ -285,14 +295,14 @@ def generator_processes() -> Iterator[ProcessPoolExecutor]:
 def load_on(
     cores: Collection[int], url: str, request: bytes, connections: int, seconds: float, expected: bytes
 ) -> Record:
-    """Run a closed loop on these cores, in a process of its own."""
+    """Run a closed loop on these processor cores; to be called in a process of `generator_processes`."""
     with pinned(cores):
         return closed_loop(url, [request], connections, seconds, expected=expected)
 
 
 @contextmanager
 def pinned(cores: Collection[int]) -> Iterator[None]:
-    """Stay on these processor cores, where the system can tell the process so; none: wherever it is."""
+    """Keep this process on these processor cores until the block ends, on Linux; none: it stays where it is."""
     if not cores or sys.platform != "linux":
         yield
         return
@@ -314,12 +324,12 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
-        """Sum rounds up."""
+        """Compute them; there must be at least one value."""
         return cls(float(np.median(values)), min(values), max(values))
 
 
 def _one_at_a_time(url: str, month: dict[str, float], number: int) -> list[float]:
-    """Ask as clients do that come now and then; milliseconds from connecting to the last byte of the answer."""
+    """Send requests one after the other, with pauses; returns the milliseconds from connecting until the last byte."""
     address = urlsplit(url)
     request = post("/predict", month, "Connection: close")
     times = []

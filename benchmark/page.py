@@ -1,4 +1,4 @@
-"""The document that a run of the benchmark leaves, and the part of it that README.md quotes."""
+"""docs/benchmark.md, written from the results of a run, and the key figures that README.md repeats from it."""
 
 import math
 import re
@@ -35,7 +35,7 @@ NOT_MEASURED: Final = "not measured"
 
 @dataclass(frozen=True)
 class Conditions:
-    """Under which a run was made."""
+    """The conditions of a run."""
 
     date: str
     commit: str
@@ -52,20 +52,20 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Results:
-    """All that a run has measured."""
+    """Everything that a run has measured."""
 
     conditions: Conditions
     rounds: dict[str, list[Round] | None]
-    """By contender; None: it is not installed. One that was left out is missing."""
+    """By contender; None: it is not installed. A contender that `--only` left out has no entry."""
     details: list[Details]
     scaling: list[Scaling]
-    """Empty: there are no two cores."""
+    """Empty if the machine has fewer than two cores."""
     open_loop: OpenLoop
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A figure of the service, and what it is to be."""
+    """A figure of the service, and its goal."""
 
     what: str
     measured: str
@@ -75,7 +75,7 @@ class Finding:
 
 
 def write_page(results: Results) -> str:
-    """Write the document."""
+    """Write docs/benchmark.md as Markdown."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=select_autoescape(["html.j2"]),  # not Markdown
@@ -96,7 +96,7 @@ def write_page(results: Results) -> str:
 
 
 def findings(results: Results) -> list[Finding]:
-    """Hold what was measured of the service against what it is to be."""
+    """Compare the measurements of the service with its goals; the last finding counts failed requests."""
     service, base = _rounds(results, SERVICE), _rounds(results, BASE)
     details, scaling, open_loop = results.details, results.scaling, results.open_loop
     rate, p99 = _spread(service, _rate), _spread(service, _p99)
@@ -161,13 +161,13 @@ def findings(results: Results) -> list[Finding]:
 
 
 def key_figures(text: str) -> str:
-    """Give what stands between the two marks of a document, without them; nothing: it has none."""
+    """Give the text between the two marks of a document, without the marks; empty if it has none."""
     found = re.search(f"{re.escape(BEGIN)}\n(.*?){re.escape(END)}", text, re.DOTALL)
     return found[1] if found else ""
 
 
 def with_key_figures(text: str, figures: str) -> str:
-    """Put other figures between the two marks of a document."""
+    """Replace the text between the two marks of a document; one without marks stays as it is."""
     pattern = f"{re.escape(BEGIN)}\n.*?{re.escape(END)}"
     return re.sub(pattern, lambda _: f"{BEGIN}\n{figures}{END}", text, count=1, flags=re.DOTALL)
 
@@ -283,7 +283,7 @@ def _with_range(spread: Spread, write: Callable[[float], str]) -> str:
 
 
 def _figure(value: float) -> str:
-    """Three significant digits, and all those before the point."""
+    """Write a number with three significant digits, and with all digits before the point."""
     digits = 2 if value <= 0 or math.isnan(value) else max(2 - math.floor(math.log10(value)), 0)
     return f"{value:,.{digits}f}"
 

@@ -1,6 +1,6 @@
-"""`make benchmark`: the registered model without HTTP, beside the scikit-learn pipeline that it was compiled from.
+"""`make benchmark`: time the registered model without HTTP, beside the scikit-learn pipeline that it was compiled from.
 
-Everything answers the same rows in the same process, in turns, so that a noisy machine disturbs all alike.
+All contestants answer the same rows in the same process, in turns, so that a busy machine slows all of them equally.
 """
 
 import importlib.metadata
@@ -30,11 +30,11 @@ BATCH_ROWS = 1_000_000
 PIPELINE = "pipeline, one-row DataFrame"
 
 Answer = Callable[[], object]
-"""Answers for all of the `ROWS` subscribers, one after the other."""
+"""Answers for each of the `ROWS` subscribers, one after the other."""
 
 
 def main() -> None:
-    """Print what one row costs, and how many rows a second a batch is answered with."""
+    """Print the time that one row takes, and the number of rows a second in a batch."""
     model = store.find()
     rows = np.concatenate([chunk.features for chunk in generate(BATCH_ROWS, seed=1)])
     print(_conditions(model.tag))
@@ -73,11 +73,11 @@ def _contestants(model: store.RegisteredModel, rows: FeatureMatrix) -> dict[str,
 
 
 def _measure(contestants: dict[str, Answer]) -> dict[str, list[float]]:
-    """Let them answer in turns; seconds a row, one number a round."""
+    """Time the contestants in turns; returns seconds per row, one number for each round."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(ROUNDS):
         for name, answer in contestants.items():
-            answer()  # warms the caches, as a service under load does
+            answer()  # fills the caches, as they are in a service under load
             started = time.perf_counter()
             answer()
             seconds[name].append((time.perf_counter() - started) / ROWS)
@@ -95,7 +95,7 @@ def _print_one_row(seconds: dict[str, list[float]]) -> None:
 
 
 def _rates(scorer: Scorer, rows: FeatureMatrix) -> list[float]:
-    """Rows a second, one number a round."""
+    """Time a batch; returns rows a second, one number for each round."""
     found = []
     for _ in range(ROUNDS):
         started = time.perf_counter()

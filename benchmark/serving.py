@@ -1,8 +1,8 @@
-"""`make benchmark`: this service beside FastAPI, LitServe and MLServer on this machine, and what else it is held to.
+"""`make benchmark`: measure this service beside FastAPI, LitServe and MLServer on this machine, and check its goals.
 
 usage: python -m benchmark.serving [--seconds S] [--rounds N] [--only NAME]... [--out FILE]
 
-Writes docs/benchmark.md, and its key figures into README.md. Exit code 1: the service missed a goal.
+It writes docs/benchmark.md, and the key figures into README.md. Exit code 1: the service missed a goal.
 """
 
 import argparse
@@ -44,7 +44,7 @@ OPTIONAL: Final = [name for name in TITLES if name not in (BASE, SERVICE)]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, and write the page; returns the exit code."""
+    """Measure, and write the page; returns 0, or 1 if the service missed a goal."""
     options = _parse(arguments)
     try:
         results = _run(options)

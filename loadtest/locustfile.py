@@ -1,13 +1,13 @@
-"""Locust users of the plan recommender; every answer is checked, not only its status.
+"""Locust users of the plan recommender; they check the body of every answer, not only its status.
 
-`make loadtest` starts a service and runs this. Against one that runs already:
+`make loadtest` starts a service and runs this. To test a service that runs already:
     locust --headless --only-summary -f loadtest/locustfile.py --host http://127.0.0.1:3000 --shape spike
 
---shape is steady (default), step, spike or soak; --seconds N replaces its configured length. The shape decides on the
-number of users. `--shape soak --server-pid PID` looks at the memory and the descriptors of a server on this machine.
+--shape is steady (default), step, spike or soak; --seconds N replaces its configured length. The shape determines the
+number of users. `--shape soak --server-pid PID` measures the memory and the descriptors of a server on this machine.
 
-The run exits with 1 when the budget of the shape, in the section `loadtest` of model_config.yaml, is broken. A 503 that
-says when to try again is counted as a refusal, which only the spike allows; without Retry-After it is a failure.
+The run exits with 1 if the budget of the shape, in the section `loadtest` of model_config.yaml, is broken. A 503 with
+Retry-After counts as a refusal, which only the spike allows; without Retry-After it is a failure.
 """
 
 import itertools
@@ -26,7 +26,7 @@ from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
 from pydantic import TypeAdapter
 
-from loadtest import shapes  # the module, as locust would take the first shape that it finds in this one
+from loadtest import shapes  # the module, because locust would use the first shape that is defined in this one
 from plan_recommender import cli
 from plan_recommender.config.load import load_settings
 from plan_recommender.config.load_shapes import LoadtestSettings
@@ -37,10 +37,10 @@ from plan_recommender.model.threshold import Threshold
 from plan_recommender.serving.schemas import BatchRecommendation, Decision, Recommendation
 
 BATCH_ROWS = 100
-REQUESTS_PER_SECOND = 20  # of one application
-BATCHES_PER_SECOND = 2  # of one analyst
+REQUESTS_PER_SECOND = 20  # at most, of one application
+BATCHES_PER_SECOND = 2  # at most, of one analyst
 TIMEOUT_SECONDS = 5.0
-"""How long an answer may take before it counts as a failure; users that are stopped wait for theirs as long."""
+"""An answer that takes longer counts as a failure; users that are to stop wait this long for their last answer."""
 
 _SINGLE = TypeAdapter(Recommendation)
 _BATCH = TypeAdapter(BatchRecommendation)
@@ -65,22 +65,22 @@ class _User(FastHttpUser):
     network_timeout = connection_timeout = TIMEOUT_SECONDS
 
     about: ClassVar[dict[str, Any] | None] = None
-    shares: ClassVar[Iterator[float]] = (number * 0.618 % 1 for number in itertools.count())  # from 0 to 1, evenly
+    shares: ClassVar[Iterator[float]] = (number * 0.618 % 1 for number in itertools.count())  # evenly between 0 and 1
 
     def on_start(self) -> None:
-        """Learn which model answers, and from which probability it recommends Ultra."""
-        if _User.about is None:  # once for all users, as some come in the spike
+        """Ask which model answers and what its thresholds are; locust calls this for every user."""
+        if _User.about is None:  # once for all users, because some start during the spike
             _User.about = self.client.get("/model").json()
         self.model, segments = _User.about["model"], _User.about["segment_thresholds"]
         self.threshold = Threshold(value=_User.about["threshold"], segments=segments[0] if segments else None)
         self.subscribers = itertools.cycle(SUBSCRIBERS)
-        # Users start together; if they did not wait a share of their pause, they would always ask together.
+        # Users start together. Without a first pause of different length, all of them would always ask together.
         time.sleep(next(self.shares) * self.wait_time())
 
     def ask(
         self, path: str, body: object, check: Callable[[ResponseContextManager], str | None], name: str | None = None
     ) -> None:
-        """Post one request; `check` tells what is wrong with the answer, if anything is."""
+        """Post one request and report it to locust; `check` says what is wrong with the answer, or gives None."""
         with self.client.post(path, json=body, catch_response=True, name=name) as response:
             if not response.status_code:
                 response.failure(response.error)
@@ -90,7 +90,7 @@ class _User(FastHttpUser):
                 return
             try:
                 problem = check(response)
-            except Exception as error:  # locust would log a stack trace for each
+            except Exception as error:  # a malformed answer; locust would log a stack trace for each of them
                 problem = f"expected an answer of {path}, found {error}"
             if problem is None:
                 response.success()
@@ -98,7 +98,7 @@ class _User(FastHttpUser):
                 response.failure(problem)
 
     def check(self, rows: list[dict[str, float]], decisions: Sequence[Decision], model: str) -> str | None:
-        """Tell what is wrong with a model's decisions for some rows, if anything is."""
+        """Say what is wrong with a model's decisions for some rows; None if each fits its probability and threshold."""
         if model != self.model:
             return f"expected an answer of {self.model}, found one of {model}"
         if len(decisions) != len(rows):
@@ -112,7 +112,7 @@ class _User(FastHttpUser):
 
 
 class Application(_User):
-    """A CRM or an app backend: one subscriber a request, and now and then a broken one."""
+    """A CRM or the backend of an app: it asks for one subscriber at a time, and sometimes sends an invalid request."""
 
     weight = 9
     wait_time = constant_throughput(REQUESTS_PER_SECOND)
@@ -132,7 +132,7 @@ class Application(_User):
 
     @task(1)
     def predict_invalid(self) -> None:
-        """Ask for something that nobody can have used, and expect to be told."""
+        """Ask for usage below 0, and expect 400."""
 
         def check(response: ResponseContextManager) -> str | None:
             if response.status_code == 400 and response.json()["detail"][0]["loc"] == ["minutes"]:
@@ -164,13 +164,13 @@ class CampaignAnalyst(_User):
 
 @events.init_command_line_parser.add_listener
 def add_options(parser: LocustArgumentParser, **_: object) -> None:
-    """Let locust's own command line choose the shape."""
+    """Add the options of this file to locust's command line."""
     names = tuple(LoadtestSettings.model_fields)
     group = parser.add_argument_group("Shapes of load")
     group.add_argument("--shape", choices=names, default=names[0], help="shape of the load (default: %(default)s)")
     group.add_argument("--seconds", type=cli.positive_int, metavar="N", help="its length; default: as configured")
     group.add_argument("--server-pid", type=cli.positive_int, metavar="PID", help="server that the soak looks at")
-    # Later would be too late: locust's workers, once there, outlive their master and look for it for minutes.
+    # They are refused here, because workers that were started outlive their master and search for it for minutes.
     options, _ = parser.parse_known_args()
     if options.processes or options.master or options.worker:
         _stop("expected one locust process, as a shape counts what it sees; leave out --processes, --master, --worker")
@@ -178,7 +178,7 @@ def add_options(parser: LocustArgumentParser, **_: object) -> None:
 
 @events.init.add_listener
 def choose_shape(environment: Environment, **_: object) -> None:
-    """Give locust the shape that was asked for, and judge the run by it."""
+    """Give locust the shape that was asked for, and check its budget when locust quits."""
     options = environment.parsed_options
     assert options is not None  # locust's command line has parsed them
     if options.num_users or options.spawn_rate or options.run_time:
@@ -199,7 +199,7 @@ def choose_shape(environment: Environment, **_: object) -> None:
 
 
 def judge(environment: Environment, shape: shapes.Shape) -> None:
-    """Hold the run against the budget; locust exits with what is set here."""
+    """Log the figures, and set locust's exit code: 0 if the budget was kept, otherwise 1."""
     for line in shape.describe():
         logging.info(line)
     broken = shape.broken()
@@ -211,7 +211,7 @@ def judge(environment: Environment, shape: shapes.Shape) -> None:
 
 
 def _is_refusal(response: ResponseContextManager) -> bool:
-    """Whether the service says that it has too much to do, and when to try again."""
+    """Whether the answer is a 503 with the seconds after which to try again."""
     if response.status_code != 503 or response.headers is None:
         return False
     return str(response.headers.get("retry-after")).isdigit()

@@ -1,7 +1,7 @@
-"""The shapes of the load, and the budget that each must keep: steady, step, spike and soak.
+"""The shapes of a load and the budgets that they must keep: steady, step, spike and soak.
 
-A shape is a list of phases, each with a number of users and a budget of its own. A request counts in the phase in which
-it is sent. Locust asks a shape once a second what to do, so no phase is shorter than that.
+A shape is a list of phases, each with a number of users and a budget. A request counts in the phase in which it was
+sent. Locust asks a shape once a second how many users it wants, so that a phase lasts at least a second.
 """
 
 import logging
@@ -27,38 +27,42 @@ from plan_recommender.config.load_shapes import (
 )
 
 MIB = 1024 * 1024
-SPAWN_RATE = 100  # users that come or go in a second; locust warns of more
+SPAWN_RATE = 100  # users that start or stop in a second; above this, locust prints a warning
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a phase has to keep."""
+    """The limits of a phase; the shares are of all its requests."""
 
     max_failure_share: float
     p95_ms: float = inf
+    """Of the answered requests."""
     p99_ms: float = inf
+    """Of the answered requests, and of the refused ones by themselves."""
     max_refused_share: float = 0.0
 
 
 @dataclass
 class Counts:
-    """What came of the requests of a phase; a refusal is a 503 that says when to try again."""
+    """The results of the requests of a phase; a refusal is a 503 with Retry-After."""
 
-    began: float = field(default_factory=time.time)  # as locust stamps requests
+    began: float = field(default_factory=time.time)
+    """Seconds of `time.time()`, like the start of a request in locust."""
     seconds: float = 0.0
+    """How long the phase has lasted so far."""
     answered_ms: "array[float]" = field(default_factory=lambda: array("d"))
     refused_ms: "array[float]" = field(default_factory=lambda: array("d"))
     failed: int = 0
 
     @property
     def requests(self) -> int:
-        """How many there were."""
+        """Number of requests, whatever their result."""
         return len(self.answered_ms) + len(self.refused_ms) + self.failed
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One number of users for some time."""
+    """A part of a load with a constant number of users."""
 
     name: str
     users: int
@@ -66,7 +70,7 @@ class Phase:
     budget: Budget
 
     def broken(self, counts: Counts | None) -> list[str]:
-        """Tell what of the budget was not kept."""
+        """Give one sentence for each limit of the budget that was exceeded; a phase without requests breaks it too."""
         if counts is None or not counts.requests:
             return [f"{self.name}: expected requests, found none"]
         budget = self.budget
@@ -81,12 +85,13 @@ class Phase:
             ("", counts.answered_ms, 99, budget.p99_ms),
             (" of refusals", counts.refused_ms, 99, budget.p99_ms),
         ):
-            if times and (found := _percentile(times, percent)) > limit:
+            found = _percentile(times, percent) if times else 0.0
+            if found > limit:
                 broken.append(f"expected a {percent}th percentile{what} of at most {limit:g} ms, found {found:.1f} ms")
         return [f"{self.name}: {problem}" for problem in broken]
 
     def describe(self, counts: Counts | None) -> str:
-        """Give the figures in one line."""
+        """Give the figures of the phase in one line."""
         if counts is None or not counts.requests:
             return f"{self.name}: no requests"
         figures = [f"{self.users} users", f"{counts.requests / max(counts.seconds, 1):.0f} requests/s"]
@@ -99,7 +104,7 @@ class Phase:
 
 
 class Shape(LoadTestShape):
-    """Holds the users of one phase after another, and counts what they are answered."""
+    """Runs one phase after another, and counts the results of the requests in each."""
 
     abstract = True
 
@@ -110,13 +115,13 @@ class Shape(LoadTestShape):
         self._phase_end = 0.0
 
     def reset_time(self) -> None:
-        """Begin a run; locust's web page can begin several."""
+        """Begin a run; locust calls this, and with its web page there can be several runs."""
         super().reset_time()
         self.counts = []
         self._phase_end = 0.0
 
     def tick(self) -> tuple[int, float] | None:
-        """Tell how many users there should be from now on; None ends the run."""
+        """Give the number of users from now on and how many start in a second; None ends the run. Locust calls this."""
         if self.counts:
             self.counts[-1].seconds = time.time() - self.counts[-1].began
         if self.get_run_time() >= self._phase_end:
@@ -131,26 +136,26 @@ class Shape(LoadTestShape):
     def count(
         self, start_time: float, response_time: float, exception: Exception | None, response: Any, **_: object
     ) -> None:
-        """Count one request; locust calls this when it is over."""
+        """Count one request that has ended; locust calls this."""
         earlier = (counts for counts in reversed(self.counts) if counts.began <= start_time)
-        counts = next(earlier, self.counts[0])  # the first also when somebody sets the clock back
+        counts = next(earlier, self.counts[0])  # no phase is earlier if the system's clock was set back
         if exception is not None:
             counts.failed += 1
-        elif response.status_code == 503:  # the user has looked at its Retry-After
+        elif response.status_code == 503:  # with Retry-After: the user reports one without it as an exception
             counts.refused_ms.append(response_time)
         else:
             counts.answered_ms.append(response_time)
 
     def count_error(self, **_: object) -> None:
-        """Count a user that fell over an answer, such as one that cannot learn which model it talks to."""
+        """Count an exception in a user's code as a failed request, such as when it cannot ask which model answers."""
         self.counts[-1].failed += 1
 
     def broken(self) -> list[str]:
-        """Tell what of the budget was not kept."""
+        """Give one sentence for each limit that was exceeded in any phase; none: the budget was kept."""
         return [problem for phase, counts in self._by_phase() for problem in phase.broken(counts)]
 
     def describe(self) -> list[str]:
-        """Give the figures, a line each."""
+        """Give the figures, one line for each phase."""
         return [phase.describe(counts) for phase, counts in self._by_phase()]
 
     def _by_phase(self) -> list[tuple[Phase, Counts | None]]:
@@ -166,7 +171,7 @@ class Steady(Shape):
 
 
 class Step(Shape):
-    """Rises step by step; the first few steps have to keep the budget."""
+    """A load that rises step by step; the first `min_steps` steps must keep the budget."""
 
     def __init__(self, settings: StepSettings, seconds: int) -> None:
         budget = Budget(settings.max_failure_share, settings.p95_ms, settings.p99_ms)
@@ -179,7 +184,7 @@ class Step(Shape):
         )
 
     def broken(self) -> list[str]:
-        """Tell why fewer steps than expected kept the budget, if so."""
+        """Say that too few steps kept the budget, and why the first other one did not; none: enough steps did."""
         kept = self._kept()
         if kept >= self._min_steps:
             return []
@@ -187,18 +192,19 @@ class Step(Shape):
         return [f"expected the first {self._min_steps} steps to keep it, found {kept}", *phase.broken(counts)]
 
     def describe(self) -> list[str]:
-        """Give the figures, a line each."""
+        """Give the figures, one line for each step, and the number of steps that kept the budget."""
         kept = self._kept()
         users = self.phases[kept - 1].users if kept else 0
         return [*super().describe(), f"steps that keep the budget: {kept} of {len(self.phases)}, up to {users} users"]
 
     def _kept(self) -> int:
+        """Count the steps before the first one that broke the budget."""
         by_phase = self._by_phase()
         return next((n for n, (phase, counts) in enumerate(by_phase) if phase.broken(counts)), len(by_phase))
 
 
 class Spike(Shape):
-    """Rises at once and falls at once; afterwards everything has to be as before."""
+    """A load that rises at once and falls at once; once the service has recovered, the budget is that from before."""
 
     def __init__(self, settings: SpikeSettings, seconds: int) -> None:
         failures, refusals = settings.max_failure_share, settings.max_refused_share
@@ -217,14 +223,14 @@ class Spike(Shape):
 
 
 class Resources(NamedTuple):
-    """What a server's processes hold, all of them together."""
+    """Memory and open descriptors of all processes of a server together."""
 
     resident_bytes: int
     descriptors: int
 
 
 class Soak(Shape):
-    """Stays for long; the server's memory and descriptors may hardly grow once it is warm."""
+    """A long load during which the server's memory and descriptors may hardly grow once it is warm."""
 
     def __init__(self, settings: SoakSettings, seconds: int, server: psutil.Process | None) -> None:
         budget = Budget(settings.max_failure_share, settings.p95_ms, settings.p99_ms)
@@ -244,14 +250,14 @@ class Soak(Shape):
         self._resources = []
 
     def tick(self) -> tuple[int, float] | None:
-        """Tell how many users there should be from now on, and look at the server when it is warm."""
+        """Do as every shape, and measure the server's memory and descriptors after the warm-up."""
         users = super().tick()
         if self._server is not None and len(self.counts) == len(self.phases):
             self._resources.append(resources_of(self._server))
         return users
 
     def broken(self) -> list[str]:
-        """Tell what of the budget was not kept."""
+        """Give one sentence for each limit that was exceeded, those of memory and descriptors included."""
         broken = super().broken()
         if not self._resources:
             return broken
@@ -267,7 +273,7 @@ class Soak(Shape):
         return broken
 
     def describe(self) -> list[str]:
-        """Give the figures, a line each."""
+        """Give the figures, one line for each phase, and one each for memory and descriptors."""
         lines = super().describe()
         if not self._resources:
             return [*lines, "memory and descriptors: not measured; --server-pid names the process to look at"]
@@ -280,13 +286,14 @@ class Soak(Shape):
         ]
 
     def _growth(self) -> tuple[float, int]:
+        """Largest growth since the end of the warm-up: MiB of memory, and number of descriptors."""
         warm = self._resources[0]
         resident_bytes = max(held.resident_bytes for held in self._resources) - warm.resident_bytes
         return resident_bytes / MIB, max(held.descriptors for held in self._resources) - warm.descriptors
 
 
 def shape_of(name: str, settings: LoadtestSettings, seconds: int | None, server: psutil.Process | None) -> Shape:
-    """Make the shape of that name, of its configured length unless another is given."""
+    """Make the shape with this name; `seconds` replaces its configured length."""
     if name == "steady":
         return Steady(settings.steady, seconds or settings.steady.seconds)
     if name == "step":
@@ -297,7 +304,7 @@ def shape_of(name: str, settings: LoadtestSettings, seconds: int | None, server:
 
 
 def resources_of(server: psutil.Process) -> Resources:
-    """Add up what a process and its children hold; one that ends meanwhile holds nothing."""
+    """Add up memory and descriptors of a process and its children; a process that ends meanwhile counts as 0."""
     resident_bytes = descriptors = 0
     with suppress(psutil.NoSuchProcess):
         for process in [server, *server.children(recursive=True)]:

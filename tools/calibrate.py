@@ -1,4 +1,4 @@
-"""Reduce a labelled usage table to the summary statistics that the synthetic generator draws from.
+"""Reduce a labelled table to the summary statistics that the synthetic generator draws from.
 
 usage: python -m tools.calibrate --data CSV --out JSON [--source TEXT]
 """
@@ -13,7 +13,7 @@ from plan_recommender.data.synthesis import calibrate
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the calibration of one table; returns the exit code."""
+    """Write the calibration of one table; returns 0."""
     parser = argparse.ArgumentParser(description="Reduce a labelled table to the generator's summary statistics.")
     parser.add_argument("--data", type=Path, required=True, metavar="CSV", help="labelled table without empty cells")
     parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="file to write")

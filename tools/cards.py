@@ -1,4 +1,6 @@
-"""Write docs/model_card.md and docs/data_card.md anew, from a training run on the shipped table; or check them.
+"""Write docs/model_card.md and docs/data_card.md from a training run on the shipped table, or check the present ones.
+
+The run has a model store and an artifacts folder of its own, which are removed afterwards.
 
 usage: python -m tools.cards [--check]
 """
@@ -16,7 +18,7 @@ from tools.server import ROOT
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write or check the cards; returns the exit code."""
+    """Write the cards, or check them; returns 0, or 1 if `--check` finds a stale card."""
     parser = argparse.ArgumentParser(description="Write the cards in docs/ anew, from a run on the shipped table.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a card is stale")
     options = parser.parse_args(arguments)
@@ -32,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def write(fresh: dict[str, str], pictures: dict[str, bytes]) -> int:
-    """Put fresh cards in docs/, with the pictures of the model."""
+    """Write cards and pictures, by file name, into docs/; returns 0."""
     for name, text in fresh.items():
         (ROOT / "docs" / name).write_text(text, encoding="utf-8")
         cli.say(f"docs/{name}: written")
@@ -43,7 +45,7 @@ def write(fresh: dict[str, str], pictures: dict[str, bytes]) -> int:
 
 
 def check(fresh: dict[str, str]) -> int:
-    """Hold the cards in docs/ against fresh ones."""
+    """Compare the cards in docs/ with fresh ones; returns 1 if one of them differs, otherwise 0."""
     stale = [name for name, text in fresh.items() if (ROOT / "docs" / name).read_text(encoding="utf-8") != text]
     for name in stale:
         cli.say(f"docs/{name}: stale; write it anew with `make cards`")

@@ -1,4 +1,4 @@
-"""A real container engine: an image of a Bento, and containers that run for as long as a block does."""
+"""Docker, by its command line: find a client, build an image of a Bento, and run containers until a block ends."""
 
 import os
 import re
@@ -25,15 +25,16 @@ HARDENED: Final = (
 """Options of `docker run` that take away what the service does not need."""
 
 STOP_SECONDS: Final = 10
-"""What docs/operations.md asks an operator to give a container to end."""
+"""Time that docs/operations.md asks an operator to give a container for stopping (s)."""
 
 MB: Final = 1_000_000
+
 _WORKER: Final = "_bentoml_impl.worker.service"
-_BUILDKIT_OF_ITS_OWN: Final = 23  # clients before this version build without the plugin buildx
+_NEEDS_BUILDX: Final = 23  # clients from this version on cannot build without the plugin buildx
 
 
 class ContainerError(Exception):
-    """No container engine, or it did not do what it was asked; the message says what, and what to do."""
+    """There is no container engine, or a command of its client failed; the message is one sentence for the operator."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +44,23 @@ class Container:
     id: str
     url: str
     ready_seconds: float
-    """From `docker run` to its first answer that it is ready."""
+    """From `docker run` until `/readyz` answered for the first time."""
 
     def log(self) -> str:
-        """Give what it has written to its output."""
+        """Read what it has written to its output so far."""
         return docker("logs", self.id)
 
     def execute(self, *command: str) -> str:
-        """Run a command in it."""
+        """Run a command in the container; returns what it printed. ContainerError if it failed."""
         return docker("exec", self.id, *command)
 
 
 @cache
 def client() -> str:
-    """Find a Docker client that can build images, of an engine that answers.
+    """Find a Docker client on the path that can build images, and whose engine answers; looks once in a process.
 
     Raises:
-        ContainerError: there is none.
+        ContainerError: there is no such client.
     """
     found = []
     for folder in os.get_exec_path():
@@ -71,20 +72,20 @@ def client() -> str:
         version = re.match(r"(\d+)\.\S+ \d+\.", asked.stdout)
         if asked.returncode or version is None:
             continue
-        if int(version[1]) < _BUILDKIT_OF_ITS_OWN or _run(program, "buildx", "version").returncode == 0:
+        if int(version[1]) < _NEEDS_BUILDX or _run(program, "buildx", "version").returncode == 0:
             return program
     what = f"found {', '.join(found)}, of which none has both" if found else "found no program named docker"
     raise ContainerError(
         f"expected a Docker client that can build images (it has the plugin buildx, or is older than "
-        f"{_BUILDKIT_OF_ITS_OWN}) and an engine that answers it; {what}; install Docker, and start its engine"
+        f"{_NEEDS_BUILDX}) and an engine that answers it; {what}; install Docker, and start its engine"
     )
 
 
 def docker(*arguments: str) -> str:
-    """Run the Docker client; returns what it printed, both streams.
+    """Run a command of the Docker client; returns what it printed to stdout and then to stderr.
 
     Raises:
-        ContainerError: it failed.
+        ContainerError: the command failed, or there is no client.
     """
     ended = _run(client(), *arguments)
     if ended.returncode:
@@ -93,30 +94,31 @@ def docker(*arguments: str) -> str:
 
 
 def containerize(bento: str, options: Sequence[str] = ()) -> str:
-    """Run `bentoml containerize` on a Bento; returns the name of the image, which is there.
+    """Run `bentoml containerize` on a Bento; returns the name of the image, which is the tag of the Bento.
 
     Args:
-        bento: its tag.
+        bento: tag of the Bento.
         options: more options of `bentoml containerize`, such as `--opt network=host`.
 
     Raises:
         ContainerError: there is no engine, or the image could not be built.
     """
     program = Path(client())
-    # BentoML takes the first docker on the path.
+    # BentoML uses the first docker on the path, so the folder of the right one comes first.
     environment = os.environ | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}", "DOCKER_BUILDKIT": "1"}
     bentoml = Path(sys.executable).with_name("bentoml")
     built = subprocess.run(
         [bentoml, "containerize", bento, "--image-tag", bento, *options],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    if built.returncode or _run(client(), "image", "inspect", bento).returncode:  # it may say 0 after a failed build
+    # The exit code is not enough: bentoml may exit with 0 after a failed build.
+    if built.returncode or _run(client(), "image", "inspect", bento).returncode:
         raise ContainerError(f"expected an image {bento}, which bentoml containerize did not build:\n{built.stderr}")
     return bento
 
 
 def size_mb(image: str) -> float:
-    """Size of an image, in millions of bytes as Docker counts them."""
+    """Size of an image as Docker reports it, in millions of bytes."""
     return int(docker("image", "inspect", "--format", "{{.Size}}", image)) / MB
 
 
@@ -131,13 +133,13 @@ def running(
     """Run a container until the block ends, on a free port of the loopback interface.
 
     Args:
-        image: its name.
+        image: name of the image.
         env: environment variables.
         options: more options of `docker run`.
         on_host: use the host's network, so that no proxy is between a client and the service.
 
     Raises:
-        ContainerError: it did not become ready.
+        ContainerError: the container did not become ready in `START_SECONDS`.
     """
     port = free_port()
     variables = dict(env or {})
@@ -158,7 +160,7 @@ def running(
 
 
 def workers(container: Container) -> list[int]:
-    """List the processes of a container that answer, by the ids that they have inside."""
+    """List the worker processes of a container, by the process ids that they have inside it."""
     listed = container.execute("sh", "-c", "for p in /proc/[0-9]*; do echo $p $(tr '\\0' ' ' < $p/cmdline); done")
     processes = [line.partition(" ") for line in listed.splitlines()]
     return [int(path.removeprefix("/proc/")) for path, _, args in processes if f"-m {_WORKER} " in args]

@@ -1,9 +1,9 @@
-"""Measure what training on synthetic instead of real subscribers costs, in ROC AUC on real rows never used.
+"""Measure how much ROC AUC on held-out real rows is lost by training on synthetic instead of real subscribers.
 
 usage: python -m tools.fidelity --real CSV [--folds 4] [--repeats 5] [--draws 4] [--seed 42] [--out docs/fidelity.md]
 
-For each fold: calibrate the generator on the fold's training rows, draw as many synthetic rows, fit the same gradient
-boosting once on the real and once on the synthetic rows, and score both on the fold's held-out real rows.
+On each fold the generator is calibrated on the training rows and draws as many synthetic rows. The same gradient
+boosting is fitted once on the real and once on the synthetic rows, and both score the fold's held-out real rows.
 """
 
 import argparse
@@ -34,7 +34,7 @@ depth 2) once on the real and once on the synthetic rows, and score both on real
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the loss; returns the exit code."""
+    """Measure and print the loss, and write the page if `--out` names one; returns 0."""
     parser = argparse.ArgumentParser(description="Measure the ROC AUC lost by training on synthetic subscribers.")
     parser.add_argument("--real", type=Path, required=True, metavar="CSV", help="labelled table without empty cells")
     parser.add_argument("--folds", type=cli.positive_int, default=4, help="folds (default: %(default)s)")

@@ -1,4 +1,4 @@
-"""`make loadtest`: start the service, drive it with locust in one of four shapes, hold it to that shape's budget.
+"""`make loadtest`: start the service, drive it with locust in one of four shapes, and check that shape's budget.
 
 usage: python -m tools.loadtest [--shape SHAPE] [--seconds N]
 """
@@ -14,7 +14,7 @@ from tools.server import ROOT, ServerDidNotStartError, serving
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the load; returns locust's exit code: 0 when the budget was kept."""
+    """Run the load; returns locust's exit code: 0 if the budget was kept, otherwise 1; 2 if no service could start."""
     parser = argparse.ArgumentParser(
         description="Start the service and hold it to the budget of a load, in the section loadtest of "
         "model_config.yaml: steady (the same load all the time), step (rises until it is too much), spike (ten times "

@@ -1,8 +1,8 @@
-"""`python -m tools.openapi_cases --cases N`: ask a real server what schemathesis makes of our OpenAPI document.
+"""`python -m tools.openapi_cases --cases N`: send a real server the requests that schemathesis makes from /docs.json.
 
-The cases are valid and invalid bodies, other methods and other content types. Every answer has to be one that the
-document announces: its status, content type, headers and schema; valid bodies are answered, invalid ones refused, and
-nothing gets a 5xx.
+The requests have valid and invalid bodies, other methods and other content types. Every answer must be one that the
+OpenAPI document announces, with its status, content type, headers and schema; valid bodies must be answered, invalid
+ones refused, and no answer may be a 5xx.
 """
 
 import argparse
@@ -19,32 +19,35 @@ from typing import Any
 from plan_recommender.serving.routes import ROUTES, Command
 from tools.server import ServerDidNotStartError, serving
 
-_BODIES = sum(isinstance(route, Command) for route in ROUTES.values())  # a route without a body has a few cases only
-_MIN_CASES_PER_SECOND = 10  # cases a second, far below what was ever seen
+_BODIES = sum(isinstance(route, Command) for route in ROUTES.values())  # routes without a body have only a few cases
+_MIN_CASES_PER_SECOND = 10  # for the time limit; far fewer than were ever measured
 _START_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many cases there were, and what was wrong: kinds of failure, each with the operations that it was seen at."""
+    """The result of one run of schemathesis."""
 
     cases: int
+    """Number of requests."""
     failures: dict[str, list[str]]
+    """The operations at which each kind of failure was seen; empty if there was none."""
     output: str
+    """What schemathesis printed."""
 
 
 def ask(document: str, url: str, cases: int, seed: int) -> Outcome:
-    """Generate cases and hold every answer of a running server against the document.
+    """Generate requests, and check every answer of a running server against the OpenAPI document.
 
     Args:
         document: the OpenAPI document, a file or a URL.
-        url: the server.
-        cases: at least so many, if nothing fails.
-        seed: the same seed, document and server give the same cases.
+        url: of the server.
+        cases: minimum number of requests if nothing fails.
+        seed: the same seed, document and server give the same requests.
 
     Raises:
-        RuntimeError: schemathesis did not get to the end.
-        TimeoutExpired: it took far too long.
+        RuntimeError: schemathesis wrote no report.
+        TimeoutExpired: it took much longer than usual.
     """
     with tempfile.TemporaryDirectory(prefix="plan-recommender-cases-") as folder:
         report = Path(folder) / "report.json"
@@ -68,7 +71,7 @@ def ask(document: str, url: str, cases: int, seed: int) -> Outcome:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve the registered model and ask it; returns the exit code."""
+    """Serve the registered model and ask it; returns 0, or 1 after a failure; exits with 2 if it could not be asked."""
     parser = argparse.ArgumentParser(prog="python -m tools.openapi_cases", description=__doc__)
     parser.add_argument(
         "--cases", type=int, default=10_000, metavar="N", help="at least so many (default: %(default)s)"

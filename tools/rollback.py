@@ -1,4 +1,4 @@
-"""Make an earlier registered model the one that `:latest` names.
+"""Let `:latest` name an earlier registered model: the one that it named before, or the one that is given.
 
 usage: python -m tools.rollback [TAG]
 """
@@ -13,7 +13,7 @@ from plan_recommender.training import publish
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Roll back once; returns the exit code."""
+    """Roll back once; returns 0."""
     parser = argparse.ArgumentParser(
         description="Make an earlier registered model the one that :latest names. A running service keeps the model "
         "that it started with: restart it."

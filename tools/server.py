@@ -1,4 +1,4 @@
-"""A real server for as long as a block runs: `bentoml serve`, or another command, on a free loopback port."""
+"""Run a real server until a block ends: `bentoml serve`, or another command, on a free port of 127.0.0.1."""
 
 import os
 import random
@@ -17,27 +17,35 @@ import httpx
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
+"""The folder of the repository."""
+
 FROM_SOURCE = "service:PlanRecommender"
 START_SECONDS = 60
 STOP_SECONDS = 20
-# Not a port that the system picks (bind to 0): those are also given to outgoing connections (on Linux from 32768 on),
-# so a client of another test could hold it by the time the server binds. Where that range was widened it still can.
+
 PORTS = range(20_000, 32_000)
+"""Ports that a server may get.
+
+The system's choice (bind to port 0) is not used: it takes ports that outgoing connections get as well, on Linux from
+32768 on, so that a client of another test could hold the port by the time the server binds it.
+"""
 
 
 class ServerDidNotStartError(Exception):
-    """The server ended, or took too long, before it was ready; the message holds the end of its log."""
+    """The server ended, or exceeded `START_SECONDS`, before it was ready; the message holds the end of its log."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server, and the file that its output goes to."""
+    """A running server."""
 
     url: str
     process: subprocess.Popen[bytes]
+    """The command that was started; it may have child processes."""
     log: Path
+    """The file that its output goes to."""
     ready_seconds: float
-    """From the start of the command to its first answer that it is ready."""
+    """From the start of the command until it answered for the first time that it is ready."""
 
 
 @contextmanager
@@ -52,13 +60,13 @@ def serving(
 
     Args:
         target: what to serve: an import string, or the tag of a Bento.
-        cwd: where the command runs.
-        bentoml: the program; the one beside this interpreter when left out.
-        env: added to the environment.
+        cwd: the working directory of the command.
+        bentoml: the program; None: the one beside this interpreter.
+        env: environment variables, added to those of this process.
         cores: as for `running`.
 
     Raises:
-        ServerDidNotStartError: it did not become ready.
+        ServerDidNotStartError: the server did not become ready.
     """
     port = free_port()
     program = str(bentoml or Path(sys.executable).with_name("bentoml"))
@@ -78,18 +86,18 @@ def running(
     env: Mapping[str, str] | None = None,
     cores: Collection[int] = (),
 ) -> Iterator[Server]:
-    """Run a server, and whatever processes it starts, until the block ends.
+    """Run a server until the block ends; then stop it, and kill the processes that it started if they are left.
 
     Args:
-        command: what to run; it listens on 127.0.0.1.
-        port: that it was told to listen on.
+        command: starts the server, which listens on 127.0.0.1.
+        port: the port that the command names.
         ready: path that answers 200 as soon as the server is ready.
-        cwd: where the command runs.
-        env: added to the environment.
-        cores: the processor cores that it may use, where the system can tell it so; none: all.
+        cwd: the working directory of the command.
+        env: environment variables, added to those of this process.
+        cores: processor cores that the server may use, on Linux; none: all.
 
     Raises:
-        ServerDidNotStartError: it did not become ready.
+        ServerDidNotStartError: the server did not become ready.
     """
     with tempfile.TemporaryDirectory(prefix="plan-recommender-serving-") as folder:
         log = Path(folder) / "server.log"
@@ -100,7 +108,7 @@ def running(
             )
         try:
             if cores and sys.platform == "linux":
-                with suppress(ProcessLookupError):  # it has ended already, which is told below
+                with suppress(ProcessLookupError):  # it has ended already, which _wait_until_ready reports
                     os.sched_setaffinity(process.pid, cores)
             url = f"http://127.0.0.1:{port}"
             _wait_until_ready(process, url + ready, log)
@@ -110,12 +118,12 @@ def running(
 
 
 def free_port() -> int:
-    """Find a port of the loopback interface that nobody uses, and that by Linux's defaults no outgoing connection gets.
+    """Find a port among `PORTS` that is free on the loopback interface now.
 
     Raises:
-        OSError: all of PORTS are in use.
+        OSError: all of them are in use.
     """
-    chance = random.SystemRandom()  # two test runners that are seeded alike must not choose alike
+    chance = random.SystemRandom()  # test runners with the same seed must not choose the same ports
     for port in chance.sample(PORTS, len(PORTS)):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))

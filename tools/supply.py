@@ -1,4 +1,4 @@
-"""What the image is made of: its bill of materials, and what is known against it."""
+"""The supply chain of the image: its bill of materials, and the known vulnerabilities of its packages."""
 
 import json
 import subprocess
@@ -18,21 +18,21 @@ SPECIFICATION: Final = "1.6"
 
 
 class SupplyError(Exception):
-    """A tool failed; the message says which, and what it said."""
+    """A tool failed; the message holds its name and what it printed to stderr."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What pip-audit found."""
+    """The result of pip-audit for the locked packages of the service."""
 
     packages: int
     not_audited: list[str]
-    """Packages of which the database of advisories said nothing: it could not be reached, or does not know them."""
+    """Packages about which nothing is known: the database of advisories could not be reached, or lacks them."""
     vulnerable: list[str]
-    """One sentence for each vulnerability: package, version, advisory, and the version that mends it."""
+    """One sentence for each vulnerability: package, version, advisory, and the versions that fix it."""
 
     def __str__(self) -> str:
-        """One line for a terminal."""
+        """Describe the result in one line; packages that were not audited are never called free of vulnerabilities."""
         if self.vulnerable:
             return f"{len(self.vulnerable)} known vulnerabilities: {'; '.join(self.vulnerable)}"
         if self.not_audited:
@@ -44,10 +44,10 @@ class Audit:
 
 
 def write_bill(folder: Path = OUTPUTS) -> Path:
-    """Write the lock as a CycloneDX document.
+    """Write the locked packages as a CycloneDX document into `folder`; returns its path.
 
     Raises:
-        SupplyError: the tool failed.
+        SupplyError: cyclonedx-py failed.
     """
     options = ("--output-format", "JSON", "--spec-version", SPECIFICATION, "--output-reproducible")
     bill = _run("cyclonedx-py", "requirements", LOCK, *options)
@@ -57,10 +57,10 @@ def write_bill(folder: Path = OUTPUTS) -> Path:
 
 
 def audit(folder: Path = OUTPUTS) -> Audit:
-    """Ask the package index for advisories of what is locked, and write the answer.
+    """Ask the package index for advisories about the locked packages, and write the answer into `folder`.
 
     Raises:
-        SupplyError: the tool failed.
+        SupplyError: pip-audit failed.
     """
     options = ("--disable-pip", "--require-hashes", "--format", "json", "--progress-spinner", "off")
     found = _run("pip-audit", *options, "--requirement", LOCK, finds=1)
@@ -70,7 +70,7 @@ def audit(folder: Path = OUTPUTS) -> Audit:
 
 
 def read(document: dict[str, Any]) -> Audit:
-    """Read what pip-audit wrote; that it could not ask about a package is no "nothing found"."""
+    """Read the JSON that pip-audit wrote; a package that it skipped counts as not audited."""
     packages = document["dependencies"]
     return Audit(
         packages=len(packages),

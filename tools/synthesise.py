@@ -1,4 +1,7 @@
-"""Write a table of synthetic subscribers; `python -m tools.synthesise --help`."""
+"""Write a CSV file of synthetic subscribers.
+
+usage: python -m tools.synthesise --out CSV [--rows N] [--seed N] [--shift NAME] [--calibration JSON]
+"""
 
 import argparse
 from collections.abc import Iterator
@@ -12,7 +15,7 @@ from plan_recommender.data.synthesis import CALIBRATION_FILE, SHIFTS, Subscriber
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write a table of synthetic subscribers; returns the exit code."""
+    """Write a table of synthetic subscribers; returns 0. The same arguments give the same file."""
     options = _parser().parse_args(arguments)
     subscribers = generate(options.rows, options.seed, options.shift, load_calibration(options.calibration))
     with (

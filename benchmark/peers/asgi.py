@@ -1,6 +1,6 @@
 """Peers that uvicorn runs: `uvicorn --factory benchmark.peers.asgi:<name>`.
 
-The endpoints are coroutines: FastAPI would call plain functions in a thread, which makes it slower.
+The endpoints are coroutines, because FastAPI calls plain functions in a thread, which is slower.
 """
 
 from fastapi import FastAPI
@@ -16,7 +16,7 @@ HEALTH = "/health"
 
 
 def constant() -> ASGIApp:
-    """Make an application that reads the body and answers the same bytes whatever it says, by any path."""
+    """Make an application that reads the body of any request and always answers the same bytes."""
     body = to_json(Assignment.from_environment().constant)
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
 
@@ -47,7 +47,7 @@ def fastapi_constant() -> FastAPI:
 
 
 def fastapi_loaded_once() -> FastAPI:
-    """Make an application that answers with the pipeline."""
+    """Make an application that answers with the pipeline, which it loads once."""
     app = _with_health()
     model = PipelineModel(Assignment.from_environment())
 
@@ -59,7 +59,7 @@ def fastapi_loaded_once() -> FastAPI:
 
 
 def fastapi_loaded_per_request() -> FastAPI:
-    """Make an application that answers with the pipeline, which it loads anew for each request."""
+    """Make an application that answers with the pipeline, which it loads again for each request."""
     app = _with_health()
     assignment = Assignment.from_environment()
 

@@ -10,7 +10,7 @@ from plan_recommender.serving.schemas import Recommendation
 
 
 class PlanApi(litserve.LitAPI):
-    """What its worker process does."""
+    """Answers with the pipeline in LitServe's worker process."""
 
     def setup(self, device: str) -> None:
         """Load the pipeline."""
@@ -21,11 +21,11 @@ class PlanApi(litserve.LitAPI):
         return request
 
     def predict(self, usage: CustomerUsage) -> Recommendation:
-        """Answer for one subscriber."""
+        """Recommend a plan for one subscriber."""
         return self._model.recommend(usage)
 
     def encode_response(self, output: Recommendation) -> Recommendation:
-        """Answer with all of it."""
+        """Send the recommendation unchanged."""
         return output
 
 

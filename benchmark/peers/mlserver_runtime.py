@@ -1,4 +1,4 @@
-"""MLServer with the pipeline: a runtime that `mlserver start` loads, with an endpoint of its own for our requests."""
+"""MLServer with the pipeline: a runtime that `mlserver start` loads, with an endpoint for our requests."""
 
 from mlserver import MLModel
 from mlserver.handlers import custom_handler
@@ -9,7 +9,7 @@ from plan_recommender.serving.schemas import Recommendation
 
 
 class PlanRuntime(MLModel):
-    """What its server does."""
+    """Answers with the pipeline in MLServer's process."""
 
     async def load(self) -> bool:
         """Load the pipeline."""
@@ -18,5 +18,5 @@ class PlanRuntime(MLModel):
 
     @custom_handler(rest_path="/predict")
     async def recommend(self, usage: CustomerUsage) -> Recommendation:
-        """Answer for one subscriber."""
+        """Recommend a plan for one subscriber."""
         return self._model.recommend(usage)

@@ -1,4 +1,4 @@
-"""What every peer is given, and how those with a model answer: the scikit-learn pipeline, on a frame of one row."""
+"""What every peer gets, and how those with a model answer: with the scikit-learn pipeline, on a frame of one row."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ VARIABLE: Final = "BENCHMARK_ASSIGNMENT"
 
 
 class Assignment(BaseModel):
-    """The registered model, and the answer of peers that know one only."""
+    """The registered model, and the answer of those peers that always give the same one."""
 
     tag: str
     pipeline: Path
@@ -27,20 +27,20 @@ class Assignment(BaseModel):
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read what the benchmark has set."""
+        """Read the assignment that the benchmark has put into the environment."""
         return cls.model_validate_json(os.environ[VARIABLE])
 
 
 class PipelineModel:
-    """A loaded pipeline."""
+    """The fitted pipeline of the registered model, with the model's threshold."""
 
     def __init__(self, assignment: Assignment) -> None:
-        """Unpickle it."""
+        """Load the pipeline from its pickle."""
         self._assignment = assignment
         self._pipeline: Pipeline = joblib.load(assignment.pipeline)
 
     def recommend(self, usage: CustomerUsage) -> Recommendation:
-        """Answer for one subscriber."""
+        """Recommend a plan for one subscriber."""
         probabilities = self._pipeline.predict_proba(pd.DataFrame([usage.model_dump()]))[:, 1]
         (prediction,) = self._assignment.threshold.decide(matrix([usage]), probabilities).tolist()
         return {
