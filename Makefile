@@ -1,5 +1,5 @@
-# One environment for everything, grown from the pinned locks: training first; the optional libraries, or those and the
-# tests' tools, on top when they are wanted.
+# There is one virtual environment, .venv, installed from the pinned locks. It begins with the lock of training; the
+# targets that need more (optional libraries, test tools, peers of the benchmark) install their lock into it first.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -15,7 +15,7 @@ HOST ?= 127.0.0.1
 PORT ?= 3000
 SHAPE ?= steady
 
-# BentoML and MLflow post usage statistics unless they are told not to.
+# Without these, BentoML and MLflow send usage statistics to their makers.
 export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps
