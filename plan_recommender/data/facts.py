@@ -21,7 +21,7 @@ class ColumnFacts(BaseModel):
     description: str
     empty: int = Field(description="cells without a value")
     zero_share: float = Field(description="share of all rows whose value is 0")
-    quantiles: list[float] = Field(description="least, 5 %, median, 95 %, most")
+    quantiles: list[float] = Field(description="minimum, 5 %, median, 95 %, maximum")
     median_smart: float
     median_ultra: float
 
