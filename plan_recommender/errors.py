@@ -37,6 +37,5 @@ class TrackingError(PlanRecommenderError):
     """A training run could not be logged to MLflow; a model that it registered stays registered."""
 
 
-
 class PrivatePartsError(PlanRecommenderError):
     """Another package is installed in another version than the one whose private parts the project uses."""
