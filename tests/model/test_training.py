@@ -395,7 +395,7 @@ FAULTS = {
     "while plotting": before("plan_recommender.report.plots.plot_confusion_matrix"),
     "while judging": before("train.judge"),
     "while writing the pages": before("plan_recommender.report.pages.render_report"),
-    "while writing the model": before("plan_recommender.training.publish.write_model"),
+    "while writing the model": before("train.write_model"),
     "before the model is published": before("plan_recommender.training.publish.StagedModel.publish"),
     "while the model is published": before("plan_recommender.training.publish.shutil.copytree"),
     "before the artifacts are published": before("plan_recommender.data.outputs.StagedDirectory.publish"),
