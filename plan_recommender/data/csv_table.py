@@ -234,5 +234,5 @@ class _Problems:
 
 
 def _is_text(cell: str) -> bool:
-    """Tell whether a cell was UTF-8: bytes that are not are carried along as lone surrogates."""
+    """Whether a cell was UTF-8 in the file; bytes that were not have become lone surrogates."""
     return not any("\udc80" <= character <= "\udcff" for character in cell)

@@ -100,8 +100,8 @@ def measure_parity(
     """Compare the rates of groups; intervals are percentile bootstrap intervals (Efron & Tibshirani 1993, chapter 13).
 
     Rows are resampled within their group. The verdict is "no parity" if the largest difference of a rate exceeds the
-    tolerance, whatever its interval: a large difference is not excused by few rows. Groups with fewer than `min_rows`
-    rows are not judged.
+    tolerance, whatever its interval: a large difference is not excused by few rows. A group is not judged on a rate
+    that is a share of fewer than `min_rows` rows.
 
     Args:
         column: name of the column that holds the groups, for the report.

@@ -135,7 +135,7 @@ def prove(
         pipeline: the fitted pipeline.
         table: features of the whole table, shape (rows, 4).
         settings: the number of generated rows, and the tolerance in log-odds.
-        seed: of the generated rows.
+        seed: of the generated rows, and of the choice of table rows in which cut points are tried.
 
     Raises:
         CompileError: a decision differs, or log-odds differ by more than the tolerance.
