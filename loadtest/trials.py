@@ -38,7 +38,7 @@ import psutil
 
 from loadtest.generator import LOST, UNANSWERED, UNSENT, Event, closed_loop, get, open_loop, post
 from plan_recommender.serving.settings import variable
-from tools.server import ROOT, Server, ServerDidNotStartError, serving
+from tools.server import FROM_SOURCE, ROOT, Server, ServerDidNotStartError, serving
 
 USAGE: Final = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
 PREDICT: Final = post("/predict", USAGE)
@@ -93,12 +93,12 @@ def capacity(server: Server, seconds: float) -> float:
     return closed_loop(server.url, [PREDICT], CONNECTIONS, seconds).rate(200)
 
 
-def stop(trials: int = 20, seconds: float = 3.0, *, cwd: Path = ROOT) -> Findings:
+def stop(trials: int = 20, seconds: float = 3.0, *, service: str = FROM_SOURCE) -> Findings:
     """SIGTERM at 70 % load, every second time with a stuck request, always with idle connections."""
     findings = Findings("stop")
     exits, later, sent_before = [], [], 0
     for trial in range(trials):
-        with serving(cwd=cwd) as server:
+        with serving(service) as server:
             rate = 0.7 * capacity(server, 1.0)
             right = _right(server)
             idle = [_connection(server) for _ in range(5)]
@@ -146,14 +146,14 @@ def stop(trials: int = 20, seconds: float = 3.0, *, cwd: Path = ROOT) -> Finding
     return findings
 
 
-def kill(kills: int = 5, seconds_between: float = 6.0, *, cwd: Path = ROOT) -> Findings:
+def kill(kills: int = 5, seconds_between: float = 6.0, *, service: str = FROM_SOURCE) -> Findings:
     """SIGKILL of one of two workers at half their capacity, several times, and as in a container.
 
     In a container BentoML by itself would not replace it; it knows one by a variable of its images.
     """
     findings = Findings("kill")
     lost, held, latest, back = [], [], [], []
-    with serving(cwd=cwd, env=several(2) | {"BENTOML_CONTAINERIZED": "true"}) as server:
+    with serving(service, env=several(2) | {"BENTOML_CONTAINERIZED": "true"}) as server:
         _until(lambda: len(_answering(server)) == 2, 20)
         rate, right = 0.5 * capacity(server, 1.0), _right(server)
         for trial in range(kills):
@@ -195,11 +195,11 @@ def kill(kills: int = 5, seconds_between: float = 6.0, *, cwd: Path = ROOT) -> F
     return findings
 
 
-def overload(seconds: float = 20.0, slack: float = 1.0, *, cwd: Path = ROOT) -> Findings:
+def overload(seconds: float = 20.0, slack: float = 1.0, *, service: str = FROM_SOURCE) -> Findings:
     """Three times as many requests as can be answered: single predictions, then batches."""
     findings = Findings("overload")
     batch = post("/predict_batch", {"rows": [USAGE] * 1000})
-    with serving(cwd=cwd) as server:
+    with serving(service) as server:
         for name, request, busy in (("single", PREDICT, CONNECTIONS), ("batch", batch, 4)):
             closed_loop(server.url, [request], busy, 1.0)  # warm
             before = closed_loop(server.url, [request], busy, seconds / 4).rate(200)
@@ -245,10 +245,10 @@ def overload(seconds: float = 20.0, slack: float = 1.0, *, cwd: Path = ROOT) -> 
     return findings
 
 
-def slow(clients: int = 500, seconds: float = 30.0, slack: float = 1.0, *, cwd: Path = ROOT) -> Findings:
+def slow(clients: int = 500, seconds: float = 30.0, slack: float = 1.0, *, service: str = FROM_SOURCE) -> Findings:
     """Clients that send a byte a second, of a head or of a body, and such that send a head and no body at all."""
     findings = Findings("slow")
-    with serving(cwd=cwd) as server:
+    with serving(service) as server:
         rate = 0.3 * capacity(server, 1.0)
         before = open_loop(server.url, [PREDICT], rate, min(seconds, 10.0), CONNECTIONS)
         start = monotonic()
@@ -277,7 +277,7 @@ def slow(clients: int = 500, seconds: float = 30.0, slack: float = 1.0, *, cwd: 
     return findings
 
 
-def memory(valid: int = 1_000_000, invalid: int = 100_000, *, cwd: Path = ROOT) -> Findings:
+def memory(valid: int = 1_000_000, invalid: int = 100_000, *, service: str = FROM_SOURCE) -> Findings:
     """Resident memory and open descriptors over very many requests, good and bad."""
     findings = Findings("memory")
     bad = [
@@ -286,7 +286,7 @@ def memory(valid: int = 1_000_000, invalid: int = 100_000, *, cwd: Path = ROOT) 
         post("/explain", {}), post("/predict", USAGE, "Content-Encoding: gzip"), get("/nowhere"),
     ]  # fmt: skip
     good = [PREDICT] * 50 + [post("/predict_batch", {"rows": [USAGE] * 20}), post("/explain", USAGE), get("/health")]
-    with serving(cwd=cwd) as server:
+    with serving(service) as server:
         worker = workers(server)[0]
         for requests in (good, bad):
             closed_loop(server.url, requests, CONNECTIONS, 4.0)
@@ -311,10 +311,10 @@ def memory(valid: int = 1_000_000, invalid: int = 100_000, *, cwd: Path = ROOT) 
     return findings
 
 
-def oversize(bodies: int = 100, *, cwd: Path = ROOT) -> Findings:
+def oversize(bodies: int = 100, *, service: str = FROM_SOURCE) -> Findings:
     """Bodies over the limit, announced and in chunks without a length."""
     findings = Findings("oversize")
-    with serving(cwd=cwd) as server, httpx.Client(base_url=server.url, timeout=30) as http:
+    with serving(service) as server, httpx.Client(base_url=server.url, timeout=30) as http:
         worker = workers(server)[0]
         for path, limit in (("/predict", 1 * MIB), ("/predict_batch", 10 * MIB)):
             for _ in range(20):
@@ -332,7 +332,7 @@ def oversize(bodies: int = 100, *, cwd: Path = ROOT) -> Findings:
     return findings
 
 
-def logs(requests: int = 10_000, *, cwd: Path = ROOT) -> Findings:
+def logs(requests: int = 10_000, *, service: str = FROM_SOURCE) -> Findings:
     """What bad requests leave in the log."""
     findings = Findings("logs")
     amount = "31415.926535"
@@ -345,7 +345,7 @@ def logs(requests: int = 10_000, *, cwd: Path = ROOT) -> Findings:
         post("/predict", USAGE, f"Content-Type: text/{lines}", "User-Agent: \x1b[31mred"),
         *(_hostile_headers(path) for path in ("/livez", "/metrics", "/docs.json", "/")),  # which BentoML answers
     ]  # fmt: skip
-    with serving(cwd=cwd) as server:
+    with serving(service) as server:
         start = server.log.stat().st_size
         done = 0
         while done < requests:
@@ -371,10 +371,10 @@ def logs(requests: int = 10_000, *, cwd: Path = ROOT) -> Findings:
     return findings
 
 
-def metrics(paths: int = 100_000, *, cwd: Path = ROOT) -> Findings:
+def metrics(paths: int = 100_000, *, service: str = FROM_SOURCE) -> Findings:
     """Counts of two workers are right together, and paths that clients make up add no series."""
     findings = Findings("metrics")
-    with serving(cwd=cwd, env=several(2)) as server, httpx.Client(base_url=server.url, timeout=30) as http:
+    with serving(service, env=several(2)) as server, httpx.Client(base_url=server.url, timeout=30) as http:
         record = closed_loop(server.url, [PREDICT], CONNECTIONS, 2.0)
         http.get("/nowhere")
         time.sleep(0.2)
@@ -394,7 +394,7 @@ def metrics(paths: int = 100_000, *, cwd: Path = ROOT) -> Findings:
     return findings
 
 
-def documents(seconds: float = 10.0, clients: int = 64, slack: float = 1.0, *, cwd: Path = ROOT) -> Findings:
+def documents(seconds: float = 10.0, clients: int = 64, slack: float = 1.0, *, service: str = FROM_SOURCE) -> Findings:
     """Clients that ask for what BentoML brings along as fast as they can, beside as many predictions as can be had."""
     findings = Findings("documents")
     floods = {
@@ -404,7 +404,7 @@ def documents(seconds: float = 10.0, clients: int = 64, slack: float = 1.0, *, c
     counted = 'plan_recommender_requests_total{route="/model",status="200"}'
     # The flood comes from a process of its own, so that it does not keep this one from sending predictions.
     with (
-        serving(cwd=cwd) as server,
+        serving(service) as server,
         ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as other_process,
         httpx.Client(base_url=server.url, timeout=60) as http,
     ):

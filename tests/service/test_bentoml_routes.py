@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from time import perf_counter
 
 import httpx
@@ -13,43 +12,29 @@ from starlette.types import Receive, Scope, Send
 
 from plan_recommender.serving.bentoml_routes import Answer, BentoRoutes, Shared, Turns
 from tests.service.corpus import GOOD
+from tests.service.faults import fault
 from tests.service.test_contract import assert_error_shape
-from tools.server import ROOT, serving
+from tools.server import serving
 
-# A service of which BentoML lets a class change what /metrics says.
-HOOK = """
-def add_a_comment(self, text):
-    return text + "# a hook's comment\\n"
-PlanRecommender.inner.__metrics__ = add_a_comment
-"""
-# The control: BentoML answers for itself.
-BENTOMLS_OWN = """
-from plan_recommender.serving import bentoml_routes
-async def pass_on(self, scope, receive, send, exchange=None):
-    await self._app({**scope, "headers": []}, receive, send)
-bentoml_routes.BentoRoutes.__call__ = pass_on
-"""
 DOCUMENTS = ("/docs.json", "/schema.json")
 ROUTES = (*DOCUMENTS, "/metrics", "/livez", "/readyz", "/healthz", "/", "/static_content/swagger-ui.css")
 
 
-def _served(folder: Path, before: str = "") -> Iterator[httpx.Client]:
-    (folder / "plan_recommender").symlink_to(ROOT / "plan_recommender")
-    (folder / "service.py").write_text(before + (ROOT / "service.py").read_text() + HOOK)
-    with serving(cwd=folder) as running, httpx.Client(base_url=running.url, timeout=30) as client:
+def _served(name: str) -> Iterator[httpx.Client]:
+    with serving(fault(name)) as running, httpx.Client(base_url=running.url, timeout=30) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def http(trained_tag: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def http(trained_tag: str) -> Iterator[httpx.Client]:
     """The service, with a hook for its metrics."""
-    yield from _served(tmp_path_factory.mktemp("hooked"))
+    yield from _served("with_a_hook")
 
 
 @pytest.fixture(scope="module")
-def bentomls(trained_tag: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """The same, but what it would answer by itself."""
-    yield from _served(tmp_path_factory.mktemp("bentomls"), BENTOMLS_OWN)
+def bentomls(trained_tag: str) -> Iterator[httpx.Client]:
+    """The control: the same, but what BentoML would answer by itself."""
+    yield from _served("bentoml_answers_with_a_hook")
 
 
 def _described(answer: httpx.Response) -> tuple[int, str | None, list[str]]:

@@ -1,5 +1,6 @@
 """The variables that configure a service: what they change in a real one, and what is refused."""
 
+import asyncio
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import pytest
 from loadtest.trials import workers
 from plan_recommender.errors import ConfigError
 from plan_recommender.serving.settings import KEY_VARIABLE, Environment, known_variables, variable
+from tests.service.faults import fault
 from tools.server import ROOT, Server, free_port, serving
 
 KEY = "correct-horse-battery"
@@ -29,25 +31,9 @@ def test_a_service_has_as_many_workers_as_it_is_told_to(trained_tag: str) -> Non
         assert len(workers(server)) == 1
 
 
-@pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout whose /explain fails with a message of two lines."""
-    folder = tmp_path_factory.mktemp("faulty")
-    (folder / "plan_recommender").symlink_to(ROOT / "plan_recommender")
-    damage = """
-from plan_recommender.serving import contract as http
-from plan_recommender.serving import schemas as usage
-def failing(self, month):
-    raise RuntimeError("one line\\nanother \\x1b[31m")
-http.ROUTES["/explain"] = http.Command(usage.CustomerUsage, usage.Explanation, failing, max_bytes=http.MIB)
-"""
-    (folder / "service.py").write_text(damage + (ROOT / "service.py").read_text())
-    return folder
-
-
-def log_of_a_fault(folder: Path, **environment: str) -> list[str]:
+def log_of_a_fault(**environment: str) -> list[str]:
     """Lines that a service leaves which starts, answers its own page, fails once and ends."""
-    with serving(cwd=folder, env=environment) as server:
+    with serving(fault("cannot_explain"), env=environment) as server:
         usage = {"calls": 1, "minutes": 1, "messages": 1, "mb_used": 1}
         assert httpx.post(f"{server.url}/explain", json=usage).status_code == 500
         assert httpx.get(f"{server.url}/").status_code == 200
@@ -61,8 +47,8 @@ def stop(server: Server) -> None:
     server.process.wait(20)
 
 
-def test_a_log_as_json_is_one_object_a_line(faulty: Path, trained_tag: str) -> None:
-    records = [json.loads(line) for line in log_of_a_fault(faulty, PLAN_RECOMMENDER_LOG_FORMAT="json")]
+def test_a_log_as_json_is_one_object_a_line(trained_tag: str) -> None:
+    records = [json.loads(line) for line in log_of_a_fault(PLAN_RECOMMENDER_LOG_FORMAT="json")]
     for record in records:
         assert set(record) - {"exception"} == {"time", "level", "logger", "process", "message"}
         assert datetime.fromisoformat(record["time"]).utcoffset() is not None
@@ -75,16 +61,16 @@ def test_a_log_as_json_is_one_object_a_line(faulty: Path, trained_tag: str) -> N
     assert "one line\nanother \x1b[31m" in fault["exception"]
 
 
-def test_a_log_as_text_is_bentomls(faulty: Path, trained_tag: str) -> None:
-    lines = log_of_a_fault(faulty)
+def test_a_log_as_text_is_bentomls(trained_tag: str) -> None:
+    lines = log_of_a_fault()
     records = [line for line in lines if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[A-Z]+\] \[", line)]
     assert len([record for record in records if "path=/," in record]) == 1
     assert "Traceback (most recent call last):" in lines
 
 
 @pytest.mark.parametrize(("level", "seen"), [("debug", True), ("info", True), ("warning", False), ("error", False)])
-def test_the_log_has_what_its_level_says(faulty: Path, trained_tag: str, level: str, seen: bool) -> None:
-    lines = log_of_a_fault(faulty, PLAN_RECOMMENDER_LOG_FORMAT="json", PLAN_RECOMMENDER_LOG_LEVEL=level)
+def test_the_log_has_what_its_level_says(trained_tag: str, level: str, seen: bool) -> None:
+    lines = log_of_a_fault(PLAN_RECOMMENDER_LOG_FORMAT="json", PLAN_RECOMMENDER_LOG_LEVEL=level)
     levels = [json.loads(line)["level"] for line in lines]
     assert ("INFO" in levels) == seen
     assert ("DEBUG" in levels) == (level == "debug")
@@ -99,22 +85,14 @@ def test_limits_are_those_of_the_environment(trained_tag: str) -> None:
     batch = {"rows": [{"calls": 1, "minutes": 1, "messages": 1, "mb_used": 1}] * 10_000}
     content = json.dumps(batch).encode()
 
+    async def ask(url: str) -> list[httpx.Response]:
+        headers = {"content-type": "application/json"}
+        async with httpx.AsyncClient(base_url=url, timeout=60, headers=headers) as http:
+            return await asyncio.gather(*(http.post("/predict_batch", content=content) for _ in range(12)))
+
     def answers(environment: dict[str, str]) -> set[int]:
-        code = (
-            "import asyncio, httpx, sys\n"
-            "async def main():\n"
-            "    content = sys.stdin.buffer.read()\n"
-            "    headers = {'content-type': 'application/json'}\n"
-            "    async with httpx.AsyncClient(base_url=sys.argv[1], timeout=60) as http:\n"
-            "        asked = [http.post('/predict_batch', content=content, headers=headers) for _ in range(12)]\n"
-            "        print(*(answer.status_code for answer in await asyncio.gather(*asked)))\n"
-            "asyncio.run(main())\n"
-        )
         with serving(env=environment) as server:
-            asked = subprocess.run(
-                [sys.executable, "-c", code, server.url], input=content, capture_output=True, check=True
-            )
-            return {int(status) for status in asked.stdout.split()}
+            return {answer.status_code for answer in asyncio.run(ask(server.url))}
 
     assert answers({}) == {200}
     assert answers({variable("max_batches"): "1"}) == {200, 503}

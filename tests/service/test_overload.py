@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,22 +15,18 @@ from plan_recommender.serving import error_responses
 from plan_recommender.serving.limits import HEAD_SECONDS, REFUSAL_PAUSE_SECONDS
 from plan_recommender.serving.settings import KEY_VARIABLE
 from tests.service.corpus import GOOD, MIB, usage
-from tests.service.test_trials import spoil
+from tests.service.faults import fault
+from tests.service.faults.waits_half_a_second import WAIT_SECONDS
 from tests.service.wire import CHUNKED, Connection, head, post
 from tools.server import Server, serving
 
-OVERLOADED = """
-from plan_recommender.serving import overload as admission
-admission.Queue.admits = lambda self: False
-"""
+OVERLOADED = fault("overloaded")
 LARGE = b" " * (5 * MIB)
 
 
 @pytest.fixture(scope="module")
-def server(trained_tag: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder: Path = tmp_path_factory.mktemp("overloaded")
-    spoil(folder, OVERLOADED)
-    with serving(cwd=folder) as running:
+def server(trained_tag: str) -> Iterator[Server]:
+    with serving(OVERLOADED) as running:
         yield running
 
 
@@ -144,10 +139,9 @@ def refused(server: Server) -> float:
 # Each with a server of its own, and so at the end: BentoML forgets a server's metrics when another starts.
 
 
-def test_all_that_was_sent_together_before_the_signal_to_end_is_answered(trained_tag: str, tmp_path: Path) -> None:
-    spoil(tmp_path, OVERLOADED)
+def test_all_that_was_sent_together_before_the_signal_to_end_is_answered(trained_tag: str) -> None:
     together = 60  # at 35 ms each they would take two seconds
-    with serving(cwd=tmp_path) as ending, closing(Connection(ending.url)) as client:
+    with serving(OVERLOADED) as ending, closing(Connection(ending.url)) as client:
         client.send(post() * together)
         assert_refused(client)
         ending.process.send_signal(signal.SIGTERM)
@@ -156,19 +150,8 @@ def test_all_that_was_sent_together_before_the_signal_to_end_is_answered(trained
         assert ending.process.wait(10) == 0
 
 
-def test_only_what_takes_work_waits_for_its_turn_and_the_metrics_count_the_wait(
-    trained_tag: str, tmp_path: Path
-) -> None:
-    wait_seconds = 0.5
-    spoil(
-        tmp_path,
-        f"""
-import asyncio
-from plan_recommender.serving import overload as admission
-admission.Queue.enter = lambda self, begin: asyncio.get_running_loop().call_later({wait_seconds}, begin)
-""",
-    )
-    with serving(cwd=tmp_path) as running, closing(Connection(running.url)) as client:
+def test_only_what_takes_work_waits_for_its_turn_and_the_metrics_count_the_wait(trained_tag: str) -> None:
+    with serving(fault("waits_half_a_second")) as running, closing(Connection(running.url)) as client:
         client.answer_to(head("GET", "/health"))
         times = {}
         for name, request in {
@@ -181,16 +164,15 @@ admission.Queue.enter = lambda self, begin: asyncio.get_running_loop().call_late
             start = time.perf_counter()
             client.answer_to(request)
             times[name] = time.perf_counter() - start
-        waited = {name for name, seconds in times.items() if seconds >= wait_seconds}
+        waited = {name for name, seconds in times.items() if seconds >= WAIT_SECONDS}
         assert waited == {"prediction", "batch"}, times
         (seconds,) = re.findall(r'request_seconds_sum{route="/predict"} (.*)', httpx.get(f"{running.url}/metrics").text)
-        assert float(seconds) >= wait_seconds
+        assert float(seconds) >= WAIT_SECONDS
 
 
-def test_who_lacks_the_key_is_told_so_and_takes_nobodys_place(trained_tag: str, tmp_path: Path) -> None:
+def test_who_lacks_the_key_is_told_so_and_takes_nobodys_place(trained_tag: str) -> None:
     key = "correct-horse-battery"
-    spoil(tmp_path, OVERLOADED)
-    with serving(cwd=tmp_path, env={KEY_VARIABLE: key}) as running, closing(Connection(running.url)) as client:
+    with serving(OVERLOADED, env={KEY_VARIABLE: key}) as running, closing(Connection(running.url)) as client:
         for path in ("/predict", "/predict_batch"):
             for header, status in ((f"authorization: Bearer {key}x", 401), (f"authorization: Bearer {key}", 503)):
                 assert client.answer_to(post(path, header))[0] == status
@@ -206,9 +188,8 @@ def test_batches_that_find_their_lane_full_are_refused_late_too(trained_tag: str
     assert record.latency_ms(0, 503) >= 800 * REFUSAL_PAUSE_SECONDS
 
 
-def test_refusals_leave_nothing_for_the_garbage_collector(trained_tag: str, tmp_path: Path) -> None:
-    spoil(tmp_path, OVERLOADED + "import gc\ngc.disable()\n")
-    with serving(cwd=tmp_path) as running:
+def test_refusals_leave_nothing_for_the_garbage_collector(trained_tag: str) -> None:
+    with serving(fault("overloaded_without_collector")) as running:
         (worker,) = trials.workers(running)
         generator.closed_loop(running.url, [trials.PREDICT], connections=200, seconds=1)
         before = worker.memory_info().rss
