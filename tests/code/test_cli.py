@@ -79,8 +79,14 @@ def test_a_signal_waits_until_the_block_has_ended(number: signal.Signals) -> Non
 
 
 def test_a_block_without_a_signal_ends_as_any_other() -> None:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
     with outputs.uninterrupted():
-        pass
+        assert [signal.getsignal(number) for number in numbers] != before  # the control: in the block they wait
+    assert [signal.getsignal(number) for number in numbers] == before
+    with pytest.raises(KeyError), outputs.uninterrupted():
+        raise KeyError
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 def drifting(tmp_path: Path) -> list[str]:

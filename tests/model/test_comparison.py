@@ -1,8 +1,10 @@
 """Two models on the same rows: differences by hand, resamples against scikit-learn, and two --model of evaluate.py."""
 
+import itertools
 import json
 import math
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,6 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 import evaluate
 import train
 from plan_recommender.data.csv_table import read_labelled
-from plan_recommender.evaluation import comparison as module
 from plan_recommender.evaluation.comparison import COMPARED, PairedComparison, compare_paired, weighted_auc
 from plan_recommender.evaluation.metrics import Labels, Probabilities, measure
 from plan_recommender.model import store as model_store
@@ -110,58 +111,59 @@ def test_the_weighted_auc_is_scikit_learns(rows: list[tuple[int, float, int]]) -
     assert found[1] == pytest.approx(roc_auc_score(target, probabilities), abs=1e-12)
 
 
-def resampled(monkeypatch: pytest.MonkeyPatch, rows: int, samples: int) -> list[np.ndarray[Any, Any]]:
-    """The weights that a comparison draws."""
-    drawn: list[np.ndarray[Any, Any]] = []
+def exact_intervals(
+    target: Labels, first: Answers, second: Answers, confidence: float
+) -> dict[str, tuple[float, float]]:
+    """The intervals over all resamples of a few rows, each with its probability, but for those of one label.
 
-    def spy(*arguments: Any) -> Any:
-        for weights in original(*arguments):
-            drawn.append(weights)
-            yield weights
-
-    original = module._resamples
-    with monkeypatch.context() as spied:
-        spied.setattr(module, "_resamples", spy)
-        compare(rows, samples)
-    return drawn
-
-
-def test_every_metric_of_a_resample_is_that_of_the_rows_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    target, first, second = sample(60)
-    (weights,) = resampled(monkeypatch, 60, 100)
-    expected = []
-    for counts in weights.astype(int):
-        again = np.repeat(np.arange(60), counts)
+    The metrics are those of the rows repeated. A quantile must be the same a little to either side, or the resamples
+    that are drawn could miss it.
+    """
+    rows, differences, chances = len(target), [], []
+    for counts in itertools.product(range(rows + 1), repeat=rows):
+        again = np.repeat(np.arange(rows), counts)
+        if len(again) != rows or len(set(target[again])) < 2:
+            continue
         before, after = (measure(target[again], p[again], d[again]) for p, d in (first, second))
-        expected.append([getattr(after, name) - getattr(before, name) for name in COMPARED])
-    low, high = np.quantile(expected, [0.025, 0.975], axis=0)
-    found = compare(60, 100)
-    for k, name in enumerate(COMPARED):
+        differences.append([getattr(after, name) - getattr(before, name) for name in COMPARED])
+        chances.append(1 / math.prod(map(math.factorial, counts)))
+    intervals: dict[str, tuple[float, float]] = {}
+    for name, values in zip(COMPARED, np.array(differences).round(12).T, strict=True):
+        order = np.argsort(values)
+        below = np.cumsum(np.array(chances)[order]) / sum(chances)
+
+        def quantile(share: float, sorted_values: np.ndarray[Any, Any] = values[order], below: Any = below) -> float:
+            near = {float(sorted_values[np.searchsorted(below, share + more)]) for more in (-0.008, 0, 0.008)}
+            (found,) = near
+            return found
+
+        intervals[name] = (quantile((1 - confidence) / 2), quantile((1 + confidence) / 2))
+    return intervals
+
+
+def test_the_intervals_are_those_of_all_resamples_in_which_both_labels_occur() -> None:
+    target = np.array([1, 0, 0, 1])
+    first, second = decided(np.array([0.9, 0.1, 0.6, 0.3])), decided(np.array([0.6, 0.2, 0.3, 0.7]))
+    expected = exact_intervals(target, first, second, 0.8)
+    found = compare_paired(target, first, second, 50_000, 0.8, seed=0)
+    for name in COMPARED:
         metric = getattr(found, name)
-        assert (metric.low, metric.high) == pytest.approx((low[k], high[k]), abs=1e-12)
+        assert (metric.low, metric.high) == pytest.approx(expected[name], abs=1e-9), name
+        assert metric.low < metric.high
 
 
-def test_a_large_table_is_resampled_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as small:
-        small.setattr(module, "_BATCH_CELLS", 60 * 7)
-        parts = resampled(monkeypatch, 60, 100)
-        assert [len(part) for part in parts] == [7] * 14 + [2]
-        small.setattr(module, "_BATCH_CELLS", 1)  # less than one resample
-        assert len(resampled(monkeypatch, 60, 10)) == 10
-    assert all((part.sum(axis=1) == 60).all() for part in parts)
+def test_more_resamples_take_no_more_memory() -> None:
+    target, first, second = sample(20_000)
 
+    def most(samples: int) -> int:
+        tracemalloc.start()
+        compare_paired(target, first, second, samples, 0.95, seed=0)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
 
-def test_a_resample_of_one_label_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = np.array([1, 0, 0])  # without the Ultra row in 8 of 27 resamples, with it only in 1 of 27
-    drawn = np.concatenate(list(module._resamples(target, 3000, 0)))
-    assert len(drawn) == 3000
-    assert (drawn[:, 0] >= 1).all()
-    assert (drawn[:, 0] <= 2).all()
-    assert np.mean(drawn[:, 0] == 1) == pytest.approx(12 / 18, abs=0.03)
-    first, second = decided(np.array([0.9, 0.1, 0.2])), decided(np.array([0.1, 0.2, 0.9]))
-    found = compare_paired(target, first, second, 100, 0.95, seed=0)
-    assert math.isfinite(found.roc_auc.low)
-    assert math.isfinite(found.f1.low)
+    assert most(25) < 0.5 * most(250)  # the control: up to a limit, more take more
+    assert most(500) < 1.2 * most(250)
 
 
 def test_intervals_hold_their_point_and_are_as_wide_as_the_normal_approximation() -> None:

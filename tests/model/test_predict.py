@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import predict
-from plan_recommender.data import csv_table as table_module
 from plan_recommender.data.csv_table import parse_usage, read_features
 from plan_recommender.model.scorer import Scorer
 from tests.conftest import TrainedModel, run
@@ -121,16 +119,23 @@ def test_a_file_of_nothing_but_bad_rows_is_rejected_row_by_row(score: Score, tab
     assert [row[0] for row in rejects[1:]] == [str(i + 1) for i in range(rows)]
 
 
-@pytest.mark.parametrize("chunk_rows", [1, 2, 3, 1000])
-def test_the_answer_does_not_depend_on_where_chunks_end(
-    score: Score, table: Table, monkeypatch: pytest.MonkeyPatch, chunk_rows: int
-) -> None:
+@pytest.mark.parametrize("rows", [100_000, 100_001])
+def test_a_long_file_is_scored_as_its_rows_are_in_a_short_one(score: Score, table: Table, rows: int) -> None:
+    """A long file is read in parts: neither the answers nor the row numbers depend on where a part ends."""
     lines = ["1,2,3,4", "x,2,3,4", "y,2,3,4", ",2,3,4", "9,80,7,6000", "1,2,3", "0,0,0,0"]
-    path = table(*lines, header=",".join(HEADER))
-    whole = score(path)
-    assert [row[0] for row in whole[1][1:]] == ["2", "3", "6"]
-    monkeypatch.setattr(table_module, "CHUNK_ROWS", chunk_rows)
-    assert score(path) == whole
+    header = ",".join(HEADER)
+    out, rejects = score(table(*lines, header=header))
+    assert [row[0] for row in rejects[1:]] == ["2", "3", "6"]
+    repeats, rest = divmod(rows, len(lines))
+    long_out, long_rejects = score(table(*lines * repeats, *lines[:rest], header=header, name="long.csv"))
+    assert rest == 5 + rows % 100_000  # the good and the bad ones among the first lines
+    last_good, last_bad = (3, 2) if rest == 5 else (3, 3)
+    assert long_out == [out[0], *out[1:] * repeats, *out[1 : 1 + last_good]]
+    assert [row[1:] for row in long_rejects] == [
+        row[1:] for row in [rejects[0], *rejects[1:] * repeats, *rejects[1 : 1 + last_bad]]
+    ]
+    numbers = [int(row[0]) for row in long_rejects[1:]]
+    assert numbers == [number for number in range(1, rows + 1) if (number - 1) % len(lines) in (1, 2, 5)]
 
 
 def test_bytes_that_are_not_utf8_are_carried_untouched(score: Score, tmp_path: Path) -> None:
@@ -253,33 +258,22 @@ def test_without_a_model_the_real_command_says_what_to_do(tmp_path: Path) -> Non
     assert not (tmp_path / "out.csv").exists()
 
 
-class InjectedError(Exception):
-    """What a run is broken with."""
-
-
 def test_a_run_that_fails_halfway_leaves_the_previous_output(
-    trained: TrainedModel, table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, trained: TrainedModel, table: Table, tmp_path: Path
 ) -> None:
-    source = table(*["1,2,3,4"] * 5, header=",".join(HEADER))
+    """The file stops being CSV behind more rows than are read at once."""
     out, rejects = tmp_path / "out.csv", tmp_path / "rejects.csv"
     out.write_text("previous")
-    arguments = ["--input", str(source), "--output", str(out), "--rejects", str(rejects), "--model", trained.tag]
-    real, chunks = predict._score, []
-
-    def fail_on_the_third(*inputs: Any) -> Any:
-        chunks.append(1)
-        if len(chunks) == 3:
-            raise InjectedError
-        return real(*inputs)
-
-    monkeypatch.setattr(table_module, "CHUNK_ROWS", 2)
-    monkeypatch.setattr(predict, "_score", fail_on_the_third)
-    with pytest.raises(InjectedError):
-        predict.main(arguments)
-    assert out.read_text() == "previous"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "table.csv"]
-    assert predict.main(arguments) == 0  # the control: the same run without the fault
-    assert len(read(out)) == 6
+    rows = ["1,2,3,4"] * 60_000
+    for last, code in (("1,2,3," + "4" * 200_000, 2), ("1,2,3,4", 0)):  # the second is the control
+        source = table(*rows, last, header=",".join(HEADER))
+        answer = command(predict.main, "--input", source, "--output", out, "--rejects", rejects, "--model", trained.tag)
+        assert answer.code == code
+        if code:
+            assert answer.err == f"error: {source}: expected CSV, found: field larger than field limit (131072)\n"
+            assert out.read_text() == "previous"
+            assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "table.csv"]
+    assert len(read(out)) == 60_002
     assert len(read(rejects)) == 1
 
 

@@ -15,32 +15,20 @@ import yaml
 
 from plan_recommender.model import store as model_store
 from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME, PIPELINE_FILE
-from tests.conftest import leave_out
+from tests.conftest import leave_out, run
 from tools.server import ROOT
-
-COMPILE = """
-import hashlib, joblib, sys
-from pathlib import Path
-from plan_recommender.training.compiler import compile_pipeline
-from plan_recommender.training.split import split_table
-from plan_recommender.data.csv_table import read_labelled
-from plan_recommender.model.tables import read_document, write_document
-threshold = read_document(Path(sys.argv[2]).read_bytes()).threshold
-table = read_labelled(Path("users_behavior.csv"))
-training = table.take(split_table(table, 0.2, 42).training)
-document = compile_pipeline(joblib.load(sys.argv[1]), threshold, training.features)
-print(hashlib.sha256(write_document(document)).hexdigest())
-"""
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "30"])
 def test_the_documents_bytes_do_not_depend_on_pythons_hash_seed(
     model: model_store.RegisteredModel, hash_seed: str
 ) -> None:
-    compiled = subprocess.run(
-        [sys.executable, "-c", COMPILE, model.path / PIPELINE_FILE, model.path / DOCUMENT_FILE],
-        cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    compiled = run(
+        *("-m", "tests.programs.compile_again", model.path / PIPELINE_FILE),
+        model.path / DOCUMENT_FILE,
+        env={"PYTHONHASHSEED": hash_seed},
+    )
+    assert compiled.returncode == 0, compiled.stderr
     assert compiled.stdout.strip() == model.record.digests[DOCUMENT_FILE]
 
 

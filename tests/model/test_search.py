@@ -47,13 +47,6 @@ money: {{bootstrap_samples: 100}}
 proof: {{rows: 500}}
 {more}
 """
-WITHOUT = """
-import sys
-sys.modules["{library}"] = None
-sys.argv = ["train.py", *{arguments!r}]
-import runpy
-runpy.run_path("train.py", run_name="__main__")
-"""
 KILLED_AFTER = 6
 WANTED = 16
 SLOW_TO_END = 120  # seconds
@@ -393,8 +386,9 @@ def test_a_trial_that_another_process_left_running_does_not_count(place: Path) -
 def test_without_optuna_everything_else_works_and_the_search_says_what_to_install(place: Path, tmp_path: Path) -> None:
     def without_optuna(*arguments: str) -> subprocess.CompletedProcess[str]:
         common = ["--config", str(place), "--artifacts", str(tmp_path / "artifacts"), *arguments]
-        code = WITHOUT.format(library="optuna", arguments=common)
-        return run("-c", code, env={"BENTOML_HOME": str(tmp_path / "home")})
+        return run(
+            "-m", "tests.programs.train_without", "optuna", *common, env={"BENTOML_HOME": str(tmp_path / "home")}
+        )
 
     refused = without_optuna("--search", "3")
     assert refused.returncode == 2
@@ -406,12 +400,11 @@ def test_without_optuna_everything_else_works_and_the_search_says_what_to_instal
 
 
 def test_a_training_run_without_a_search_loads_no_optuna(place: Path, tmp_path: Path) -> None:
-    code = (
-        f"import sys, train; train.main(['--config', {str(place)!r}, '--artifacts', {str(tmp_path / 'a')!r}]); "
-        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'optuna', 'mlflow', 'sqlalchemy'}))"
+    ran = run(
+        *("-m", "tests.programs.train_and_tell", "--config", place, "--artifacts", tmp_path / "a"),
+        env={"BENTOML_HOME": str(tmp_path / "home")},
     )
-    ran = run("-c", code, env={"BENTOML_HOME": str(tmp_path / "home")})
-    assert ran.stdout.splitlines()[-1] == "[]", ran.stderr
+    assert ran.stdout.splitlines()[-1] == "0 []", ran.stderr
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "x"])

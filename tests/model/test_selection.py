@@ -279,34 +279,11 @@ def test_the_printed_table_and_the_csv_agree() -> None:
     assert sum(row["champion"] == "1" for row in rows) == 1
 
 
-IN_ANOTHER_PROCESS = """
-import hashlib, json, sys
-import numpy as np
-from plan_recommender.training.run import train
-from threadpoolctl import threadpool_info
-from plan_recommender.config.settings import Settings
-from plan_recommender.model.tables import write_document
-from tests.model.candidates import shipped
-settings = Settings.model_validate(json.loads(sys.argv[1]))
-trained = train(shipped().take(np.arange(1500)), settings)
-digest = lambda content: hashlib.sha256(content).hexdigest()
-print(json.dumps({
-    "threads": sorted({pool["num_threads"] for pool in threadpool_info()}),
-    "document": digest(write_document(trained.document)),
-    "champion": trained.champion,
-    "threshold": trained.scorer.threshold.model_dump(mode="json"),
-    "out of fold": [digest(result.probabilities.tobytes()) for result in trained.results],
-    "candidates": digest("".join(summary.model_dump_json() for summary in trained.candidates).encode()),
-    "analysis": digest(trained.analysis.model_dump_json().encode()),
-}))
-"""
-
-
 def test_the_result_does_not_depend_on_the_number_of_threads() -> None:
     wanted = QUICK | {"threshold": "f1", "selection": {"folds": 2, "repeats": 1}}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", IN_ANOTHER_PROCESS, json.dumps(wanted)],
+            [sys.executable, "-m", "tests.programs.train_and_digest", json.dumps(wanted)],
             cwd=ROOT,
             env=os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
             stdout=subprocess.PIPE,

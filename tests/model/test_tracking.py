@@ -26,32 +26,7 @@ from plan_recommender.training.selection import cross_validate
 from plan_recommender.training.split import split_table
 from tests.conftest import run
 from tests.model.conftest import Command
-
-WITHOUT = """
-import runpy, sys
-sys.modules["mlflow"] = None
-sys.argv = ["train.py", *{arguments!r}]
-runpy.run_path("train.py", run_name="__main__")
-"""
-LOADED = """
-import sys, train
-code = train.main({arguments!r})
-print(code, sorted({{name.partition(".")[0] for name in sys.modules}} & {{"mlflow", "optuna", "sqlalchemy"}}))
-"""
-ELSEWHERE = """
-import os, sys
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-import mlflow, numpy as np, pandas as pd
-model = mlflow.pyfunc.load_model(sys.argv[1])
-usage = pd.DataFrame(
-    [[85, 516.7, 56, 22696.96], [4, 21.5, 0, 1200], [np.nan, 300, 10, 5000]],
-    columns=["calls", "minutes", "messages", "mb_used"], dtype=float,
-)
-answers = model.predict(usage)["probability_is_ultra"].tolist()
-unneeded = sorted({"sklearn", "bentoml"} & sys.modules.keys())
-import plan_recommender
-print(answers, unneeded, plan_recommender.__file__.startswith(sys.argv[1].removeprefix("file://")))
-"""
+from tools.server import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -186,7 +161,7 @@ def test_the_kept_model_answers_as_the_registered_one(
     (document,) = [path for path in files if path.name == DOCUMENT_FILE]
     assert document.read_bytes() == (model_store.find().path / DOCUMENT_FILE).read_bytes()
     # Where there is no checkout, the model brings what it needs of this project's code.
-    elsewhere = run("-c", ELSEWHERE, logged.artifact_location, cwd=tmp_path)
+    elsewhere = run(ROOT / "tests/programs/ask_mlflow_model.py", logged.artifact_location, cwd=tmp_path)
     assert elsewhere.stdout == f"{probabilities.tolist()} [] True\n", elsewhere.stderr
 
 
@@ -263,7 +238,7 @@ def test_a_run_that_was_broken_off_while_it_was_logged_is_not_finished(
 def test_by_default_nothing_is_tracked_and_no_library_is_loaded(quick: Path, tmp_path: Path) -> None:
     def ran(*more: str) -> subprocess.CompletedProcess[str]:
         arguments = ["--config", str(quick), "--artifacts", str(tmp_path / "artifacts"), *more]
-        return run("-c", LOADED.format(arguments=arguments), env={"BENTOML_HOME": str(tmp_path / "home")})
+        return run("-m", "tests.programs.train_and_tell", *arguments, env={"BENTOML_HOME": str(tmp_path / "home")})
 
     before = {path.name for path in tmp_path.iterdir()}
     assert ran().stdout.splitlines()[-1] == "0 []"
@@ -280,7 +255,8 @@ def test_by_default_nothing_is_tracked_and_no_library_is_loaded(quick: Path, tmp
 def test_without_mlflow_training_works_and_tracking_says_what_to_install(quick: Path, tmp_path: Path) -> None:
     def without_mlflow(*more: str) -> subprocess.CompletedProcess[str]:
         arguments = ["--config", str(quick), "--artifacts", str(tmp_path / "artifacts"), *more]
-        return run("-c", WITHOUT.format(arguments=arguments), env={"BENTOML_HOME": str(tmp_path / "home")})
+        program = ("-m", "tests.programs.train_without", "mlflow")
+        return run(*program, *arguments, env={"BENTOML_HOME": str(tmp_path / "home")})
 
     refused = without_mlflow("--mlflow")
     assert (refused.returncode, refused.stdout) == (2, "")
@@ -290,14 +266,12 @@ def test_without_mlflow_training_works_and_tracking_says_what_to_install(quick: 
     assert (trained := without_mlflow()).returncode == 0, trained.stderr
 
 
-def test_mlflow_tells_nobody_of_its_use() -> None:
-    code = (
-        "import plan_recommender.training.tracking; "
-        "import mlflow.telemetry.client as client, mlflow.telemetry.utils as utils; "
-        "print(utils.is_telemetry_disabled(), client.get_telemetry_client())"
-    )
-    asked = run("-c", code, env={"MLFLOW_DISABLE_TELEMETRY": "true"})
-    unasked = run("-c", f"import os; os.environ.pop('MLFLOW_DISABLE_TELEMETRY', None); {code}")
+def test_mlflow_tells_nobody_of_its_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = ["-m", "tests.programs.mlflow_telemetry"]
+    asked = run(*program, env={"MLFLOW_DISABLE_TELEMETRY": "true"})
+    with monkeypatch.context() as unset:
+        unset.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+        unasked = run(*program)
     assert asked.stdout == unasked.stdout == "True None\n", unasked.stderr
 
 

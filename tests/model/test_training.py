@@ -36,7 +36,8 @@ from plan_recommender.model.tables import write_document
 from plan_recommender.training import publish
 from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from tests.conftest import TrainedModel, run
-from tests.model.conftest import Command
+from tests.model import disk
+from tests.model.conftest import Answer, Command
 from tools.server import ROOT
 
 DATA = ROOT / "users_behavior.csv"
@@ -59,8 +60,8 @@ class InjectedError(Exception):
 
 def state(store: Path, artifacts: Path) -> dict[str, str]:
     """Every file of the store and the artifacts, by its SHA-256."""
-    outputs = [p for folder in (store, artifacts) for p in sorted(folder.rglob("*")) if p.is_file()]
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in outputs}
+    files = [p for folder in (store, artifacts) for p in sorted(folder.rglob("*")) if p.is_file()]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def metrics_of(artifacts: Path) -> dict[str, Any]:
@@ -361,14 +362,6 @@ def before(target: str) -> Break:
     return break_it
 
 
-def both(one: Break, other: Break) -> Break:
-    def break_it(monkeypatch: pytest.MonkeyPatch) -> None:
-        one(monkeypatch)
-        other(monkeypatch)
-
-    return break_it
-
-
 def after(target: str, owner: Any, name: str, times: int = 1) -> Break:
     """Be interrupted just after a step was done, as Ctrl-C and SIGTERM interrupt."""
 
@@ -387,49 +380,79 @@ def after(target: str, owner: Any, name: str, times: int = 1) -> Break:
     return break_it
 
 
-FAULTS = {
+STEPS = {
     "while comparing": before("plan_recommender.training.run.cross_validate"),
     "while fitting": before("plan_recommender.training.run.fit"),
     "while compiling": before("plan_recommender.training.run.compile_pipeline"),
     "while proving": before("plan_recommender.training.run.prove"),
-    "while plotting": before("plan_recommender.report.plots.plot_confusion_matrix"),
     "while judging": before("train.judge"),
     "while writing the pages": before("plan_recommender.report.pages.render_report"),
-    "while writing the model": before("plan_recommender.training.publish.write_model"),
     "before the model is published": before("plan_recommender.training.publish.StagedModel.publish"),
-    "while the model is published": before("plan_recommender.training.publish.shutil.copytree"),
     "before the artifacts are published": before("plan_recommender.data.outputs.StagedDirectory.publish"),
-    "while the artifacts are published": both(
-        before("plan_recommender.data.outputs._exchange"), before("plan_recommender.data.outputs._move")
-    ),
     "before promoting": before("plan_recommender.training.publish.StagedModel.promote"),
-    "while promoting": before("plan_recommender.training.publish.os.replace"),
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("earlier_runs", [0, 1])
-def test_a_run_that_fails_changes_nothing(
-    command: Command, store: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    trained: TrainedModel, copy_store: Callable[[Path], Path], fault: str, earlier_runs: int,
+def earlier_run(store: Path, artifacts: Path, trained: TrainedModel, copy_store: Callable[[Path], Path]) -> None:
+    """Leave what a run before leaves, and a file of the user's own beside it."""
+    copy_store(store.parent)
+    shutil.copytree(trained.artifacts, artifacts)
+    (artifacts / "evaluation.json").write_text("the user's own")
+
+
+def leftovers(store: Path, artifacts: Path) -> list[str]:
+    """What is in the folders of the store and the artifacts that no finished run leaves there."""
+    beside = [path.name for path in store.parent.iterdir() if path.name != "models"]
+    return [*beside, *(path.name for path in artifacts.parent.iterdir() if path.name.startswith("."))]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_run_that_fails_at_a_step_changes_nothing(
+    store: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    trained: TrainedModel, copy_store: Callable[[Path], Path], step: str,
 ) -> None:  # fmt: skip
     artifacts = tmp_path / "artifacts"
-    if earlier_runs:
-        copy_store(store.parent)
-        shutil.copytree(trained.artifacts, artifacts)
-        (artifacts / "evaluation.json").write_text("the user's own")
+    earlier_run(store, artifacts, trained, copy_store)
     previous = state(store, artifacts)
-    with monkeypatch.context() as broken:
-        FAULTS[fault](broken)
-        with pytest.raises(InjectedError):
-            train.main(["--config", str(quick), "--seed", "1"])
+    STEPS[step](monkeypatch)
+    with pytest.raises(InjectedError):
+        train.main(["--config", str(quick), "--seed", "1"])
     assert state(store, artifacts) == previous
-    assert [path.name for path in store.parent.iterdir() if path.name != "models"] == []
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-    # The control: without the fault the same run changes all of it.
-    assert command(train.main, "--config", quick, "--seed", 1).code == 0
+    assert leftovers(store, artifacts) == []
+
+
+@pytest.mark.parametrize("earlier_runs", [0, 1])
+def test_a_run_that_cannot_write_on_changes_nothing(
+    command: Command, store: Path, quick: Path, tmp_path: Path,
+    trained: TrainedModel, copy_store: Callable[[Path], Path], earlier_runs: int,
+) -> None:  # fmt: skip
+    """Whichever file or folder it is that it cannot make or put in its place, from the first to the last."""
+    artifacts = tmp_path / "artifacts"
+    if earlier_runs:
+        earlier_run(store, artifacts, trained, copy_store)
+    previous = state(store, artifacts)
+
+    def run_until(write: int | None) -> tuple[Answer, int]:
+        with disk.failing(tmp_path, write) as written:
+            return command(train.main, "--config", quick, "--seed", 1), len(written)
+
+    copies = shutil.copytree(tmp_path, tmp_path.with_name(f"{tmp_path.name}-before"), symlinks=True)
+    answer, writes = run_until(None)
+    # The control: where it can write, the same run changes all of it.
+    assert (answer.code, answer.err) == (0, "")
     assert metrics_of(artifacts)["seed"] == model_store.find().record.seed == 1
     assert len(bentoml.models.list(MODEL_NAME)) == earlier_runs + 1
+    for failing in sorted({1, 2, writes - 1, writes, *range(3, writes, -(-writes // 6))}):
+        for place in (artifacts, store):
+            shutil.rmtree(place, ignore_errors=True)
+            if (copies / place.relative_to(tmp_path)).exists():
+                shutil.copytree(copies / place.relative_to(tmp_path), place)
+        answer, written = run_until(failing)
+        assert (answer.code, written >= failing) == (2, True)
+        assert answer.err.count("\n") == 1
+        assert "No space left on device" in answer.err
+        assert state(store, artifacts) == previous, failing
+        assert leftovers(store, artifacts) == []
 
 
 INTERRUPTIONS = {
@@ -490,8 +513,6 @@ def test_a_run_that_is_killed_leaves_the_old_or_the_new_state_whole(
     assert check_whole(home, artifacts) == 1
     arguments = [sys.executable, "train.py", "--config", str(quick), "--artifacts", str(artifacts), "--seed"]
     env = os.environ | {"BENTOML_HOME": str(home)}
-    subprocess.run([*arguments, "1"], cwd=ROOT, env=env, check=True, capture_output=True)
-    assert check_whole(home, artifacts) == 2  # the control: left alone, it registers
     rng = random.Random(0)  # noqa: S311  # moments to kill at, not secrets
     killed = 0
     for i in range(KILLS):
@@ -505,6 +526,7 @@ def test_a_run_that_is_killed_leaves_the_old_or_the_new_state_whole(
         for left in tmp_path.glob(".artifacts.*"):
             shutil.rmtree(left)
     assert killed >= KILLS // 2
+    models = check_whole(home, artifacts)
     subprocess.run([*arguments, "99"], cwd=ROOT, env=env, check=True, capture_output=True)
-    check_whole(home, artifacts)
+    assert check_whole(home, artifacts) == models + 1  # the control: left alone, it registers
     assert metrics_of(artifacts)["seed"] == 99

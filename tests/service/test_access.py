@@ -14,7 +14,7 @@ from plan_recommender.serving.settings import KEY_VARIABLE, PUBLIC_VARIABLE
 from tests.service.corpus import GOOD, usage
 from tests.service.test_contract import assert_error_shape
 from tests.service.wire import Connection, head, post
-from tools.server import Server, ServerDidNotStartError, serving
+from tools.server import ROOT, Server, ServerDidNotStartError, serving
 
 KEY = "correct-horse-battery"
 ORIGIN = "https://crm.example"
@@ -75,12 +75,10 @@ def test_probes_and_metrics_need_none(http: httpx.Client) -> None:
 
 def test_bentomls_own_client_carries_it(guarded: Server, trained_tag: str) -> None:
     # In a process of its own: the client leaves it to the interpreter to clean up, which warns of it.
-    program = f"""
-import bentoml
-with bentoml.SyncHTTPClient({guarded.url!r}, token={KEY!r}) as client:
-    print(client.predict({GOOD!r})["model"])
-"""
-    asked = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    asked = subprocess.run(
+        [sys.executable, "-m", "tests.programs.ask_with_key", guarded.url, KEY],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
     assert asked.stdout.strip() == trained_tag
 
 

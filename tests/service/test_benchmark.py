@@ -23,7 +23,7 @@ from benchmark.page import BEGIN, END, Conditions, Results, findings, key_figure
 from plan_recommender.errors import MissingLibraryError
 from plan_recommender.serving.schemas import Recommendation
 from tests.conftest import GOOD, run
-from tools.server import free_port, running
+from tools.server import ROOT, free_port, running
 
 COMPARED = ["constant-asgi", BASE, SERVICE]
 FIRST_COLUMN = "`POST /predict`, one worker"
@@ -249,12 +249,7 @@ def test_a_server_that_answers_rightly_is_measured() -> None:
         assert check(url, GOOD, ANSWER) == body
 
 
-PARENT = """
-import subprocess, sys
-from http.server import HTTPServer, SimpleHTTPRequestHandler
-subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-HTTPServer(("127.0.0.1", int(sys.argv[1])), SimpleHTTPRequestHandler).serve_forever()
-"""
+PARENT = [sys.executable, "-m", "tests.programs.parent"]
 
 
 def test_whatever_a_server_has_started_ends_with_it_also_when_something_fails() -> None:
@@ -262,7 +257,7 @@ def test_whatever_a_server_has_started_ends_with_it_also_when_something_fails() 
     processes: list[psutil.Process] = []
 
     def fail() -> None:
-        with running([sys.executable, "-c", PARENT, str(port)], port, "/LICENSE") as server:
+        with running([*PARENT, str(port)], port, "/LICENSE") as server:
             parent = psutil.Process(server.process.pid)
             processes.extend([parent, *parent.children()])
             raise WrongAnswerError
@@ -275,7 +270,7 @@ def test_whatever_a_server_has_started_ends_with_it_also_when_something_fails() 
 
 def test_a_child_outlives_a_server_that_is_only_told_to_end() -> None:
     """The control of the test above."""
-    with subprocess.Popen([sys.executable, "-c", PARENT, str(free_port())]) as parent:
+    with subprocess.Popen([*PARENT, str(free_port())], cwd=ROOT) as parent:
         deadline = time.monotonic() + 10
         while not (children := psutil.Process(parent.pid).children()):
             assert time.monotonic() < deadline

@@ -1,5 +1,6 @@
 """The Bento as it ships: built, looked into, and served from an environment that holds the serving lock and no more."""
 
+import json
 import os
 import re
 import subprocess
@@ -66,12 +67,19 @@ def http(
         yield client
 
 
-def test_it_carries_the_service_and_the_lock_and_nothing_of_training(bento: Path) -> None:
-    files = {str(path.relative_to(bento / "src")) for path in (bento / "src").rglob("*") if path.is_file()}
-    package = ROOT / "plan_recommender"
-    served = [package / "__init__.py", package / "errors.py"]
-    served += [path for room in ("model", "serving") for path in (package / room).rglob("*.py")]
-    assert files == {"service.py", "bentofile.yaml"} | {str(path.relative_to(ROOT)) for path in served}
+def test_it_carries_what_the_service_imports_and_the_lock_and_nothing_of_training(
+    bento: Path, serving_environment: Path, home: Path
+) -> None:
+    source = bento / "src"
+    python = serving_environment.with_name("python")
+    ran = subprocess.run(
+        [python, "-W", "ignore", ROOT / "tests/programs/import_all.py", source],
+        cwd=source, env=os.environ | {"BENTOML_HOME": str(home)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found: dict[str, list[str]] = json.loads(ran.stdout)
+    assert "service.py" in found["needed"]  # the control
+    assert found["others"] == []
+    assert found["training"] == []
     locked = (bento / "env" / "python" / "requirements.txt").read_text()
     assert "--hash=sha256:" in locked
     assert not [name for name in ("scikit-learn", "pandas", "scipy", "onnxruntime") if f"\n{name}==" in locked]

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from plan_recommender.model import store
+from plan_recommender.model import store as model_store
 from plan_recommender.model.features import FEATURE_NAMES
+from tests.conftest import run
 from tests.service.corpus import CORPUS, GOOD, JSON, Case
 from tools.server import ROOT, Server
 
@@ -78,7 +79,7 @@ def test_no_feature_value_and_no_stack_trace_reaches_the_log(http: httpx.Client,
 
 def probability(tag: str) -> float:
     """What the registered model says of the examples' first subscriber."""
-    return float(store.find(tag).scorer().probabilities(np.array([[85, 516.7, 56, 22696.96]]))[0])
+    return float(model_store.find(tag).scorer().probabilities(np.array([[85, 516.7, 56, 22696.96]]))[0])
 
 
 def test_bentomls_own_client_and_curl_work(server: Server, trained_tag: str) -> None:
@@ -101,47 +102,18 @@ def test_the_pipeline_example_gives_the_services_probability(trained_tag: str) -
     assert example.stdout.endswith(f"probability of Ultra: {probability(trained_tag):.3f}\n")
 
 
-WATCHED_SERVICE = """
-import sys
-unpickled = []
-sys.addaudithook(lambda event, arguments: event == "pickle.find_class" and unpickled.append(arguments))
-from starlette.testclient import TestClient
-from service import PlanRecommender
-from tests.service.corpus import PICKLE, PICKLE_TYPES
-with TestClient(PlanRecommender.to_asgi()) as client:
-    assert client.post("/predict", json={usage}).status_code == 200
-    assert client.post("/predict_batch", json={{"rows": [{usage}]}}).status_code == 200
-    assert client.post("/explain", json={usage}).status_code == 200
-    pickles = [client.post("/predict", content=PICKLE, headers={{"content-type": name}}) for name in PICKLE_TYPES]
-    assert {{refused.status_code for refused in pickles}} == {{415}}
-    assert client.get("/model").status_code == client.get("/docs.json").status_code == 200
-    {control}
-training = {{"sklearn", "joblib", "pandas", "scipy", "matplotlib"}} & sys.modules.keys()
-print(sorted(training), len(unpickled))
-"""
-
-
 @pytest.mark.parametrize(
-    ("control", "expected"),
-    [
-        ("pass", "[] 0\n"),
-        (
-            "import bentoml; bentoml.sklearn.load_model(client.get('/model').json()['model'])",
-            "['joblib', 'pandas', 'scipy', 'sklearn'] ",
-        ),
-    ],
+    ("options", "training", "unpickles"),
+    [([], [], False), (["--unpickle"], ["joblib", "pandas", "scipy", "sklearn"], True)],
     ids=["the service", "a control that unpickles"],
 )
 def test_the_serving_process_imports_no_training_library_and_unpickles_nothing(
-    trained_tag: str, control: str, expected: str
+    trained_tag: str, options: list[str], training: list[str], unpickles: bool
 ) -> None:
-    program = WATCHED_SERVICE.format(usage=GOOD, control=control)
-    watched = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    last = watched.stdout.splitlines(keepends=True)[-1]
-    assert last.startswith(expected)
-    assert last.endswith(" 0\n") == (control == "pass")
+    watched = run("-W", "ignore", "-m", "tests.programs.watch_service", *options)
+    assert watched.returncode == 0, watched.stderr
+    imported, _, unpickled = watched.stdout.splitlines()[-1].rpartition(" ")
+    assert (imported, int(unpickled) > 0) == (str(training), unpickles)
 
 
 def test_the_request_schema_is_the_feature_list(http: httpx.Client) -> None:
