@@ -1,5 +1,6 @@
 """What the tests share: a model store of their own, a trained model, servers that are real and are stopped."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -26,6 +28,7 @@ from starlette.testclient import TestClient
 
 from plan_recommender.model import store as model_store
 from plan_recommender.model.record import MODEL_NAME
+from tests.processes import Processes
 from tools.container import ContainerError, containerize, docker
 from tools.container import client as docker_client
 from tools.containerize import build
@@ -61,8 +64,40 @@ def leave_out(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     shutil.rmtree(_SESSION, ignore_errors=True)
+    if hasattr(session.config, "workerinput"):
+        return  # of several workers; the controller ends after them
+    base: Path | None = getattr(getattr(session.config, "_tmp_path_factory", None), "_basetemp", None)
+    if base is not None and (name := base / _SHARED / "image").exists():
+        docker("image", "rm", "--force", name.read_text())
+
+
+_SHARED = "shared"
+_processes = Processes()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let no test start a process that is not marked as slow: `make test-quick` is quick for that reason."""
+    with _processes.refused(item.nodeid if item.get_closest_marker("slow") is None else None):
+        return (yield)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], AbstractContextManager[Path]]:
+    """A folder that all workers of pytest-xdist share, for one of them at a time."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / _SHARED
+
+    @contextmanager
+    def alone() -> Iterator[Path]:
+        folder.mkdir(exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+
+    return alone
 
 
 @dataclass(frozen=True)
@@ -75,14 +110,23 @@ class TrainedModel:
 
 
 @pytest.fixture(scope="session")
-def trained() -> TrainedModel:
-    """Train on the shipped table, with the shipped configuration, into the tests' own store."""
+def trained(shared: Callable[[], AbstractContextManager[Path]]) -> TrainedModel:
+    """Train on the shipped table, with the shipped configuration; the first worker does it for all of them."""
     import train
 
     artifacts = _SESSION / "artifacts"
+    models = Path(os.environ["BENTOML_HOME"]) / "models" / MODEL_NAME
     data = ROOT / "users_behavior.csv"
-    code = train.main(["--config", str(ROOT / "model_config.yaml"), "--data", str(data), "--artifacts", str(artifacts)])
-    assert code == 0
+    with shared() as folder:
+        if not (folder / "trained").exists():
+            place = folder / "training"
+            arguments = ["--config", str(ROOT / "model_config.yaml"), "--data", str(data), "--artifacts", str(place)]
+            assert train.main(arguments) == 0
+            shutil.copytree(models, folder / "models")
+            place.rename(folder / "trained")
+        else:
+            shutil.copytree(folder / "models", models, dirs_exist_ok=True)
+    shutil.copytree(folder / "trained", artifacts)
     return TrainedModel(model_store.find().tag, artifacts, data)
 
 
@@ -140,12 +184,14 @@ def engine_client() -> str:
 
 
 @pytest.fixture(scope="session")
-def image(trained_tag: str) -> Iterator[str]:
-    """Name of the image that `bentoml build` and `bentoml containerize` make of the trained model."""
+def image(trained_tag: str, shared: Callable[[], AbstractContextManager[Path]]) -> str:
+    """Name of the image that `bentoml build` and `bentoml containerize` make of the trained model, once."""
     engine_client()
-    built = containerize(build())
-    yield built
-    docker("image", "rm", "--force", built)
+    with shared() as folder:
+        name = folder / "image"
+        if not name.exists():
+            name.write_text(containerize(build()))
+        return name.read_text()
 
 
 @pytest.fixture
