@@ -22,8 +22,7 @@ from plan_recommender.evaluation.comparison import COMPARED, PairedComparison, c
 from plan_recommender.evaluation.metrics import Labels, Probabilities, measure
 from plan_recommender.model import store as model_store
 from plan_recommender.training.split import split_table
-from tests.conftest import TrainedModel
-from tests.model.conftest import Command
+from tests.conftest import Command, TrainedModel
 from tools.server import ROOT
 from tools.synthesise import main as synthesise
 

@@ -22,8 +22,7 @@ from plan_recommender.drift.verdict import compare
 from plan_recommender.errors import TableError
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.profile import Values, population_stability_index
-from tests.conftest import TrainedModel, run
-from tests.model.conftest import Command
+from tests.conftest import Command, TrainedModel, run
 from tools.server import ROOT
 
 DATA = ROOT / "users_behavior.csv"

@@ -17,8 +17,7 @@ from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.model import store as model_store
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.scorer import Scorer
-from tests.conftest import TrainedModel, run
-from tests.model.conftest import Command
+from tests.conftest import Command, TrainedModel, run
 from tools.server import ROOT
 from tools.synthesise import main as synthesise
 

@@ -28,9 +28,8 @@ from plan_recommender.training import gate
 from plan_recommender.training.run import Trained, judge
 from plan_recommender.training.selection import CrossValidated
 from plan_recommender.training.split import row_keys, split_table
-from tests.conftest import TrainedModel
+from tests.conftest import Command, TrainedModel
 from tests.model.candidates import on_shipped, shipped
-from tests.model.conftest import Command
 from tools.server import ROOT
 
 DATA = ROOT / "users_behavior.csv"

@@ -21,8 +21,7 @@ from plan_recommender.errors import TableError
 from plan_recommender.evaluation.metrics import Labels
 from plan_recommender.evaluation.parity import ParityReport, measure_parity
 from plan_recommender.model.scorer import Scorer
-from tests.conftest import HEADER, TrainedModel
-from tests.model.conftest import Command
+from tests.conftest import HEADER, Command, TrainedModel
 from tools.server import ROOT
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=60)

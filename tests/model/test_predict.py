@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 import predict
 from plan_recommender.data.csv_table import parse_usage, read_features
 from plan_recommender.model.scorer import Scorer
-from tests.conftest import TrainedModel, run
-from tests.model.conftest import Command
+from tests.conftest import Command, TrainedModel, run
 from tools.server import ROOT
 
 DATA = ROOT / "users_behavior.csv"

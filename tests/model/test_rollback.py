@@ -9,8 +9,7 @@ import pytest
 from plan_recommender.model import store as model_store
 from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME
 from plan_recommender.training import publish
-from tests.conftest import TrainedModel
-from tests.model.conftest import Command
+from tests.conftest import Command, TrainedModel
 from tools import rollback
 
 Register = Callable[[str], str]

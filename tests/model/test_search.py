@@ -27,8 +27,7 @@ from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.training import candidates
 from plan_recommender.training.search import TRIALS_FILE, Searched, fragment, search, searchable
 from plan_recommender.training.split import split_table
-from tests.conftest import run
-from tests.model.conftest import Command
+from tests.conftest import Command, run
 from tools.server import ROOT
 
 CONFIG = """

@@ -24,8 +24,7 @@ from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.training import tracking
 from plan_recommender.training.selection import cross_validate
 from plan_recommender.training.split import split_table
-from tests.conftest import run
-from tests.model.conftest import Command
+from tests.conftest import Command, run
 from tools.server import ROOT
 
 

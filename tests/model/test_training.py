@@ -35,9 +35,8 @@ from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import write_document
 from plan_recommender.training import publish
 from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, frame
-from tests.conftest import TrainedModel, run
+from tests.conftest import Answer, Command, TrainedModel, run
 from tests.model import disk
-from tests.model.conftest import Answer, Command
 from tools.server import ROOT
 
 DATA = ROOT / "users_behavior.csv"
