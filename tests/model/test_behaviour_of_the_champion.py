@@ -16,7 +16,7 @@ from sklearn import metrics as sk
 from plan_recommender.evaluation.metrics import Labels, Metrics, measure
 from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.model.scorer import Scorer
-from tests.model.candidates import FAMILIES, on_shipped, shipped
+from tests.training.candidates import FAMILIES, on_shipped, shipped
 
 CHAMPION = "the registered champion"
 TYPICAL = (60.0, 420.0, 30.0, 17_000.0)  # about the medians of the table

@@ -23,7 +23,7 @@ from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
 from plan_recommender.training.candidates import frame
 from tests.conftest import leave_out
-from tests.model.candidates import fitted, shipped
+from tests.training.candidates import fitted, shipped
 from tools.server import ROOT
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=200)

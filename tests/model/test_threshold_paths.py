@@ -24,7 +24,7 @@ from plan_recommender.model.features import FEATURE_NAMES, PLANS
 from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.training.split import split_table
-from tests.model.candidates import shipped
+from tests.training.candidates import shipped
 from tools.server import ROOT, serving
 
 DATA = ROOT / "users_behavior.csv"

@@ -3,7 +3,7 @@
 import hashlib
 
 from plan_recommender.model.tables import write_document
-from tests.model.candidates import on_shipped
+from tests.training.candidates import on_shipped
 
 for candidate in ("binned_logistic", "boosted_trees", "average"):
     print(hashlib.sha256(write_document(on_shipped(candidate).document)).hexdigest())

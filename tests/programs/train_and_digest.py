@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_info
 from plan_recommender.config.settings import Settings
 from plan_recommender.model.tables import write_document
 from plan_recommender.training.run import train
-from tests.model.candidates import shipped
+from tests.training.candidates import shipped
 
 
 def digest(content: bytes) -> str:

@@ -25,7 +25,7 @@ from plan_recommender.model.threshold import SegmentThresholds, Threshold
 from plan_recommender.training import compiler
 from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from plan_recommender.training.compiler import compile_pipeline, prove
-from tests.model.candidates import FAMILIES, HALF, Fitted, fitted, odd_tables, on_shipped, shipped
+from tests.training.candidates import FAMILIES, HALF, Fitted, fitted, odd_tables, on_shipped, shipped
 from tools.server import ROOT
 
 TOLERANCE = 1e-12

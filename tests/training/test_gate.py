@@ -29,7 +29,7 @@ from plan_recommender.training.run import Trained, judge
 from plan_recommender.training.selection import CrossValidated
 from plan_recommender.training.split import row_keys, split_table
 from tests.conftest import Command, TrainedModel
-from tests.model.candidates import on_shipped, shipped
+from tests.training.candidates import on_shipped, shipped
 from tools.server import ROOT
 
 DATA = ROOT / "users_behavior.csv"

@@ -36,7 +36,7 @@ from plan_recommender.model.tables import write_document
 from plan_recommender.training import publish
 from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from tests.conftest import Answer, Command, TrainedModel, run
-from tests.model import disk
+from tests.training import disk
 from tools.server import ROOT
 
 DATA = ROOT / "users_behavior.csv"

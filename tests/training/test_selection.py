@@ -31,7 +31,7 @@ from plan_recommender.training.candidates import fit, frame
 from plan_recommender.training.selection import CrossValidated, cross_validate, interval, standard_error, summarise
 from plan_recommender.training.split import compared_part, row_keys, split_table
 from plan_recommender.training.threshold_choice import choose_threshold
-from tests.model.candidates import shipped
+from tests.training.candidates import shipped
 from tools.server import ROOT
 
 QUICK: dict[str, Any] = {
