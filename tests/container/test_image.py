@@ -15,7 +15,7 @@ from plan_recommender.model.digests import sha256
 from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.serving.image import BASE
 from tests.conftest import run
-from tests.service.corpus import CORPUS, Case
+from tests.serving.corpus import CORPUS, Case
 from tools.container import HARDENED, Container, ContainerError, containerize, docker, running, size_mb, workers
 from tools.containerize import LARGEST_MB, build, contents, resident_mib
 from tools.server import ROOT

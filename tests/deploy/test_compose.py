@@ -18,7 +18,7 @@ import yaml
 from plan_recommender.serving import settings
 from tests.conftest import engine_client
 from tests.deploy.conftest import require
-from tests.service.corpus import GOOD
+from tests.serving.corpus import GOOD
 from tools.container import client
 from tools.server import ROOT, free_port
 

@@ -21,7 +21,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from plan_recommender.config import load
 from plan_recommender.serving.metrics import LATENCY_BUCKETS
 from tests.deploy.conftest import require
-from tests.service.corpus import GOOD, LIGHT
+from tests.serving.corpus import GOOD, LIGHT
 from tools.server import ROOT, free_port, running, serving
 
 DEPLOY = ROOT / "deploy"

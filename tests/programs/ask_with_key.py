@@ -4,7 +4,7 @@ import sys
 
 import bentoml
 
-from tests.service.corpus import GOOD
+from tests.serving.corpus import GOOD
 
 if __name__ == "__main__":
     with bentoml.SyncHTTPClient(sys.argv[1], token=sys.argv[2]) as client:

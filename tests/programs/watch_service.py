@@ -20,7 +20,7 @@ from typing import Any, cast
 from starlette.testclient import TestClient
 
 from service import PlanRecommender
-from tests.service.corpus import GOOD, PICKLE, PICKLE_TYPES
+from tests.serving.corpus import GOOD, PICKLE, PICKLE_TYPES
 
 service = cast(Any, PlanRecommender)  # the decorator makes it a bentoml.Service, which its types do not say
 with TestClient(service.to_asgi()) as client:

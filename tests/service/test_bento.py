@@ -14,7 +14,7 @@ import yaml
 from starlette.testclient import TestClient
 
 from plan_recommender.serving.image import BASE, UV
-from tests.service.corpus import CORPUS, Case
+from tests.serving.corpus import CORPUS, Case
 from tools.server import ROOT, serving
 
 

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from plan_recommender.model import store as model_store
 from plan_recommender.model.features import FEATURE_NAMES
 from tests.conftest import run
-from tests.service.corpus import CORPUS, GOOD, JSON, Case
+from tests.serving.corpus import CORPUS, GOOD, JSON, Case
 from tools.server import ROOT, Server
 
 

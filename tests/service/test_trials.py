@@ -1,6 +1,6 @@
 """The trials of loadtest/trials.py in their short form, and each again on a service with a fault.
 
-The faults are the modules of `tests.service.faults`.
+The faults are the modules of `tests.serving.faults`.
 
 Only those promises count here that do not depend on how busy the machine is.
 
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from loadtest import trials
-from tests.service.faults import fault
+from tests.serving.faults import fault
 
 CONTROLS: list[tuple[str, str, dict[str, float], set[str]]] = [
     (

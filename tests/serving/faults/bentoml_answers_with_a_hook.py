@@ -1,6 +1,6 @@
 """The control of `with_a_hook`: the same hook, and BentoML answers for itself on its own routes."""
 
-from tests.service.faults import bentoml_answers, with_a_hook
+from tests.serving.faults import bentoml_answers, with_a_hook
 
 __all__ = ["PlanRecommender"]
 

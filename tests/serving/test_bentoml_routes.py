@@ -11,9 +11,9 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from plan_recommender.serving.bentoml_routes import Answer, BentoRoutes, Shared, Turns
-from tests.service.corpus import GOOD
-from tests.service.faults import fault
-from tests.service.test_contract import assert_error_shape
+from tests.serving.corpus import GOOD
+from tests.serving.faults import fault
+from tests.serving.test_contract import assert_error_shape
 from tools.server import serving
 
 DOCUMENTS = ("/docs.json", "/schema.json")

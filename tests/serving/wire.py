@@ -4,7 +4,7 @@ import socket
 import struct
 from urllib.parse import urlsplit
 
-from tests.service.corpus import usage
+from tests.serving.corpus import usage
 
 CHUNKED = "transfer-encoding: chunked"
 SECONDS = 10

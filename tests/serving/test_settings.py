@@ -18,7 +18,7 @@ import pytest
 from loadtest.trials import workers
 from plan_recommender.errors import ConfigError
 from plan_recommender.serving.settings import KEY_VARIABLE, Environment, known_variables, variable
-from tests.service.faults import fault
+from tests.serving.faults import fault
 from tools.server import ROOT, Server, free_port, serving
 
 KEY = "correct-horse-battery"

@@ -18,7 +18,7 @@ from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage
 from plan_recommender.serving.error_responses import MAX_KEY, MAX_PROBLEMS
 from plan_recommender.serving.routes import ROUTES, Command
 from plan_recommender.serving.schemas import UsageBatch
-from tests.service.corpus import GOOD, JSON
+from tests.serving.corpus import GOOD, JSON
 
 AMOUNT = st.floats(min_value=0, allow_nan=False, allow_infinity=False) | st.integers(min_value=0, max_value=2**70)
 MONTH = st.fixed_dictionaries(dict.fromkeys(FEATURE_NAMES, AMOUNT))

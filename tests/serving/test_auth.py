@@ -11,9 +11,9 @@ import pytest
 
 from plan_recommender.serving.routes import ROUTES
 from plan_recommender.serving.settings import KEY_VARIABLE, PUBLIC_VARIABLE
-from tests.service.corpus import GOOD, usage
-from tests.service.test_contract import assert_error_shape
-from tests.service.wire import Connection, head, post
+from tests.serving.corpus import GOOD, usage
+from tests.serving.test_contract import assert_error_shape
+from tests.serving.wire import Connection, head, post
 from tools.server import ROOT, Server, ServerDidNotStartError, serving
 
 KEY = "correct-horse-battery"

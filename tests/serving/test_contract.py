@@ -29,7 +29,7 @@ from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.recommender import Recommender
 from plan_recommender.serving.routes import ROUTES
 from plan_recommender.serving.sentences import change_sentence, sentence
-from tests.service.corpus import CORPUS, GOOD, JSON, LIGHT, MIB, REFUSED, VALID, Case, encode, rows, twice
+from tests.serving.corpus import CORPUS, GOOD, JSON, LIGHT, MIB, REFUSED, VALID, Case, encode, rows, twice
 
 AMOUNT = st.floats(min_value=0, allow_nan=False, allow_infinity=False) | st.integers(min_value=0, max_value=10**6)
 USAGE = st.fixed_dictionaries(dict.fromkeys(FEATURE_NAMES, AMOUNT))

@@ -14,10 +14,10 @@ from loadtest import generator, trials
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.limits import HEAD_SECONDS, REFUSAL_PAUSE_SECONDS
 from plan_recommender.serving.settings import KEY_VARIABLE
-from tests.service.corpus import GOOD, MIB, usage
-from tests.service.faults import fault
-from tests.service.faults.waits_half_a_second import WAIT_SECONDS
-from tests.service.wire import CHUNKED, Connection, head, post
+from tests.serving.corpus import GOOD, MIB, usage
+from tests.serving.faults import fault
+from tests.serving.faults.waits_half_a_second import WAIT_SECONDS
+from tests.serving.wire import CHUNKED, Connection, head, post
 from tools.server import Server, serving
 
 OVERLOADED = fault("overloaded")
