@@ -1,4 +1,4 @@
-"""A made-up plan recommender with one fault, for the load test to notice: `python -m tests.service.faulty FAULT`.
+"""A made-up plan recommender with one fault, for the load test to notice: `python -m tests.loadtest.faulty FAULT`.
 
 It prints its port and serves until it is ended.
 """

@@ -141,7 +141,7 @@ def locust(folder: Path, host: str, shape: str, budget: dict[str, object], secon
 @contextmanager
 def faulty(fault: str) -> Iterator[tuple[str, int]]:
     """Run a service with a fault; its address and its process id."""
-    command = [sys.executable, "-m", "tests.service.faulty", fault]
+    command = [sys.executable, "-m", "tests.loadtest.faulty", fault]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
