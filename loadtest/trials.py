@@ -195,7 +195,9 @@ def kill(kills: int = 5, seconds_between: float = 6.0, *, service: str = FROM_SO
     return findings
 
 
-def overload(seconds: float = 20.0, slack: float = 1.0, *, service: str = FROM_SOURCE) -> Findings:
+def overload(
+    seconds: float = 20.0, after_seconds: float = 6.0, slack: float = 1.0, *, service: str = FROM_SOURCE
+) -> Findings:
     """Three times as many requests as can be answered: single predictions, then batches."""
     findings = Findings("overload")
     batch = post("/predict_batch", {"rows": [USAGE] * 1000})
@@ -210,8 +212,8 @@ def overload(seconds: float = 20.0, slack: float = 1.0, *, service: str = FROM_S
             record = open_loop(server.url, [request], 3 * before, seconds, _MANY_CONNECTIONS)
             asking.join()
             again = monotonic()
-            after = open_loop(server.url, [request], 0.5 * before, 6.0, _MANY_CONNECTIONS)
-            normal = after.chosen(after.due > again + 5)
+            after = open_loop(server.url, [request], 0.5 * before, after_seconds, _MANY_CONNECTIONS)
+            normal = after.chosen(after.due > again + after_seconds - 1)
             # What a machine can do wanders by a tenth within a minute.
             most = (before + closed_loop(server.url, [request], busy, seconds / 4).rate(200)) / 2
             sent = record.chosen(record.status != UNSENT)
@@ -223,7 +225,9 @@ def overload(seconds: float = 20.0, slack: float = 1.0, *, service: str = FROM_S
                 "p99 of the refused is at most 50 ms": not refused_p99 > 50 * slack,
                 "at least 90 % of the capacity is answered": goodput >= 0.9 / slack,
                 "health is answered within a second": bool(health) and max(health) < 1,
-                "after 5 s requests are answered again": normal.count(200) >= (1 - 0.02 * slack) * len(normal) > 0,
+                f"after {after_seconds - 1:g} s requests are answered again": normal.count(200)
+                >= (1 - 0.02 * slack) * len(normal)
+                > 0,
             }
             promises = {
                 "refusals say when to come back": sent.without_retry_after == 0,
@@ -245,12 +249,20 @@ def overload(seconds: float = 20.0, slack: float = 1.0, *, service: str = FROM_S
     return findings
 
 
-def slow(clients: int = 500, seconds: float = 30.0, slack: float = 1.0, *, service: str = FROM_SOURCE) -> Findings:
+def slow(
+    clients: int = 500,
+    seconds: float = 30.0,
+    load: float = 0.3,
+    before_seconds: float = 10.0,
+    slack: float = 1.0,
+    *,
+    service: str = FROM_SOURCE,
+) -> Findings:
     """Clients that send a byte a second, of a head or of a body, and such that send a head and no body at all."""
     findings = Findings("slow")
     with serving(service) as server:
-        rate = 0.3 * capacity(server, 1.0)
-        before = open_loop(server.url, [PREDICT], rate, min(seconds, 10.0), CONNECTIONS)
+        rate = load * capacity(server, 1.0)
+        before = open_loop(server.url, [PREDICT], rate, before_seconds, CONNECTIONS)
         start = monotonic()
         connections = [_connection(server) for _ in range(clients)]
         closed: list[float] = []
@@ -277,7 +289,9 @@ def slow(clients: int = 500, seconds: float = 30.0, slack: float = 1.0, *, servi
     return findings
 
 
-def memory(valid: int = 1_000_000, invalid: int = 100_000, *, service: str = FROM_SOURCE) -> Findings:
+def memory(
+    valid: int = 1_000_000, invalid: int = 100_000, warm_seconds: float = 4.0, *, service: str = FROM_SOURCE
+) -> Findings:
     """Resident memory and open descriptors over very many requests, good and bad."""
     findings = Findings("memory")
     bad = [
@@ -289,13 +303,13 @@ def memory(valid: int = 1_000_000, invalid: int = 100_000, *, service: str = FRO
     with serving(service) as server:
         worker = workers(server)[0]
         for requests in (good, bad):
-            closed_loop(server.url, requests, CONNECTIONS, 4.0)
+            closed_loop(server.url, requests, CONNECTIONS, warm_seconds)
         resident, descriptors = worker.memory_info().rss, worker.num_fds()
         counts = []
         for requests, number in ((good, valid), (bad, invalid)):
             done = 0
             while done < number:
-                record = closed_loop(server.url, requests, CONNECTIONS, 5.0)
+                record = closed_loop(server.url, requests, CONNECTIONS, 1.0)
                 done += len(record)
                 findings.require(record.count(LOST, UNANSWERED, 500, 503) == 0, "every request is answered")
             counts.append(done)
@@ -449,9 +463,9 @@ TRIALS: Final[dict[str, Callable[..., Findings]]] = {
 QUICK: Final[dict[str, dict[str, float]]] = {
     "stop": {"trials": 2, "seconds": 2.0},
     "kill": {"kills": 1, "seconds_between": 6.0},
-    "overload": {"seconds": 4.0, "slack": 5.0},
-    "slow": {"clients": 100, "seconds": 26.0, "slack": 5.0},
-    "memory": {"valid": 50_000, "invalid": 10_000},
+    "overload": {"seconds": 2.0, "after_seconds": 2.0, "slack": 5.0},
+    "slow": {"clients": 100, "seconds": 26.0, "load": 0.02, "before_seconds": 1.0, "slack": 5.0},
+    "memory": {"valid": 30_000, "invalid": 5_000, "warm_seconds": 2.0},
     "oversize": {"bodies": 50},
     "logs": {"requests": 2_000},
     "metrics": {"paths": 2_000},

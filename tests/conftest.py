@@ -1,6 +1,7 @@
 """What the tests share: a model store of their own, a trained model, servers that are real and are stopped."""
 
 import fcntl
+import io
 import json
 import os
 import shutil
@@ -25,10 +26,12 @@ os.environ.pop("BENTOML_CONFIG", None)
 (_SESSION / "prometheus").mkdir()
 
 import bentoml
+import joblib
 import numpy as np
 import pytest
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
+from matplotlib.figure import Figure
 from sklearn.pipeline import Pipeline
 from starlette.testclient import TestClient
 
@@ -45,6 +48,7 @@ from tools.container import client as docker_client
 from tools.containerize import build
 from tools.server import ROOT, Server, serving
 
+TESTS = ROOT / "tests"
 GOOD = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
 HEADER = "calls,minutes,messages,mb_used,is_ultra"
 
@@ -86,6 +90,26 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 _SHARED = "shared"
 _processes = Processes()
+joblib.cpu_count(only_physical_cores=True)  # it runs a program for that, and remembers the answer
+
+
+_LONG = (
+    *("loadtest/test_trial_controls.py", "docs/test_commands.py", "loadtest/test_trials.py"),
+    *("docs/test_contributing.py", "training/test_train.py"),
+    *("container/test_image.py", "training/test_tracking.py", "training/test_search.py", "container/test_manifests.py"),
+    *("end_to_end/test_threshold_paths.py", "container/test_life.py", "serving/test_settings.py"),
+    *("serving/test_overloaded_service.py", "serving/test_start.py", "loadtest/test_locustfile.py"),
+)
+"""Files that take longest: they begin first, or one of the workers would end long after the others."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files; the tests of documents are slow, because they run the commands that are shown."""
+    places = {TESTS / name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+    for item in items:
+        if item.path.parent == TESTS / "docs":
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -280,12 +304,32 @@ def store(tmp_path: Path) -> Iterator[Path]:
     BentoMLContainer.model_store.reset()
 
 
-@pytest.fixture
-def quick(tmp_path: Path) -> Path:
-    """One strong candidate, few folds, a short proof, a gate that small and odd tables pass."""
-    path = tmp_path / "config.yaml"
+@contextmanager
+def blank_pictures() -> Iterator[None]:
+    """Leave pictures blank that are saved in this process: drawing them takes half of the time of a quick run."""
+    blank = io.BytesIO()
+    Figure(figsize=(1, 1)).savefig(blank, dpi=1)
+
+    def save(_: Figure, path: Path, **__: object) -> None:
+        path.write_bytes(blank.getvalue())
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Figure, "savefig", save)
+        yield
+
+
+def write_quick_configuration(folder: Path) -> Path:
+    """Write one: one strong candidate, few folds, a short proof, a gate that small and odd tables pass."""
+    path = folder / "config.yaml"
     path.write_text(QUICK.format(data=ROOT / "users_behavior.csv"), encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Iterator[Path]:
+    """A configuration with which training is quick; in this process, its pictures are blank."""
+    with blank_pictures():
+        yield write_quick_configuration(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from plan_recommender import cli
-from plan_recommender.data import outputs
 from plan_recommender.errors import TableError
 from tools.server import ROOT
+from tools.synthesise import main as synthesise
 
 
 def run_and_exit(main: Callable[[], int]) -> int:
@@ -61,42 +61,14 @@ def test_a_fault_of_the_project_is_not_the_answer_no(capsys: pytest.CaptureFixtu
     assert run_and_exit(lambda: cli.ANSWER_IS_NO) == 1  # the control
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_waits_until_the_block_has_ended(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    done = []
-
-    def interrupt_twice() -> None:
-        with outputs.uninterrupted():
-            os.kill(os.getpid(), number)
-            os.kill(os.getpid(), number)
-            done.append("the whole block")
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupt_twice()
-    assert done == ["the whole block"]
-    assert signal.getsignal(number) == before
-
-
-def test_a_block_without_a_signal_ends_as_any_other() -> None:
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(number) for number in numbers]
-    with outputs.uninterrupted():
-        assert [signal.getsignal(number) for number in numbers] != before  # the control: in the block they wait
-    assert [signal.getsignal(number) for number in numbers] == before
-    with pytest.raises(KeyError), outputs.uninterrupted():
-        raise KeyError
-    assert [signal.getsignal(number) for number in numbers] == before
-
-
 def drifting(tmp_path: Path) -> list[str]:
     current = tmp_path / "current.csv"
-    generate = ["-m", "tools.synthesise", "--shift", "data_growth", "--out", str(current)]
-    subprocess.run([sys.executable, *generate], cwd=ROOT, check=True, capture_output=True)
+    assert synthesise(["--shift", "data_growth", "--out", str(current)]) == 0
     out = str(tmp_path / "report.json")
     return [sys.executable, "drift.py", "--ref", "users_behavior.csv", "--cur", str(current), "--out", out]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("around", ['"$@" | true; exit ${PIPESTATUS[0]}', 'exec "$@" >&-', 'exec "$@" >&- 2>&-'])
 def test_a_verdict_reaches_the_exit_code_though_nobody_reads_it(tmp_path: Path, around: str) -> None:
     command = ["bash", "-c", around, "around", *drifting(tmp_path)]
@@ -105,6 +77,7 @@ def test_a_verdict_reaches_the_exit_code_though_nobody_reads_it(tmp_path: Path, 
     assert (tmp_path / "report.json").exists()
 
 
+@pytest.mark.slow
 def test_a_verdict_survives_an_encoding_that_lacks_a_character(tmp_path: Path) -> None:
     env = os.environ | {"PYTHONIOENCODING": "ascii"}
     ended = subprocess.run(drifting(tmp_path), cwd=ROOT, env=env, capture_output=True, text=True)
@@ -113,8 +86,9 @@ def test_a_verdict_survives_an_encoding_that_lacks_a_character(tmp_path: Path) -
     assert "≥" not in ended.stdout
 
 
-def test_training_goes_on_though_nobody_reads(tmp_path: Path) -> None:
-    train = [sys.executable, "train.py", "--artifacts", str(tmp_path / "artifacts")]
+@pytest.mark.slow
+def test_training_goes_on_though_nobody_reads(quick: Path, tmp_path: Path) -> None:
+    train = [sys.executable, "train.py", "--config", str(quick), "--artifacts", str(tmp_path / "artifacts")]
     env = os.environ | {"PYTHONUNBUFFERED": "1", "BENTOML_HOME": str(tmp_path / "home")}
     around = ["bash", "-c", '"$@" | true; exit ${PIPESTATUS[0]}', "around", *train]
     assert subprocess.run(around, cwd=ROOT, env=env, capture_output=True).returncode == 0

@@ -9,6 +9,8 @@ import pytest
 
 from tools.server import ROOT
 
+pytestmark = pytest.mark.slow
+
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 RUFF = Path(sys.executable).with_name("ruff")
 

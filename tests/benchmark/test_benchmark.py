@@ -25,6 +25,8 @@ from plan_recommender.serving.schemas import Recommendation
 from tests.conftest import GOOD, run
 from tools.server import ROOT, free_port, running
 
+pytestmark = pytest.mark.slow
+
 COMPARED = ["constant-asgi", BASE, SERVICE]
 FIRST_COLUMN = "`POST /predict`, one worker"
 TABLE_COLUMNS = 9

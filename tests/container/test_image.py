@@ -14,11 +14,13 @@ from plan_recommender.model import store
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.serving.image import BASE
-from tests.conftest import run
+from tests.conftest import run, write_quick_configuration
 from tests.serving.corpus import CORPUS, Case
 from tools.container import HARDENED, Container, ContainerError, containerize, docker, running, size_mb, workers
 from tools.containerize import LARGEST_MB, build, contents, resident_mib
 from tools.server import ROOT
+
+pytestmark = pytest.mark.slow
 
 INSTALLED = (ROOT / "tests/programs/installed.py").read_text()
 USER = 1034
@@ -234,7 +236,8 @@ def test_an_upgrade_can_be_taken_back(
     """As docs/operations.md says: every image stays under its version, with the model that it was built with."""
     copy_store(tmp_path / "home")
     monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
-    trained = run("train.py", "--seed", "7", "--artifacts", tmp_path / "artifacts")
+    config = write_quick_configuration(tmp_path)
+    trained = run("train.py", "--config", config, "--artifacts", tmp_path / "artifacts")
     assert trained.returncode == 0, trained.stderr
     newer, models = containerize(build()), []
     try:

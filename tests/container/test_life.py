@@ -14,6 +14,8 @@ from loadtest.trials import CONNECTIONS, PREDICT, USAGE
 from tools.container import HARDENED, STOP_SECONDS, Container, ContainerError, docker, running, workers
 from tools.server import ROOT
 
+pytestmark = pytest.mark.slow
+
 HOG = (ROOT / "tests/programs/hog.py").read_text()
 
 

@@ -10,6 +10,8 @@ from tools.container import docker
 from tools.server import ROOT
 from tools.supply import AUDIT, LOCK, SPECIFICATION, audit, read, write_bill
 
+pytestmark = pytest.mark.slow
+
 INSTALLED = (ROOT / "tests/programs/installed.py").read_text()
 
 

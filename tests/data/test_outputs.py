@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from plan_recommender.data.outputs import replacing, staged_directory
+from plan_recommender.data.outputs import replacing, staged_directory, uninterrupted
 from plan_recommender.errors import OutputError
 
 
@@ -287,3 +288,31 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_until_the_block_has_ended(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    done = []
+
+    def interrupt_twice() -> None:
+        with uninterrupted():
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)
+            done.append("the whole block")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_twice()
+    assert done == ["the whole block"]
+    assert signal.getsignal(number) == before
+
+
+def test_a_block_without_a_signal_ends_as_any_other() -> None:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    with uninterrupted():
+        assert [signal.getsignal(number) for number in numbers] != before  # the control: in the block they wait
+    assert [signal.getsignal(number) for number in numbers] == before
+    with pytest.raises(KeyError), uninterrupted():
+        raise KeyError
+    assert [signal.getsignal(number) for number in numbers] == before

@@ -331,6 +331,7 @@ def test_a_sample_that_gives_no_verdict_exits_with_2_and_writes_nothing(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_real_command_lines_exit_with_1_and_2(samples: dict[str, Path], tmp_path: Path) -> None:
     arguments: list[str | Path] = ["drift.py", "--ref", DATA, "--out", tmp_path / "report.json", "--cur"]
     result = run(*arguments, samples["data_growth"])
@@ -357,6 +358,7 @@ def test_the_page_holds_the_verdict_and_loads_nothing(
     assert "<h1>Verdict: no drift</h1>" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_evidently_writes_its_own_report(samples: dict[str, Path], tmp_path: Path) -> None:
     page = tmp_path / "evidently.html"
     result = run(

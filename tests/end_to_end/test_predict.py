@@ -55,6 +55,7 @@ def test_the_shipped_table_gets_the_scorers_answers_and_keeps_its_columns(score:
     assert [int(row[5]) for row in out[1:]] == scorer.decide(read_features(DATA), probabilities).tolist()
 
 
+@pytest.mark.slow
 def test_a_real_command_line_scores_and_says_what_it_did(trained: TrainedModel, tmp_path: Path) -> None:
     out = tmp_path / "new" / "out.csv"
     result = run("predict.py", "--input", DATA, "--output", out, "--model", trained.tag)
@@ -158,7 +159,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scored")
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=80)
 @given(rows=st.lists(ROW, min_size=1, max_size=8))
 @example(rows=[["1", "2", "3", "4", "a\rb"]])
 @example(rows=[["x", "2", "3", "4", ""]])
@@ -245,6 +246,7 @@ def test_bad_arguments_are_refused_in_one_sentence(
     assert hashlib.sha256(DATA.read_bytes()).hexdigest() == before
 
 
+@pytest.mark.slow
 def test_without_a_model_the_real_command_says_what_to_do(tmp_path: Path) -> None:
     result = run(
         "predict.py", "--input", DATA, "--output", tmp_path / "out.csv", env={"BENTOML_HOME": str(tmp_path / "home")}
@@ -276,6 +278,7 @@ def test_a_run_that_fails_halfway_leaves_the_previous_output(
     assert len(read(rejects)) == 1
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing(trained: TrainedModel, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     arguments = ["predict.py", "--input", str(DATA), "--output", str(out), "--model", trained.tag]

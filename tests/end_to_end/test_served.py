@@ -17,6 +17,8 @@ from tests.conftest import run
 from tests.serving.corpus import CORPUS, GOOD, JSON, Case
 from tools.server import ROOT, Server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def http(server: Server) -> Iterator[httpx.Client]:

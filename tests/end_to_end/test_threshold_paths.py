@@ -24,8 +24,11 @@ from plan_recommender.model.features import FEATURE_NAMES, PLANS
 from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.training.split import split_table
+from tests.conftest import blank_pictures
 from tests.training.candidates import shipped
 from tools.server import ROOT, serving
+
+pytestmark = pytest.mark.slow
 
 DATA = ROOT / "users_behavior.csv"
 ROWS = np.arange(0, 3000, 10)  # 300 of them, asked of every path
@@ -83,7 +86,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
             "proof": {"rows": 500},
         }  # fmt: skip
         (folder / "config.yaml").write_text(json.dumps(settings))  # which is YAML too
-        with using(folder / "home"):
+        with using(folder / "home"), blank_pictures():
             assert train.main(["--config", str(folder / "config.yaml")]) == 0
             found[name] = Trained(folder / "home", folder / "artifacts", model_store.find())
     return found

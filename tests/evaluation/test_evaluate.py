@@ -31,6 +31,7 @@ def report(artifacts: Path) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.slow
 def test_by_default_it_measures_the_part_that_training_held_out(trained: TrainedModel, tmp_path: Path) -> None:
     artifacts = tmp_path / "artifacts"
     result = run("evaluate.py", "--model", trained.tag, "--artifacts", artifacts)

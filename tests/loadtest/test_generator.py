@@ -15,6 +15,8 @@ import pytest
 from loadtest import generator
 from loadtest.generator import LOST, UNANSWERED, UNSENT, WRONG, Event, Record, closed_loop, open_loop, post
 
+pytestmark = pytest.mark.slow
+
 REQUEST = post("/predict", {"calls": 1})
 RIGHT, OTHER = b'{"answer":1}', b'{"answer":2}'
 EVERY = range(10**9)

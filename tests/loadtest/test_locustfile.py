@@ -16,6 +16,8 @@ import pytest
 from tests.conftest import TrainedModel, run
 from tools.server import ROOT, Server
 
+pytestmark = pytest.mark.slow
+
 REAL = "the service itself"
 ABSENT = "no service at all"
 

@@ -190,6 +190,7 @@ def in_javascript(document: Path, rows: FeatureMatrix, place: Path) -> list[dict
     return answers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("segments", [None, SEGMENTS])
 def test_the_reader_in_javascript_gives_the_same_bits(
     segments: SegmentThresholds | None, subscribers: FeatureMatrix, tmp_path: Path

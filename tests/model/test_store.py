@@ -1,10 +1,7 @@
 """A model enters the store whole, and nothing that is not as it was registered comes out of it."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
+import evaluate
 from plan_recommender.model import store as model_store
 from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME, PIPELINE_FILE
-from tests.conftest import leave_out, run
-from tools.server import ROOT
+from tests.conftest import Answer, Command, leave_out, run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hash_seed", ["1", "30"])
 def test_the_documents_bytes_do_not_depend_on_pythons_hash_seed(
     model: model_store.RegisteredModel, hash_seed: str
@@ -52,29 +50,40 @@ def _unknown_key(record: dict[str, Any]) -> None:
     record["extra"] = 1
 
 
+@pytest.fixture
+def description(store: Path, copy_store: Callable[[Path], Path]) -> Path:
+    """What describes the trained model, in a store of the test's own."""
+    return copy_store(store.parent) / "model.yaml"
+
+
+def test_an_untouched_copy_is_taken(command: Command, description: Path, tmp_path: Path) -> None:
+    """The control of the two tests below."""
+    assert command(evaluate.main, "--artifacts", tmp_path / "evaluation").code == 0
+
+
 @pytest.mark.parametrize(
     "change", [_earlier_schema, _no_document_digest, _digest_of_an_unknown_file, _threshold, _unknown_key]
 )
 def test_a_record_that_training_would_not_write_is_refused(
-    copy_store: Callable[[Path], Path], tmp_path: Path, change: Callable[[dict[str, Any]], None]
+    command: Command, description: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]
 ) -> None:
-    document = copy_store(tmp_path) / "model.yaml"
-    assert evaluate(tmp_path).returncode == 0  # the control
-    content = yaml.safe_load(document.read_text())
+    content = yaml.safe_load(description.read_text())
     change(content["metadata"]["plan_recommender"])
-    document.write_text(yaml.safe_dump(content))
-    assert_refused(evaluate(tmp_path), "expected the record that train.py stores with a model")
+    description.write_text(yaml.safe_dump(content))
+    answer = command(evaluate.main, "--artifacts", tmp_path / "evaluation")
+    assert_refused(answer, "expected the record that train.py stores with a model")
 
 
 @pytest.mark.parametrize("garbage", ["{[", "", "- a\n- b\n", "\x00"])
 def test_a_garbled_model_file_is_refused_in_one_sentence(
-    copy_store: Callable[[Path], Path], tmp_path: Path, garbage: str
+    command: Command, description: Path, tmp_path: Path, garbage: str
 ) -> None:
-    (copy_store(tmp_path) / "model.yaml").write_text(garbage)
-    assert_refused(evaluate(tmp_path), "found one that BentoML cannot read")
+    description.write_text(garbage)
+    assert_refused(command(evaluate.main, "--artifacts", tmp_path / "evaluation"), "found one that BentoML cannot read")
 
 
-def test_a_store_on_a_volume_of_its_own_is_written_too(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_store_on_a_volume_of_its_own_is_written_too(quick: Path, tmp_path: Path) -> None:
     shm = Path("/dev/shm")  # noqa: S108  # on Linux, another file system than the temporary folder's
     if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
         leave_out("there is no second file system at /dev/shm, so no store on a volume of its own was tried")
@@ -82,26 +91,18 @@ def test_a_store_on_a_volume_of_its_own_is_written_too(tmp_path: Path) -> None:
     try:
         (tmp_path / "home").mkdir()
         (tmp_path / "home" / "models").symlink_to(volume)
-        env = os.environ | {"BENTOML_HOME": str(tmp_path / "home")}
-        train = [sys.executable, "train.py", "--artifacts", str(tmp_path / "artifacts")]
-        trained = subprocess.run(train, cwd=ROOT, env=env, capture_output=True, text=True)
+        env = {"BENTOML_HOME": str(tmp_path / "home")}
+        trained = run("train.py", "--config", quick, "--artifacts", tmp_path / "artifacts", env=env)
         assert (trained.returncode, trained.stderr) == (0, "")
         tag = json.loads((tmp_path / "artifacts" / "run.json").read_text())["model"]
         assert (volume / MODEL_NAME / "latest").read_text() == tag.partition(":")[2]
-        assert evaluate(tmp_path / "home").returncode == 0
+        assert run("evaluate.py", "--artifacts", tmp_path / "evaluation", env=env).returncode == 0
     finally:
         shutil.rmtree(volume)
 
 
-def evaluate(home: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "evaluate.py", "--artifacts", str(home / "evaluation")]
-    env = os.environ | {"BENTOML_HOME": str(home)}
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-
-
-def assert_refused(result: subprocess.CompletedProcess[str], sentence: str) -> None:
-    assert (result.returncode, result.stdout) == (2, "")
-    assert "Traceback" not in result.stderr
-    last = result.stderr.splitlines()[-1]  # BentoML may have logged what it could not read
+def assert_refused(answer: Answer, sentence: str) -> None:
+    assert (answer.code, answer.out) == (2, "")
+    last = answer.err.splitlines()[-1]  # BentoML may have logged what it could not read
     assert last.startswith("error: ")
     assert sentence in last

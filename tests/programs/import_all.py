@@ -1,9 +1,10 @@
-"""Imports the service of an unpacked Bento as a worker and its supervisor do: FOLDER.
+"""Imports everything that an unpacked Bento carries, and starts its service as far as before the workers: FOLDER.
 
-Prints, as JSON, which files of the folder were needed for it, which Python files were not, and which libraries of
-training were imported.
+Prints, as JSON, which Python files it carries and which libraries of training were imported for them. It fails where
+one cannot be imported.
 """
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -12,13 +13,17 @@ from typing import Any, cast
 if __name__ == "__main__":
     folder = Path(sys.argv[1]).resolve()
     sys.path.insert(0, str(folder))
-    import service
-
-    recommender = cast(Any, service.PlanRecommender)  # it is a bentoml.Service, which its types do not say
-    recommender.inner.before_workers_start()
-    recommender.to_asgi()
-    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    needed = {str(Path(file).relative_to(folder)) for file in files if file and Path(file).is_relative_to(folder)}
-    present = {str(path.relative_to(folder)) for path in folder.rglob("*.py")}
+    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.py"))
+    for file in files:
+        importlib.import_module(file.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+    service = cast(Any, sys.modules["service"]).PlanRecommender
+    service.inner.before_workers_start()
+    service.to_asgi()
+    foreign = [
+        name
+        for name, module in sys.modules.items()
+        if name.startswith("plan_recommender") and not str(module.__file__).startswith(str(folder))
+    ]
+    assert foreign == [], "imported from elsewhere"
     training = sorted({"sklearn", "joblib", "pandas", "scipy", "matplotlib"} & sys.modules.keys())
-    print(json.dumps({"needed": sorted(needed), "others": sorted(present - needed), "training": training}))
+    print(json.dumps({"files": files, "training": training}))

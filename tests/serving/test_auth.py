@@ -16,6 +16,8 @@ from tests.serving.test_contract import assert_error_shape
 from tests.serving.wire import Connection, head, post
 from tools.server import ROOT, Server, ServerDidNotStartError, serving
 
+pytestmark = pytest.mark.slow
+
 KEY = "correct-horse-battery"
 ORIGIN = "https://crm.example"
 CORS = {

@@ -42,6 +42,7 @@ def _described(answer: httpx.Response) -> tuple[int, str | None, list[str]]:
     return answer.status_code, answer.headers.get("content-type"), sorted(allowed)
 
 
+@pytest.mark.slow
 def test_documents_are_byte_for_byte_what_bentoml_would_answer(http: httpx.Client, bentomls: httpx.Client) -> None:
     for path in DOCUMENTS:
         ours, theirs = http.get(path), bentomls.get(path)
@@ -50,6 +51,7 @@ def test_documents_are_byte_for_byte_what_bentoml_would_answer(http: httpx.Clien
         assert ours.headers["content-length"] == theirs.headers["content-length"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
 def test_every_route_answers_every_method_as_bentoml_would(
     http: httpx.Client, bentomls: httpx.Client, method: str
@@ -62,6 +64,7 @@ def test_every_route_answers_every_method_as_bentoml_would(
             assert (ours.content, ours.headers["content-length"] > "0") == (b"", True), path
 
 
+@pytest.mark.slow
 def test_metrics_have_the_series_and_the_hook_that_bentoml_would_have(
     http: httpx.Client, bentomls: httpx.Client
 ) -> None:
@@ -178,6 +181,7 @@ def test_in_each_turn_of_the_event_loop_one_goes_on_in_order() -> None:
     assert len({turn for _, turn in went_on}) == len(went_on)
 
 
+@pytest.mark.slow
 def test_every_path_that_it_says_it_has_is_one_of_bentoml(http: httpx.Client) -> None:
     assert all(BentoRoutes.has(path) for path in ROUTES)
     assert not BentoRoutes.has("/predict")

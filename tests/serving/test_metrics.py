@@ -7,14 +7,11 @@ import httpx
 import pytest
 
 from plan_recommender.serving import error_responses
-<<<<<<< HEAD:tests/service/test_telemetry.py
 from plan_recommender.serving.routes import ROUTES
-from tests.service.corpus import GOOD, LIGHT
-=======
-from plan_recommender.serving.contract import ROUTES
 from tests.serving.corpus import GOOD, LIGHT
->>>>>>> e87d536 (Tests of serving move to tests/serving/):tests/serving/test_metrics.py
 from tools.server import serving
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

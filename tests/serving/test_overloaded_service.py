@@ -15,10 +15,11 @@ from plan_recommender.serving import error_responses
 from plan_recommender.serving.limits import HEAD_SECONDS, REFUSAL_PAUSE_SECONDS
 from plan_recommender.serving.settings import KEY_VARIABLE
 from tests.serving.corpus import GOOD, MIB, usage
-from tests.serving.faults import fault
-from tests.serving.faults.waits_half_a_second import WAIT_SECONDS
+from tests.serving.faults import WAIT_SECONDS, fault
 from tests.serving.wire import CHUNKED, Connection, head, post
 from tools.server import Server, serving
+
+pytestmark = pytest.mark.slow
 
 OVERLOADED = fault("overloaded")
 LARGE = b" " * (5 * MIB)

@@ -24,6 +24,7 @@ from tools.server import ROOT, Server, free_port, serving
 KEY = "correct-horse-battery"
 
 
+@pytest.mark.slow
 def test_a_service_has_as_many_workers_as_it_is_told_to(trained_tag: str) -> None:
     with serving(env={variable("workers"): "2"}) as server:
         assert len(workers(server)) == 2
@@ -47,6 +48,7 @@ def stop(server: Server) -> None:
     server.process.wait(20)
 
 
+@pytest.mark.slow
 def test_a_log_as_json_is_one_object_a_line(trained_tag: str) -> None:
     records = [json.loads(line) for line in log_of_a_fault(PLAN_RECOMMENDER_LOG_FORMAT="json")]
     for record in records:
@@ -61,6 +63,7 @@ def test_a_log_as_json_is_one_object_a_line(trained_tag: str) -> None:
     assert "one line\nanother \x1b[31m" in fault["exception"]
 
 
+@pytest.mark.slow
 def test_a_log_as_text_is_bentomls(trained_tag: str) -> None:
     lines = log_of_a_fault()
     records = [line for line in lines if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[A-Z]+\] \[", line)]
@@ -68,6 +71,7 @@ def test_a_log_as_text_is_bentomls(trained_tag: str) -> None:
     assert "Traceback (most recent call last):" in lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "seen"), [("debug", True), ("info", True), ("warning", False), ("error", False)])
 def test_the_log_has_what_its_level_says(trained_tag: str, level: str, seen: bool) -> None:
     lines = log_of_a_fault(PLAN_RECOMMENDER_LOG_FORMAT="json", PLAN_RECOMMENDER_LOG_LEVEL=level)
@@ -77,6 +81,7 @@ def test_the_log_has_what_its_level_says(trained_tag: str, level: str, seen: boo
     assert "ERROR" in levels
 
 
+@pytest.mark.slow
 def test_limits_are_those_of_the_environment(trained_tag: str) -> None:
     read = Environment.read({variable("max_batches"): "3", variable("max_bodies_mib"): "10", "OTHER": "x"})
     assert Environment.read({variable("log_level"): "WARNING"}).log_level == "warning"
@@ -166,6 +171,7 @@ def failed_start(port: int, **environment: str) -> str:
     return (ended.stdout + ended.stderr).strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"), [(variable("workers"), "none"), ("BENTOML_PORT", "99999"), ("BENTOML_PORT", "0")]
 )
@@ -175,6 +181,7 @@ def test_a_bad_variable_stops_the_start(name: str, value: str, trained_tag: str)
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_misspelt_key_stops_the_start_and_is_not_repeated(trained_tag: str) -> None:
     for log_format in ("text", "json"):
         said = failed_start(free_port(), PLAN_RECOMMENDER_APIKEY=KEY, PLAN_RECOMMENDER_LOG_FORMAT=log_format)
@@ -184,6 +191,7 @@ def test_a_misspelt_key_stops_the_start_and_is_not_repeated(trained_tag: str) ->
         assert KEY not in said
 
 
+@pytest.mark.slow
 def test_a_start_without_a_key_says_once_that_the_service_is_open(trained_tag: str) -> None:
     environment = {variable("workers"): "2", variable("log_format"): "json"}
     with serving(env=environment) as server:
@@ -205,6 +213,7 @@ def test_a_start_without_a_key_says_once_that_the_service_is_open(trained_tag: s
         assert "open to everybody" not in server.log.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
@@ -226,6 +235,7 @@ def test_a_failed_start_is_a_record_too_where_the_log_is_json(
     assert all(json.loads(line)["level"] in ("WARNING", "ERROR", "CRITICAL") for line in said.splitlines())
 
 
+@pytest.mark.slow
 def test_a_port_that_is_in_use_is_no_bug(busy_port: int, trained_tag: str) -> None:
     for log_format in ("text", "json"):
         said = failed_start(busy_port, **{variable("log_format"): log_format})

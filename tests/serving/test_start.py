@@ -16,7 +16,10 @@ import yaml
 from loadtest.trials import workers
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.record import DOCUMENT_FILE, PIPELINE_FILE
+from tests.conftest import run
 from tools.server import ROOT, ServerDidNotStartError, serving
+
+pytestmark = pytest.mark.slow
 
 Damage = Callable[[Path], object]
 
@@ -74,37 +77,46 @@ def store(tmp_path: Path, copy_store: Callable[[Path], Path]) -> Path:
     return copy_store(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("damage", "sentence"),
-    [
-        (lambda model: shutil.rmtree(model.parent), "train one with `python train.py`"),
-        (_empty_record, "found one that BentoML cannot read: "),
-        (_not_utf8, "found one that BentoML cannot read: "),
-        (
-            lambda model: (model / DOCUMENT_FILE).unlink(),
-            "expected the registered model document, found none that can be read (No such file or directory)",
-        ),
-        (_truncate, "expected the registered model document, found an altered one"),
-        (_flip_a_bit, "expected the registered model document, found an altered one"),
-        (_enormous, "expected the registered model document, found an altered one"),
-        (_of_an_earlier_version, "of schema 1; schema_version: Input should be 1, found 0; train"),
-        (_other_schema, "found one for ['mb_used', 'messages', 'minutes', 'calls']"),
-        (_no_record, "expected the record that train.py stores with a model"),
-    ],
-    ids=[
-        "no model",
-        "an empty record",
-        "a record that is not UTF-8",
-        "no document",
-        "truncated",
-        "one bit flipped",
-        "200 MB",
-        "an earlier schema",
-        "another schema",
-        "no record",
-    ],
-)
-def test_a_damaged_model_stops_the_start_with_one_sentence(store: Path, damage: Damage, sentence: str) -> None:
+DAMAGES: dict[str, tuple[Damage, str]] = {
+    "no model": (lambda model: shutil.rmtree(model.parent), "train one with `python train.py`"),
+    "an empty record": (_empty_record, "found one that BentoML cannot read: "),
+    "a record that is not UTF-8": (_not_utf8, "found one that BentoML cannot read: "),
+    "no document": (
+        lambda model: (model / DOCUMENT_FILE).unlink(),
+        "expected the registered model document, found none that can be read (No such file or directory)",
+    ),
+    "truncated": (_truncate, "expected the registered model document, found an altered one"),
+    "one bit flipped": (_flip_a_bit, "expected the registered model document, found an altered one"),
+    "200 MB": (_enormous, "expected the registered model document, found an altered one"),
+    "an earlier schema": (_of_an_earlier_version, "of schema 1; schema_version: Input should be 1, found 0; train"),
+    "another schema": (_other_schema, "found one for ['mb_used', 'messages', 'minutes', 'calls']"),
+    "no record": (_no_record, "expected the record that train.py stores with a model"),
+}
+
+
+@pytest.fixture(scope="module")
+def said(copy_store: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What stops the start with each damage, found in one process; with none of them, nothing."""
+    homes = {}
+    for name, (damage, _) in (DAMAGES | {"none": (lambda _: None, "")}).items():
+        homes[name] = tmp_path_factory.mktemp("damaged")
+        damage(copy_store(homes[name]))
+    asked = run("-W", "ignore", "-m", "tests.programs.before_workers_start", *homes.values())
+    assert asked.returncode == 0, asked.stderr
+    found: list[str] = json.loads(asked.stdout.splitlines()[-1])
+    return dict(zip(homes, found, strict=True))
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_model_is_told_in_one_sentence_before_workers_start(said: dict[str, str], name: str) -> None:
+    assert said["none"] == "", "the control"
+    assert DAMAGES[name][1] in said[name]
+    assert len(said[name].splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["no model", "an empty record", "one bit flipped"])
+def test_a_damaged_model_stops_the_start_with_one_sentence(store: Path, name: str) -> None:
+    damage, sentence = DAMAGES[name]
     damage(store)
     started = time.monotonic()
     with pytest.raises(ServerDidNotStartError) as failure, serving(env={"BENTOML_HOME": str(store.parents[2])}):

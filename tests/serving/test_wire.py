@@ -13,18 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
-<<<<<<< HEAD:tests/service/test_wire.py
 from plan_recommender.serving.limits import MAX_PIPELINED
 from plan_recommender.serving.routes import ROUTES
-from tests.service.corpus import MIB, usage
-from tests.service.wire import CHUNKED, Connection, head, post
-=======
-from plan_recommender.serving.contract import ROUTES
-from plan_recommender.serving.patches.connection import MOST_PIPELINED
 from tests.serving.corpus import MIB, usage
 from tests.serving.wire import CHUNKED, Connection, head, post
->>>>>>> e87d536 (Tests of serving move to tests/serving/):tests/serving/test_wire.py
 from tools.server import Server, serving
+
+pytestmark = pytest.mark.slow
 
 JSON_TYPE = "content-type: application/json"
 SECONDS = 10

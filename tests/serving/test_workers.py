@@ -16,6 +16,8 @@ from loadtest.trials import PREDICT, several, workers
 from plan_recommender.serving.limits import MAX_REQUESTS
 from tools.server import Server, serving
 
+pytestmark = pytest.mark.slow
+
 BURSTS = 12
 CONNECTIONS = 16
 

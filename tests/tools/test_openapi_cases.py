@@ -12,6 +12,8 @@ import pytest
 from tools.openapi_cases import ask
 from tools.server import Server
 
+pytestmark = pytest.mark.slow
+
 CASES = 1_000
 SEED = 1
 

@@ -47,6 +47,8 @@ def _install() -> None:
                 return
         elif event == "os.mkdir":
             path = arguments[0]
+            if os.path.isdir(path):
+                return  # nothing is made
         elif event == "os.rename":
             path = arguments[1]
         else:

@@ -203,6 +203,7 @@ def test_the_same_pipeline_compiles_to_the_same_bytes(pipeline: Pipeline, model:
     assert content != write_document(first)
 
 
+@pytest.mark.slow
 def test_another_process_compiles_to_the_same_bytes() -> None:
     def printed(seed: str) -> str:
         environment = os.environ | {"PYTHONHASHSEED": seed}

@@ -30,6 +30,8 @@ from plan_recommender.training.split import split_table
 from tests.conftest import Command, run
 from tools.server import ROOT
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 data: {{path: table.csv, min_rows: 1}}
 selection:

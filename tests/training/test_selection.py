@@ -279,6 +279,7 @@ def test_the_printed_table_and_the_csv_agree() -> None:
     assert sum(row["champion"] == "1" for row in rows) == 1
 
 
+@pytest.mark.slow
 def test_the_result_does_not_depend_on_the_number_of_threads() -> None:
     wanted = QUICK | {"threshold": "f1", "selection": {"folds": 2, "repeats": 1}}
     processes = [

@@ -27,6 +27,8 @@ from plan_recommender.training.split import split_table
 from tests.conftest import Command, run
 from tools.server import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -186,6 +186,7 @@ def test_bentoml_lists_the_model_as_scikit_learn_users_expect(trained: TrainedMo
     assert stored.info.context.framework_name == "sklearn"
 
 
+@pytest.mark.slow
 def test_same_seed_and_data_give_the_same_result_in_another_process(
     trained: TrainedModel, model: RegisteredModel, tmp_path: Path
 ) -> None:
@@ -260,6 +261,7 @@ def test_missing_cells_are_imputed_and_counted(
     np.testing.assert_array_equal(scorer.probabilities(features[empty]), scorer.probabilities(filled[empty]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["class_weight: none", "solver: lbfgs", "l1_ratio: 1.0", "C: 0.01"])
 def test_every_allowed_estimator_setting_trains(command: Command, store: Path, quick: Path, setting: str) -> None:
     with quick.open("a", encoding="utf-8") as file:
@@ -311,6 +313,7 @@ def test_a_column_without_any_value_is_refused_in_one_sentence(
     assert answer.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_real_command_line_exits_with_2_and_no_traceback(tmp_path: Path) -> None:
     result = run("train.py", "--data", "no.csv", env={"BENTOML_HOME": str(tmp_path)})
     assert (result.returncode, result.stdout) == (2, "")
@@ -326,13 +329,16 @@ def test_a_real_command_line_exits_with_2_and_no_traceback(tmp_path: Path) -> No
         (["--artifacts", "."], "error: .: expected a folder of its own, found the working directory"),
     ],
 )
-def test_bad_arguments_exit_with_2(command: Command, store: Path, arguments: list[str], sentence: str) -> None:
-    answer = command(train.main, *arguments)
+def test_bad_arguments_exit_with_2(
+    command: Command, store: Path, quick: Path, arguments: list[str], sentence: str
+) -> None:
+    answer = command(train.main, "--config", quick, *arguments)
     assert answer.code == 2
     assert answer.err.splitlines()[-1].startswith(sentence)
     assert list(store.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     home, artifacts = tmp_path / "home", tmp_path / "artifacts"
     arguments = [sys.executable, "train.py", "--artifacts", str(artifacts)]
@@ -405,6 +411,7 @@ def leftovers(store: Path, artifacts: Path) -> list[str]:
     return [*beside, *(path.name for path in artifacts.parent.iterdir() if path.name.startswith("."))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_a_run_that_fails_at_a_step_changes_nothing(
     store: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -420,6 +427,7 @@ def test_a_run_that_fails_at_a_step_changes_nothing(
     assert leftovers(store, artifacts) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("earlier_runs", [0, 1])
 def test_a_run_that_cannot_write_on_changes_nothing(
     command: Command, store: Path, quick: Path, tmp_path: Path,
@@ -465,6 +473,7 @@ INTERRUPTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", INTERRUPTIONS)
 def test_a_run_that_is_interrupted_leaves_the_old_or_the_new_state_whole(
     command: Command, store: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
@@ -503,6 +512,7 @@ def check_whole(home: Path, artifacts: Path) -> int:
     return len(listed)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_leaves_the_old_or_the_new_state_whole(
     copy_store: Callable[[Path], Path], trained: TrainedModel, tmp_path: Path, quick: Path
 ) -> None:

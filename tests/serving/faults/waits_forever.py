@@ -10,7 +10,7 @@ from service import PlanRecommender
 
 __all__ = ["PlanRecommender"]
 
-number = itertools.count()
+number = itertools.count(1)
 recommend = Recommender.recommend
 
 

@@ -1,11 +1,11 @@
 """Serve this checkout and another one side by side, ask both the whole corpus, and compare the answers byte for byte.
 
-    python -m tests.service.compare ../other-checkout
+    python -m tests.serving.compare ../other-checkout
 
 Exit code 0: all are the same, but for the header Date. 1: some differ; each is printed. A change that keeps
 the behaviour is held against the commit before it like this:
 
-    git worktree add ../before HEAD~1 && python -m tests.service.compare ../before
+    git worktree add ../before HEAD~1 && python -m tests.serving.compare ../before
 """
 
 import argparse
@@ -18,9 +18,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from plan_recommender import cli
-from tests.service import test_contract, test_wire
-from tests.service.corpus import CORPUS, LIGHT, encode, usage
-from tests.service.wire import head, post
+from tests.serving import test_contract, test_wire
+from tests.serving.corpus import CORPUS, LIGHT, encode, usage
+from tests.serving.wire import head, post
 from tools.server import ROOT, serving
 
 _SECONDS = 3.0
@@ -30,7 +30,7 @@ _DOCUMENTS = ("/docs.json", "/schema.json", "/health", "/model", "/livez", "/rea
 def main(arguments: list[str] | None = None) -> int:
     """Compare; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.service.compare", description=(__doc__ or "").partition("\n")[0]
+        prog="python -m tests.serving.compare", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("other", type=Path, help="another checkout, whose environment is this one's")
     options = parser.parse_args(arguments)

@@ -65,6 +65,7 @@ def test_a_difference_is_told_in_one_sentence(parts: PrivateParts, sentence: str
     assert str(failure.value) == sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "distribution", "file", "before", "after", "sentence"),
     [
@@ -97,6 +98,7 @@ def test_a_service_does_not_start_on_a_package_whose_private_parts_are_others(
     assert sentence.format(version=version) in log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("package", "distribution"), [("uvicorn", "uvicorn"), ("circus", "kantoku")])
 def test_a_service_does_not_start_on_another_version_of_a_package(
     trained: TrainedModel, tmp_path: Path, package: str, distribution: str
@@ -112,6 +114,7 @@ def test_a_service_does_not_start_on_another_version_of_a_package(
     ) in log
 
 
+@pytest.mark.slow
 def test_a_service_starts_on_an_undoctored_copy(trained: TrainedModel, tmp_path: Path) -> None:
     """The control of the tests above."""
     for package in ("uvicorn", "circus"):

@@ -14,6 +14,7 @@ from tools.server import ROOT, serving
 BODIES = {"/predict": GOOD, "/explain": GOOD, "/predict_batch": {"rows": [GOOD]}}
 
 
+@pytest.mark.slow
 def test_every_route_calls_the_method_that_the_table_names(trained: TrainedModel, tmp_path: Path) -> None:
     reached = tmp_path / "reached"
     served = tmp_path / "served"
