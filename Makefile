@@ -20,7 +20,7 @@ export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps
 
-.PHONY: help install optional demo start-demo stop-demo mlflow-demo test lint check docs cards model train rollback evaluate predict drift serve build containerize loadtest soak benchmark clean
+.PHONY: help install optional demo start-demo stop-demo mlflow-demo test test-quick lint check docs cards model train rollback evaluate predict drift serve build containerize loadtest soak benchmark clean
 .DEFAULT_GOAL := help
 
 .venv/training: requirements/training.txt
@@ -70,8 +70,11 @@ help:  ## what each target does
 demo: .venv/training  ## train, serve, ask, show, stop
 	@$(BIN)/python -m tools.demo
 
-test: .venv/dev .venv/image .venv/node  ## every test, with coverage
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
+test: .venv/dev .venv/image .venv/node  ## every test, with coverage, and the slowest twenty
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 20 --cov --cov-report=term
+
+test-quick: .venv/dev  ## the tests of the inner loop: none that starts a server, a container or another process, or trains for long
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 install: .venv/training  ## a virtual environment from the pinned lock
 

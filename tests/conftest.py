@@ -1,13 +1,17 @@
 """What the tests share: a model store of their own, a trained model, servers that are real and are stopped."""
 
+import fcntl
+import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -21,16 +25,30 @@ os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_SESSION / "prometheus")
 os.environ.pop("BENTOML_CONFIG", None)
 (_SESSION / "prometheus").mkdir()
 
+import bentoml
+import joblib
+import numpy as np
 import pytest
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.models import ModelStore
+from matplotlib.figure import Figure
+from sklearn.pipeline import Pipeline
 from starlette.testclient import TestClient
 
+from plan_recommender import cli
+from plan_recommender.data.synthesis import generate
 from plan_recommender.model import store as model_store
+from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.model.record import MODEL_NAME
+from plan_recommender.model.scorer import Scorer
+from plan_recommender.model.store import RegisteredModel, find
+from tests.processes import Processes
 from tools.container import ContainerError, containerize, docker
 from tools.container import client as docker_client
 from tools.containerize import build
 from tools.server import ROOT, Server, serving
 
+TESTS = ROOT / "tests"
 GOOD = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}
 HEADER = "calls,minutes,messages,mb_used,is_ultra"
 
@@ -61,8 +79,60 @@ def leave_out(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     shutil.rmtree(_SESSION, ignore_errors=True)
+    if hasattr(session.config, "workerinput"):
+        return  # of several workers; the controller ends after them
+    base: Path | None = getattr(getattr(session.config, "_tmp_path_factory", None), "_basetemp", None)
+    if base is not None and (name := base / _SHARED / "image").exists():
+        docker("image", "rm", "--force", name.read_text())
+
+
+_SHARED = "shared"
+_processes = Processes()
+joblib.cpu_count(only_physical_cores=True)  # it runs a program for that, and remembers the answer
+
+
+_LONG = (
+    *("loadtest/test_trial_controls.py", "docs/test_commands.py", "loadtest/test_trials.py"),
+    *("docs/test_contributing.py", "training/test_train.py"),
+    *("container/test_image.py", "training/test_tracking.py", "training/test_search.py", "container/test_manifests.py"),
+    *("end_to_end/test_threshold_paths.py", "container/test_life.py", "serving/test_settings.py"),
+    *("serving/test_overloaded_service.py", "serving/test_start.py", "loadtest/test_locustfile.py"),
+)
+"""Files that take longest: they begin first, or one of the workers would end long after the others."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files; the tests of documents are slow, because they run the commands that are shown."""
+    places = {TESTS / name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+    for item in items:
+        if item.path.parent == TESTS / "docs":
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let no test start a process that is not marked as slow: `make test-quick` is quick for that reason."""
+    with _processes.refused(item.nodeid if item.get_closest_marker("slow") is None else None):
+        return (yield)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], AbstractContextManager[Path]]:
+    """A folder that all workers of pytest-xdist share, for one of them at a time."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / _SHARED
+
+    @contextmanager
+    def alone() -> Iterator[Path]:
+        folder.mkdir(exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+
+    return alone
 
 
 @dataclass(frozen=True)
@@ -75,14 +145,23 @@ class TrainedModel:
 
 
 @pytest.fixture(scope="session")
-def trained() -> TrainedModel:
-    """Train on the shipped table, with the shipped configuration, into the tests' own store."""
+def trained(shared: Callable[[], AbstractContextManager[Path]]) -> TrainedModel:
+    """Train on the shipped table, with the shipped configuration; the first worker does it for all of them."""
     import train
 
     artifacts = _SESSION / "artifacts"
+    models = Path(os.environ["BENTOML_HOME"]) / "models" / MODEL_NAME
     data = ROOT / "users_behavior.csv"
-    code = train.main(["--config", str(ROOT / "model_config.yaml"), "--data", str(data), "--artifacts", str(artifacts)])
-    assert code == 0
+    with shared() as folder:
+        if not (folder / "trained").exists():
+            place = folder / "training"
+            arguments = ["--config", str(ROOT / "model_config.yaml"), "--data", str(data), "--artifacts", str(place)]
+            assert train.main(arguments) == 0
+            shutil.copytree(models, folder / "models")
+            place.rename(folder / "trained")
+        else:
+            shutil.copytree(folder / "models", models, dirs_exist_ok=True)
+    shutil.copytree(folder / "trained", artifacts)
     return TrainedModel(model_store.find().tag, artifacts, data)
 
 
@@ -140,12 +219,14 @@ def engine_client() -> str:
 
 
 @pytest.fixture(scope="session")
-def image(trained_tag: str) -> Iterator[str]:
-    """Name of the image that `bentoml build` and `bentoml containerize` make of the trained model."""
+def image(trained_tag: str, shared: Callable[[], AbstractContextManager[Path]]) -> str:
+    """Name of the image that `bentoml build` and `bentoml containerize` make of the trained model, once."""
     engine_client()
-    built = containerize(build())
-    yield built
-    docker("image", "rm", "--force", built)
+    with shared() as folder:
+        name = folder / "image"
+        if not name.exists():
+            name.write_text(containerize(build()))
+        return name.read_text()
 
 
 @pytest.fixture
@@ -171,3 +252,102 @@ def run(*command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = Non
         timeout=300,
         check=False,
     )
+
+
+Main = Callable[[list[str]], int]
+
+
+QUICK = """
+data: {{path: {data}, min_rows: 1}}
+selection: {{candidates: [majority_rule, logistic_regression, boosted_trees], folds: 2, repeats: 1}}
+gate: {{max_ece: 0.2, margin: 0.2}}
+money: {{bootstrap_samples: 100}}
+proof: {{rows: 500}}
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Answer]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Run a command's main as `python command.py` does, in this process."""
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def execute(main: Main, *arguments: object) -> Answer:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            cli.run(lambda: main([str(argument) for argument in arguments]))
+        assert isinstance(caught.value.code, int)
+        return Answer(caught.value.code, *capsys.readouterr())
+
+    yield execute
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Path]:
+    """An empty model store that this process uses until the test ends; returns its folder of models."""
+    models = tmp_path / "home" / "models"
+    models.mkdir(parents=True)
+    BentoMLContainer.model_store.set(ModelStore(models))
+    yield models
+    BentoMLContainer.model_store.reset()
+
+
+@contextmanager
+def blank_pictures() -> Iterator[None]:
+    """Leave pictures blank that are saved in this process: drawing them takes half of the time of a quick run."""
+    blank = io.BytesIO()
+    Figure(figsize=(1, 1)).savefig(blank, dpi=1)
+
+    def save(_: Figure, path: Path, **__: object) -> None:
+        path.write_bytes(blank.getvalue())
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Figure, "savefig", save)
+        yield
+
+
+def write_quick_configuration(folder: Path) -> Path:
+    """Write one: one strong candidate, few folds, a short proof, a gate that small and odd tables pass."""
+    path = folder / "config.yaml"
+    path.write_text(QUICK.format(data=ROOT / "users_behavior.csv"), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Iterator[Path]:
+    """A configuration with which training is quick; in this process, its pictures are blank."""
+    with blank_pictures():
+        yield write_quick_configuration(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def model(trained: TrainedModel) -> RegisteredModel:
+    return find(trained.tag)
+
+
+@pytest.fixture(scope="session")
+def scorer(model: RegisteredModel) -> Scorer:
+    return model.scorer()
+
+
+@pytest.fixture(scope="session")
+def pipeline(trained: TrainedModel) -> Pipeline:
+    return bentoml.sklearn.load_model(trained.tag)
+
+
+@pytest.fixture(scope="session")
+def subscribers() -> FeatureMatrix:
+    """20,000 generated rows that no test trains on."""
+    return np.concatenate([chunk.features for chunk in generate(20_000, seed=99)])

@@ -25,9 +25,9 @@ TRIALS: Final[dict[str, Callable[..., TrialReport]]] = {
 QUICK: Final[dict[str, dict[str, float]]] = {
     "stop": {"trials": 2, "seconds": 2.0},
     "kill": {"kills": 1, "seconds_between": 6.0},
-    "overload": {"seconds": 4.0, "slack": 5.0},
-    "slow": {"clients": 100, "seconds": 26.0, "slack": 5.0},
-    "memory": {"valid": 50_000, "invalid": 10_000},
+    "overload": {"seconds": 2.0, "after_seconds": 2.0, "slack": 5.0},
+    "slow": {"clients": 100, "seconds": 26.0, "load": 0.02, "before_seconds": 1.0, "slack": 5.0},
+    "memory": {"valid": 30_000, "invalid": 5_000, "warm_seconds": 2.0},
     "oversize": {"bodies": 50},
     "logs": {"requests": 2_000},
     "metrics": {"paths": 2_000},

@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from time import monotonic
 from typing import Final
 
@@ -17,21 +16,29 @@ from loadtest.generator import closed_loop, get, open_loop, post
 from loadtest.record import UNSENT
 from loadtest.trials.report import TrialReport
 from loadtest.trials.service import CONNECTIONS, MIB, PREDICT, USAGE, capacity, connect, correct_answer, workers
-from tools.server import ROOT, serving
+from tools.server import FROM_SOURCE, serving
 
 _RECORD: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[A-Z]+\] \[[^\]]+\] [^\x00-\x1f\x7f]*$")
 
 
-def slow(clients: int = 500, seconds: float = 30.0, slack: float = 1.0, *, cwd: Path = ROOT) -> TrialReport:
+def slow(
+    clients: int = 500,
+    seconds: float = 30.0,
+    load: float = 0.3,
+    before_seconds: float = 10.0,
+    slack: float = 1.0,
+    *,
+    service: str = FROM_SOURCE,
+) -> TrialReport:
     """Open `clients` connections that send one byte a second of a head or a body, or a head and then nothing.
 
-    The promises: correct requests, sent at 30 % of the capacity meanwhile, are all answered, and their p99 latency at
-    most doubles; the slow clients are disconnected within 30 s.
+    The promises: correct requests, sent at the share `load` of the capacity meanwhile, are all answered, and their p99
+    latency at most doubles; the slow clients are disconnected within 30 s.
     """
     report = TrialReport("slow")
-    with serving(cwd=cwd) as server:
-        rate = 0.3 * capacity(server, 1.0)
-        before = open_loop(server.url, [PREDICT], rate, min(seconds, 10.0), CONNECTIONS)
+    with serving(service) as server:
+        rate = load * capacity(server, 1.0)
+        before = open_loop(server.url, [PREDICT], rate, before_seconds, CONNECTIONS)
         start = monotonic()
         connections = [connect(server) for _ in range(clients)]
         closed: list[float] = []
@@ -56,13 +63,13 @@ def slow(clients: int = 500, seconds: float = 30.0, slack: float = 1.0, *, cwd: 
     return report
 
 
-def oversize(bodies: int = 100, *, cwd: Path = ROOT) -> TrialReport:
+def oversize(bodies: int = 100, *, service: str = FROM_SOURCE) -> TrialReport:
     """Send bodies 1 MiB over the limit, in turns with a Content-Length and in chunks without one.
 
     The promises: each is refused with 413; resident memory rises by less than the limit and 1 MiB.
     """
     report = TrialReport("oversize")
-    with serving(cwd=cwd) as server, httpx.Client(base_url=server.url, timeout=30) as http:
+    with serving(service) as server, httpx.Client(base_url=server.url, timeout=30) as http:
         worker = workers(server)[0]
         for path, limit in (("/predict", 1 * MIB), ("/predict_batch", 10 * MIB)):
             for _ in range(20):
@@ -80,7 +87,7 @@ def oversize(bodies: int = 100, *, cwd: Path = ROOT) -> TrialReport:
     return report
 
 
-def logs(requests: int = 10_000, *, cwd: Path = ROOT) -> TrialReport:
+def logs(requests: int = 10_000, *, service: str = FROM_SOURCE) -> TrialReport:
     """Send bad requests, with forged log lines, control characters and amounts in them, and read the log.
 
     The promises: each leaves at most one record, all of which can be parsed; 10,000 leave less than 5 MB; nothing that
@@ -97,7 +104,7 @@ def logs(requests: int = 10_000, *, cwd: Path = ROOT) -> TrialReport:
         post("/predict", USAGE, f"Content-Type: text/{lines}", "User-Agent: \x1b[31mred"),
         *(_hostile_headers(path) for path in ("/livez", "/metrics", "/docs.json", "/")),  # BentoML answers these paths
     ]  # fmt: skip
-    with serving(cwd=cwd) as server:
+    with serving(service) as server:
         start = server.log.stat().st_size
         done = 0
         while done < requests:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import threading
-from pathlib import Path
 from time import monotonic
 from typing import Final
 
@@ -25,12 +24,12 @@ from loadtest.trials.service import (
     wait_until,
     workers,
 )
-from tools.server import ROOT, Server, serving
+from tools.server import FROM_SOURCE, Server, serving
 
 _MAX_STOP_SECONDS: Final = 15.0
 
 
-def stop(trials: int = 20, seconds: float = 3.0, *, cwd: Path = ROOT) -> TrialReport:
+def stop(trials: int = 20, seconds: float = 3.0, *, service: str = FROM_SOURCE) -> TrialReport:
     """SIGTERM while the service answers 70 % of its capacity, in `trials` runs of `seconds` each.
 
     Idle connections are open in every run, and in every second one also a request that is never completed. The
@@ -40,7 +39,7 @@ def stop(trials: int = 20, seconds: float = 3.0, *, cwd: Path = ROOT) -> TrialRe
     report = TrialReport("stop")
     exits, later, sent_before = [], [], 0
     for trial in range(trials):
-        with serving(cwd=cwd) as server:
+        with serving(service) as server:
             record, signalled, ended = _stop_under_load(server, trial, seconds)
         exits.append(ended - signalled)
         record = record.chosen(record.status != UNSENT)
@@ -64,7 +63,7 @@ def stop(trials: int = 20, seconds: float = 3.0, *, cwd: Path = ROOT) -> TrialRe
     return report
 
 
-def kill(kills: int = 5, seconds_between: float = 6.0, *, cwd: Path = ROOT) -> TrialReport:
+def kill(kills: int = 5, seconds_between: float = 6.0, *, service: str = FROM_SOURCE) -> TrialReport:
     """SIGKILL of one of two workers while they answer half of their capacity, `kills` times.
 
     The promises: the other worker serves on; no more requests are lost than the killed worker had connections, and none
@@ -73,7 +72,7 @@ def kill(kills: int = 5, seconds_between: float = 6.0, *, cwd: Path = ROOT) -> T
     """
     report = TrialReport("kill")
     lost, held, latest, back = [], [], [], []
-    with serving(cwd=cwd, env=several(2) | {"BENTOML_CONTAINERIZED": "true"}) as server:
+    with serving(service, env=several(2) | {"BENTOML_CONTAINERIZED": "true"}) as server:
         wait_until(lambda: len(ready_workers(server)) == 2, 20)
         rate, right = 0.5 * capacity(server, 1.0), correct_answer(server)
         for trial in range(kills):

@@ -2,7 +2,6 @@
 
 import os
 import time
-from pathlib import Path
 
 import httpx
 
@@ -10,10 +9,12 @@ from loadtest.generator import closed_loop, get, post
 from loadtest.record import LOST, UNANSWERED
 from loadtest.trials.report import TrialReport
 from loadtest.trials.service import CONNECTIONS, MIB, PREDICT, USAGE, series_of, several, workers
-from tools.server import ROOT, serving
+from tools.server import FROM_SOURCE, serving
 
 
-def memory(valid: int = 1_000_000, invalid: int = 100_000, *, cwd: Path = ROOT) -> TrialReport:
+def memory(
+    valid: int = 1_000_000, invalid: int = 100_000, warm_seconds: float = 4.0, *, service: str = FROM_SOURCE
+) -> TrialReport:
     """Compare a worker's resident memory and open descriptors before and after many requests, valid and invalid.
 
     The promises: memory grows by at most 10 MiB, descriptors do not grow, and every request is answered.
@@ -25,16 +26,16 @@ def memory(valid: int = 1_000_000, invalid: int = 100_000, *, cwd: Path = ROOT) 
         post("/explain", {}), post("/predict", USAGE, "Content-Encoding: gzip"), get("/nowhere"),
     ]  # fmt: skip
     good = [PREDICT] * 50 + [post("/predict_batch", {"rows": [USAGE] * 20}), post("/explain", USAGE), get("/health")]
-    with serving(cwd=cwd) as server:
+    with serving(service) as server:
         worker = workers(server)[0]
         for requests in (good, bad):
-            closed_loop(server.url, requests, CONNECTIONS, 4.0)
+            closed_loop(server.url, requests, CONNECTIONS, warm_seconds)
         resident, descriptors = worker.memory_info().rss, worker.num_fds()
         counts = []
         for requests, number in ((good, valid), (bad, invalid)):
             done = 0
             while done < number:
-                record = closed_loop(server.url, requests, CONNECTIONS, 5.0)
+                record = closed_loop(server.url, requests, CONNECTIONS, 1.0)
                 done += len(record)
                 report.require(record.count(LOST, UNANSWERED, 500, 503) == 0, "every request is answered")
             counts.append(done)
@@ -50,13 +51,13 @@ def memory(valid: int = 1_000_000, invalid: int = 100_000, *, cwd: Path = ROOT) 
     return report
 
 
-def metrics(paths: int = 100_000, *, cwd: Path = ROOT) -> TrialReport:
+def metrics(paths: int = 100_000, *, service: str = FROM_SOURCE) -> TrialReport:
     """Compare the counts of two workers with the record of the load, then ask for many paths that do not exist.
 
     The promises: the two workers' counts add up to the number of answers; made-up paths add no series to `/metrics`.
     """
     report = TrialReport("metrics")
-    with serving(cwd=cwd, env=several(2)) as server, httpx.Client(base_url=server.url, timeout=30) as http:
+    with serving(service, env=several(2)) as server, httpx.Client(base_url=server.url, timeout=30) as http:
         record = closed_loop(server.url, [PREDICT], CONNECTIONS, 2.0)
         http.get("/nowhere")
         time.sleep(0.2)

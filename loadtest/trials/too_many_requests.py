@@ -5,7 +5,6 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from http import HTTPStatus
-from pathlib import Path
 from time import monotonic
 from typing import Final
 
@@ -15,21 +14,23 @@ from loadtest.generator import closed_loop, get, open_loop, post
 from loadtest.record import UNSENT
 from loadtest.trials.report import TrialReport
 from loadtest.trials.service import CONNECTIONS, PREDICT, USAGE, capacity, correct_answer, probe, series_of
-from tools.server import ROOT, serving
+from tools.server import FROM_SOURCE, serving
 
 _MANY_CONNECTIONS: Final = 256
 
 
-def overload(seconds: float = 20.0, slack: float = 1.0, *, cwd: Path = ROOT) -> TrialReport:
+def overload(
+    seconds: float = 20.0, after_seconds: float = 6.0, slack: float = 1.0, *, service: str = FROM_SOURCE
+) -> TrialReport:
     """Send three times as many requests as can be answered for `seconds`: single predictions, then batches.
 
     The promises: every request that is sent is answered or refused, and a refusal says when to come back; those that
     are answered, and those that are refused, are so quickly; nine tenths of the capacity are answered; `/health` is
-    answered within a second; 5 s after the overload half the capacity is answered again.
+    answered within a second; a second before `after_seconds` are over, half the capacity is answered again.
     """
     report = TrialReport("overload")
     batch = post("/predict_batch", {"rows": [USAGE] * 1000})
-    with serving(cwd=cwd) as server:
+    with serving(service) as server:
         for name, request, busy in (("single", PREDICT, CONNECTIONS), ("batch", batch, 4)):
             closed_loop(server.url, [request], busy, 1.0)  # warm
             before = closed_loop(server.url, [request], busy, seconds / 4).rate(200)
@@ -40,8 +41,8 @@ def overload(seconds: float = 20.0, slack: float = 1.0, *, cwd: Path = ROOT) -> 
             record = open_loop(server.url, [request], 3 * before, seconds, _MANY_CONNECTIONS)
             asking.join()
             again = monotonic()
-            after = open_loop(server.url, [request], 0.5 * before, 6.0, _MANY_CONNECTIONS)
-            normal = after.chosen(after.due > again + 5)
+            after = open_loop(server.url, [request], 0.5 * before, after_seconds, _MANY_CONNECTIONS)
+            normal = after.chosen(after.due > again + after_seconds - 1)
             # What a machine can do varies by a tenth within a minute, so the capacity is measured before and after.
             full_rate = (before + closed_loop(server.url, [request], busy, seconds / 4).rate(200)) / 2
             sent = record.chosen(record.status != UNSENT)
@@ -53,7 +54,9 @@ def overload(seconds: float = 20.0, slack: float = 1.0, *, cwd: Path = ROOT) -> 
                 "p99 of the refused is at most 50 ms": not refused_p99 > 50 * slack,
                 "at least 90 % of the capacity is answered": goodput >= 0.9 / slack,
                 "health is answered within a second": bool(health) and max(health) < 1,
-                "after 5 s requests are answered again": normal.count(200) >= (1 - 0.02 * slack) * len(normal) > 0,
+                f"after {after_seconds - 1:g} s requests are answered again": normal.count(200)
+                >= (1 - 0.02 * slack) * len(normal)
+                > 0,
             }
             promises = {
                 "refusals say when to come back": sent.without_retry_after == 0,
@@ -75,7 +78,9 @@ def overload(seconds: float = 20.0, slack: float = 1.0, *, cwd: Path = ROOT) -> 
     return report
 
 
-def documents(seconds: float = 10.0, clients: int = 64, slack: float = 1.0, *, cwd: Path = ROOT) -> TrialReport:
+def documents(
+    seconds: float = 10.0, clients: int = 64, slack: float = 1.0, *, service: str = FROM_SOURCE
+) -> TrialReport:
     """Ask for the documents, the page and the probes that BentoML answers, from `clients` connections that never pause.
 
     The promises: predictions, asked for as fast as they are answered at the same time, keep a quarter of their rate;
@@ -90,7 +95,7 @@ def documents(seconds: float = 10.0, clients: int = 64, slack: float = 1.0, *, c
     counted = 'plan_recommender_requests_total{route="/model",status="200"}'
     # The flood comes from another process, so that it does not keep this one from sending predictions.
     with (
-        serving(cwd=cwd) as server,
+        serving(service) as server,
         ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as other_process,
         httpx.Client(base_url=server.url, timeout=60) as http,
     ):

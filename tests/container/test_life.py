@@ -13,16 +13,11 @@ from loadtest.generator import Event, closed_loop, open_loop
 from loadtest.record import LOST, UNSENT
 from loadtest.trials import CONNECTIONS, PREDICT, USAGE
 from tools.container import HARDENED, STOP_SECONDS, Container, ContainerError, docker, running, workers
+from tools.server import ROOT
 
-HOG = """
-import time
-kept = []
-for _ in range(60):
-    kept.append(bytearray(b"x") * 10_000_000)
-    time.sleep(0.02)
-time.sleep(1)
-"""
-"""Takes 600 MB."""
+pytestmark = pytest.mark.slow
+
+HOG = (ROOT / "tests/programs/hog.py").read_text()
 
 
 def state(container: Container, field: str) -> str:

@@ -14,6 +14,8 @@ from tests.conftest import GOOD
 from tests.deploy.manifests import BASE, OVERLAY, Manifest, container, one, pod, quantity, render
 from tools.container import Container, ContainerError, docker, running
 
+pytestmark = pytest.mark.slow
+
 KEY = "correct-horse-battery-staple"
 LOOPBACK = ("0100007F", "01000000")
 """How /proc/net ends 127.0.0.1 and ::1."""

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from tools.container import docker
+from tools.server import ROOT
 from tools.supply import AUDIT, LOCK, SPECIFICATION, audit, read, write_bill
 
-INSTALLED = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
+pytestmark = pytest.mark.slow
+
+INSTALLED = (ROOT / "tests/programs/installed.py").read_text()
 
 
 def normal(name: str) -> str:

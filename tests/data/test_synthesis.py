@@ -51,6 +51,7 @@ def draw(rows: int, seed: int = 7, shift: str = "none") -> Subscribers:
     return Subscribers(np.concatenate([c.features for c in chunks]), np.concatenate([c.target for c in chunks]))
 
 
+@pytest.mark.slow
 def test_the_shipped_table_is_reproduced_byte_for_byte(tmp_path: Path) -> None:
     out = tmp_path / "users_behavior.csv"
     result = run("-m", "tools.synthesise", "--out", out)
@@ -207,6 +208,7 @@ def test_whole_chunks_are_a_prefix_of_longer_tables() -> None:
         assert long.target[:rows].sum() == round(0.3064 * rows)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows() -> None:
     class Counter(StringIO):
         """Counts what is written to it and keeps none of it."""

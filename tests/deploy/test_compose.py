@@ -18,7 +18,7 @@ import yaml
 from plan_recommender.serving import settings
 from tests.conftest import engine_client
 from tests.deploy.conftest import require
-from tests.service.corpus import GOOD
+from tests.serving.corpus import GOOD
 from tools.container import client
 from tools.server import ROOT, free_port
 
@@ -89,6 +89,7 @@ def stack(compose: list[str], image: str, tmp_path_factory: pytest.TempPathFacto
         _docker("image", "rm", STAND_IN)
 
 
+@pytest.mark.slow
 def test_compose_understands_the_file(compose: list[str]) -> None:
     command = [*compose, "--file", str(COMPOSE_FILE), "config"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -164,6 +165,7 @@ def test_nobody_can_log_in_to_grafana() -> None:
     assert settings["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
 
 
+@pytest.mark.slow
 def test_the_service_answers_and_is_scraped(stack: Stack) -> None:
     headers = {"authorization": f"Bearer {KEY}"}
     assert httpx.post(f"{stack.service}/predict", json=GOOD, headers=headers).status_code == httpx.codes.OK
@@ -175,6 +177,7 @@ def test_the_service_answers_and_is_scraped(stack: Stack) -> None:
     assert [rule["name"] for group in groups for rule in group["rules"] if rule["type"] == "alerting"]
 
 
+@pytest.mark.slow
 def test_the_containers_are_what_the_file_says(stack: Stack) -> None:
     for name in stack.containers:
         host = stack.inspect(name)["HostConfig"]
@@ -192,12 +195,14 @@ def test_the_variables_that_are_passed_on_are_those_that_the_service_knows() -> 
     assert {name for name in passed_on if name.startswith(settings.PREFIX)} == set(settings.known_variables())
 
 
+@pytest.mark.slow
 def test_what_is_set_is_passed_on_and_what_is_not_keeps_its_default(stack: Stack) -> None:
     lines = _docker("exec", stack.containers["plan-recommender"], "env").stdout.splitlines()
     assert f"{settings.KEY_VARIABLE}={KEY}" in lines
     assert not [line for line in lines if line.startswith(settings.PUBLIC_VARIABLE)]  # empty, it would mean: nothing
 
 
+@pytest.mark.slow
 def test_only_tmp_can_be_written(stack: Stack) -> None:
     container = stack.containers["plan-recommender"]
     assert _docker("exec", container, "touch", "/tmp/there").returncode == 0  # noqa: S108, this is the container's
@@ -205,6 +210,7 @@ def test_only_tmp_can_be_written(stack: Stack) -> None:
         assert "Read-only file system" in _docker("exec", container, "touch", place).stderr, place
 
 
+@pytest.mark.slow
 def test_it_stops_in_time(stack: Stack) -> None:
     """The last of the tests of the running containers."""
     start = time.monotonic()

@@ -22,6 +22,8 @@ from plan_recommender.serving.settings import Environment, known_variables
 from tests.deploy.manifests import BASE, MODULES, OVERLAY, Manifest, container, need, one, parse, pod, quantity, render
 from tools.server import ROOT
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = ("1.30", "1.37")  # the oldest that base/kustomization.yaml promises, and the newest with schemas
 END_SECONDS = 10  # within which the process has ended: docs/operations.md, "Start, stop, health"
 LABELS = ("name", "instance", "component", "part-of", "managed-by")

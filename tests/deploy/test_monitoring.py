@@ -21,7 +21,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from plan_recommender.config import load
 from plan_recommender.serving.metrics import LATENCY_BUCKETS
 from tests.deploy.conftest import require
-from tests.service.corpus import GOOD, LIGHT
+from tests.serving.corpus import GOOD, LIGHT
 from tools.server import ROOT, free_port, running, serving
 
 DEPLOY = ROOT / "deploy"
@@ -104,6 +104,7 @@ def watched(promtool: str, trained_tag: str, tmp_path_factory: pytest.TempPathFa
             yield found
 
 
+@pytest.mark.slow
 def test_promtool_finds_configuration_and_rules_valid(promtool: str, record_property: Callable[..., None]) -> None:
     for arguments in (("config", "prometheus.yml"), ("rules", "--lint-fatal", "rules.yml")):
         done = _run(promtool, "check", *arguments, cwd=PROMETHEUS)
@@ -111,6 +112,7 @@ def test_promtool_finds_configuration_and_rules_valid(promtool: str, record_prop
         record_property(f"promtool check {arguments[0]}", done.stdout.strip().splitlines()[-1].strip())
 
 
+@pytest.mark.slow
 def test_every_rule_keeps_its_unit_tests(promtool: str, record_property: Callable[..., None]) -> None:
     done = _run(promtool, "test", "rules", "rules_test.yml", cwd=PROMETHEUS)
     assert done.returncode == 0, done.stderr
@@ -118,6 +120,7 @@ def test_every_rule_keeps_its_unit_tests(promtool: str, record_property: Callabl
     record_property("unit tests of the alert rules that promtool passed", len(cases))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mutant", "expr"), [("always", "vector(1)"), ("never", "vector(1) > 2")], ids=("always fires", "never fires")
 )
@@ -221,6 +224,7 @@ def test_every_panel_asks_the_data_source_that_is_provisioned() -> None:
             assert asking["datasource"] == {"type": source["type"], "uid": source["uid"]}, panel["title"]
 
 
+@pytest.mark.slow
 def test_prometheus_reads_the_rules_and_scrapes_the_service(watched: Watched) -> None:
     assert watched.query('up{job="plan_recommender"}') != []
     groups = httpx.get(f"{watched.url}/api/v1/rules").json()["data"]["groups"]
@@ -230,6 +234,7 @@ def test_prometheus_reads_the_rules_and_scrapes_the_service(watched: Watched) ->
     assert {rule["health"] for rule in rules.values()} == {"ok"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 def test_prometheus_answers_every_panel(watched: Watched, panel: dict[str, Any]) -> None:
     for expr in _expressions(panel):
@@ -241,6 +246,7 @@ def test_prometheus_answers_every_panel(watched: Watched, panel: dict[str, Any])
             assert not all(math.isnan(value) for _, value in answer), f"only NaN: {expr}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALERTS)
 def test_prometheus_understands_every_alert(watched: Watched, name: str) -> None:
     """What happened in the fixture: probabilities of one kind of subscriber only, and nothing else to alert about."""
@@ -248,6 +254,7 @@ def test_prometheus_understands_every_alert(watched: Watched, name: str) -> None
     assert bool(watched.query(ALERTS[name]["expr"])) == fires
 
 
+@pytest.mark.slow
 def test_every_series_and_label_that_is_named_is_in_the_service(watched: Watched) -> None:
     expressions = [rule["expr"] for rule in RULES] + [expr for panel in PANELS for expr in _expressions(panel)]
     there = _series(httpx.get(f"{watched.service}/metrics").text)
@@ -255,6 +262,7 @@ def test_every_series_and_label_that_is_named_is_in_the_service(watched: Watched
     assert problems == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expr", "problem"),
     [

@@ -16,7 +16,7 @@ from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import ModelDocument
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
-from tests.model.candidates import FAMILIES, fitted, on_shipped, shipped
+from tests.training.candidates import FAMILIES, fitted, on_shipped, shipped
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=200)
 AMOUNT = st.one_of(

@@ -23,7 +23,7 @@ from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
 from plan_recommender.training.candidates import frame
 from tests.conftest import leave_out
-from tests.model.candidates import fitted, shipped
+from tests.training.candidates import fitted, shipped
 from tools.server import ROOT
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=200)
@@ -190,6 +190,7 @@ def in_javascript(document: Path, rows: FeatureMatrix, place: Path) -> list[dict
     return answers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("segments", [None, SEGMENTS])
 def test_the_reader_in_javascript_gives_the_same_bits(
     segments: SegmentThresholds | None, subscribers: FeatureMatrix, tmp_path: Path

@@ -18,7 +18,7 @@ from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import MAX_BYTES, PAIRS, STEP, ModelDocument, read_document, rounded, write_document
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
-from tests.model.candidates import fitted, on_shipped, shipped
+from tests.training.candidates import fitted, on_shipped, shipped
 
 Json = dict[str, Any]
 

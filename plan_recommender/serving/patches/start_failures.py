@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from types import TracebackType
+from typing import IO, Any
 
 import click
 
@@ -26,8 +27,9 @@ def fail_as_asked() -> None:
     sys.excepthook = record_bug
     if os.environ.get(variable("log_format"), "").lower() == "json":
         write_json(bentoml)
-        click.ClickException.show = _record  # type: ignore[assignment]  # click has no setting
+        click.ClickException.show = _record  # type: ignore[method-assign]  # click has no setting
 
 
-def _record(failure: click.ClickException, *_: object) -> None:
-    logging.getLogger("bentoml").critical("%s", click.unstyle(failure.format_message()))
+def _record(self: click.ClickException, file: IO[Any] | None = None) -> None:
+    # The signature is that of the original, which is checked, also when the service is loaded again in this process.
+    logging.getLogger("bentoml").critical("%s", click.unstyle(self.format_message()))

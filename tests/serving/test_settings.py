@@ -1,0 +1,247 @@
+"""The variables that configure a service: what they change in a real one, and what is refused."""
+
+import asyncio
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from loadtest.trials import workers
+from plan_recommender.errors import ConfigError
+from plan_recommender.serving.settings import KEY_VARIABLE, Environment, known_variables, variable
+from tests.serving.faults import fault
+from tools.server import ROOT, Server, free_port, serving
+
+KEY = "correct-horse-battery"
+
+
+@pytest.mark.slow
+def test_a_service_has_as_many_workers_as_it_is_told_to(trained_tag: str) -> None:
+    with serving(env={variable("workers"): "2"}) as server:
+        assert len(workers(server)) == 2
+    with serving() as server:
+        assert len(workers(server)) == 1
+
+
+def log_of_a_fault(**environment: str) -> list[str]:
+    """Lines that a service leaves which starts, answers its own page, fails once and ends."""
+    with serving(fault("cannot_explain"), env=environment) as server:
+        usage = {"calls": 1, "minutes": 1, "messages": 1, "mb_used": 1}
+        assert httpx.post(f"{server.url}/explain", json=usage).status_code == 500
+        assert httpx.get(f"{server.url}/").status_code == 200
+        stop(server)
+        return server.log.read_text().splitlines()
+
+
+def stop(server: Server) -> None:
+    """End it, so that its log is complete."""
+    server.process.terminate()
+    server.process.wait(20)
+
+
+@pytest.mark.slow
+def test_a_log_as_json_is_one_object_a_line(trained_tag: str) -> None:
+    records = [json.loads(line) for line in log_of_a_fault(PLAN_RECOMMENDER_LOG_FORMAT="json")]
+    for record in records:
+        assert set(record) - {"exception"} == {"time", "level", "logger", "process", "message"}
+        assert datetime.fromisoformat(record["time"]).utcoffset() is not None
+    messages = [record["message"] for record in records]
+    assert any(message.startswith("Starting production") for message in messages), "of the supervisor"
+    assert len([message for message in messages if "path=/," in message]) == 1, "of a worker, once"
+    (fault,) = (record for record in records if record["level"] == "ERROR")
+    assert fault["message"] == "/explain failed"
+    assert fault["exception"].startswith("Traceback")
+    assert "one line\nanother \x1b[31m" in fault["exception"]
+
+
+@pytest.mark.slow
+def test_a_log_as_text_is_bentomls(trained_tag: str) -> None:
+    lines = log_of_a_fault()
+    records = [line for line in lines if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[A-Z]+\] \[", line)]
+    assert len([record for record in records if "path=/," in record]) == 1
+    assert "Traceback (most recent call last):" in lines
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("level", "seen"), [("debug", True), ("info", True), ("warning", False), ("error", False)])
+def test_the_log_has_what_its_level_says(trained_tag: str, level: str, seen: bool) -> None:
+    lines = log_of_a_fault(PLAN_RECOMMENDER_LOG_FORMAT="json", PLAN_RECOMMENDER_LOG_LEVEL=level)
+    levels = [json.loads(line)["level"] for line in lines]
+    assert ("INFO" in levels) == seen
+    assert ("DEBUG" in levels) == (level == "debug")
+    assert "ERROR" in levels
+
+
+@pytest.mark.slow
+def test_limits_are_those_of_the_environment(trained_tag: str) -> None:
+    read = Environment.read({variable("max_batches"): "3", variable("max_bodies_mib"): "10", "OTHER": "x"})
+    assert Environment.read({variable("log_level"): "WARNING"}).log_level == "warning"
+    assert (read.max_batches, read.max_bodies_mib) == (3, 10)
+
+    batch = {"rows": [{"calls": 1, "minutes": 1, "messages": 1, "mb_used": 1}] * 10_000}
+    content = json.dumps(batch).encode()
+
+    async def ask(url: str) -> list[httpx.Response]:
+        headers = {"content-type": "application/json"}
+        async with httpx.AsyncClient(base_url=url, timeout=60, headers=headers) as http:
+            return await asyncio.gather(*(http.post("/predict_batch", content=content) for _ in range(12)))
+
+    def answers(environment: dict[str, str]) -> set[int]:
+        with serving(env=environment) as server:
+            return {answer.status_code for answer in asyncio.run(ask(server.url))}
+
+    assert answers({}) == {200}
+    assert answers({variable("max_batches"): "1"}) == {200, 503}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("workers", "0", "PLAN_RECOMMENDER_WORKERS: Input should be greater than or equal to 1, found '0'"),
+        ("workers", "two", "PLAN_RECOMMENDER_WORKERS: Input should be a valid integer"),
+        ("log_level", "loud", "PLAN_RECOMMENDER_LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error'"),
+        ("log_format", "xml", "PLAN_RECOMMENDER_LOG_FORMAT: Input should be 'text' or 'json', found 'xml'"),
+        ("max_batches", "", "PLAN_RECOMMENDER_MAX_BATCHES: Input should be a valid integer"),
+        ("max_bodies_mib", "9", "PLAN_RECOMMENDER_MAX_BODIES_MIB: Input should be greater than or equal to 10"),
+    ],
+)
+def test_a_bad_variable_is_one_sentence(name: str, value: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Environment.read({variable(name): value})
+    assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("PLAN_RECOMMENDER_APIKEY", KEY_VARIABLE), ("plan_recommender_api_key", KEY_VARIABLE),
+        ("PLAN_RECOMMENDER_KEY", KEY_VARIABLE), ("PLAN_RECOMMENDER_WORKER", variable("workers")),
+        ("PLAN_RECOMMENDER_LOGLEVEL", variable("log_level")), ("PLAN_RECOMMENDER_PORT", None),
+        ("PLAN_RECOMMENDER_", None), ("PLAN_RECOMMENDER_XYZZY", None),
+    ],
+)  # fmt: skip
+def test_a_name_that_means_nothing_is_one_sentence_without_its_value(name: str, meant: str | None) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Environment.read({name: KEY, variable("workers"): "2"})
+    sentence = str(raised.value)
+    assert sentence.startswith(f"environment variable {name}: expected one of PLAN_RECOMMENDER_")
+    assert sentence.endswith("; correct it, or unset it")
+    assert all(known in sentence for known in known_variables())
+    assert KEY not in sentence
+    assert re.findall(r"\(did you mean (\S+)\?\)", sentence) == ([meant] if meant else [])
+
+
+def test_what_others_set_stops_nothing() -> None:
+    kubernetes = {
+        "PLAN_RECOMMENDER_SERVICE_HOST": "10.0.0.1", "PLAN_RECOMMENDER_SERVICE_PORT": "3000",
+        "PLAN_RECOMMENDER_SERVICE_PORT_HTTP": "3000", "PLAN_RECOMMENDER_PORT": "tcp://10.0.0.1:3000",
+        "PLAN_RECOMMENDER_PORT_3000_TCP": "tcp://10.0.0.1:3000", "PLAN_RECOMMENDER_PORT_3000_TCP_PROTO": "tcp",
+        "PLAN_RECOMMENDER_PORT_3000_TCP_PORT": "3000", "PLAN_RECOMMENDER_PORT_3000_TCP_ADDR": "10.0.0.1",
+        "PLAN_RECOMMENDER_CANARY_SERVICE_HOST": "10.0.0.2", "PLAN_RECOMMENDER_CANARY_PORT": "tcp://10.0.0.2:3000",
+    }  # fmt: skip
+    others = {"PLAN_RECOMMENDER_IMAGE": "plan_recommender:latest", "OTHER_API_KEY": "x", "RECOMMENDER": "x"}
+    assert Environment.read(kubernetes | others) == Environment.read({})
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    with socket.socket() as holding:
+        holding.bind(("127.0.0.1", 0))
+        holding.listen()
+        yield holding.getsockname()[1]
+
+
+def failed_start(port: int, **environment: str) -> str:
+    """What `bentoml serve` says that does not start."""
+    command = [sys.executable, "-m", "bentoml", "serve", "service:PlanRecommender", "--host", "127.0.0.1"]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"BENTOML_PORT": str(port)} | environment,
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    return (ended.stdout + ended.stderr).strip()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "value"), [(variable("workers"), "none"), ("BENTOML_PORT", "99999"), ("BENTOML_PORT", "0")]
+)
+def test_a_bad_variable_stops_the_start(name: str, value: str, trained_tag: str) -> None:
+    said = failed_start(free_port(), **{name: value})
+    assert f"environment variable {name}: " in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_misspelt_key_stops_the_start_and_is_not_repeated(trained_tag: str) -> None:
+    for log_format in ("text", "json"):
+        said = failed_start(free_port(), PLAN_RECOMMENDER_APIKEY=KEY, PLAN_RECOMMENDER_LOG_FORMAT=log_format)
+        assert len(said.splitlines()) == 1
+        sentence = json.loads(said)["message"] if log_format == "json" else said
+        assert f"(did you mean {KEY_VARIABLE}?); correct it, or unset it" in sentence
+        assert KEY not in said
+
+
+@pytest.mark.slow
+def test_a_start_without_a_key_says_once_that_the_service_is_open(trained_tag: str) -> None:
+    environment = {variable("workers"): "2", variable("log_format"): "json"}
+    with serving(env=environment) as server:
+        (victim, *_) = workers(server)
+        victim.kill()
+        deadline = time.monotonic() + 30
+        while server.log.read_text().count("initialized") < 3 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        stop(server)
+        records = [json.loads(line) for line in server.log.read_text().splitlines()]
+    assert len([record for record in records if record["message"].endswith("initialized")]) >= 3
+    (warning,) = (record for record in records if "open to everybody" in record["message"])
+    assert (warning["level"], KEY_VARIABLE in warning["message"]) == ("WARNING", True)
+
+    with serving() as server:
+        assert server.log.read_text().count("open to everybody") == 1
+    with serving(env={KEY_VARIABLE: KEY}) as server:
+        assert httpx.get(f"{server.url}/model").status_code == 401
+        assert "open to everybody" not in server.log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({variable("workers"): "none"}, "environment variable PLAN_RECOMMENDER_WORKERS"),
+        ({"BENTOML_HOME": "EMPTY"}, "expected the model plan_recommender:latest in the BentoML model store"),
+        ({}, "Address already in use"),
+    ],
+    ids=["environment", "no model", "port in use"],
+)
+def test_a_failed_start_is_a_record_too_where_the_log_is_json(
+    environment: dict[str, str], sentence: str, busy_port: int, trained_tag: str, tmp_path: Path
+) -> None:
+    environment = {name: value.replace("EMPTY", str(tmp_path)) for name, value in environment.items()}
+    said = failed_start(busy_port, **{variable("log_format"): "json"}, **environment)
+    record = json.loads(said.splitlines()[-1])
+    assert sentence in record["message"]
+    assert "\x1b" not in record["message"]
+    assert record["level"] == "CRITICAL"
+    assert all(json.loads(line)["level"] in ("WARNING", "ERROR", "CRITICAL") for line in said.splitlines())
+
+
+@pytest.mark.slow
+def test_a_port_that_is_in_use_is_no_bug(busy_port: int, trained_tag: str) -> None:
+    for log_format in ("text", "json"):
+        said = failed_start(busy_port, **{variable("log_format"): log_format})
+        assert f"Could not bind 127.0.0.1:{busy_port}" in said
+        assert "Traceback" not in said
+
+
+def test_an_empty_port_is_bentomls_default() -> None:
+    assert Environment.read({"BENTOML_PORT": ""}).port == Environment.read({}).port == 3000

@@ -1,0 +1,104 @@
+"""Several workers on one socket: a burst of connections is spread over them, and none is kept for ever."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from loadtest.generator import closed_loop
+from loadtest.trials import PREDICT, several, workers
+from plan_recommender.serving.limits import MAX_REQUESTS
+from tools.server import Server, serving
+
+pytestmark = pytest.mark.slow
+
+BURSTS = 12
+CONNECTIONS = 16
+
+
+@pytest.fixture(scope="module")
+def two(trained_tag: str) -> Iterator[Server]:
+    with serving(env=several(2)) as running:
+        deadline = time.monotonic() + 20  # the second may be up later than the first
+        while sum(worker.num_threads() > 1 for worker in workers(running)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1)
+        yield running
+
+
+def test_a_burst_of_connections_is_spread(two: Server) -> None:
+    address = urlsplit(two.url)
+    held = [0, 0]
+    for _ in range(BURSTS):
+        with ExitStack() as opened:
+            for _ in range(CONNECTIONS):
+                connection = socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=10)
+                opened.callback(connection.close)
+            time.sleep(0.2)
+            for number, worker in enumerate(workers(two)):
+                held[number] += sum(c.status == "ESTABLISHED" for c in worker.net_connections("tcp"))
+        time.sleep(0.1)
+    assert sum(held) == BURSTS * CONNECTIONS
+    assert min(held) >= 0.2 * sum(held), held  # without the pause most bursts go to one, and this is near chance
+
+
+def test_a_connection_ends_after_its_last_request_and_nothing_is_lost(two: Server) -> None:
+    address = urlsplit(two.url)
+    with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=10) as connection:
+        answers = connection.makefile("rb")
+        for number in range(1, MAX_REQUESTS + 1):
+            connection.sendall(PREDICT)
+            head = b"".join(iter(answers.readline, b"\r\n"))
+            answers.read(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+            assert head.startswith(b"HTTP/1.1 200")
+            assert (b"connection: close" in head) == (number == MAX_REQUESTS)
+        assert connection.recv(1) == b""
+    record = closed_loop(two.url, [PREDICT], 4, 2.0)
+    assert len(record) > 5 * MAX_REQUESTS
+    assert record.counts() == {200: len(record)}
+
+
+@pytest.mark.parametrize(
+    ("number", "how"), [(signal.SIGKILL, "9 (Killed)"), (signal.SIGSEGV, "11 (Segmentation fault)")]
+)
+def test_a_worker_that_dies_is_replaced_soon_and_the_log_says_so(two: Server, number: int, how: str) -> None:
+    victim = workers(two)[0].pid
+    start = time.monotonic()
+    os.kill(victim, number)
+    message = f"worker {victim} was ended by signal {how}; another takes its place"
+    while message not in (log := two.log.read_text()) and time.monotonic() - start < 20:
+        time.sleep(0.05)
+    noticed = time.monotonic() - start
+    assert log.count(message) == 1
+    assert noticed < 4, "BentoML's supervisor by itself looks every 10 seconds"
+    while sum(worker.num_threads() > 1 for worker in workers(two)) < 2 and time.monotonic() - start < 20:
+        time.sleep(0.1)
+    found = {worker.pid for worker in workers(two)}
+    assert len(found) == 2
+    assert victim not in found
+
+
+def test_workers_that_end_with_the_service_have_not_died(trained_tag: str) -> None:
+    with serving(env=several(2)) as running:
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(20)
+        log = running.log.read_text()
+    assert "Starting production" in log
+    assert "ERROR" not in log
+
+
+def test_a_worker_that_is_frozen_does_not_keep_the_service_from_ending(trained_tag: str) -> None:
+    with serving(env=several(2)) as running:
+        found = workers(running)
+        os.kill(found[0].pid, signal.SIGSTOP)
+        start = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(18)
+        assert time.monotonic() - start < 14  # 8 s, counted in steps of 0.1 s that a busy machine draws out
+        assert not psutil.wait_procs(found, timeout=5)[1]

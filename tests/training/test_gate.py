@@ -1,0 +1,462 @@
+"""The gate: a model that is not good enough is refused, and everything stays as it was."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import bentoml
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import train
+from plan_recommender import cli
+from plan_recommender.config.settings import Candidate, GateSettings, Settings
+from plan_recommender.data.csv_table import LabelledTable, read_labelled
+from plan_recommender.evaluation.calibration import measure_calibration
+from plan_recommender.evaluation.comparison import MetricDifference, compare_paired
+from plan_recommender.evaluation.metrics import ConfusionMatrix, Metrics
+from plan_recommender.model import store as model_store
+from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME, TRAINING_ROWS_FILE
+from plan_recommender.model.scorer import Scorer
+from plan_recommender.model.store import RegisteredModel
+from plan_recommender.training import gate
+from plan_recommender.training.run import Trained, judge
+from plan_recommender.training.selection import CrossValidated
+from plan_recommender.training.split import row_keys, split_table
+from tests.conftest import Command, TrainedModel
+from tests.training.candidates import on_shipped, shipped
+from tools.server import ROOT
+
+DATA = ROOT / "users_behavior.csv"
+SPLIT = split_table(shipped(), 0.2, 42)
+
+
+def state(*folders: Path) -> dict[str, str]:
+    """Every file, by its SHA-256."""
+    files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture
+def registered(store: Path, model: RegisteredModel, trained: TrainedModel, tmp_path: Path) -> RegisteredModel:
+    """The session's good model, alone in a store of the test's own, and its artifacts where the next run's would be."""
+    version = trained.tag.partition(":")[2]
+    shutil.copytree(model.path, store / MODEL_NAME / version)
+    (store / MODEL_NAME / "latest").write_text(version)
+    shutil.copytree(trained.artifacts, tmp_path / "artifacts")
+    return model_store.find()
+
+
+def configuration(path: Path, trees: str = "{}", **gates: object) -> Path:
+    """Write a quick configuration with these boosted trees and this gate."""
+    path.write_text(
+        f"data: {{path: {DATA}, min_rows: 1}}\n"
+        "selection: {candidates: [majority_rule, logistic_regression, boosted_trees], folds: 2, repeats: 1}\n"
+        f"estimators: {{boosted_trees: {trees}}}\n"
+        f"gate: {json.dumps({'max_ece': 0.2, 'margin': 0.2} | gates)}\n"
+        "money: {bootstrap_samples: 100}\nproof: {rows: 500}\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def shuffled_labels(path: Path) -> Path:
+    header, *lines = DATA.read_text().splitlines()
+    usage, labels = zip(*(line.rsplit(",", 1) for line in lines), strict=True)
+    shuffled = np.random.default_rng(0).permutation(labels)
+    path.write_text("\n".join([header, *map(",".join, zip(usage, shuffled, strict=True))]) + "\n")
+    return path
+
+
+def straight_labels(path: Path) -> Path:
+    """The shipped usage with made-up plans, half of them Ultra, whose log-odds are straight lines of two features.
+
+    Nothing is better on such a table than the baseline that knows nothing but straight lines.
+    """
+    header, *lines = DATA.read_text().splitlines()
+    features = shipped().features
+    minutes, mb_used = ((features - features.mean(axis=0)) / features.std(axis=0))[:, [1, 3]].T
+    ultra = np.random.default_rng(0).random(len(features)) < 1 / (1 + np.exp(1.5 * (mb_used - minutes)))
+    usage = [line.rpartition(",")[0] for line in lines]
+    path.write_text("\n".join([header, *(f"{month},{int(label)}" for month, label in zip(usage, ultra, strict=True))]))
+    return path
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What the arguments of a refused run are made from, and the reason that it is given."""
+
+    arguments: Callable[[Path], list[object]]
+    reason: str
+
+
+REFUSALS = {
+    "labels that mean nothing": Refusal(
+        lambda folder: [
+            "--config", configuration(folder / "config.yaml"), "--data", shuffled_labels(folder / "shuffled.csv")
+        ],
+        "refused: expected ROC AUC better than majority_rule's, found ",
+    ),
+    "a baseline that is better": Refusal(
+        lambda folder: [
+            "--config", configuration(folder / "config.yaml"), "--data", straight_labels(folder / "straight.csv")
+        ],
+        "refused: expected ROC AUC better than logistic_regression's, found ",
+    ),
+    "probabilities that are not calibrated": Refusal(
+        lambda folder: ["--config", configuration(folder / "config.yaml", max_ece=0.001)],
+        "refused: expected calibration error (ECE) at most 0.001, found 0.0",
+    ),
+    "worse than the registered model": Refusal(
+        lambda folder: ["--config", configuration(folder / "config.yaml", "{trees: 10, max_leaf_nodes: 4}")],
+        "refused: expected Brier score not worse than that of plan_recommender:",
+    ),
+}  # fmt: skip
+ALONE = {"probabilities that are not calibrated", "worse than the registered model"}
+"""Nothing else is amiss with these."""
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_refused_model_leaves_everything_as_it_was_and_the_old_one_serving(
+    command: Command, store: Path, registered: RegisteredModel, tmp_path: Path, kind: str
+) -> None:
+    before = state(store, tmp_path / "artifacts")
+    answer = command(train.main, *REFUSALS[kind].arguments(tmp_path))
+    assert (answer.code, answer.err) == (1, "")
+    lines = answer.out.splitlines()
+    reasons = [line for line in lines if line.startswith("refused: ")]
+    assert any(reason.startswith(REFUSALS[kind].reason) for reason in reasons), reasons
+    assert (len(reasons) == 1) == (kind in ALONE)
+    assert lines[-1] == "nothing was registered; the model store and the artifacts are as they were"
+    assert not any(line.startswith("registered ") for line in lines)
+    assert state(store, tmp_path / "artifacts") == before
+    assert model_store.find() == registered
+    assert [path.name for path in store.parent.iterdir()] == ["models"]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_model_that_is_as_good_as_the_registered_one_is_registered(
+    command: Command, store: Path, registered: RegisteredModel, tmp_path: Path
+) -> None:
+    """The control of the refusals: the same command, the same registered model, nothing amiss."""
+    before = state(tmp_path / "artifacts")
+    answer = command(train.main, "--config", configuration(tmp_path / "config.yaml"))
+    assert (answer.code, answer.err) == (0, "")
+    assert "passed every check of the gate" in answer.out.splitlines()
+    new = model_store.find()
+    assert new.tag != registered.tag
+    assert model_store.find(registered.tag) == registered
+    assert state(tmp_path / "artifacts") != before
+    check = new.record.gate[-1]
+    assert check["name"] == f"Brier score not worse than that of {registered.tag} on the same rows"
+    assert " on 643 rows that neither was trained on: " in check["found"]  # all of the test part, as the split is one
+
+
+def test_the_first_model_is_compared_with_the_baselines_only(command: Command, store: Path, tmp_path: Path) -> None:
+    answer = command(train.main, "--config", configuration(tmp_path / "config.yaml", "{trees: 10, max_leaf_nodes: 4}"))
+    assert (answer.code, answer.err) == (0, "")  # it is refused where there is a better one
+    checks = model_store.find().record.gate
+    assert [check["name"] for check in checks] == [
+        "ROC AUC better than majority_rule's",
+        "Brier score better than majority_rule's",
+        "ROC AUC better than logistic_regression's",
+        "Brier score better than logistic_regression's",
+        "calibration error (ECE) at most 0.2",
+        "a test part of at least 20 rows",
+    ]
+    assert all(check["passed"] for check in checks)
+
+
+def damage_document(model: RegisteredModel) -> None:
+    (model.path / DOCUMENT_FILE).write_bytes(b"{}")
+
+
+def damage_training_rows(model: RegisteredModel) -> None:
+    (model.path / TRAINING_ROWS_FILE).unlink()
+
+
+def damage_record(model: RegisteredModel) -> None:
+    (model.path / "model.yaml").write_text("name: [")
+
+
+@pytest.mark.parametrize("damage", [damage_document, damage_record])
+def test_a_damaged_registered_model_is_told_and_blocks_nothing(
+    capsys: pytest.CaptureFixture[str],
+    registered: RegisteredModel,
+    judged: Callable[[], gate.GateReport],
+    damage: Callable[[RegisteredModel], None],
+) -> None:
+    damage(registered)
+    verdict = judged()
+    assert verdict.passed
+    assert not [check for check in verdict.checks if registered.tag in check.name]
+    out = capsys.readouterr().out
+    assert out.startswith("warning: not compared with the registered model, which cannot answer: ")
+    assert out.count("\n") == 1
+
+
+def test_a_registered_model_that_answers_but_cannot_be_compared_with_is_not_replaced(
+    registered: RegisteredModel, judged: Callable[[], gate.GateReport]
+) -> None:
+    damage_training_rows(registered)
+    verdict = judged()
+    assert not verdict.passed
+    (failed,) = [check for check in verdict.checks if not check.passed]
+    assert failed.name == f"Brier score not worse than that of {registered.tag} on the same rows"
+    assert failed.found.startswith(f"that they cannot be compared: {registered.path / TRAINING_ROWS_FILE}: ")
+
+
+def test_a_run_beside_a_damaged_registered_model_tells_it_and_registers(
+    command: Command, store: Path, registered: RegisteredModel, tmp_path: Path
+) -> None:
+    damage_document(registered)
+    answer = command(train.main, "--config", configuration(tmp_path / "config.yaml"))
+    assert (answer.code, answer.err) == (0, "")
+    (warning,) = [line for line in answer.out.splitlines() if line.startswith("warning: ")]
+    assert warning.startswith(
+        f"warning: not compared with the registered model, which cannot answer: {registered.path}"
+    )
+    assert "passed every check of the gate" in answer.out.splitlines()
+    assert model_store.find().tag != registered.tag
+
+
+def test_a_whole_registered_model_is_compared_with_and_nothing_is_told(
+    capsys: pytest.CaptureFixture[str], registered: RegisteredModel, judged: Callable[[], gate.GateReport]
+) -> None:
+    """The control of the damages."""
+    verdict = judged()
+    assert [check.passed for check in verdict.checks if registered.tag in check.name] == [True]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def judged() -> Callable[[], gate.GateReport]:
+    """Judge a candidate as good as the registered model, without the training before it."""
+    settings = Settings.model_validate({"gate": {"max_ece": 1.0}, "comparison": {"bootstrap_samples": 100}})
+    candidate = on_shipped("boosted_trees")
+    scorer = candidate.scorer
+    results = [scored("majority_rule", 0.5, 0.2), scored("boosted_trees", 0.8, 0.1)]
+    target, answers = shipped().target, scorer.probabilities(shipped().features)
+    trained = Trained(
+        split=SPLIT,
+        results=results,
+        candidates=[],
+        champion="boosted_trees",
+        calibration=measure_calibration(target, answers, 10, 0),
+        pipeline=candidate.pipeline,
+        document=candidate.document,
+        scorer=scorer,
+        proof=cast(Any, None),
+        held_out=cast(Any, None),
+        test_probabilities=answers[SPLIT.test],
+    )
+    return lambda: judge(trained, shipped(), settings, cli.say)
+
+
+def scored(candidate: Candidate, roc_auc: float | list[float], brier: float | list[float]) -> CrossValidated:
+    counts = ConfusionMatrix(true_negative=1, false_positive=1, false_negative=1, true_positive=1)
+    aucs, briers = np.broadcast_to(roc_auc, 2).tolist(), np.broadcast_to(brier, 2).tolist()
+    folds = [
+        Metrics(
+            accuracy=0.5, precision=0.5, recall=0.5, f1=0.5, log_loss=0.6, confusion_matrix=counts, roc_auc=a, brier=b
+        )
+        for a, b in zip(aucs, briers, strict=True)
+    ]
+    return CrossValidated(candidate, folds, np.empty((1, 0)), [0.1, 0.1])
+
+
+# The rules, by hand: two folds, so that the standard error of gains a and b is |a - b| * sqrt(0.75), 0.866 |a - b|.
+
+
+@pytest.mark.parametrize(
+    ("auc", "brier", "passed"),
+    [
+        ([0.6, 0.6], [0.1, 0.1], [True, True]),  # the same gain on every fold
+        ([0.51, 0.80], [0.1, 0.1], [False, True]),  # 0.155 better, standard error 0.251
+        ([0.60, 0.80], [0.1, 0.1], [True, True]),  # 0.2 better, standard error 0.173
+        ([0.6, 0.6], [0.19, 0.11], [True, False]),  # 0.05 better, standard error 0.069
+        ([0.6, 0.6], [0.16, 0.12], [True, True]),  # 0.06 better, standard error 0.035
+        ([0.5, 0.5], [0.2, 0.2], [False, False]),  # alike is not better
+        ([0.4, 0.4], [0.3, 0.3], [False, False]),  # and worse is not, however sure
+    ],
+)
+def test_a_champion_must_beat_a_baseline_by_more_than_a_standard_error(
+    auc: list[float], brier: list[float], passed: list[bool]
+) -> None:
+    settings = Settings.model_validate({"selection": {"folds": 2}})
+    champion = scored("boosted_trees", auc, brier)
+    strong = scored("binned_logistic", 0.99, 0.01)  # no baseline: never asked for
+    checks = gate.check_baselines(champion, [scored("majority_rule", 0.5, 0.2), strong, champion], settings)
+    assert [check.name for check in checks] == [
+        "ROC AUC better than majority_rule's", "Brier score better than majority_rule's"
+    ]  # fmt: skip
+    assert [check.passed for check in checks] == passed
+
+
+def test_both_baselines_must_be_beaten() -> None:
+    settings = Settings.model_validate({"selection": {"folds": 2}})
+    majority, logistic = scored("majority_rule", 0.5, 0.2), scored("logistic_regression", 0.7, 0.15)
+    champion = scored("binned_logistic", 0.7, 0.15)  # as good as one of them
+    checks = gate.check_baselines(champion, [majority, logistic, champion], settings)
+    assert [check.passed for check in checks] == [True, True, False, False]
+    assert not gate.GateReport(checks=checks).passed
+    assert gate.GateReport(checks=checks[:2]).passed
+
+
+@pytest.mark.parametrize(("most", "passed"), [(0.0999, False), (0.1001, True)])
+def test_calibration_is_bounded(most: float, passed: bool) -> None:
+    target, answers = np.tile([1, 1, 0, 0, 0], 20), np.full(100, 0.5)  # says 0.5 where it is 0.4
+    calibration = measure_calibration(target, answers, 10, 0)
+    assert calibration.ece == pytest.approx(0.1, rel=1e-12)
+    check = gate.check_calibration(calibration, GateSettings(max_ece=most))
+    assert check.passed == passed
+    assert check.found.startswith("0.1000 out of fold; as many rows of a perfectly calibrated model show about ")
+
+
+def test_an_error_that_chance_would_make_passes() -> None:
+    target = np.random.default_rng(3).permutation(np.tile([1, 0], 30))
+    calibration = measure_calibration(target, np.linspace(0.3, 0.7, 60), 10, 0)
+    assert calibration.ece > 0.03
+    for chance, passed in ((calibration.ece + 0.01, True), (calibration.ece - 0.01, False)):
+        few = calibration.model_copy(update={"ece_by_chance": chance})
+        assert gate.check_calibration(few, GateSettings(max_ece=0.03)).passed == passed
+
+
+@dataclass(frozen=True)
+class Registered:
+    """As much of a registered model as the gate looks at."""
+
+    rows: npt.NDArray[np.uint64]
+    answers: Scorer
+    tag: str = "plan_recommender:old"
+
+    def training_rows(self) -> npt.NDArray[np.uint64]:
+        return self.rows
+
+    def scorer(self) -> Scorer:
+        return self.answers
+
+
+def check_registered(table: LabelledTable, seen: npt.NDArray[np.uint64], margin: float = 0.01) -> gate.Check:
+    """A candidate against another, on this test part; the other was trained on the rows of these keys."""
+    settings = Settings.model_validate({"gate": {"margin": margin}, "comparison": {"bootstrap_samples": 100}})
+    new = on_shipped("boosted_trees").scorer
+    old = cast(RegisteredModel, Registered(seen, on_shipped("binned_logistic").scorer))
+    return gate.check_registered(old, new, table, new.probabilities(table.features), settings)
+
+
+NOTHING = np.empty(0, dtype=np.uint64)
+
+
+@pytest.mark.parametrize(
+    ("difference", "low", "high", "passed"),
+    [
+        (-0.010, -0.020, -0.001, True),  # better
+        (0.000, -0.005, 0.005, True),
+        (0.005, -0.001, 0.011, True),  # worse, but perhaps by chance, and by less than the margin
+        (0.010, -0.005, 0.025, True),  # by just the margin
+        (0.005, 0.000, 0.010, True),  # the interval begins at zero, and is not above it
+        (0.005, 0.001, 0.009, False),  # worse for sure, though within the margin
+        (0.011, -0.005, 0.027, False),  # perhaps by chance, but beyond the margin
+        (0.030, 0.010, 0.050, False),
+    ],
+)
+def test_worse_is_an_interval_wholly_above_zero_or_a_difference_above_the_margin(
+    monkeypatch: pytest.MonkeyPatch, difference: float, low: float, high: float, passed: bool
+) -> None:
+    real = compare_paired
+
+    def by_hand(*arguments: Any, **options: Any) -> Any:
+        brier = MetricDifference(first=0.15, second=0.15 + difference, difference=difference, low=low, high=high)
+        return real(*arguments, **options).model_copy(update={"brier": brier})
+
+    monkeypatch.setattr(gate, "compare_paired", by_hand)
+    check = check_registered(shipped().take(SPLIT.test), NOTHING)
+    assert check.passed == passed
+    assert check.found == (
+        f"{0.15 + difference:.4f} against 0.1500 on 643 rows that neither was trained on: {difference:+.4f}, "
+        f"95% interval {low:+.4f} to {high:+.4f}, margin 0.01"
+    )
+
+
+def test_the_two_are_compared_on_the_rows_that_the_registered_model_was_not_trained_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+    real = compare_paired
+
+    def watched(target: Any, first: Any, second: Any, **options: Any) -> Any:
+        asked.append((target, first[0], second[0]))
+        return real(target, first, second, **options)
+
+    monkeypatch.setattr(gate, "compare_paired", watched)
+    table = shipped().take(SPLIT.test)
+    keys = row_keys(table)
+    assert len(np.unique(keys)) == len(keys) == 643  # no row of the part is there twice
+    check = check_registered(table, keys[100:300])
+    kept = np.r_[0:100, 300:643]
+    ((target, old, new),) = asked
+    np.testing.assert_array_equal(target, table.target[kept])
+    np.testing.assert_array_equal(old, on_shipped("binned_logistic").scorer.probabilities(table.features[kept]))
+    np.testing.assert_array_equal(new, on_shipped("boosted_trees").scorer.probabilities(table.features[kept]))
+    assert " on 443 rows that neither was trained on: " in check.found
+
+
+def test_a_registered_model_knows_its_training_rows_and_no_others(model: RegisteredModel) -> None:
+    seen = model.training_rows()
+    assert np.isin(row_keys(shipped().take(SPLIT.training)), seen).all()
+    assert not np.isin(row_keys(shipped().take(SPLIT.test)), seen).any()
+    other_labels = replace(shipped(), target=1 - shipped().target)  # the same usage, the other plan: another row
+    assert not np.isin(row_keys(other_labels), seen).any()
+
+
+def test_a_row_is_known_again_by_its_usage_and_label_however_they_are_written(table: Callable[..., Path]) -> None:
+    keys = row_keys(
+        read_labelled(table("0,1,2,,1", "-0,1.0,2e0, ,1", "0.0,1,2,,1", "0,1,2,0,1", "0,1,2,,0", "1,0,2,,1"))
+    )
+    assert len(set(keys[:3].tolist())) == 1
+    assert len(set(keys.tolist())) == 4
+
+
+@pytest.mark.parametrize(("left", "refused"), [(0, True), (19, True), (20, False)])
+def test_with_fewer_than_twenty_rows_to_compare_on_a_model_is_refused(left: int, refused: bool) -> None:
+    table = shipped().take(SPLIT.test)
+    order = np.argsort(-np.arange(643) % 7, kind="stable")  # both plans among the last twenty
+    table = table.take(order)
+    check = check_registered(table, row_keys(table)[: 643 - left], margin=1.0)
+    too_few = f"only {left} rows of the test part that neither model was trained on, of which "
+    assert check.found.startswith(too_few) == refused
+    if refused:
+        assert not check.passed
+        assert check.found.endswith(
+            f"{int(table.target[643 - left :].sum())} Ultra; expected at least 20 with both plans: train on a table "
+            "with new rows, or with the seed and test_share of plan_recommender:old"
+        )
+
+
+def test_rows_of_one_plan_only_are_too_few_however_many() -> None:
+    table = shipped().take(SPLIT.test)
+    check = check_registered(table, row_keys(table.take(np.flatnonzero(table.target == 1))))
+    assert not check.passed
+    assert check.found.startswith("only 446 rows of the test part that neither model was trained on, of which 0 Ultra")
+
+
+def test_a_run_on_rows_that_the_registered_model_has_all_seen_is_refused(
+    command: Command, store: Path, registered: RegisteredModel, tmp_path: Path
+) -> None:
+    header, *lines = DATA.read_text().splitlines()
+    seen = tmp_path / "seen.csv"
+    seen.write_text("\n".join([header, *(lines[i] for i in SPLIT.training[:1500])]) + "\n")
+    before = state(store, tmp_path / "artifacts")
+    answer = command(train.main, "--config", configuration(tmp_path / "config.yaml"), "--data", seen)
+    assert (answer.code, answer.err) == (1, "")
+    (reason,) = [line for line in answer.out.splitlines() if line.startswith("refused: ")]
+    assert "found only 0 rows of the test part that neither model was trained on, of which 0 Ultra" in reason
+    assert f"train on a table with new rows, or with the seed and test_share of {registered.tag}" in reason
+    assert state(store, tmp_path / "artifacts") == before
+    assert len(bentoml.models.list(MODEL_NAME)) == 1

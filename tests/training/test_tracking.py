@@ -1,0 +1,293 @@
+"""Tracking: what MLflow keeps is what the run found, and no run depends on it."""
+
+import json
+import math
+import socket
+import subprocess
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.entities import Run
+
+import train
+from plan_recommender.config.load import load_settings
+from plan_recommender.data.csv_table import read_labelled
+from plan_recommender.errors import TrackingError
+from plan_recommender.evaluation.comparison import COMPARED
+from plan_recommender.model import store as model_store
+from plan_recommender.model.digests import sha256
+from plan_recommender.model.features import FEATURE_NAMES
+from plan_recommender.model.record import DOCUMENT_FILE
+from plan_recommender.training import tracking
+from plan_recommender.training.selection import cross_validate
+from plan_recommender.training.split import split_table
+from tests.conftest import Command, run
+from tools.server import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of MLflow's with its tables and no run: making the tables takes MLflow seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def tracked(quick: Path, empty_store: Path) -> Path:
+    """The quick configuration, and an empty store beside it."""
+    (quick.parent / "mlflow.db").write_bytes(empty_store.read_bytes())
+    return quick
+
+
+def client_of(config: Path) -> mlflow.MlflowClient:
+    return tracking.connect(load_settings(config))
+
+
+def runs_of(config: Path, experiment: str = "plan_recommender") -> list[Run]:
+    client = client_of(config)
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    return list(client.search_runs([found.experiment_id]))
+
+
+def test_what_is_kept_is_what_the_run_found(command: Command, store: Path, tracked: Path, tmp_path: Path) -> None:
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / "subscribers.csv").write_text("the user's own")
+    answer = command(train.main, "--config", tracked, "--mlflow")
+    assert (answer.code, answer.err) == (0, "")
+    (kept,) = runs_of(tracked)
+    model, artifacts = model_store.find(), tmp_path / "artifacts"
+    assert answer.out.splitlines()[-2:] == [
+        f"registered {model.tag}",
+        f"tracked as run {kept.info.run_id} in sqlite:///{tmp_path / 'mlflow.db'}, experiment plan_recommender",
+    ]
+    assert (kept.info.status, kept.info.run_name) == ("FINISHED", model.tag)
+
+    lineage = {
+        "gate": "passed", "champion": model.record.estimator, "model": model.tag, "seed": "42",
+        "data.file": "users_behavior.csv", "data.sha256": sha256(Path(load_settings(tracked).data.path)),
+    }  # fmt: skip
+    lineage |= {f"version.{name}": version for name, version in model.record.versions.items()}
+    lineage |= {
+        f"gate.check_{i}": f"passed: {check['name']}; found {check['found']}"
+        for i, check in enumerate(model.record.gate, start=1)
+    }
+    assert {name: kept.data.tags[name] for name in lineage} == lineage
+
+    settings = dict(tracking.flattened(load_settings(tracked).model_dump(mode="json")))
+    assert set(kept.data.params) == set(settings)
+    assert kept.data.params["selection.metric"] == "log_loss"
+    assert json.loads(kept.data.params["selection.candidates"]) == settings["selection.candidates"]
+    assert float(kept.data.params["estimators.boosted_trees.learning_rate"]) == 0.05
+
+    metrics = json.loads((artifacts / "metrics.json").read_text())
+    names = (*COMPARED, "precision", "recall")
+    assert {n: kept.data.metrics[f"test.model.{n}"] for n in names} == {n: metrics[n] for n in names}
+    rule = metrics["majority_rule"]
+    assert {n: kept.data.metrics[f"test.majority_rule.{n}"] for n in names} == {n: rule[n] for n in names}
+    counted = {n: kept.data.metrics[f"test.model.confusion_matrix.{n}"] for n in metrics["confusion_matrix"]}
+    assert counted == metrics["confusion_matrix"]
+    assert kept.data.metrics["expected_calibration_error"] == metrics["expected_calibration_error"]
+    candidates = pd.read_csv(artifacts / "candidates.csv", index_col="candidate", float_precision="round_trip")
+    for candidate, row in candidates.iterrows():
+        for name in COMPARED:
+            assert kept.data.metrics[f"{candidate}.{name}.mean"] == row[f"{name}_mean"]
+
+
+def test_every_fold_of_every_candidate_is_kept(command: Command, store: Path, tracked: Path) -> None:
+    assert command(train.main, "--config", tracked, "--mlflow").code == 0
+    (kept,) = runs_of(tracked)
+    settings = load_settings(tracked)
+    table = read_labelled(settings.data.path)
+    rows = split_table(table, settings.split.test_share, settings.seed).training
+    for result in cross_validate(table.features[rows], table.target[rows], settings):
+        for name in COMPARED:
+            history = client_of(tracked).get_metric_history(kept.info.run_id, f"{result.candidate}.{name}")
+            folds = [entry.value for entry in sorted(history, key=lambda entry: entry.step)]
+            assert folds == result.scores(name).tolist()
+            assert [entry.step for entry in sorted(history, key=lambda entry: entry.step)] == [0, 1]
+
+
+def test_the_artifacts_of_the_run_are_kept_and_nothing_else(
+    command: Command, store: Path, tracked: Path, tmp_path: Path
+) -> None:
+    artifacts = tmp_path / "artifacts"
+    artifacts.mkdir()
+    (artifacts / "subscribers.csv").write_text("the user's own")
+    assert command(train.main, "--config", tracked, "--mlflow").code == 0
+    (kept,) = runs_of(tracked)
+    client = client_of(tracked)
+    names = {file.path for file in client.list_artifacts(kept.info.run_id)}
+    written = {path.name for path in artifacts.iterdir()} - {"subscribers.csv"}
+    assert {"report.html", "model.joblib", "metrics.json", DOCUMENT_FILE} <= written
+    assert names == {name for name in written if not name.endswith(".joblib")} | {tracking.GATE_FILE}
+    for name in names - {tracking.GATE_FILE}:
+        copy = Path(client.download_artifacts(kept.info.run_id, name, str(tmp_path)))
+        assert copy.read_bytes() == (artifacts / name).read_bytes()
+    assert (tmp_path / tracking.LOCAL_ARTIFACTS).is_dir()  # beside the store, not in the working directory
+    assert [
+        path for path in (tmp_path / tracking.LOCAL_ARTIFACTS).rglob("*") if path.suffix in (".pkl", ".joblib")
+    ] == []
+
+
+def test_the_kept_model_answers_as_the_registered_one(
+    command: Command, store: Path, tracked: Path, tmp_path: Path
+) -> None:
+    assert command(train.main, "--config", tracked, "--mlflow").code == 0
+    (kept,) = runs_of(tracked)
+    (logged,) = client_of(tracked).search_logged_models(
+        [kept.info.experiment_id], f"source_run_id = '{kept.info.run_id}'"
+    )
+    assert logged.name == tracking.MODEL
+    usage = pd.DataFrame(
+        [[85, 516.7, 56, 22696.96], [4, 21.5, 0, 1200], [np.nan, 300, 10, 5000]],
+        columns=list(FEATURE_NAMES), dtype=float,
+    )  # fmt: skip
+    scorer = model_store.find().scorer()
+    probabilities = scorer.probabilities(usage.to_numpy())
+    expected = pd.DataFrame(
+        {"prediction": scorer.decide(usage.to_numpy(), probabilities), "probability_is_ultra": probabilities}
+    )
+    model = mlflow.pyfunc.load_model(logged.artifact_location)
+    pd.testing.assert_frame_equal(model.predict(usage), expected, check_exact=True)
+    backwards = usage[list(reversed(FEATURE_NAMES))]  # columns count by their names
+    pd.testing.assert_frame_equal(model.predict(backwards), expected, check_exact=True)
+    files = Path(logged.artifact_location.removeprefix("file://")).rglob("*")
+    (document,) = [path for path in files if path.name == DOCUMENT_FILE]
+    assert document.read_bytes() == (model_store.find().path / DOCUMENT_FILE).read_bytes()
+    # Where there is no checkout, the model brings what it needs of this project's code.
+    elsewhere = run(ROOT / "tests/programs/ask_mlflow_model.py", logged.artifact_location, cwd=tmp_path)
+    assert elsewhere.stdout == f"{probabilities.tolist()} [] True\n", elsewhere.stderr
+
+
+def test_a_refused_run_is_kept_without_a_model(command: Command, store: Path, tracked: Path, tmp_path: Path) -> None:
+    tracked.write_text(tracked.read_text().replace("max_ece: 0.2", "max_ece: 0.0"))
+    answer = command(train.main, "--config", tracked, "--mlflow")
+    assert (answer.code, answer.err) == (1, "")
+    (kept,) = runs_of(tracked)
+    assert kept.data.tags["gate"] == "refused"
+    assert "model" not in kept.data.tags
+    checks = {name: text for name, text in kept.data.tags.items() if name.startswith("gate.check_")}
+    assert [text.partition(":")[0] for _, text in sorted(checks.items())].count("refused") == 1
+    client = client_of(tracked)
+    assert [file.path for file in client.list_artifacts(kept.info.run_id)] == [tracking.GATE_FILE]
+    report = json.loads(
+        Path(client.download_artifacts(kept.info.run_id, tracking.GATE_FILE, str(tmp_path))).read_text()
+    )
+    assert [check["passed"] for check in report["checks"]] == [True, True, True, True, False, True]
+    assert client.search_logged_models([kept.info.experiment_id]) == []
+    assert "test.model.log_loss" in kept.data.metrics
+    assert list(store.iterdir()) == []
+
+
+def test_the_setting_tracks_every_run_in_the_experiment_it_names(command: Command, store: Path, tracked: Path) -> None:
+    with tracked.open("a") as file:
+        file.write("mlflow: {enabled: true, experiment: tariffs of spring}\n")
+    assert command(train.main, "--config", tracked).code == 0
+    assert command(train.main, "--config", tracked).code == 0
+    names = {kept.data.tags["model"] for kept in runs_of(tracked, "tariffs of spring")}
+    assert len(names) == 2
+    assert model_store.find().tag in names
+
+
+@pytest.mark.parametrize("place", ["a folder that is a file", "nobody listens", "no such kind of store"])
+def test_a_store_that_fails_costs_a_warning_and_no_model(
+    command: Command, store: Path, quick: Path, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    uri = {
+        "a folder that is a file": "sqlite:///file/mlflow.db",
+        "nobody listens": f"http://127.0.0.1:{port}",
+        "no such kind of store": "gopher://127.0.0.1",
+    }[place]
+    with quick.open("a") as file:
+        file.write(f"mlflow: {{tracking_uri: '{uri}'}}\n")
+    answer = command(train.main, "--config", quick, "--mlflow")
+    model = model_store.find()
+    model.scorer()
+    assert answer.code == 0
+    expected = f"warning: not tracked, {model.tag} is registered all the same: mlflow.tracking_uri "
+    assert answer.err.startswith(expected)
+    assert ": expected a store that takes the run, found: " in answer.err
+    assert answer.err.count("\n") == 1
+    assert answer.out.splitlines()[-1] == f"registered {model.tag}"
+    assert (tmp_path / "artifacts" / "report.html").is_file()
+
+
+def test_a_run_that_was_broken_off_while_it_was_logged_is_not_finished(
+    command: Command, store: Path, tracked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: bytes) -> None:
+        raise TrackingError("the disk is full")
+
+    monkeypatch.setattr("plan_recommender.training.tracking._log_model", fail)
+    answer = command(train.main, "--config", tracked, "--mlflow")
+    assert (answer.code, answer.err.count("\n")) == (0, 1)
+    assert answer.err.endswith("found: the disk is full\n")
+    assert [kept.info.status for kept in runs_of(tracked)] == ["FAILED"]
+    model_store.find().scorer()
+
+
+def test_by_default_nothing_is_tracked_and_no_library_is_loaded(quick: Path, tmp_path: Path) -> None:
+    def ran(*more: str) -> subprocess.CompletedProcess[str]:
+        arguments = ["--config", str(quick), "--artifacts", str(tmp_path / "artifacts"), *more]
+        return run("-m", "tests.programs.train_and_tell", *arguments, env={"BENTOML_HOME": str(tmp_path / "home")})
+
+    before = {path.name for path in tmp_path.iterdir()}
+    assert ran().stdout.splitlines()[-1] == "0 []"
+    assert {path.name for path in tmp_path.iterdir()} - before == {"artifacts", "home"}
+    # The control: tracked, the same run loads it and leaves a store.
+    watched = ran("--mlflow")
+    assert watched.stdout.splitlines()[-1].startswith("0 ['mlflow'")
+    assert watched.stderr == ""
+    assert {path.name for path in tmp_path.iterdir()} - before == {
+        "artifacts", "home", "mlflow.db", tracking.LOCAL_ARTIFACTS
+    }  # fmt: skip
+
+
+def test_without_mlflow_training_works_and_tracking_says_what_to_install(quick: Path, tmp_path: Path) -> None:
+    def without_mlflow(*more: str) -> subprocess.CompletedProcess[str]:
+        arguments = ["--config", str(quick), "--artifacts", str(tmp_path / "artifacts"), *more]
+        program = ("-m", "tests.programs.train_without", "mlflow")
+        return run(*program, *arguments, env={"BENTOML_HOME": str(tmp_path / "home")})
+
+    refused = without_mlflow("--mlflow")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("error: --mlflow or mlflow.enabled: expected the optional library mlflow, found ")
+    assert refused.stderr.count("\n") == 1
+    assert not (tmp_path / "artifacts").exists()
+    assert (trained := without_mlflow()).returncode == 0, trained.stderr
+
+
+def test_mlflow_tells_nobody_of_its_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = ["-m", "tests.programs.mlflow_telemetry"]
+    asked = run(*program, env={"MLFLOW_DISABLE_TELEMETRY": "true"})
+    with monkeypatch.context() as unset:
+        unset.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+        unasked = run(*program)
+    assert asked.stdout == unasked.stdout == "True None\n", unasked.stderr
+
+
+def test_settings_are_flattened_to_their_leaves() -> None:
+    nested = {"a": 1, "b": {"c": [1, 2], "d": {"e": None}}}
+    assert dict(tracking.flattened(nested)) == {"a": 1, "b.c": [1, 2], "b.d.e": None}
+
+
+def test_long_values_are_cut_to_what_mlflow_takes(command: Command, store: Path, tracked: Path) -> None:
+    with tracked.open("a") as file:
+        file.write("mlflow: {enabled: true}\n")
+    currency = "x" * 7000
+    tracked.write_text(tracked.read_text().replace("money: {", f"money: {{currency: {currency}, "))
+    answer = command(train.main, "--config", tracked)
+    assert (answer.code, answer.err) == (0, "")
+    (kept,) = runs_of(tracked)
+    assert kept.data.params["money.currency"] == "x" * 6000
+    assert not any(math.isnan(value) for value in kept.data.metrics.values())
