@@ -21,13 +21,14 @@ _PUBLIC: Final[dict[str, frozenset[str]]] = {
     "health": frozenset({"/health", "/livez", "/readyz", "/healthz"}),
     "metrics": frozenset({"/metrics"}),
 }
+"""The names that the variable `PUBLIC_VARIABLE` may list, each with the paths that it stands for."""
 
 logger = logging.getLogger("bentoml.plan_recommender")
 
 
 @dataclass(frozen=True)
 class Authentication:
-    """What a request must carry as its `Authorization` header, and the paths where it need not."""
+    """The `Authorization` header that a request must carry, and the paths that need none."""
 
     authorization: bytes | None
     """`Bearer <key>`; None: no key is needed."""
@@ -36,10 +37,13 @@ class Authentication:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read the two variables.
+        """Read the key from `KEY_VARIABLE` and the public paths from `PUBLIC_VARIABLE`.
+
+        Without the second variable all names of `_PUBLIC` are public; if it is empty, no path is.
 
         Raises:
-            ConfigError: the key is too short or no header can carry it, or the list names something unknown.
+            ConfigError: the key is shorter than `MIN_KEY_CHARACTERS` or holds anything but printable ASCII characters
+                other than a space, or the list has a name that `_PUBLIC` has not.
         """
         key = environment.get(KEY_VARIABLE)
         if key is not None and (
@@ -72,7 +76,11 @@ class Authentication:
             )
 
     def allows(self, path: str, headers: list[tuple[bytes, bytes]]) -> bool:
-        """Tell whether a request carries the key or needs none; the comparison takes the same time for every key."""
+        """Tell whether a request carries the key or needs none.
+
+        Names of headers must be in lower case, as ASGI servers send them. Two `Authorization` headers are as good as
+        none. How long the comparison takes tells nothing about the characters of the key.
+        """
         if self.authorization is None or path in self.public:
             return True
         sent = [value for name, value in headers if name == b"authorization"]
@@ -80,20 +88,29 @@ class Authentication:
 
 
 def for_other_origins(app: ASGIApp) -> ASGIApp:
-    """Apply BentoML's CORS settings, off by default, to all routes: BentoML itself applies them to its own only."""
+    """Apply BentoML's CORS settings to all routes, because BentoML applies them to its own routes only.
+
+    They are off by default, and then `app` is returned unchanged. A browser's preflight request is answered before
+    authentication, because it carries no key.
+    """
     options = bentoml_internals.cors()
     return app if options is None else _Cors(app, **options)
 
 
 class _Cors(CORSMiddleware):
+    """starlette's middleware, which adds its headers to an ASGI answer and would not see one written in one piece."""
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange | None = scope.get("extensions", {}).get(EXCHANGE)
         if exchange is not None:
-            exchange.answer_in_parts()  # CORS headers are added to the parts of an ASGI answer
+            exchange.answer_in_parts()
         await super().__call__(scope, receive, send)
 
 
 def _bearer(value: bytes) -> bytes:
-    """Write the scheme as `Bearer`; its name may be in any case (RFC 9110, section 11.1)."""
+    """Write the scheme of an `Authorization` header with one capital, and drop the blanks around the credentials.
+
+    A client may write `bearer` in any case (RFC 9110, section 11.1).
+    """
     scheme, _, credentials = value.partition(b" ")
     return scheme.lower().capitalize() + b" " + credentials.strip()
