@@ -19,8 +19,9 @@ from plan_recommender.errors import TableError
 
 CHUNK_ROWS = 50_000
 EXPECTED_USAGE = "expected a finite number that is not negative, or an empty cell"
+"""What an error says about a cell that `parse_usage` does not accept."""
 
-_NAMES_SHOWN = 10
+_NAMES_SHOWN = 10  # column names that an error lists
 _CELL_SHOWN = 40  # characters of a cell that an error repeats
 
 Row = list[str]
@@ -35,7 +36,9 @@ class CsvReader:
     _rows: Iterator[Row]
 
     def positions(self, columns: Sequence[str]) -> list[int]:
-        """Find columns by their names, blanks around a name not counted; returns their positions in a row, from 0.
+        """Find columns by their names; returns their positions in a row, counted from 0.
+
+        Blanks around a name in the header are ignored.
 
         Raises:
             TableError: the header lacks one of them, or holds one more than once.
@@ -53,10 +56,13 @@ class CsvReader:
         return [found.index(name) for name in columns]
 
     def chunks(self) -> Iterator[list[Row]]:
-        """Yield the rows in order, up to `CHUNK_ROWS` at a time; blank lines are skipped.
+        """Yield the rows in order, up to `CHUNK_ROWS` at a time; lines without any character are skipped.
+
+        A row has as many cells as its line, which may be more or fewer than the header has. The rows can be read once.
 
         Raises:
-            TableError: the rest of the file cannot be read, or is not CSV.
+            TableError: the rest of the file cannot be read, or Python's csv module does not accept it, for instance a cell
+                of more than 131,072 characters.
         """
         rows = (row for row in self._rows if row)
         while True:
@@ -71,10 +77,13 @@ class CsvReader:
 
 @contextmanager
 def open_csv(path: Path) -> Iterator[CsvReader]:
-    """Open a comma-separated file with a header; bytes that are not UTF-8 come back unchanged when they are written.
+    """Open a comma-separated file and read its header, the first line with any character.
+
+    A byte order mark is dropped. Bytes that are not UTF-8 become surrogates, which a file opened with
+    `errors="surrogateescape"` writes as the same bytes. A file with a header and no rows is accepted.
 
     Raises:
-        TableError: the file cannot be opened, is not CSV, or is empty.
+        TableError: the file cannot be read, is empty, or Python's csv module does not accept the header.
     """
     try:
         file = path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
@@ -87,9 +96,12 @@ def open_csv(path: Path) -> Iterator[CsvReader]:
 def parse_usage(cells: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Turn the cells of one feature into numbers.
 
+    A cell is accepted if it is empty, blank or a finite number of at least 0. A number is written in ASCII without `_`:
+    Python's float() also reads 1_000 and the digits of other scripts, which other programs do not.
+
     Returns:
         The values, shape (cells,), NaN where a cell is empty or blank; and a mask, shape (cells,), of the cells that
-        are not a finite number of at least 0, whose values mean nothing.
+        are not accepted, whose values mean nothing.
     """
     try:
         values = np.array([float(cell) if cell else math.nan for cell in cells])
@@ -97,7 +109,7 @@ def parse_usage(cells: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDAr
         values = np.array([_number(cell) for cell in cells])
     suspicious = ~(values >= 0) | np.isinf(values)
     text = "".join(cells)
-    if "_" in text or not text.isascii():  # float() reads 1_000 and the digits of other scripts; other programs do not
+    if "_" in text or not text.isascii():
         suspicious |= np.array(["_" in cell or not cell.isascii() for cell in cells])
     for i in np.flatnonzero(suspicious).tolist():
         if not cells[i].strip():
@@ -107,26 +119,27 @@ def parse_usage(cells: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDAr
 
 
 def write_rows(file: TextIO, rows: list[Row]) -> None:
-    """Write rows as comma-separated lines that read back as the same cells."""
+    """Write rows as comma-separated lines that read back as the same cells; `file` must be open with `newline=""`."""
     # With this line ending, Python's writer does not quote a carriage return by itself, and readers would see two rows.
     returns = any("\r" in cell for row in rows for cell in row)
     csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL).writerows(rows)
 
 
 def shortened(cell: str) -> str:
-    """Show a cell in an error: quoted, and only its beginning with its length if it has more than 40 characters."""
+    """Quote a cell for an error; of one with more than 40 characters only the beginning, and then its length."""
     return repr(cell) if len(cell) <= _CELL_SHOWN else f"{cell[:_CELL_SHOWN]!r}… ({len(cell):,} characters)"
 
 
 def readable(name: str) -> str:
-    """Show a name unchanged, or as `shortened` does when it is long or holds characters that cannot be printed."""
+    """Give a name unchanged, or `shortened` if it has more than 40 characters or some that cannot be printed."""
     return name if name.isprintable() and len(name) <= _CELL_SHOWN else shortened(name)
 
 
 def _split_header(path: Path, file: TextIO) -> tuple[Row, Iterator[Row]]:
+    """Read the header; returns it and the rows behind it, of which those of empty lines are empty."""
     rows = csv.reader(file)
     try:
-        header = next(filter(None, rows), None)  # blank lines are skipped
+        header = next(filter(None, rows), None)
     except (csv.Error, OSError) as error:
         raise TableError(f"{path}: expected CSV, found: {error}") from error
     if not header:
@@ -135,6 +148,7 @@ def _split_header(path: Path, file: TextIO) -> tuple[Row, Iterator[Row]]:
 
 
 def _number(cell: str) -> float:
+    """Read a number; NaN for anything that Python's float() does not read."""
     try:
         return float(cell)
     except ValueError:
