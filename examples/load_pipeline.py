@@ -1,7 +1,7 @@
-"""Load the registered scikit-learn pipeline: `python examples/load_pipeline.py`.
+"""Load the scikit-learn pipeline of the latest model and ask it about a month: `python examples/load_pipeline.py`.
 
-Loading runs code that is stored with the model (a pickle), so load models of your own only.
-The service never does.
+`python train.py` registers a model. Loading its pipeline runs code that is stored with the model (a pickle), so load
+only models that you trust. The service does not load the pickle.
 """
 
 import bentoml
