@@ -19,6 +19,7 @@ from loadtest.trials.service import CONNECTIONS, MIB, PREDICT, USAGE, capacity, 
 from tools.server import FROM_SOURCE, serving
 
 _RECORD: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[A-Z]+\] \[[^\]]+\] [^\x00-\x1f\x7f]*$")
+"""A whole line of BentoML's log: time, level, logger, and a text without control characters."""
 
 
 def slow(
@@ -32,8 +33,16 @@ def slow(
 ) -> TrialReport:
     """Open `clients` connections that send one byte a second of a head or a body, or a head and then nothing.
 
-    The promises: correct requests, sent at the share `load` of the capacity meanwhile, are all answered, and their p99
-    latency at most doubles; the slow clients are disconnected within 30 s.
+    The promises: correct requests, sent at the same time, are all answered with 200 and the right body, and their p99
+    latency at most doubles; the service closes the connection of every slow client within 30 s.
+
+    Args:
+        clients: number of slow clients.
+        seconds: how long they go on; the correct requests are sent for as long, but for at most 25 s.
+        load: rate of the correct requests, as a share of the service's capacity.
+        before_seconds: how long the correct requests are sent alone first, for the latency to compare with.
+        slack: factor on the latency that is allowed.
+        service: import string of the service.
     """
     report = TrialReport("slow")
     with serving(service) as server:
@@ -66,7 +75,8 @@ def slow(
 def oversize(bodies: int = 100, *, service: str = FROM_SOURCE) -> TrialReport:
     """Send bodies 1 MiB over the limit, in turns with a Content-Length and in chunks without one.
 
-    The promises: each is refused with 413; resident memory rises by less than the limit and 1 MiB.
+    The promises, for `bodies` to each of /predict and /predict_batch: each is refused with 413; the resident memory of
+    the worker, read after each answer, rises by less than the size of one such body.
     """
     report = TrialReport("oversize")
     with serving(service) as server, httpx.Client(base_url=server.url, timeout=30) as http:
@@ -88,10 +98,11 @@ def oversize(bodies: int = 100, *, service: str = FROM_SOURCE) -> TrialReport:
 
 
 def logs(requests: int = 10_000, *, service: str = FROM_SOURCE) -> TrialReport:
-    """Send bad requests, with forged log lines, control characters and amounts in them, and read the log.
+    """Send bad requests, with forged log lines, control characters and an amount in them, and read the log.
 
-    The promises: each leaves at most one record, all of which can be parsed; 10,000 leave less than 5 MB; nothing that
-    a client sent, no control character and no stack trace is logged.
+    At least `requests` are sent, and 50 that are not HTTP. The promises: there are at most as many records as requests,
+    and every line is a whole record without control characters; 10,000 requests leave less than 5 MB; the forged time
+    begins no line, and neither the amount nor a stack trace is in the log.
     """
     report = TrialReport("logs")
     amount = "31415.926535"
@@ -102,7 +113,7 @@ def logs(requests: int = 10_000, *, service: str = FROM_SOURCE) -> TrialReport:
         post("/predict", {"forged\r\n[INFO]\x1b[31m": amount}),
         get(f"/{lines}"), get(f"/docs.json?{lines}"), get(f"/?{lines}"), get(f"/static_content/{lines}"),
         post("/predict", USAGE, f"Content-Type: text/{lines}", "User-Agent: \x1b[31mred"),
-        *(_hostile_headers(path) for path in ("/livez", "/metrics", "/docs.json", "/")),  # BentoML answers these paths
+        *(_hostile_request(path) for path in ("/livez", "/metrics", "/docs.json", "/")),  # BentoML answers these paths
     ]  # fmt: skip
     with serving(service) as server:
         start = server.log.stat().st_size
@@ -131,10 +142,11 @@ def logs(requests: int = 10_000, *, service: str = FROM_SOURCE) -> TrialReport:
 
 
 def _drip(connections: list[socket.socket], seconds: float, closed: list[float]) -> None:
-    """Send a byte a second on each connection; appends to `closed` the moment at which the server closed one.
+    """Send a byte a second on each connection, until the server has closed all of them or `seconds` are over.
 
     A third of the connections send a whole request that way; a third send the head at once and the body that way; a
-    third send the head at once and no body. What the server answers is read and discarded.
+    third send the head at once and no body. What the server answers is read and discarded. For each connection that the
+    server closes, the moment of `time.monotonic()` is appended to `closed`.
     """
     left = []
     head, body = PREDICT[: PREDICT.index(b"\r\n\r\n") + 4], PREDICT[PREDICT.index(b"\r\n\r\n") + 4 :]
@@ -162,12 +174,13 @@ def _drip(connections: list[socket.socket], seconds: float, closed: list[float])
 
 
 def _chunks(content: bytes) -> Iterator[bytes]:
+    """Give a body in pieces of 64 KiB; httpx sends an iterator in chunks, without a Content-Length."""
     for start in range(0, len(content), 64 * 1024):
         yield content[start : start + 64 * 1024]
 
 
-def _hostile_headers(path: str) -> bytes:
-    """Give a GET request with headers that a framework may log unchanged, or crash on."""
+def _hostile_request(path: str) -> bytes:
+    """Write a GET request with headers that a framework may log unchanged, or crash on."""
     headers = [
         b"Content-Type: \xff\x9b31m\x85", b"Content-Length: 0",
         b"baggage: " + b",".join(b"forged%d=\xff" % number for number in range(100)),
