@@ -1,6 +1,7 @@
-"""Write docs/model_card.md and docs/data_card.md from a training run on the shipped table, or check the present ones.
+"""Write the cards in docs/ from a training run on the shipped table, or check that the present ones are like them.
 
-The run has a model store and an artifacts folder of its own, which are removed afterwards.
+They are model_card.md and data_card.md, with the pictures model_curves.png and model_maps.png. The check compares the
+texts and not the pictures. The run has a model store and an artifacts folder of its own, which are removed afterwards.
 
 usage: python -m tools.cards [--check]
 """
@@ -18,7 +19,11 @@ from tools.server import ROOT
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the cards, or check them; returns 0, or 1 if `--check` finds a stale card."""
+    """Write the cards, or check them; returns 0, or 1 if `--check` finds a stale card.
+
+    Raises:
+        CalledProcessError: the training run failed; what it said is on stderr.
+    """
     parser = argparse.ArgumentParser(description="Write the cards in docs/ anew, from a run on the shipped table.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a card is stale")
     options = parser.parse_args(arguments)
@@ -34,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def write(fresh: dict[str, str], pictures: dict[str, bytes]) -> int:
-    """Write cards and pictures, by file name, into docs/; returns 0."""
+    """Write cards and pictures into docs/, by their file names; returns 0."""
     for name, text in fresh.items():
         (ROOT / "docs" / name).write_text(text, encoding="utf-8")
         cli.say(f"docs/{name}: written")
@@ -45,7 +50,7 @@ def write(fresh: dict[str, str], pictures: dict[str, bytes]) -> int:
 
 
 def check(fresh: dict[str, str]) -> int:
-    """Compare the cards in docs/ with fresh ones; returns 1 if one of them differs, otherwise 0."""
+    """Compare the cards in docs/ with fresh ones, and print which differ; returns 1 if one does, otherwise 0."""
     stale = [name for name, text in fresh.items() if (ROOT / "docs" / name).read_text(encoding="utf-8") != text]
     for name in stale:
         cli.say(f"docs/{name}: stale; write it anew with `make cards`")
