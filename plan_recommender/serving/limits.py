@@ -1,6 +1,7 @@
-"""Every limit and every clock of the service; docs/operations.md tells clients and operators of them.
+"""The limits and times that hold for every connection and every worker.
 
-Limits of one route, such as the size of its body, stand in its line of the table in routes.py.
+docs/serving.md lists them for clients and operators, with those that stand elsewhere: of one route in the table in
+routes.py, of BentoML's routes in bentoml_routes.py, what an operator sets in settings.py.
 """
 
 from typing import Final
@@ -8,28 +9,32 @@ from typing import Final
 MIB: Final = 1024 * 1024
 
 MAX_HEAD_BYTES: Final = 32 * 1024
-"""Of the head of a request, and of what comes between the parts of a body in chunks."""
+"""Largest head of a request; also the most that may come with a body in chunks and is not part of it, beside 8 bytes
+for each of its bytes."""
 
 HEAD_SECONDS = 10.0
-"""How long a client may take for the head of a request, or to read on in an answer."""
+"""How long a client may take to send the head of a request, counted from the start of the connection or from the answer
+before, and how long it may pause in reading an answer. This is checked every 2.5 s."""
 
 BODY_SECONDS = 20.0
-"""How long a client may take to send a body."""
+"""How long a client may take to send the body of a request."""
 
 MAX_REQUESTS: Final = 1000
-"""Requests that one connection carries; a new one goes to a worker that is not busy, so that load evens out."""
+"""Requests on one connection, after which the service closes it. The client's next connection goes to a worker that is
+not busy, so that load evens out."""
 
 MAX_PIPELINED: Final = 100
-"""Requests of one connection that wait for the answer to another; the connection is closed after them."""
+"""Requests that may wait on one connection while an earlier one is answered. If more come, those that wait are answered
+and the connection is closed."""
 
 MAX_WAITING: Final = 128
-"""Requests that wait for a worker before it refuses others; a prediction takes some 50 microseconds."""
+"""Requests that may wait in a worker before it refuses others, except in a short burst (see overload.py)."""
 
 REFUSAL_PAUSE_SECONDS: Final = 0.035
-"""How long a refusal under overload is held back: a client that asks again at once would keep the worker refusing."""
+"""How long a refusal under overload is delayed, because a client that asks again at once would keep the worker busy."""
 
 DRAIN_SECONDS: Final = 0.5
-"""How long after SIGTERM everything that comes is answered."""
+"""How long after SIGTERM new requests are still answered; after that they are refused."""
 
 STOP_SECONDS: Final = 5.0
-"""How long after SIGTERM requests that are under way may take."""
+"""How long after SIGTERM a worker waits for requests that are under way, `DRAIN_SECONDS` included."""
