@@ -1,4 +1,4 @@
-"""The log of a service: BentoML's, with the level and the format that the environment asks for."""
+"""The log of a service: BentoML's log, with the level and the format that the environment variables set."""
 
 import logging
 import os
@@ -9,16 +9,19 @@ from pythonjsonlogger.json import JsonFormatter
 
 from plan_recommender.serving.settings import Environment
 
-_BENTOMLS: Final = ("levelname_bracketed", "component", "trace_msg", "request_id", "service_name")
-"""What BentoML puts on every record for its own format; it is left out of JSON records."""
+_BENTOML_FIELDS: Final = ("levelname_bracketed", "component", "trace_msg", "request_id", "service_name")
+"""Attributes that BentoML adds to every record for its own format; they are left out of JSON records."""
 
-_SERVERS_HANDLER: Final = "tracehandler"  # as BentoML names it
-_NOT_STARTED: Final = 3  # as uvicorn's exit code
-_QUIET: Final = logging.WARNING  # what BentoML shows of the libraries below it
+_SERVERS_HANDLER: Final = "tracehandler"  # BentoML's name for the handler that only a server's loggers have
+_NOT_STARTED: Final = 3  # uvicorn's exit code for a failed start
+_QUIET: Final = logging.WARNING  # BentoML's own level for all loggers but its own
 
 
 def configure(environment: Environment) -> None:
-    """Set up a server's log, after BentoML has set up its own.
+    """Set level and format of a server's log, after BentoML has set it up; in any other process nothing happens.
+
+    The level holds for the logger `bentoml`. All other loggers show warnings and errors at most, or everything if the
+    level is debug.
 
     As JSON, a record is one line with `time` (ISO 8601, UTC), `level`, `logger`, `process` (its id), `message` and,
     where there is one, `exception`.
@@ -31,15 +34,16 @@ def configure(environment: Environment) -> None:
     for logger in (root, *below):
         logger.setLevel(level if level == logging.DEBUG else max(level, _QUIET))
     for logger in below:
-        logger.propagate = False  # BentoML gives them a handler and the root's too, so every record would appear twice
+        logger.propagate = False  # they and the root have a handler each, so every record would appear twice
     if environment.log_format == "json":
         write_json(root, bentoml, *below)
 
 
 def end_worker(error: Exception) -> None:
-    """End a worker that cannot start with one sentence, before each layer of the framework adds its stack trace.
+    """Log why a worker cannot start, in one sentence, and end its process at once with exit code 3.
 
-    Elsewhere than in a server's process nothing happens.
+    An exception would be logged with a stack trace by each layer of the framework. In a process that is not a server's
+    nothing happens, and this function returns.
     """
     if is_server():
         logging.getLogger("bentoml").critical("%s", error)
@@ -47,12 +51,12 @@ def end_worker(error: Exception) -> None:
 
 
 def is_server() -> bool:
-    """Tell a server's process from, say, that of `bentoml build`."""
+    """Tell whether BentoML set up this process as a server: `bentoml serve` or a worker, but not `bentoml build`."""
     return any(handler.name == _SERVERS_HANDLER for handler in logging.getLogger("bentoml").handlers)
 
 
 def write_json(*loggers: logging.Logger) -> None:
-    """Have these loggers write each record as one line of JSON."""
+    """Make the handlers that these loggers have now write each record as one line of JSON."""
     for logger in loggers:
         for handler in logger.handlers:
             handler.setFormatter(_formatter())
@@ -63,5 +67,5 @@ def _formatter() -> JsonFormatter:
         "%(levelname)s %(name)s %(process)d %(message)s",
         rename_fields={"levelname": "level", "name": "logger", "timestamp": "time", "exc_info": "exception"},
         timestamp=True,
-        reserved_attrs=[*RESERVED_ATTRS, *_BENTOMLS],
+        reserved_attrs=[*RESERVED_ATTRS, *_BENTOML_FIELDS],
     )
