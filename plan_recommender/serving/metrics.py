@@ -1,10 +1,10 @@
 """The Prometheus metrics of the HTTP contract: requests, refusals, latency, and what was predicted.
 
-The number of series is bounded: routes, reasons and the model's tag are the only labels, never a path or a value that a
-client sends.
+The number of series is bounded: the labels are the route, the status, the reason of a refusal, the plan and the model's
+tag, never a path or a value that a client sends.
 
-A worker collects what happens in lists, and a hundred times a second it adds them to prometheus_client's files, which
-all workers share. Adding the values of each prediction at once would take a fifth of its time.
+A worker collects what happens in lists, and at most a hundred times a second it adds them to prometheus_client's files,
+from which any worker answers /metrics for all. Adding each value by itself would make predictions slower.
 """
 
 import asyncio
@@ -23,15 +23,16 @@ from plan_recommender.serving.schemas import BatchRecommendation, Decision, Reco
 LATENCY_BUCKETS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
 )  # fmt: skip
-"""Seconds; a prediction takes a fraction of a millisecond, a large batch tens of them."""
+"""Upper ends, in seconds. A prediction takes a fraction of a millisecond, a large batch tens of milliseconds."""
 
 PROBABILITY_BUCKETS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""Upper ends, of the probability of Ultra."""
 
 OWN_REASONS: Final = ("fault", "overload", "stopping")
-"""Why the service itself refuses; the other reasons are the clients'."""
+"""Reasons of a refusal that lie with the service; all other reasons lie with the client."""
 
 NO_ROUTE: Final = "none"
-"""Label of the requests for a path that does not exist."""
+"""Route label of requests for a path that does not exist, and of those refused before their path was known."""
 
 _FLUSH_SECONDS = 0.01
 
@@ -39,17 +40,17 @@ _Item = TypeVar("_Item")
 
 
 class Predictions:
-    """How many subscribers got which plan, with which probabilities."""
+    """Counts of some predictions: by plan and by bucket of the probability, and the sum of the probabilities."""
 
     def __init__(self, predictions: Sequence[int], probabilities: Sequence[float]) -> None:
-        """Count decisions and their probabilities of Ultra, each of shape (rows,)."""
+        """Count decisions (1 Ultra, 0 Smart) and their probabilities of Ultra, each of shape (rows,)."""
         self.plans = {PLANS[prediction]: count for prediction, count in Counter(predictions).items()}
         self.buckets = Counter(np.searchsorted(PROBABILITY_BUCKETS, probabilities).tolist())
         self.sum = sum(probabilities)
 
 
 class Telemetry:
-    """The series of one worker; Prometheus' multiprocess mode adds the workers up."""
+    """The series of one worker; prometheus_client's multiprocess mode adds up those of all workers."""
 
     def __init__(self) -> None:
         # Not at the top: BentoML tells prometheus_client where the workers' files are after it has imported us.
@@ -77,31 +78,37 @@ class Telemetry:
         self._batches: list[tuple[str, Predictions]] = []
 
     def begin(self, routes: Iterable[str], model: str) -> None:
-        """Start the usual series at 0: a rate needs a first value, and the first request does not wait for files."""
+        """Start series at 0, because a rate needs a first value, and so that the first request does not wait for files.
+
+        They are: for each route the status 200, the latency and `OWN_REASONS`; and what this model predicts.
+        """
         for route in routes:
             self._child(self._requests, route, "200").inc(0)
             observe_many(self._child(self._seconds, route), Counter({0: 0}), 0)
-            for reason in OWN_REASONS:  # alerts watch them, and the first refusal of a burst has to be seen
+            for reason in OWN_REASONS:  # so that alerts see the first refusal of a burst
                 self._child(self._refused, route, reason).inc(0)
         for plan in PLANS:
             self._child(self._predictions, plan, model).inc(0)
         observe_many(self._child(self._probability, model), Counter({0: 0}), 0)
 
     def request(self, route: str, status: int, reason: str, seconds: float) -> None:
-        """Count a finished request of a route of the contract, or of `NO_ROUTE`; call it in the event loop.
+        """Count a finished request, which is in the series at most `_FLUSH_SECONDS` later; call it in the event loop.
 
         Args:
-            route: its path, or `NO_ROUTE`.
-            status: of the answer.
-            reason: why it was refused; empty: it was not.
-            seconds: from its head to its answer.
+            route: path of a route of the contract, or `NO_ROUTE`.
+            status: HTTP status of the answer.
+            reason: why the request was refused; empty if it was not.
+            seconds: time from the request's head to its answer.
         """
         if not self._finished:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
         self._finished.append((route, status, reason, seconds))
 
     def answer(self, answer: Recommendation | BatchRecommendation) -> None:
-        """Count what a model predicted; a batch is counted in the thread that made it."""
+        """Count what a model predicted; it is in the series after the next `flush`.
+
+        Any thread may call this. Counting a batch takes a while, so call it in the thread that made the batch.
+        """
         decisions: list[Decision] | None = cast(Any, answer).get("predictions")
         if decisions is not None:
             counted = Predictions(
@@ -114,7 +121,7 @@ class Telemetry:
             self._single.append((single["model"], single["prediction"], single["probability_is_ultra"]))
 
     def flush(self) -> None:
-        """Add what was collected to the series."""
+        """Add what was collected to the series; call it in the event loop."""
         if self._finished:
             self._add_requests(_taken(self._finished))
         if self._single:
@@ -142,6 +149,7 @@ class Telemetry:
         observe_many(self._child(self._probability, model), predictions.buckets, predictions.sum)
 
     def _child(self, metric: Any, *labels: str) -> Any:
+        """Find the series of a metric with these labels, or make it."""
         key = (metric._name, *labels)
         child = self._children.get(key)
         if child is None:
@@ -151,12 +159,12 @@ class Telemetry:
 
 @cache
 def telemetry() -> Telemetry:
-    """Give the one instance of this process, made when it is first asked for."""
+    """Give the one `Telemetry` of this process; the first call makes it."""
     return Telemetry()
 
 
 def _taken(noted: list[_Item]) -> list[_Item]:
-    """Empty a list, but keep what another thread appends meanwhile for the next time."""
+    """Take everything out of a list; what another thread appends meanwhile stays in it for the next time."""
     taken = noted[:]
     del noted[: len(taken)]
     return taken
