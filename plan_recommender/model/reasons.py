@@ -41,22 +41,23 @@ class Explanation(NamedTuple):
     """What each feature adds, in log-odds of Ultra; with the base value they sum to `log_odds`."""
     changes: list[float | None]
     """For each feature the value, in its unit, nearest to the subscriber's at which the other plan would be recommended
-    while the other features stay; of two that are equally near, the smaller; None where no value would do."""
+    while the other features stay the same. Of two that are equally near it is the smaller. It is not rounded, so that a
+    number of calls may be a fraction. None if the plan is the same at every value."""
 
 
 class Reasons:
     """Explains the predictions of one model by looking them up in its tables."""
 
     def __init__(self, document: ModelDocument, scorer: Scorer) -> None:
-        """Arrange the tables by feature; `scorer` must be of the same document."""
+        """Arrange the tables by feature; `scorer` must have been made from the same document."""
         self._scorer = scorer
         self._base_value = document.constant
         self._cuts = [feature.cuts for feature in document.features]
         self._above = [np.nextafter(cuts, np.inf).tolist() for cuts in self._cuts]
         self._curves = [curve.tolist() for curve in document.curves]
         maps = document.matrices
-        # For each feature, and each of the three others: a line along the feature's bins for every bin of the other.
-        # The lines of the first of the three include the feature's curve.
+        # For each feature, and for each of the three others: the map of both, as one line along the feature's bins for
+        # each bin of the other. The feature's curve is added to the lines for the first of the three.
         self._lines: list[list[tuple[int, list[_Line]]]] = []
         for i, curve in enumerate(document.curves):
             others = [(j, maps[i, j].T if i < j else maps[j, i]) for j in _FEATURES if j != i]
@@ -65,7 +66,7 @@ class Reasons:
         self._thresholds = _Thresholds(document)
 
     def explain(self, usage: tuple[float, float, float, float]) -> Explanation:
-        """Explain the prediction for one subscriber: finite usage in the order of `FEATURE_NAMES`."""
+        """Explain the prediction for one subscriber, whose `usage` is finite and in the order of `FEATURE_NAMES`."""
         bins = self._scorer.bins(*usage)
         log_odds = self._scorer.log_odds_of(bins)
         lines = [[by_bin[bins[j]] for j, by_bin in self._lines[i]] for i in _FEATURES]
@@ -86,8 +87,8 @@ class Reasons:
     ) -> float | None:
         """Find the nearest value of feature `i` at which the other plan is recommended, as `Explanation.changes` says.
 
-        `lines` are the three lines along the feature, given the bins of the others; together with what does not depend
-        on the feature they sum to the log-odds.
+        `lines` are the three lines along the feature, for the bins that the other features are in. Their sum in one bin
+        is the part of the log-odds that depends on the feature; the rest stays the same.
         """
         here = bins[i]
         one, two, three = lines
@@ -95,8 +96,8 @@ class Reasons:
         rest = log_odds - (first[here] + second[here] + third[here])
         bounds = self._thresholds.along(i, bins)
         ultra = bounds.is_ultra(here, log_odds)
-        # A sum of the three lines on this side of the limit leaves the plan as it is; only the other sums need a closer
-        # look. The difference is rounded; `_Bounds` leaves room for that.
+        # Ultra stays Ultra wherever the three lines sum to `limit` or more, and Smart stays Smart wherever they sum to
+        # less. Only the other sums are looked at more closely. `limit` is rounded; the bounds leave room for that.
         limit = (bounds.ultra_everywhere if ultra else bounds.smart_everywhere) - rest
         if ultra:
             before = one.min_before[here] + two.min_before[here] + three.min_before[here]
@@ -105,7 +106,7 @@ class Reasons:
             before = one.max_before[here] + two.max_before[here] + three.max_before[here]
             after = one.max_after[here] + two.max_after[here] + three.max_after[here]
         below = None
-        # A direction is searched only if the extremes of the three lines together could reach the other plan.
+        # A direction is searched only if the sum of the lines' extremes there is beyond the limit; no sum goes further.
         if (before >= limit) != ultra:
             for b in range(here - 1, -1, -1):
                 there = first[b] + second[b] + third[b]
@@ -114,7 +115,7 @@ class Reasons:
                     break
         if (after >= limit) != ultra:
             starts = self._above[i]
-            # A value that is farther away than `below` is of no interest; one more bin, because the sum is rounded.
+            # Only values nearer than `below` are of interest. One bin more is searched, because the sum is rounded.
             end = len(first) if below is None else min(bisect_right(starts, value + (value - below)) + 2, len(first))
             for b in range(here + 1, end):
                 there = first[b] + second[b] + third[b]
@@ -126,7 +127,7 @@ class Reasons:
 
 @dataclass(slots=True)
 class _Line:
-    """What each bin of one feature adds, given the bin of another one; and the extremes before and after each bin."""
+    """What each bin of one feature adds, for one bin of another feature; and the extremes before and after each bin."""
 
     values: list[float]
     max_before: list[float]
@@ -136,7 +137,10 @@ class _Line:
 
     @classmethod
     def of(cls, values: list[float]) -> Self:
-        """Find the extremes; before the first bin and after the last one they are infinite, and never reach a limit."""
+        """Find the extremes of all bins before and of all bins after each one.
+
+        Before the first bin and after the last one are no bins: the maximum is -inf and the minimum inf there.
+        """
         back = values[::-1]
         return cls(
             values,
@@ -149,10 +153,10 @@ class _Line:
 
 @dataclass(slots=True)
 class _Bounds:
-    """The threshold of the probability in every bin along a feature, and bounds of the log-odds around it.
+    """The threshold of the probability in each bin along a feature, and two bounds of the log-odds around it.
 
-    Log-odds below the lower bound are certainly Smart and those from the upper bound on certainly Ultra, whatever
-    rounding does; only between them the probability has to be computed. Log-odds are cheaper than probabilities.
+    Log-odds below `smart_below` are Smart and those from `ultra_from` on are Ultra, however probabilities are rounded.
+    The probability is computed only for log-odds between the two, because computing it takes longer than comparing.
     """
 
     smart_below: list[float]
@@ -165,13 +169,13 @@ class _Bounds:
 
     @classmethod
     def of(cls, thresholds: list[float]) -> Self:
-        """Find the bounds around the thresholds of the bins."""
+        """Find the bounds around the thresholds of the bins, which are probabilities."""
         smart_below = [_log_odds(threshold * (1 - RELATIVE_ERROR)) for threshold in thresholds]
         ultra_from = [_log_odds(threshold * (1 + RELATIVE_ERROR)) for threshold in thresholds]
         return cls(smart_below, ultra_from, thresholds, min(smart_below), max(ultra_from))
 
     def is_ultra(self, b: int, log_odds: float) -> bool:
-        """Decide as the scorer does for these log-odds in bin `b`."""
+        """Decide about log-odds in bin `b`, with the same result as the scorer."""
         if log_odds >= self.ultra_from[b]:
             return True
         return log_odds >= self.smart_below[b] and logistic(log_odds) >= self.thresholds[b]
@@ -183,14 +187,15 @@ class _Thresholds:
     def __init__(self, document: ModelDocument) -> None:
         """Prepare the bounds along every feature, so that a request only looks them up."""
         self._feature, thresholds = _by_bin(document)
-        # Along the feature by which thresholds differ, each bin has its own; along another one, all bins have the same.
+        # Along the feature by which thresholds differ, each bin has its own threshold. Along any other feature all bins
+        # have the same one, namely that of the bin in which the first feature is.
         self._own = _Bounds.of(thresholds)
         sizes = [len(feature.curve) for feature in document.features]
         everywhere = {value: [_Bounds.of([value] * size) for size in sizes] for value in set(thresholds)}
         self._others = [everywhere[value] for value in thresholds]
 
     def along(self, feature: int, bins: tuple[int, int, int, int]) -> _Bounds:
-        """Give the bounds in every bin of a feature while the other features stay in their bins."""
+        """Give the bounds in every bin of a feature while the other features stay in their bins, given by `bins`."""
         return self._own if feature == self._feature else self._others[bins[self._feature]][feature]
 
 
@@ -206,6 +211,7 @@ def _by_bin(document: ModelDocument) -> tuple[int, list[float]]:
 
 
 def _log_odds(probability: float) -> float:
+    """Give log(p / (1 - p)); -inf for 0 and below, inf for 1 and above."""
     if probability <= 0:
         return -math.inf
     return math.log(probability) - math.log1p(-probability) if probability < 1 else math.inf
