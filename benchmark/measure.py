@@ -216,7 +216,7 @@ def check(url: str, month: dict[str, float], expected: Recommendation) -> bytes:
     if not right:
         raise WrongAnswerError(
             f"{url}/predict: expected 200 and {to_json(expected).decode()}, found {response.status_code} and "
-            f"{response.text[:500]}; mend the server, or leave it out with --only"
+            f"{response.text[:500]}; repair the server, or leave it out with --only"
         )
     return response.content
 

@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
             self._body += body
 
     def on_message_complete(self) -> None:
-        """Note the answer, and offer the connection for the next request; the parser calls this."""
+        """Note the answer, and make the connection free for the next request; the parser calls this."""
         status = self._parser.get_status_code()
         unasked = self not in self._log.outstanding
         if unasked or (status == 200 and self._log.expected not in (None, self._body)):

@@ -77,7 +77,7 @@ def read(document: dict[str, Any]) -> Audit:
         not_audited=[package["name"] for package in packages if "skip_reason" in package],
         vulnerable=[
             f"{package['name']} {package['version']}: {found['id']}, "
-            f"mended in {', '.join(found['fix_versions']) or 'no version'}"
+            f"fixed in {', '.join(found['fix_versions']) or 'no version'}"
             for package in packages
             for found in package.get("vulns", [])
         ],

@@ -61,8 +61,8 @@ class CsvReader:
         A row has as many cells as its line, which may be more or fewer than the header has. The rows can be read once.
 
         Raises:
-            TableError: the rest of the file cannot be read, or Python's csv module does not accept it, for instance a cell
-                of more than 131,072 characters.
+            TableError: the rest of the file cannot be read, or Python's csv module does not accept it, for instance
+                because of a cell of more than 131,072 characters.
         """
         rows = (row for row in self._rows if row)
         while True:

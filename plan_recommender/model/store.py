@@ -170,7 +170,7 @@ def find(tag: str = LATEST) -> RegisteredModel:
 
 
 def latest() -> RegisteredModel | None:
-    """Find the model that `:latest` names; None when it names none.
+    """Find the model that `:latest` names; None if it names no model.
 
     Raises:
         ModelError: as for `find`.
@@ -179,7 +179,7 @@ def latest() -> RegisteredModel | None:
 
 
 def latest_version() -> str | None:
-    """Give the version that `:latest` names, without looking at the model; None when it names none."""
+    """Give the version that `:latest` names, without looking at the model; None if it names no model."""
     return latest_file().read_text().strip() if latest_file().is_file() else None
 
 

@@ -29,7 +29,7 @@ _COLLECTOR_THRESHOLDS: Final = (50_000, 20, 100)
 """Allocations before a round of the garbage collector; a round at Python's 700 costs more than it frees."""
 
 _SWITCH_SECONDS: Final = 0.0005
-"""After which the thread of a large batch lets single predictions in between; Python's own is ten times as long."""
+"""How long the thread of a large batch runs before single predictions get a turn; Python's default is ten times it."""
 
 
 class ContractService(Service[Any]):

@@ -33,11 +33,12 @@ MAX_PAUSE_SECONDS: Final = 1.0
 """Longest pause between two renderings, however long one takes: Prometheus waits 10 seconds for an answer."""
 
 PROBE_PAUSE_SECONDS: Final = 0.002
-"""Between two probes. BentoML takes up to half a millisecond for one, and a thread asks whether the model answers."""
+"""Pause between two probes. BentoML takes up to half a millisecond for one, and a thread asks whether the model
+answers."""
 
 PAGE_PAUSE_SECONDS: Final = 0.004
-"""Between two parts of BentoML's page or of its files. Each takes about a millisecond, because threads that read from
-the disk take the interpreter from the event loop."""
+"""Pause between two parts of BentoML's page or of its files. Each takes about a millisecond, because threads that
+read from the disk take the interpreter from the event loop."""
 
 _METRICS: Final = "/metrics"
 _PROBES: Final = frozenset({"/livez", "/readyz", "/healthz"})
@@ -130,7 +131,7 @@ class Turns:
     """
 
     def __init__(self, pause: float = 0.0) -> None:
-        """Pause so many seconds between two requests; 0: until the next turn of the event loop."""
+        """Pause `pause` seconds between two requests; 0 means until the next turn of the event loop."""
         self._pause = pause
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._taken = False

@@ -17,7 +17,7 @@ class Bodies:
     """The bodies that one worker is reading."""
 
     def __init__(self, max_bytes: int) -> None:
-        """Let all bodies that are being read hold so many bytes together."""
+        """Let all bodies that are being read hold at most `max_bytes` together."""
         self._max_bytes = max_bytes
         self._bytes = 0
 
@@ -56,10 +56,12 @@ class Bodies:
 
 
 def announced_length(headers: list[Header]) -> int:
-    """Give the bytes that a body is said to have, 0 where nothing is said; ASGI servers send names in lower case.
+    """Give the size of a body by its Content-Length; 0 without one, or if it is not a number.
+
+    Names of headers must be in lower case, as ASGI servers send them.
 
     Raises:
-        Refusal: by its headers the body is not JSON, or it is compressed.
+        Refusal: the headers say that the body is not JSON, or that it is compressed.
     """
     length, media_type, encoding = b"", _USUAL_TYPE, b""
     for name, value in headers:

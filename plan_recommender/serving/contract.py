@@ -78,9 +78,9 @@ class HttpContract:
                 await self._respond(verdict, scope, receive, send, exchange)
 
     def decide(self, scope: Scope) -> Verdict:
-        """Decide by the head of a request what becomes of it; this is asked once for each.
+        """Decide by the head of a request what becomes of it; this is called once for each request.
 
-        Whoever has no key is refused before the load is looked at, and takes nobody's place.
+        Unauthenticated requests are refused before the load is looked at, and are not queued.
         """
         path: str = scope["path"]
         allowed = self._authentication.allows(path, scope["headers"])

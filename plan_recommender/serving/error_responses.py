@@ -14,7 +14,7 @@ MAX_KEY: Final = 100
 """The number of characters of an unknown field's name that a response repeats at most."""
 
 RETRY_SECONDS: Final = 1
-"""When an overloaded or stopping service asks to be asked again."""
+"""After how long a client may try again when the service is overloaded or stopping: the value of Retry-After."""
 
 OVERLOAD: Final = "overload"
 """The reason of a refusal under overload."""
@@ -44,7 +44,7 @@ class ErrorAnswer(BaseModel):
 
 
 @dataclass(eq=False)
-class Refusal(Exception):  # noqa: N818  # an answer to a client, and no error of the program
+class Refusal(Exception):  # noqa: N818  # an answer to a client, not an error of the program
     """A request that is answered with an error, and nothing else."""
 
     status: HTTPStatus
@@ -61,7 +61,7 @@ class Refusal(Exception):  # noqa: N818  # an answer to a client, and no error o
             self.body = ErrorAnswer(error=self.error, detail=self.detail).model_dump_json().encode()
 
     def response(self) -> bytes:
-        """Give the whole answer as it goes over the wire, for where no ASGI server writes it."""
+        """Give the whole answer in the bytes of HTTP, for connections that are refused before ASGI."""
         lines = [f"HTTP/1.1 {int(self.status)} {self.status.phrase}".encode()]
         lines += [name + b": " + value for name, value in self.whole_headers()]
         return b"\r\n".join([*lines, b"", self.body])
@@ -73,7 +73,7 @@ class Refusal(Exception):  # noqa: N818  # an answer to a client, and no error o
 
 
 def no_such_path(paths: Iterable[str]) -> Refusal:
-    """404: the contract has no such path, and BentoML neither."""
+    """404: neither the contract nor BentoML has such a path."""
     return _refusal(
         HTTPStatus.NOT_FOUND,
         "There is no such path; GET / lists those that there are.",

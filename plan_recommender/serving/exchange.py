@@ -1,7 +1,7 @@
 """What the server's connection and the application tell each other about one request, beside ASGI.
 
-ASGI sends the head and the body of an answer apart, and waiting for a body takes a timer. What is known to be whole is
-passed on whole: that is quicker, and a client that gets one piece is woken once.
+ASGI sends the head and the body of an answer apart, and waiting for a body takes a timer. A complete body and a
+complete answer are therefore passed on in one piece: that is quicker, and a client that gets one piece is woken once.
 """
 
 from typing import Final, Protocol
@@ -12,7 +12,7 @@ from plan_recommender.serving.error_responses import Header
 from plan_recommender.serving.routes import Verdict
 
 EXCHANGE: Final = "plan_recommender.exchange"
-"""The ASGI extension under which a connection offers an `Exchange`."""
+"""The ASGI extension under which a connection puts its `Exchange` into the scope."""
 
 
 class Exchange(Protocol):
@@ -35,7 +35,7 @@ class Exchange(Protocol):
 
 
 def take_exchange(scope: Scope) -> Exchange | None:
-    """Take the exchange out of a scope; None where the server offers none.
+    """Take the exchange out of a scope; None if the server has put none there.
 
     It refers to the request, and the request to the scope: left there, the circle would wait for the garbage collector.
     """

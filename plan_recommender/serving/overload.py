@@ -10,15 +10,16 @@ connections are accepted, of which uvloop accepts one a turn. A new request is t
 | full | not calm for more than 0.1 s | waits if fewer than `MAX_WAITING` do, otherwise it is refused |
 | overloaded | a refusal is pending | waits if fewer than half of `MAX_WAITING` do, otherwise it is refused |
 
-This is "controlled delay" as in Maurer, "Fail at Scale", ACM Queue 13(8), 2015: a burst is answered, and what lasts is
-refused. A refusal is pending for `REFUSAL_PAUSE_SECONDS` before it is sent, because a client that asks again at once
-would keep the worker busy refusing. What waits under overload is half as much, so that it is answered soon.
+This is "controlled delay" as in Maurer, "Fail at Scale", ACM Queue 13(8), 2015: a short burst is answered, and in a
+lasting overload requests are refused. A refusal is pending for `REFUSAL_PAUSE_SECONDS` before it is sent, because a
+client that asks again at once would keep the worker busy refusing. Under overload only half as many requests may wait,
+so that they are answered soon.
 
 **Batches** take milliseconds, so they are answered in a thread, one at a time: side by side they would only take the
-interpreter from each other and from single requests. `max_batches` of them may wait or be answered. Once one had to be
-refused, a quarter of that may, until none waits any more. A batch is decided by its head, so that a body is not read in
-vain, and holds no place while its body comes, so that slow clients keep nobody out; the lane has to have room when the
-body is complete, too.
+interpreter from each other and from single requests. `max_batches` of them may wait or be answered. Once one was
+refused, only a quarter as many may, until none is left. A batch is admitted or refused by its head, so that no body is
+read in vain. It takes a place only when its body is complete, so that slow clients keep no others out; if no place is
+free then, it is refused after all.
 
 **Draining**: after SIGTERM a worker answers everything for `DRAIN_SECONDS`, closing each connection after its answer.
 Then it refuses new requests, until those under way are answered or `STOP_SECONDS` are over.
@@ -43,7 +44,7 @@ _REFUSED_TOGETHER_SECONDS: Final = 0.005
 """Refusals that are due within this time share a timer."""
 
 _BURST_SECONDS: Final = 0.1
-"""How long more may come than can be answered soon."""
+"""How long a burst of requests is let in, whatever its size."""
 
 T = TypeVar("T")
 Act = Callable[[], object]
@@ -53,7 +54,7 @@ class Admission:
     """Decides which requests one worker takes on; the only place where that is decided."""
 
     def __init__(self, max_batches: int) -> None:
-        """Let so many batches wait or be answered."""
+        """Let at most `max_batches` batches wait or be answered."""
         self.queue = Queue(MAX_WAITING)
         self.batches = Lane(max_batches)
         self.drain = Drain(self.queue)
@@ -69,7 +70,7 @@ class Queue:
     """The requests of one worker that wait to be begun or to be refused."""
 
     def __init__(self, max_waiting: int) -> None:
-        """Let so many wait, or half as many under overload."""
+        """Let at most `max_waiting` requests wait, or half as many under overload."""
         self._max_waiting = max_waiting
         self._waiting: deque[Act] = deque()
         self._begun = 0  # in this turn of the event loop
@@ -129,7 +130,7 @@ class Lane:
     """Work that is carried out in a thread, one piece at a time."""
 
     def __init__(self, max_pieces: int) -> None:
-        """Let so many pieces wait or be carried out."""
+        """Let at most `max_pieces` pieces wait or be carried out."""
         self._max_pieces = max_pieces
         self._overloaded = False
         self._pieces = 0

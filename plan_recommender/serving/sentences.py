@@ -55,7 +55,7 @@ def change_sentence(feature: str, change: float | None, other_plan: str) -> str:
 
     Args:
         feature: its name.
-        change: the nearest value at which the plan is the other one, in the feature's unit; None where there is none.
+        change: the nearest value at which the plan is the other one, in the feature's unit; None if no value is.
         other_plan: the name of that plan.
     """
     if change is None:

@@ -70,7 +70,7 @@ class Environment(BaseModel):
 
 
 def known_variables() -> list[str]:
-    """Name all variables that begin with `PREFIX`, as the documentation does."""
+    """List the variables of this service whose names begin with `PREFIX`, the two that auth.py reads included."""
     own = [field.alias or variable(name) for name, field in Environment.model_fields.items()]
     return [*(name for name in own if name.startswith(PREFIX)), KEY_VARIABLE, PUBLIC_VARIABLE]
 

@@ -60,10 +60,10 @@ _MAX_REMEMBERED = 100  # versions that were the latest, to which `roll_back` can
 class StagedModel:
     """A model that is built outside the store: write its files to `path`, then `publish` it, then `promote` it."""
 
-    def __init__(self, workshop: Path) -> None:
-        self.path = workshop / "files"
+    def __init__(self, staging: Path) -> None:
+        self.path = staging / "files"
         self.path.mkdir()
-        self._workshop = workshop
+        self._staging = staging
         self._tag = bentoml.Tag.from_taglike(MODEL_NAME).make_new_version()
         self._earlier_before = _earlier_versions()
         self._latest_before = latest_file().read_text() if latest_file().is_file() else None
@@ -82,11 +82,11 @@ class StagedModel:
             metadata={RECORD_KEY: record.model_dump(mode="json", exclude_none=True)},  # BentoML takes no None
             signatures={"predict": ModelSignature(batchable=True), "predict_proba": ModelSignature(batchable=True)},
             context=ModelContext("sklearn", {"scikit-learn": record.versions["scikit-learn"]}),
-            _model_store=store_in(self._workshop),  # BentoML writes into the workshop, not yet into the store
+            _model_store=store_in(self._staging),  # BentoML writes into the staging folder, not yet into the store
         ) as model:
             shutil.copytree(self.path, model.path, dirs_exist_ok=True)
         versions_folder().mkdir(parents=True, exist_ok=True)
-        made, place = self._workshop / self._tag.path(), versions_folder() / str(self._tag.version)
+        made, place = self._staging / self._tag.path(), versions_folder() / str(self._tag.version)
         try:
             made.rename(place)
         except OSError as error:
@@ -125,15 +125,15 @@ def staging() -> Iterator[StagedModel]:
     """
     try:
         # Beside the store, so that publishing is a rename, and outside it, so that it is not listed.
-        workshop = Path(tempfile.mkdtemp(dir=store_path().parent, prefix=f".{MODEL_NAME}."))
+        staging = Path(tempfile.mkdtemp(dir=store_path().parent, prefix=f".{MODEL_NAME}."))
     except OSError as error:
         raise OutputError(
             f"{error.filename}: expected a model store that can be written, found: {error.strerror}"
         ) from error
     try:
-        yield StagedModel(workshop)
+        yield StagedModel(staging)
     finally:
-        shutil.rmtree(workshop, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def roll_back() -> RegisteredModel:

@@ -57,7 +57,7 @@ def test_every_locked_package_is_audited_or_said_not_to_be(tmp_path: Path) -> No
         ),
         (
             [{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2", "1.1"]}]}],
-            "1 known vulnerabilities: a 1: PYSEC-1, mended in 2, 1.1",
+            "1 known vulnerabilities: a 1: PYSEC-1, fixed in 2, 1.1",
         ),
     ],
 )

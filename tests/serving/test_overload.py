@@ -13,7 +13,7 @@ from plan_recommender.serving import overload
 from plan_recommender.serving.limits import REFUSAL_PAUSE_SECONDS
 from plan_recommender.serving.overload import Lane, Queue
 
-MOST = 128
+MAX_WAITING = 128
 BURST_SECONDS = 0.1  # as docs/operations.md says
 
 
@@ -21,7 +21,7 @@ class Worker:
     """A queue whose requests take no time, and what became of them: numbers, in the order in which they came."""
 
     def __init__(self) -> None:
-        self.queue = Queue(MOST)
+        self.queue = Queue(MAX_WAITING)
         self.came = 0
         self.admitted = 0
         self.begun: list[int] = []
@@ -74,7 +74,7 @@ def test_a_burst_is_let_in_however_long_nothing_came(clock: Clock, idle_seconds:
         await worker.calm_down()
         await asyncio.sleep(0)
         clock.now += idle_seconds
-        assert worker.ask(10 * MOST) == 10 * MOST
+        assert worker.ask(10 * MAX_WAITING) == 10 * MAX_WAITING
         await worker.calm_down()
         assert worker.begun == list(range(worker.came))
 
@@ -84,10 +84,10 @@ def test_a_burst_is_let_in_however_long_nothing_came(clock: Clock, idle_seconds:
 def test_every_turn_begins_as_many_in_the_order_in_which_they_came(clock: Clock) -> None:
     async def run() -> None:
         worker = Worker()
-        worker.ask(MOST)
+        worker.ask(MAX_WAITING)
         in_turn = len(worker.begun)
-        assert 0 < in_turn <= MOST // 4, "between the turns new connections are accepted"
-        for turn in range(1, MOST // in_turn):
+        assert 0 < in_turn <= MAX_WAITING // 4, "between the turns new connections are accepted"
+        for turn in range(1, MAX_WAITING // in_turn):
             assert worker.begun == list(range(turn * in_turn))
             worker.ask(1)
             await asyncio.sleep(0)
@@ -100,14 +100,14 @@ def test_every_turn_begins_as_many_in_the_order_in_which_they_came(clock: Clock)
 def test_what_lasts_is_refused_and_then_half_as_many_wait_until_nobody_is_held_back(clock: Clock) -> None:
     async def run() -> None:
         worker = Worker()
-        assert worker.ask(3 * MOST) == 3 * MOST
+        assert worker.ask(3 * MAX_WAITING) == 3 * MAX_WAITING
         clock.now += BURST_SECONDS - 0.001
         assert worker.ask(1) == 1, "it still passes for a burst"
         clock.now += 0.002
         assert worker.ask(3) == 0
-        await worker.work_off(MOST)
+        await worker.work_off(MAX_WAITING)
         assert worker.ask(1) == 0, "some are held back"
-        await worker.work_off(MOST // 2)
+        await worker.work_off(MAX_WAITING // 2)
         assert worker.ask(1) == 1
         assert not worker.refused
 
@@ -117,7 +117,7 @@ def test_what_lasts_is_refused_and_then_half_as_many_wait_until_nobody_is_held_b
         assert worker.begun == sorted(worker.begun)
         assert worker.refused == sorted(worker.refused)
         assert len(worker.refused) == 4
-        assert worker.ask(4 * MOST) == 4 * MOST, "it is over"
+        assert worker.ask(4 * MAX_WAITING) == 4 * MAX_WAITING, "it is over"
 
     asyncio.run(run())
 
@@ -127,10 +127,10 @@ def test_a_request_that_fails_to_begin_holds_up_no_other(clock: Clock) -> None:
         failed: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context["exception"]))
         worker = Worker()
-        worker.ask(MOST // 2)
+        worker.ask(MAX_WAITING // 2)
         for faulty in (partial(divmod, 1, 0), partial(divmod, 2, 0)):
             worker.queue.enter(faulty)
-            worker.ask(MOST // 4)
+            worker.ask(MAX_WAITING // 4)
         await worker.calm_down()
         assert worker.begun == list(range(worker.came))
         assert [type(each) for each in failed] == [ZeroDivisionError] * 2
@@ -141,21 +141,21 @@ def test_a_request_that_fails_to_begin_holds_up_no_other(clock: Clock) -> None:
 def test_as_many_as_may_wait_are_never_refused(clock: Clock) -> None:
     async def run() -> None:
         worker = Worker()
-        worker.ask(MOST)
+        worker.ask(MAX_WAITING)
         for _ in range(100):
             clock.now += BURST_SECONDS
             ended = len(worker.begun)
             await asyncio.sleep(0)
             again = len(worker.begun) - ended
             assert worker.ask(again) == again  # who has been answered asks again
-        assert worker.came > 10 * MOST
+        assert worker.came > 10 * MAX_WAITING
 
     asyncio.run(run())
 
 
 def test_a_refused_client_that_asks_again_at_once_waits_again() -> None:
     async def run() -> None:
-        queue = Queue(MOST)
+        queue = Queue(MAX_WAITING)
         moments: list[float] = []
 
         def again() -> None:
