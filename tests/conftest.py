@@ -1,4 +1,7 @@
-"""What the tests share: a model store of their own, a trained model, servers that are real and are stopped."""
+"""What the tests share: a model store of their own, a trained model, servers that are real and are stopped.
+
+The file is long because pytest finds shared fixtures only in a conftest.py, and most of these are built on each other.
+"""
 
 import fcntl
 import io

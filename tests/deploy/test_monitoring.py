@@ -1,4 +1,8 @@
-"""Rules and dashboard: every alert can fire and be silent, and a real Prometheus finds every series in the service."""
+"""Rules and dashboard: every alert can fire and be silent, and a real Prometheus finds every series in the service.
+
+The file is long because its cases read the same rules and dashboard, first by themselves and then in one Prometheus
+that has scraped the service.
+"""
 
 import json
 import math

@@ -1,4 +1,8 @@
-"""The HTTP contract, asked of the service in this process."""
+"""The HTTP contract, asked of the service in this process.
+
+The file is long because the contract is one: each route's answers, refusals and OpenAPI description are compared with
+each other, by the helpers at the top.
+"""
 
 import copy
 import itertools

@@ -1,4 +1,8 @@
-"""The gate: a model that is not good enough is refused, and everything stays as it was."""
+"""The gate: a model that is not good enough is refused, and everything stays as it was.
+
+The file is long because most checks are tested twice, in whole runs and by themselves, on the same registered model,
+whole or damaged.
+"""
 
 import hashlib
 import json

@@ -1,4 +1,8 @@
-"""The search: better or equal, on the training part only, kept, resumed, and not needed by anything else."""
+"""The search: better or equal, on the training part only, kept, resumed, and not needed by anything else.
+
+The file is long because all cases search on the same small table, and read the trials of a search by the helpers at the
+top.
+"""
 
 import os
 import re

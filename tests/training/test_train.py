@@ -1,4 +1,8 @@
-"""Training: reproducible, measured honestly, registered whole or not at all."""
+"""Training: reproducible, measured honestly, registered whole or not at all.
+
+The file is long because runs that go well and runs that break are held against the same description of a whole result:
+the artifacts, their metrics, and the state of the store.
+"""
 
 import hashlib
 import json
