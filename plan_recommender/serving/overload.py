@@ -3,12 +3,11 @@
 **Single requests** wait in a queue. In each turn of the event loop 16 of them are begun; between the turns new
 connections are accepted, of which uvloop accepts one a turn. A new request is treated by the state of the queue:
 
-| state | from when | a new request |
+| state | when | a new request |
 | --- | --- | --- |
-| calm | less than half of `MAX_WAITING` wait, and no refusal is pending | waits, however many come at once |
-| filling | not calm for at most 0.1 s | waits, however many come at once |
-| full | not calm for more than 0.1 s | waits if fewer than `MAX_WAITING` do, otherwise it is refused |
-| overloaded | a refusal is pending | waits if fewer than half of `MAX_WAITING` do, otherwise it is refused |
+| calm | within the last 0.1 s, fewer than half of `MAX_WAITING` waited and no refusal was pending | waits in any case |
+| full | not calm, and no refusal is pending | waits if fewer than `MAX_WAITING` do, otherwise it is refused |
+| overloaded | not calm, and a refusal is pending | waits if fewer than half of `MAX_WAITING` do, otherwise it is refused |
 
 This is "controlled delay" as in Maurer, "Fail at Scale", ACM Queue 13(8), 2015: a short burst is answered, and in a
 lasting overload requests are refused. A refusal is pending for `REFUSAL_PAUSE_SECONDS` before it is sent, because a
