@@ -7,7 +7,7 @@ connections are accepted, of which uvloop accepts one a turn. A new request is t
 | --- | --- | --- |
 | calm | within the last 0.1 s, fewer than half of `MAX_WAITING` waited and no refusal was pending | waits in any case |
 | full | not calm, and no refusal is pending | waits if fewer than `MAX_WAITING` do, otherwise it is refused |
-| overloaded | not calm, and a refusal is pending | waits if fewer than half of `MAX_WAITING` do, otherwise it is refused |
+| overloaded | not calm, and a refusal is pending | waits if fewer than half of that do, otherwise it is refused |
 
 This is "controlled delay" as in Maurer, "Fail at Scale", ACM Queue 13(8), 2015: a short burst is answered, and in a
 lasting overload requests are refused. A refusal is pending for `REFUSAL_PAUSE_SECONDS` before it is sent, because a
