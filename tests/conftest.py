@@ -4,7 +4,6 @@ The file is long because pytest finds shared fixtures only in a conftest.py, and
 """
 
 import fcntl
-import io
 import json
 import os
 import shutil
@@ -34,7 +33,6 @@ import numpy as np
 import pytest
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
-from matplotlib.figure import Figure
 from sklearn.pipeline import Pipeline
 from starlette.testclient import TestClient
 
@@ -45,6 +43,7 @@ from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.model.record import MODEL_NAME
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel, find
+from tests.pictures import blank_pictures
 from tests.processes import Processes
 from tools.container import ContainerError, containerize, docker
 from tools.container import client as docker_client
@@ -300,25 +299,19 @@ def command(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Path]:
     """An empty model store that this process uses until the test ends; returns its folder of models."""
-    models = tmp_path / "home" / "models"
-    models.mkdir(parents=True)
-    BentoMLContainer.model_store.set(ModelStore(models))
-    yield models
-    BentoMLContainer.model_store.reset()
+    with using(tmp_path / "home"):
+        yield tmp_path / "home" / "models"
 
 
 @contextmanager
-def blank_pictures() -> Iterator[None]:
-    """Leave pictures blank that are saved in this process: drawing them takes half of the time of a quick run."""
-    blank = io.BytesIO()
-    Figure(figsize=(1, 1)).savefig(blank, dpi=1)
-
-    def save(_: Figure, path: Path, **__: object) -> None:
-        path.write_bytes(blank.getvalue())
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Figure, "savefig", save)
+def using(home: Path) -> Iterator[None]:
+    """Let this process use the model store of this home."""
+    (home / "models").mkdir(parents=True, exist_ok=True)
+    BentoMLContainer.model_store.set(ModelStore(home / "models"))
+    try:
         yield
+    finally:
+        BentoMLContainer.model_store.reset()
 
 
 def write_quick_configuration(folder: Path) -> Path:

@@ -2,8 +2,6 @@
 
 import csv
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,6 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
-from bentoml._internal.configuration.containers import BentoMLContainer
-from bentoml._internal.models import ModelStore
 from sklearn.metrics import confusion_matrix
 
 import evaluate
@@ -24,7 +20,8 @@ from plan_recommender.model.features import FEATURE_NAMES, PLANS
 from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.training.split import split_table
-from tests.conftest import blank_pictures
+from tests.conftest import using
+from tests.pictures import blank_pictures
 from tests.training.candidates import shipped
 from tools.server import ROOT, serving
 
@@ -56,17 +53,6 @@ class Trained:
         """Of rows of the shipped table, by the registered scorer in this process."""
         scorer, features = self.model.scorer(), shipped().features[rows]
         return scorer.decide(features, scorer.probabilities(features))
-
-
-@contextmanager
-def using(home: Path) -> Iterator[None]:
-    """Let this process use the store of this home."""
-    (home / "models").mkdir(parents=True, exist_ok=True)
-    BentoMLContainer.model_store.set(ModelStore(home / "models"))
-    try:
-        yield
-    finally:
-        BentoMLContainer.model_store.reset()
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,8 @@
 import sys
 
 import train
+from tests.pictures import blank_pictures
 
-code = train.main(sys.argv[1:])
+with blank_pictures():
+    code = train.main(sys.argv[1:])
 print(code, sorted({name.partition(".")[0] for name in sys.modules} & {"mlflow", "optuna", "sqlalchemy"}))

@@ -48,6 +48,13 @@ def stop(server: Server) -> None:
     server.process.wait(20)
 
 
+def wait_for(server: Server, text: str, times: int) -> None:
+    """Wait until a text stands in the log so many times."""
+    deadline = time.monotonic() + 30
+    while server.log.read_text().count(text) < times and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
 def test_a_log_as_json_is_one_object_a_line(trained_tag: str) -> None:
     records = [json.loads(line) for line in log_of_a_fault(PLAN_RECOMMENDER_LOG_FORMAT="json")]
@@ -195,11 +202,10 @@ def test_a_misspelt_key_stops_the_start_and_is_not_repeated(trained_tag: str) ->
 def test_a_start_without_a_key_says_once_that_the_service_is_open(trained_tag: str) -> None:
     environment = {variable("workers"): "2", variable("log_format"): "json"}
     with serving(env=environment) as server:
+        wait_for(server, "initialized", 2)
         (victim, *_) = workers(server)
         victim.kill()
-        deadline = time.monotonic() + 30
-        while server.log.read_text().count("initialized") < 3 and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_for(server, "initialized", 3)
         stop(server)
         records = [json.loads(line) for line in server.log.read_text().splitlines()]
     assert len([record for record in records if record["message"].endswith("initialized")]) >= 3

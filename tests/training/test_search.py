@@ -142,7 +142,7 @@ def test_the_same_seed_gives_the_same_search_and_another_seed_another(place: Pat
     def found(folder: str, seed: int) -> list[Searched]:
         settings = load_settings(place)
         kept = settings.search.model_copy(update={"directory": place.parent / folder})
-        return search(table_of(settings), settings.model_copy(update={"search": kept, "seed": seed}), 14)[1]
+        return search(table_of(settings), settings.model_copy(update={"search": kept, "seed": seed}), 12)[1]
 
     first = found("one", 42)
     assert found("two", 42) == first
@@ -155,7 +155,7 @@ def test_a_search_goes_on_where_it_was(place: Path, monkeypatch: pytest.MonkeyPa
     at_once = settings.model_copy(
         update={"search": settings.search.model_copy(update={"directory": place.parent / "at_once"})}
     )
-    expected = search(table, at_once, 14)[1]
+    expected = search(table, at_once, 12)[1]
     some = search(table, settings, 4)[1]
     assert [searched.trials for searched in some] == [4, 4]
     fits, real = [], candidates.fit
@@ -167,9 +167,9 @@ def test_a_search_goes_on_where_it_was(place: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("plan_recommender.training.selection.fit", counted_fit)
     assert search(table, settings, 4)[1] == some
     assert fits == []
-    assert search(table, settings, 14)[1] == expected  # what it would have found without the break
-    assert len(fits) == 2 * 10 * 3
-    assert set(finished(settings.search.directory).values()) == {14}
+    assert search(table, settings, 12)[1] == expected  # what it would have found without the break
+    assert len(fits) == 2 * 8 * 3
+    assert set(finished(settings.search.directory).values()) == {12}
 
 
 def test_new_configured_values_are_tried_even_when_enough_trials_are_there(place: Path) -> None:

@@ -1,9 +1,13 @@
 """Tracking: what MLflow keeps is what the run found, and no run depends on it."""
 
+import io
 import json
 import math
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
@@ -24,7 +28,8 @@ from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.training import tracking
 from plan_recommender.training.selection import cross_validate
 from plan_recommender.training.split import split_table
-from tests.conftest import Command, run
+from tests.conftest import Command, run, using, write_quick_configuration
+from tests.pictures import blank_pictures
 from tools.server import ROOT
 
 pytestmark = pytest.mark.slow
@@ -45,6 +50,39 @@ def tracked(quick: Path, empty_store: Path) -> Path:
     return quick
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What one tracked run printed and left."""
+
+    config: Path
+    out: str
+    err: str
+
+    @property
+    def artifacts(self) -> Path:
+        return self.config.parent / "artifacts"
+
+
+@pytest.fixture(scope="module")
+def run_once(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """One tracked run, in a folder that holds a file of the user's own, with which several tests compare."""
+    folder = tmp_path_factory.mktemp("tracked")
+    (folder / "mlflow.db").write_bytes(empty_store.read_bytes())
+    (folder / "artifacts").mkdir()
+    (folder / "artifacts" / "subscribers.csv").write_text("the user's own")
+    config, out, err = write_quick_configuration(folder), io.StringIO(), io.StringIO()
+    with using(folder / "home"), blank_pictures(), redirect_stdout(out), redirect_stderr(err):
+        assert train.main(["--config", str(config), "--mlflow"]) == 0
+    return Finished(config, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def finished(run_once: Finished) -> Iterator[Finished]:
+    """The tracked run, and its model store in use."""
+    with using(run_once.config.parent / "home"):
+        yield run_once
+
+
 def client_of(config: Path) -> mlflow.MlflowClient:
     return tracking.connect(load_settings(config))
 
@@ -56,16 +94,14 @@ def runs_of(config: Path, experiment: str = "plan_recommender") -> list[Run]:
     return list(client.search_runs([found.experiment_id]))
 
 
-def test_what_is_kept_is_what_the_run_found(command: Command, store: Path, tracked: Path, tmp_path: Path) -> None:
-    (tmp_path / "artifacts").mkdir()
-    (tmp_path / "artifacts" / "subscribers.csv").write_text("the user's own")
-    answer = command(train.main, "--config", tracked, "--mlflow")
-    assert (answer.code, answer.err) == (0, "")
+def test_what_is_kept_is_what_the_run_found(finished: Finished) -> None:
+    tracked, artifacts = finished.config, finished.artifacts
+    assert finished.err == ""
     (kept,) = runs_of(tracked)
-    model, artifacts = model_store.find(), tmp_path / "artifacts"
-    assert answer.out.splitlines()[-2:] == [
+    model = model_store.find()
+    assert finished.out.splitlines()[-2:] == [
         f"registered {model.tag}",
-        f"tracked as run {kept.info.run_id} in sqlite:///{tmp_path / 'mlflow.db'}, experiment plan_recommender",
+        f"tracked as run {kept.info.run_id} in sqlite:///{tracked.parent / 'mlflow.db'}, experiment plan_recommender",
     ]
     assert (kept.info.status, kept.info.run_name) == ("FINISHED", model.tag)
 
@@ -100,8 +136,8 @@ def test_what_is_kept_is_what_the_run_found(command: Command, store: Path, track
             assert kept.data.metrics[f"{candidate}.{name}.mean"] == row[f"{name}_mean"]
 
 
-def test_every_fold_of_every_candidate_is_kept(command: Command, store: Path, tracked: Path) -> None:
-    assert command(train.main, "--config", tracked, "--mlflow").code == 0
+def test_every_fold_of_every_candidate_is_kept(finished: Finished) -> None:
+    tracked = finished.config
     (kept,) = runs_of(tracked)
     settings = load_settings(tracked)
     table = read_labelled(settings.data.path)
@@ -114,13 +150,8 @@ def test_every_fold_of_every_candidate_is_kept(command: Command, store: Path, tr
             assert [entry.step for entry in sorted(history, key=lambda entry: entry.step)] == [0, 1]
 
 
-def test_the_artifacts_of_the_run_are_kept_and_nothing_else(
-    command: Command, store: Path, tracked: Path, tmp_path: Path
-) -> None:
-    artifacts = tmp_path / "artifacts"
-    artifacts.mkdir()
-    (artifacts / "subscribers.csv").write_text("the user's own")
-    assert command(train.main, "--config", tracked, "--mlflow").code == 0
+def test_the_artifacts_of_the_run_are_kept_and_nothing_else(finished: Finished, tmp_path: Path) -> None:
+    tracked, artifacts = finished.config, finished.artifacts
     (kept,) = runs_of(tracked)
     client = client_of(tracked)
     names = {file.path for file in client.list_artifacts(kept.info.run_id)}
@@ -130,16 +161,13 @@ def test_the_artifacts_of_the_run_are_kept_and_nothing_else(
     for name in names - {tracking.GATE_FILE}:
         copy = Path(client.download_artifacts(kept.info.run_id, name, str(tmp_path)))
         assert copy.read_bytes() == (artifacts / name).read_bytes()
-    assert (tmp_path / tracking.LOCAL_ARTIFACTS).is_dir()  # beside the store, not in the working directory
-    assert [
-        path for path in (tmp_path / tracking.LOCAL_ARTIFACTS).rglob("*") if path.suffix in (".pkl", ".joblib")
-    ] == []
+    local = tracked.parent / tracking.LOCAL_ARTIFACTS
+    assert local.is_dir()  # beside the store, not in the working directory
+    assert [path for path in local.rglob("*") if path.suffix in (".pkl", ".joblib")] == []
 
 
-def test_the_kept_model_answers_as_the_registered_one(
-    command: Command, store: Path, tracked: Path, tmp_path: Path
-) -> None:
-    assert command(train.main, "--config", tracked, "--mlflow").code == 0
+def test_the_kept_model_answers_as_the_registered_one(finished: Finished, tmp_path: Path) -> None:
+    tracked = finished.config
     (kept,) = runs_of(tracked)
     (logged,) = client_of(tracked).search_logged_models(
         [kept.info.experiment_id], f"source_run_id = '{kept.info.run_id}'"
@@ -236,7 +264,7 @@ def test_a_run_that_was_broken_off_while_it_was_logged_is_not_finished(
     model_store.find().scorer()
 
 
-def test_by_default_nothing_is_tracked_and_no_library_is_loaded(quick: Path, tmp_path: Path) -> None:
+def test_by_default_nothing_is_tracked_and_no_library_is_loaded(quick: Path, empty_store: Path, tmp_path: Path) -> None:
     def ran(*more: str) -> subprocess.CompletedProcess[str]:
         arguments = ["--config", str(quick), "--artifacts", str(tmp_path / "artifacts"), *more]
         return run("-m", "tests.programs.train_and_tell", *arguments, env={"BENTOML_HOME": str(tmp_path / "home")})
@@ -244,7 +272,8 @@ def test_by_default_nothing_is_tracked_and_no_library_is_loaded(quick: Path, tmp
     before = {path.name for path in tmp_path.iterdir()}
     assert ran().stdout.splitlines()[-1] == "0 []"
     assert {path.name for path in tmp_path.iterdir()} - before == {"artifacts", "home"}
-    # The control: tracked, the same run loads it and leaves a store.
+    # The control: tracked, the same run loads it and leaves its artifacts.
+    (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
     watched = ran("--mlflow")
     assert watched.stdout.splitlines()[-1].startswith("0 ['mlflow'")
     assert watched.stderr == ""

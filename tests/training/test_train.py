@@ -38,7 +38,9 @@ from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME, PIPELINE_FI
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import write_document
 from plan_recommender.training import publish
+from plan_recommender.training import run as run_of_training
 from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, frame
+from plan_recommender.training.run import Trained
 from tests.conftest import Answer, Command, TrainedModel, run
 from tests.training import disk
 from tools.server import ROOT
@@ -343,9 +345,9 @@ def test_bad_arguments_exit_with_2(
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing(quick: Path, tmp_path: Path) -> None:
     home, artifacts = tmp_path / "home", tmp_path / "artifacts"
-    arguments = [sys.executable, "train.py", "--artifacts", str(artifacts)]
+    arguments = [sys.executable, "train.py", "--config", str(quick), "--artifacts", str(artifacts)]
     limited = ["bash", "-c", 'ulimit -f 8; exec "$@"', "limited", *arguments]  # no file above 8 KiB: the plots are
     env = os.environ | {"BENTOML_HOME": str(home)}
     result = subprocess.run(limited, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
@@ -434,7 +436,7 @@ def test_a_run_that_fails_at_a_step_changes_nothing(
 @pytest.mark.slow
 @pytest.mark.parametrize("earlier_runs", [0, 1])
 def test_a_run_that_cannot_write_on_changes_nothing(
-    command: Command, store: Path, quick: Path, tmp_path: Path,
+    command: Command, store: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     trained: TrainedModel, copy_store: Callable[[Path], Path], earlier_runs: int,
 ) -> None:  # fmt: skip
     """Whichever file or folder it is that it cannot make or put in its place, from the first to the last."""
@@ -442,6 +444,15 @@ def test_a_run_that_cannot_write_on_changes_nothing(
     if earlier_runs:
         earlier_run(store, artifacts, trained, copy_store)
     previous = state(store, artifacts)
+
+    found: list[Trained] = []
+
+    def train_once(*arguments: Any) -> Trained:
+        if not found:
+            found.append(run_of_training.train(*arguments))
+        return found[0]
+
+    monkeypatch.setattr("train.train", train_once)  # what is to be written is the same every time
 
     def run_until(write: int | None) -> tuple[Answer, int]:
         with disk.failing(tmp_path, write) as written:
