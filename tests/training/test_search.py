@@ -53,7 +53,7 @@ proof: {{rows: 500}}
 {more}
 """
 KILLED_AFTER = 6
-WANTED = 16
+WANTED = 12
 SLOW_TO_END = 120  # seconds
 
 
