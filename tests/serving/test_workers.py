@@ -3,9 +3,13 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
 from urllib.parse import urlsplit
 
 import psutil
@@ -14,7 +18,8 @@ import pytest
 from loadtest.generator import closed_loop
 from loadtest.trials import PREDICT, several, workers
 from plan_recommender.serving.limits import MAX_REQUESTS
-from tools.server import Server, serving
+from tests.serving.faults import fault
+from tools.server import ROOT, Server, free_port, serving
 
 pytestmark = pytest.mark.slow
 
@@ -34,18 +39,18 @@ def two(trained_tag: str) -> Iterator[Server]:
 
 def test_a_burst_of_connections_is_spread(two: Server) -> None:
     address = urlsplit(two.url)
-    held = [0, 0]
+    fewest = []
     for _ in range(BURSTS):
         with ExitStack() as opened:
             for _ in range(CONNECTIONS):
                 connection = socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=10)
                 opened.callback(connection.close)
             time.sleep(0.2)
-            for number, worker in enumerate(workers(two)):
-                held[number] += sum(c.status == "ESTABLISHED" for c in worker.net_connections("tcp"))
+            held = [sum(c.status == "ESTABLISHED" for c in w.net_connections("tcp")) for w in workers(two)]
+            assert sum(held) == CONNECTIONS
+            fewest.append(min(held))
         time.sleep(0.1)
-    assert sum(held) == BURSTS * CONNECTIONS
-    assert min(held) >= 0.2 * sum(held), held  # without the pause most bursts go to one, and this is near chance
+    assert median(fewest) >= 0.2 * CONNECTIONS, fewest  # half of them as a rule; without the pause at most one
 
 
 def test_a_connection_ends_after_its_last_request_and_nothing_is_lost(two: Server) -> None:
@@ -102,3 +107,14 @@ def test_a_worker_that_is_frozen_does_not_keep_the_service_from_ending(trained_t
         running.process.wait(18)
         assert time.monotonic() - start < 14  # 8 s, counted in steps of 0.1 s that a busy machine draws out
         assert not psutil.wait_procs(found, timeout=5)[1]
+
+
+def test_a_service_that_is_told_to_end_while_it_starts_ends(trained_tag: str) -> None:
+    """The supervisor, which is busy starting its workers, would drop the order."""
+    command: list[str | Path] = [Path(sys.executable).with_name("bentoml"), "serve", fault("stopped_while_starting")]
+    environment = os.environ | {"BENTOML_PORT": str(free_port())}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
+        try:
+            assert process.wait(60) == 0
+        finally:
+            process.kill()

@@ -10,6 +10,9 @@ from typing import Final
 WAIT_SECONDS: Final = 0.5
 """How long every request waits for its turn with the fault `waits_half_a_second`."""
 
+SHORT_SECONDS: Final = 1.0
+"""How long the worker waits for a client with the fault `impatient`."""
+
 
 def fault(name: str) -> str:
     """Give what to serve for the service with this fault."""
