@@ -118,3 +118,13 @@ def test_a_service_that_is_told_to_end_while_it_starts_ends(trained_tag: str) ->
             assert process.wait(60) == 0
         finally:
             process.kill()
+
+
+def test_a_start_that_takes_long_leaves_no_error_in_the_log(trained_tag: str) -> None:
+    """The supervisor takes it for an error when it is to look for dead workers while it starts some."""
+    with serving(fault("starts_slowly"), env=several(3)) as running:
+        deadline = time.monotonic() + 60
+        while running.log.read_text().count("initialized") < 3 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert len(workers(running)) == 3
+        assert "ERROR" not in running.log.read_text()
