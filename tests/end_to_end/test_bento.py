@@ -95,8 +95,9 @@ def test_all_that_it_carries_can_be_imported_where_nothing_of_training_is_instal
     python = serving_environment.with_name("python")
     ran = subprocess.run(
         [python, "-W", "ignore", ROOT / "tests/programs/import_all.py", source],
-        cwd=source, env=os.environ | {"BENTOML_HOME": str(home)}, capture_output=True, text=True, check=True,
+        cwd=source, env=os.environ | {"BENTOML_HOME": str(home)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
     found: dict[str, list[str]] = json.loads(ran.stdout)
     assert {"service.py", "plan_recommender/serving/app.py"} <= set(found["files"])  # the control
     assert found["training"] == []
