@@ -19,7 +19,8 @@ TEMPLATES = ROOT / ".github" / "ISSUE_TEMPLATE"
 
 def make_help() -> dict[str, dict[str, str]]:
     """What `make help` shows: by group, each target and what it does."""
-    shown = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = ["make", "--no-print-directory", "help"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     groups: dict[str, dict[str, str]] = {}
     for paragraph in shown.strip().split("\n\n"):
         title, *targets = paragraph.splitlines()

@@ -1,23 +1,23 @@
 """A connection of the service: uvicorn's, with the limits that it lacks, and refusals in the one shape.
 
 uvicorn waits for ever for the rest of a request's head and for a client that does not read its answer. It takes heads
-and pipelines of any size, answers what is not HTTP in plain text, loses the body of a request that offers another
-protocol, and drops what idle connections have just sent when it stops.
+and pipelines of any size, answers what is not HTTP in plain text, loses the body of a request that asks for an
+upgrade, and drops what idle connections have just sent when it stops.
 
 A connection is always in one `Input` state, which says what the bytes that come next belong to:
 
 | state | next |
 | --- | --- |
 | BETWEEN messages | HEAD with the first byte of a request |
-| HEAD | BODY when the head is complete, or UPGRADE when it offers another protocol |
-| UPGRADE | HEAD: the request is read again without the offer |
+| HEAD | BODY when the head is complete, or UPGRADE when it asks for another protocol |
+| UPGRADE | HEAD: the request is read again without that header |
 | BODY | BETWEEN when the message is complete |
 | IGNORED | nothing: the connection is about to be closed |
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
@@ -27,22 +27,26 @@ import httptools
 import uvicorn.protocols.http.auto
 from starlette.types import Scope
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from plan_recommender.serving import error_responses, limits
 from plan_recommender.serving.error_responses import CLOSE, OVERLOAD, Header, Refusal
 from plan_recommender.serving.exchange import EXCHANGE
+from plan_recommender.serving.framing import Framing, Stall
 from plan_recommender.serving.limits import MAX_HEAD_BYTES, MAX_PIPELINED, MAX_REQUESTS
 from plan_recommender.serving.metrics import NO_ROUTE, telemetry
 from plan_recommender.serving.overload import Queue
+from plan_recommender.serving.patches.cycle import (
+    CycleExchange,
+    Flow,
+    closing_unless_it_reads,
+    put_into_outbox,
+    write_outbox,
+)
 from plan_recommender.serving.routes import Command, Verdict
 
 _OVERLOADED: Final = error_responses.overloaded()
 _OVERLOADED_HEADERS: Final = _OVERLOADED.whole_headers()
-
-_FRAMING_PER_BYTE: Final = 8
-"""Bytes of chunk sizes and the like that may come with one byte of a body."""
 
 _YIELD_SECONDS: Final = 50e-6
 """How long a new connection keeps its worker, so that other workers accept the next ones."""
@@ -107,19 +111,19 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._input = Input.BETWEEN
-        self._framing = _Framing()
+        self._framing = Framing()
         self._requests = 0
         self._complete: RequestResponseCycle | None = None  # the newest request of which all has come
         self._answering: RequestResponseCycle | None = None  # the request that is answered now, or was last
         self._refused: RequestResponseCycle | None = None  # the newest request that is refused, whatever its body
         self._stopping = False
-        self._stall = _Stall()
+        self._stall = Stall()
         self._look_again: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to look for a client that does nothing."""
         super().connection_made(cast(asyncio.Transport, transport))
-        self.flow = _Flow(self.transport, self.pipeline)
+        self.flow = Flow(self.transport, self.pipeline)
         self._look()
         if self.worker.shared_socket:
             # All workers accept from one socket, and the event loop soon takes whatever waits there. While it pauses,
@@ -137,7 +141,7 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio takes an answer; uvicorn's types say it gives none
         """Answer what a client has sent before it said that it sends no more."""
-        _write_outbox()
+        write_outbox()
         waiting = not self._idle and not self.cycle.more_body and self.scheme == "http"
         if waiting:
             self._input = Input.IGNORED
@@ -153,7 +157,7 @@ class Connection(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._read_again_without_offer(data[upgrade.args[0] :])
+            self._read_again_without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse_connection(error_responses.not_http())
         self._framing.end_data(len(data), inside, between=between)
@@ -218,9 +222,11 @@ class Connection(HttpToolsProtocol):
             self.worker.queue.refuse_later(partial(self._refuse_overloaded, cycle, arrived))
             return
         # The application takes it out again; a request that it never sees must not have one (see take_exchange).
-        cycle.scope["extensions"] = cast(Any, {EXCHANGE: _CycleExchange(self, cycle, arrived, verdict)})
+        cycle.scope["extensions"] = cast(
+            Any, {EXCHANGE: CycleExchange(self.answer_in_one_piece, cycle, arrived, verdict)}
+        )
         if cycle.waiting_for_100_continue:
-            app = _closing_unless_it_reads(cycle, app)
+            app = closing_unless_it_reads(cycle, app)
         begin = partial(super()._start_asgi_task, cycle, app)
         if isinstance(verdict, Command):
             self.worker.queue.enter(begin)
@@ -243,10 +249,10 @@ class Connection(HttpToolsProtocol):
         """Whether no request is under way; its head may be."""
         return self.cycle is None or self.cycle.response_complete
 
-    def _read_again_without_offer(self, rest: bytes) -> None:
-        """Read a request again without its offer of another protocol, behind which the parser takes no body.
+    def _read_again_without_upgrade(self, rest: bytes) -> None:
+        """Read a request again without its Upgrade header, after which the parser takes no body.
 
-        Java's own client offers HTTP/2 with every request; a server may ignore that (RFC 9110, section 7.8).
+        Java's own client asks for HTTP/2 in every request; a server may ignore that (RFC 9110, section 7.8).
         """
         if self._input is not Input.UPGRADE:  # after CONNECT: what follows was for a tunnel
             self._input = Input.IGNORED
@@ -282,13 +288,13 @@ class Connection(HttpToolsProtocol):
         if not cycle.keep_alive:
             pieces.append(b"connection: close\r\n")
         pieces += (b"\r\n", body)
-        _outbox.append((self.transport, b"".join(pieces)))
+        first = put_into_outbox(self.transport, b"".join(pieces))
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
             self._end(cycle.more_body)
-        elif len(_outbox) == 1:
-            self.loop.call_soon(_write_outbox)
+        elif first:
+            self.loop.call_soon(write_outbox)
         cycle.on_response()
 
     def _end(self, more_comes: bool) -> None:
@@ -297,7 +303,7 @@ class Connection(HttpToolsProtocol):
         While a client still sends, its system would take the close for a fault and drop the answer unread: what comes
         is discarded for a moment.
         """
-        _write_outbox()
+        write_outbox()
         self._input = Input.IGNORED
         if more_comes:
             self.flow.resume_reading()
@@ -314,7 +320,7 @@ class Connection(HttpToolsProtocol):
         if self._complete is not None and not self._complete.response_complete:
             self._complete.keep_alive = False
         else:
-            _write_outbox()
+            write_outbox()
             self.transport.write(refusal.response())
             self.transport.close()
 
@@ -323,15 +329,15 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _look(self) -> None:
-        """End the connection when its client has owed something for too long; no request pays for this.
+        """End the connection when something from its client has been pending for too long; no request waits for this.
 
-        A client owes the head of a request when none is under way, and reading on while an answer is unread.
+        The head of a request is pending when no request is under way; reading on is, while an answer is unread.
         """
         now = self.loop.time()
         unread = self.transport.get_write_buffer_size()
-        owes_head = self._idle and not unread
-        owed = (self.cycle, unread, self.transport.is_closing()) if owes_head or unread else None
-        if self._stall.seconds(owed, now) >= limits.HEAD_SECONDS:
+        head_pending = self._idle and not unread
+        pending = (self.cycle, unread, self.transport.is_closing()) if head_pending or unread else None
+        if self._stall.seconds(pending, now) >= limits.HEAD_SECONDS:
             if unread or self.transport.is_closing():
                 self.transport.abort()
             elif self._input is Input.HEAD or (self._framing.outside and self._input in _BETWEEN_MESSAGES):
@@ -339,138 +345,3 @@ class Connection(HttpToolsProtocol):
             else:
                 self.transport.close()  # nothing came, and an answer to nothing might be taken for one to what comes
         self._look_again = self.loop.call_later(_LOOK_SECONDS, self._look)
-
-
-class _CycleExchange:
-    """The `Exchange` of one request with the application."""
-
-    __slots__ = ("_connection", "_cycle", "_in_parts", "arrived", "verdict")
-
-    def __init__(self, connection: Connection, cycle: RequestResponseCycle, arrived: float, verdict: Verdict) -> None:
-        self.arrived = arrived
-        self.verdict = verdict
-        self._connection = connection
-        self._cycle = cycle
-        self._in_parts = False
-
-    def body(self) -> bytes | None:
-        """Give the body without the timer that waiting for it takes: an eighth of a prediction's time."""
-        cycle = self._cycle
-        if cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
-            return None
-        body = bytes(cycle.body)
-        cycle.body = bytearray()
-        cycle.flow.resume_reading()
-        return body
-
-    def answer(self, status: int, headers: list[Header], body: bytes) -> bool:
-        """Answer in one piece, unless that cannot be done now or `answer_in_parts` was called."""
-        if self._in_parts:
-            return False
-        return self._connection.answer_in_one_piece(self._cycle, status, headers, body)
-
-    def answer_in_parts(self) -> None:
-        """Have the answer go the way of ASGI."""
-        self._in_parts = True
-
-
-class _Framing:
-    """Counts the bytes of the message that is coming which are not of its body: head, sizes of chunks, trailers."""
-
-    def __init__(self) -> None:
-        self.outside = 0
-        self._inside = 0  # bytes of its body
-        self._begun = 0  # messages that began in the data that is being parsed
-
-    def begin_data(self) -> int:
-        """Begin to parse data; gives the bytes of the body that came before it."""
-        self._begun = 0
-        return self._inside
-
-    def begin_message(self) -> None:
-        """A message begins."""
-        self._begun += 1
-        self._inside = 0
-
-    def body(self, size: int) -> None:
-        """A part of a body was parsed."""
-        self._inside += size
-
-    def end_message(self) -> None:
-        """A message is complete."""
-        self.outside = 0
-
-    def end_data(self, size: int, inside: int, *, between: bool) -> None:
-        """All of the data, so many bytes, was parsed.
-
-        Args:
-            size: of the data.
-            inside: what `begin_data` gave.
-            between: whether all messages before the data were complete.
-        """
-        if not self._begun:
-            self.outside += size - (self._inside - inside)
-        elif self._begun == 1 and between:
-            self.outside = size - self._inside
-        else:
-            self.outside = 0  # how much of it is the newest message's is not known; it is counted from here on
-
-    @property
-    def too_large(self) -> bool:
-        """Whether more has come than the limits allow."""
-        return self.outside > MAX_HEAD_BYTES + _FRAMING_PER_BYTE * self._inside
-
-
-class _Stall:
-    """Measures for how long something that is looked at now and then has been the same."""
-
-    def __init__(self) -> None:
-        self._state: object = None
-        self._since = 0.0
-
-    def seconds(self, state: object, now: float) -> float:
-        """Tell since how many seconds the state has been this one; 0 for None, which is no state to wait in."""
-        if state is None or state != self._state:
-            self._state, self._since = state, now
-        return now - self._since
-
-
-class _Flow(FlowControl):
-    """Reads on only when no request waits for its answer; otherwise one connection could make any number wait."""
-
-    def __init__(self, transport: asyncio.Transport, pipeline: Sized) -> None:
-        super().__init__(transport)
-        self._pipeline = pipeline
-
-    def resume_reading(self) -> None:
-        if not self._pipeline:
-            super().resume_reading()
-
-
-def _closing_unless_it_reads(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
-    """End the connection when an application answers a client that waits to be asked for its body, and did not ask.
-
-    The client may send the body all the same or leave it out, and nothing tells which.
-    """
-
-    async def closing(scope: Any, receive: Any, send: Any) -> None:
-        async def send_closing(message: Any) -> None:
-            if message["type"] == "http.response.start" and cycle.waiting_for_100_continue:
-                cycle.keep_alive = False
-            await send(message)
-
-        await app(scope, receive, send_closing)
-
-    return closing
-
-
-_outbox: list[tuple[asyncio.Transport, bytes]] = []
-"""The answers of this turn of the event loop, and where they go."""
-
-
-def _write_outbox() -> None:
-    answers = _outbox[:]
-    _outbox.clear()
-    for transport, answer in answers:
-        if not transport.is_closing():
-            transport.write(answer)
