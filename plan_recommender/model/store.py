@@ -42,10 +42,7 @@ PRIVATE_PARTS = PrivateParts(
     "bentoml",
     "1.4.39",
     signatures={"bentoml._internal.models:ModelStore.__init__": "self, base_path"},
-    names=(
-        "bentoml._internal.bento.bento:BentoModelInfo",
-        "bentoml._internal.configuration.containers:BentoMLContainer.model_store",
-    ),
+    names=("bentoml._internal.configuration.containers:BentoMLContainer.model_store",),
 )
 """The private parts of BentoML that this module uses, because the public API does not say where the store is.
 
@@ -67,12 +64,10 @@ class ServedModel(BentoModel):
         Raises:
             BentoMLException: the model is not in the local store.
         """
-        from bentoml._internal.bento.bento import BentoModelInfo
-
         stored = self._require()
         info = super().to_info(alias)
         digest = {_RECORD_DIGEST: sha256(_record_file(stored))}
-        return BentoModelInfo(info.tag, info.module, info.creation_time, alias=alias, metadata=digest)
+        return type(info)(info.tag, info.module, info.creation_time, alias=alias, metadata=digest)
 
     def resolve(self, *arguments: Any, **options: Any) -> bentoml.Model:
         """Open the model.

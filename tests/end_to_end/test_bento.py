@@ -135,6 +135,29 @@ def test_it_names_the_model_it_was_built_with(bento: Path, trained_tag: str) -> 
     assert [model["tag"] for model in document["services"][0]["models"]] == [trained_tag]
 
 
+def test_the_openapi_document_that_it_carries_is_the_one_that_it_serves(bento: Path, http: httpx.Client) -> None:
+    carried = json.loads(json.dumps(yaml.safe_load((bento / "apis" / "openapi.yaml").read_text())))  # keys are strings
+    served = http.get("/docs.json").json()
+    del carried["info"]["version"], served["info"]["version"]  # a Bento has its version when it is built
+    assert carried == served
+    assert "503" in carried["paths"]["/predict"]["post"]["responses"]  # the control: it is ours
+
+
+def test_without_a_model_none_is_built_and_nobody_is_asked_for_one(tmp_path: Path) -> None:
+    """BentoML by itself would look for the model at its makers' cloud."""
+    built = subprocess.run(
+        [Path(sys.executable).with_name("bentoml"), "build"],
+        cwd=ROOT,
+        env=os.environ | {"BENTOML_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 1
+    assert "expected the model plan_recommender:latest in the BentoML model store" in built.stdout + built.stderr
+    assert "fetch from remote" not in built.stdout + built.stderr
+
+
 def test_it_serves_the_model_it_was_built_with_after_a_newer_one_was_trained(
     http: httpx.Client, home: Path, trained_tag: str
 ) -> None:

@@ -7,7 +7,9 @@ import httpx
 import pytest
 
 from plan_recommender.serving import error_responses
+from plan_recommender.serving.metrics import telemetry
 from plan_recommender.serving.routes import ROUTES
+from plan_recommender.serving.schemas import Decision
 from tests.serving.corpus import GOOD, LIGHT
 from tools.server import serving
 
@@ -49,6 +51,23 @@ def test_predictions_are_counted_by_plan_and_probability(http: httpx.Client, tra
     assert changes[name] == pytest.approx(sum(probabilities), rel=1e-9)
     name = f'plan_recommender_probability_is_ultra_count{{model="{trained_tag}"}}'
     assert changes[name] == 4
+
+
+def test_a_batch_is_entered_by_few_updates_however_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As prometheus_client does it, one by one, 10,000 probabilities would keep the event loop for 27 ms, not one."""
+    entered = telemetry()
+    kind = type(entered._probability.labels("model of a test")._sum)
+    updates, inc = [], kind.inc
+
+    def counting(value: object, amount: float) -> None:
+        updates.append(amount)
+        inc(value, amount)
+
+    monkeypatch.setattr(kind, "inc", counting)
+    decision: Decision = {"prediction": 1, "probability_is_ultra": 0.75, "recommended_plan": "Ultra"}
+    entered.answer({"predictions": [decision] * 10_000, "model": "model of a test"})
+    entered.flush()
+    assert sorted(updates) == [7_500, 10_000, 10_000]  # the sum, one bucket, one plan
 
 
 def test_requests_and_refusals_are_counted_by_route_and_reason(http: httpx.Client) -> None:

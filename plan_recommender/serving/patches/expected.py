@@ -65,7 +65,9 @@ BENTOML: Final = PrivateParts(
     signatures={"_bentoml_sdk.method:APIMethod.__get__": "self, instance, owner"},
     names=(
         "bentoml._internal.configuration.containers:BentoMLContainer.access_control_options",
+        "bentoml._internal.configuration.containers:BentoMLContainer.config.services",
         "bentoml._internal.configuration.containers:BentoMLContainer.http.cors.enabled",
+        "bentoml._internal.server:__file__",
         "bentoml._internal.service.openapi.specification:OpenAPISpecification",
         "bentoml._internal.utils.cattr:bentoml_cattr",
     ),
