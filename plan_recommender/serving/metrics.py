@@ -72,7 +72,7 @@ class Telemetry:
         self._probability = prometheus_client.Histogram(
             "plan_recommender_probability_is_ultra", "Probabilities answered.", ["model"], buckets=PROBABILITY_BUCKETS
         )
-        self._children: dict[tuple[str, ...], Any] = {}
+        self._children: dict[tuple[Any, ...], Any] = {}
         self._finished: list[tuple[str, int, str, float]] = []
         self._single: list[tuple[str, int, float]] = []
         self._batches: list[tuple[str, Predictions]] = []
@@ -150,7 +150,7 @@ class Telemetry:
 
     def _child(self, metric: Any, *labels: str) -> Any:
         """Find the series of a metric with these labels, or make it."""
-        key = (metric._name, *labels)
+        key = (metric, *labels)
         child = self._children.get(key)
         if child is None:
             child = self._children[key] = metric.labels(*labels)

@@ -508,6 +508,25 @@ def test_a_run_that_is_interrupted_leaves_the_old_or_the_new_state_whole(
         model_store.find().scorer()
 
 
+@pytest.mark.slow
+def test_the_latest_model_stays_the_latest_until_the_artifacts_of_the_new_one_are_there(
+    command: Command, store: Path, quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BentoML by itself lets `:latest` name a model as soon as it is stored."""
+    assert command(train.main, "--config", quick).code == 0
+    previous = model_store.latest_version()
+    publish_artifacts, seen = outputs.StagedDirectory.publish, []
+
+    def publish_and_look(artifacts: outputs.StagedDirectory) -> None:
+        seen.append((len(bentoml.models.list(MODEL_NAME)), model_store.latest_version()))
+        publish_artifacts(artifacts)
+
+    monkeypatch.setattr(outputs.StagedDirectory, "publish", publish_and_look)
+    assert command(train.main, "--config", quick, "--seed", 1).code == 0
+    assert seen == [(2, previous)]
+    assert model_store.latest_version() != previous
+
+
 def check_whole(home: Path, artifacts: Path) -> int:
     """Whatever is in the store can be used, and the artifacts are all of one run; returns how many models there are."""
     models = ModelStore(home / "models")
