@@ -21,12 +21,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
-from typing import Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import httptools
 import uvicorn.protocols.http.auto
 from starlette.types import Scope
-from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from plan_recommender.serving import error_responses, limits
@@ -44,6 +43,9 @@ from plan_recommender.serving.patches.cycle import (
     write_outbox,
 )
 from plan_recommender.serving.routes import Command, Verdict
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 _OVERLOADED: Final = error_responses.overloaded()
 _OVERLOADED_HEADERS: Final = _OVERLOADED.whole_headers()
@@ -212,7 +214,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
         self.loop.call_later(_ABORT_SECONDS, self.transport.abort)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
         """Decide about a request when it is the next of its connection, and begin it, let it wait, or refuse it."""
         self._answering = cycle
         arrived = time.perf_counter()

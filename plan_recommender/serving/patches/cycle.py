@@ -6,14 +6,16 @@ on the same machine, or a network card, is then woken once for several.
 
 import asyncio
 from collections.abc import Callable, Sized
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from plan_recommender.serving.error_responses import Header
 from plan_recommender.serving.routes import Verdict
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 Answer = Callable[[RequestResponseCycle, int, list[Header], bytes], bool]
 """Answers a request in one piece; False: that cannot be done now."""
@@ -67,7 +69,7 @@ class Flow(FlowControl):
             super().resume_reading()
 
 
-def closing_unless_it_reads(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
+def closing_unless_it_reads(cycle: RequestResponseCycle, app: "ASGI3Application") -> "ASGI3Application":
     """End the connection when an application answers a client that waits to be asked for its body, and did not ask.
 
     The client may send the body all the same or leave it out, and nothing tells which.

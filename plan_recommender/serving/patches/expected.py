@@ -39,7 +39,6 @@ UVICORN: Final = PrivateParts(
     names=(
         "uvicorn.protocols.http.auto:AutoHTTPProtocol",
         "uvicorn.protocols.http.httptools_impl:STATUS_LINE",
-        "uvicorn._types:ASGI3Application",
     ),
 )
 """For connection.py."""
