@@ -9,6 +9,7 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from typing import cast
 
 from plan_recommender.errors import PrivatePartsError
 
@@ -27,6 +28,8 @@ class PrivateParts:
     """For functions, as `module:Class.function`, their parameters, as `signature_of` writes them."""
     names: tuple[str, ...] = ()
     """What else has to be there, as `module:name`."""
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For classes, as `module:Class`, the attributes of their instances that are used."""
 
     def check(self) -> None:
         """Compare with what is installed.
@@ -47,6 +50,11 @@ class PrivateParts:
             )
         for name in self.names:
             self._resolve(name)
+        for name, attributes in self.attributes.items():
+            source = inspect.getsource(cast(type, self._resolve(name)))
+            for attribute in attributes:
+                if f"self.{attribute}" not in source:
+                    raise self._missing(f"{name}.{attribute}")
         for name, expected in self.signatures.items():
             parameters = signature_of(self._resolve(name))
             if parameters != expected:
@@ -59,10 +67,13 @@ class PrivateParts:
         try:
             return pkgutil.resolve_name(name)
         except (ImportError, AttributeError) as error:
-            raise PrivatePartsError(
-                f"{self.package}: expected version {self.version}, which has {name}, found version "
-                f"{version(self.package)}, which has it not; {_REMEDY}"
-            ) from error
+            raise self._missing(name) from error
+
+    def _missing(self, name: str) -> PrivatePartsError:
+        return PrivatePartsError(
+            f"{self.package}: expected version {self.version}, which has {name}, found version "
+            f"{version(self.package)}, which does not have it; {_REMEDY}"
+        )
 
 
 def signature_of(function: object) -> str:

@@ -21,6 +21,7 @@ FORBIDDEN = {
     "evaluation/metrics.py": ["plan_recommender.training.gate", "plan_recommender.serving.schemas"],
     "drift/verdict.py": ["plan_recommender.training.publish"],
     "data/synthesis.py": ["plan_recommender.cli", "plan_recommender.training.split"],
+    "model/scorer.py": ["tools.demo", "train", "service", "drift"],
     "training/run.py": ["plan_recommender.cli", "plan_recommender.report.pages"],
 }
 
@@ -44,6 +45,14 @@ def test_an_import_through_a_wall_fails(copy: Path, module: str, imported: str) 
     )
 
 
+def test_a_package_that_no_wall_knows_fails(copy: Path) -> None:
+    (copy / "plan_recommender" / "annex").mkdir()
+    (copy / "plan_recommender" / "annex" / "__init__.py").write_text("")
+    linted = lint_imports(copy)
+    assert linted.returncode == 1, linted.stdout
+    assert "annex" in linted.stdout
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -51,6 +60,8 @@ def test_an_import_through_a_wall_fails(copy: Path, module: str, imported: str) 
         "import _bentoml_impl.server",
         "from _bentoml_sdk.service import factory",
         "from uvicorn.protocols.http import auto",
+        "import circus.watcher",
+        "import bentoml_cli.serve",
     ],
 )
 def test_private_parts_of_other_packages_are_imported_in_one_place_only(line: str) -> None:

@@ -15,6 +15,7 @@ from tests.conftest import TrainedModel
 from tools.server import ROOT, ServerDidNotStartError, serving
 
 SERVING_LOCK = (ROOT / "requirements" / "serving.txt").read_text()
+_HISTOGRAM = "prometheus_client:Histogram"
 REMEDY = "install the versions of requirements/serving.txt"
 
 
@@ -50,7 +51,14 @@ def test_a_signature_is_written_with_its_names_in_order() -> None:
         (
             PrivateParts("click", expected.CLICK.version, names=("click:no_such_name",)),
             f"click: expected version {expected.CLICK.version}, which has click:no_such_name, found version "
-            f"{expected.CLICK.version}, which has it not; {REMEDY}",
+            f"{expected.CLICK.version}, which does not have it; {REMEDY}",
+        ),
+        (
+            PrivateParts(
+                "prometheus-client", expected.PROMETHEUS.version, attributes={_HISTOGRAM: ("_buckets", "_heap")}
+            ),
+            f"prometheus-client: expected version {expected.PROMETHEUS.version}, which has {_HISTOGRAM}._heap, found "
+            f"version {expected.PROMETHEUS.version}, which does not have it; {REMEDY}",
         ),
         (
             PrivateParts("click", expected.CLICK.version, {"click:ClickException.show": "self"}),

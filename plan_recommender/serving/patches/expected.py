@@ -36,6 +36,14 @@ UVICORN: Final = PrivateParts(
         f"{_FLOW}.__init__": "self, transport",
         f"{_FLOW}.resume_reading": "self",
     },
+    attributes={
+        _PROTOCOL: ("parser", "cycle", "pipeline", "flow", "url", "headers", "transport", "server_state", "loop"),
+        _CYCLE: (
+            *("scope", "flow", "body", "more_body", "message_event", "keep_alive", "disconnected", "on_response"),
+            *("waiting_for_100_continue", "response_started", "response_complete"),
+        ),
+        _FLOW: ("write_paused",),
+    },
     names=(
         "uvicorn.protocols.http.auto:AutoHTTPProtocol",
         "uvicorn.protocols.http.httptools_impl:STATUS_LINE",
@@ -51,6 +59,11 @@ CIRCUS: Final = PrivateParts(
         "circus.controller:Controller.start": "self",
         "circus.arbiter:Arbiter.manage_watchers": "self",
         "circus.watcher:Watcher.reap_process": "self, pid, status",
+    },
+    attributes={
+        "circus.arbiter:Arbiter": ("_exclusive_running_command",),
+        "circus.controller:Controller": ("check_delay", "arbiter"),
+        "circus.watcher:Watcher": ("graceful_timeout",),
     },
 )
 """For supervisor.py."""
@@ -73,7 +86,9 @@ BENTOML: Final = PrivateParts(
 )
 """For bentoml_internals.py."""
 
-PROMETHEUS: Final = PrivateParts("prometheus-client", "0.26.0", names=("prometheus_client:Histogram",))
+PROMETHEUS: Final = PrivateParts(
+    "prometheus-client", "0.26.0", attributes={"prometheus_client:Histogram": ("_buckets", "_sum")}
+)
 """For prometheus.py."""
 
 ALL: Final = (UVICORN, CIRCUS, CLICK, BENTOML, PROMETHEUS, store.PRIVATE_PARTS)
