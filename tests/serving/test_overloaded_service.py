@@ -137,9 +137,6 @@ def refused(server: Server) -> float:
     return float(found[1])
 
 
-# Each with a server of its own, and so at the end: BentoML forgets a server's metrics when another starts.
-
-
 def test_all_that_was_sent_together_before_the_signal_to_end_is_answered(trained_tag: str) -> None:
     together = 60  # at 35 ms each they would take two seconds
     with serving(OVERLOADED) as ending, closing(Connection(ending.url)) as client:

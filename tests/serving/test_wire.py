@@ -17,7 +17,7 @@ from plan_recommender.serving.limits import MAX_PIPELINED
 from plan_recommender.serving.routes import ROUTES
 from tests.serving.corpus import MIB, usage
 from tests.serving.wire import CHUNKED, Connection, head, post
-from tools.server import Server, serving
+from tools.server import Server
 
 pytestmark = pytest.mark.slow
 
@@ -125,13 +125,6 @@ NOT_HTTP = [
         "negative chunk size": post("/predict", CHUNKED, body=b"-1\r\n\r\n"),
     }.items()
 ]
-
-
-@pytest.fixture(scope="module")
-def server(trained_tag: str) -> Iterator[Server]:
-    """A server that nobody else asks; BentoML forgets its metrics when another starts in the same BENTOML_HOME."""
-    with serving() as running:
-        yield running
 
 
 @pytest.fixture
