@@ -50,9 +50,10 @@ def _measure(model: store.RegisteredModel, options: argparse.Namespace) -> int:
     metrics = measure(table.target, probabilities, decisions)
     majority_rule = measure_majority_rule(table.target, model.record.data.training_ultra_share)
     parity = None
-    if table.texts is not None:
+    if options.group is not None:
         settings = load_settings(options.config)
-        parity = measure_parity(options.group, table.texts, table.target, decisions, settings.parity, settings.seed)
+        groups = table.texts[options.group].cells
+        parity = measure_parity(options.group, groups, table.target, decisions, settings.parity, settings.seed)
     with staged_directory(options.artifacts) as artifacts, writing(options.artifacts):
         document = {
             **metrics.model_dump(),
@@ -144,7 +145,7 @@ class _Rows:
 def _choose_rows(model: store.RegisteredModel, options: argparse.Namespace) -> _Rows:
     if options.data is None:
         return _test_part(model, options)
-    return _whole_file(model, options.data, options.group)
+    return _whole_file(model, options)
 
 
 def _test_part(model: store.RegisteredModel, options: argparse.Namespace) -> _Rows:
@@ -156,7 +157,7 @@ def _test_part(model: store.RegisteredModel, options: argparse.Namespace) -> _Ro
             f"expected {path}, the table that {model.tag} was trained on, found no such file; run this in the "
             "folder where it was trained, with --artifacts the folder of that run, or pass --data"
         )
-    table = read_labelled(path, options.group)
+    table = read_labelled(path, _text_columns(options))
     if table.sha256 != data.sha256:
         raise ModelError(
             f"{path}: expected the table that {model.tag} was trained on (SHA-256 {data.sha256}), found another "
@@ -185,8 +186,13 @@ def _table_of(model: store.RegisteredModel, options: argparse.Namespace) -> Path
     return Path(model.record.settings["data"]["path"])
 
 
-def _whole_file(model: store.RegisteredModel, path: Path, text_column: str | None) -> _Rows:
-    table = read_labelled(path, text_column)
+def _text_columns(options: argparse.Namespace) -> list[str]:
+    return [] if options.group is None else [options.group]
+
+
+def _whole_file(model: store.RegisteredModel, options: argparse.Namespace) -> _Rows:
+    path: Path = options.data
+    table = read_labelled(path, _text_columns(options))
     what = f"all {len(table.target):,} rows of {path}"
     if table.sha256 == model.record.data.sha256:
         what += (

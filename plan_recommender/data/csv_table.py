@@ -3,8 +3,8 @@
 Errors count data rows from 1, without the header; `LabelledTable` counts its rows from 0, like NumPy.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -29,6 +29,25 @@ RowNumbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class TextColumn:
+    """A column of text: its different cells without surrounding blanks, and which of them each row has."""
+
+    codes: npt.NDArray[np.int64]
+    """Shape (rows,): positions in `values`."""
+    values: tuple[str, ...]
+    """In the order of their first rows."""
+
+    @property
+    def cells(self) -> npt.NDArray[np.object_]:
+        """The cells, shape (rows,)."""
+        return np.array(self.values, dtype=np.object_)[self.codes]
+
+    def take(self, rows: RowNumbers) -> "TextColumn":
+        """Give the column of these rows, in their order, with the same `values`."""
+        return TextColumn(self.codes[rows], self.values)
+
+
+@dataclass(frozen=True)
 class LabelledTable:
     """A whole table with labels."""
 
@@ -39,8 +58,8 @@ class LabelledTable:
     """Shape (rows, 4), NaN where a cell is empty."""
     target: npt.NDArray[np.int64]
     """Shape (rows,): 1 Ultra, 0 Smart."""
-    texts: npt.NDArray[np.object_] | None = None
-    """The cells of one more column without surrounding blanks, shape (rows,); None unless it was asked for."""
+    texts: Mapping[str, TextColumn] = field(default_factory=dict)
+    """The other columns by their names, in the order of the file; also a feature if it was asked for as text."""
 
     @property
     def missing(self) -> dict[str, int]:
@@ -49,7 +68,7 @@ class LabelledTable:
 
     def take(self, rows: RowNumbers) -> Self:
         """Give a table of these rows, in their order; it keeps the path and the SHA-256 of the whole file."""
-        texts = None if self.texts is None else self.texts[rows]
+        texts = {name: column.take(rows) for name, column in self.texts.items()}
         return replace(self, features=self.features[rows], target=self.target[rows], texts=texts)
 
 
@@ -68,7 +87,7 @@ class _Chunk(NamedTuple):
 
     features: FeatureMatrix
     labels: npt.NDArray[np.bool_]
-    texts: list[str]
+    texts: dict[str, list[str]]
 
 
 def read_features(path: Path, columns: Sequence[str] = FEATURE_NAMES) -> FeatureMatrix:
@@ -78,17 +97,21 @@ def read_features(path: Path, columns: Sequence[str] = FEATURE_NAMES) -> Feature
         TableError: the file cannot be read or has no rows, a column is missing, or a cell is not usage up to
             `MAX_USAGE`; every such row is counted, and the first ten are named.
     """
-    return _read(path, columns, labelled=False)[0]
+    return _read(path, columns)[0]
 
 
-def read_labelled(path: Path, text_column: str | None = None) -> LabelledTable:
-    """Read a whole labelled table, and the column `text_column` as text if it is named.
+def read_labelled(path: Path, text_columns: Sequence[str] = ()) -> LabelledTable:
+    """Read a whole labelled table, and as text every column that is neither a feature nor the label.
+
+    Args:
+        path: of the file.
+        text_columns: columns that the table must have, with cells in UTF-8.
 
     Raises:
-        TableError: as `read_features`; or a label is not 0 or 1, or a text is not UTF-8.
+        TableError: as `read_features`; or a label is not 0 or 1, or one of `text_columns` is missing or not UTF-8.
     """
-    features, target, texts = _read(path, FEATURE_NAMES, labelled=True, text_column=text_column)
-    return LabelledTable(path, sha256(path), features, target, None if text_column is None else texts)
+    features, target, texts = _read(path, FEATURE_NAMES, text_columns)
+    return LabelledTable(path, sha256(path), features, target, texts)
 
 
 def check_trainable(table: LabelledTable, max_missing_share: float, min_rows: int = 1) -> None:
@@ -130,21 +153,29 @@ def check_measurable(table: LabelledTable) -> None:
 
 
 def _read(
-    path: Path, columns: Sequence[str], *, labelled: bool, text_column: str | None = None
-) -> tuple[FeatureMatrix, npt.NDArray[np.int64], npt.NDArray[np.object_]]:
+    path: Path, columns: Sequence[str], text_columns: Sequence[str] | None = None
+) -> tuple[FeatureMatrix, npt.NDArray[np.int64], dict[str, TextColumn]]:
     """Read columns of a whole file; one error names everything that is wrong with it.
 
+    Args:
+        path: of the file.
+        columns: of numbers.
+        text_columns: of text that has to be UTF-8; None: neither labels nor texts are read.
+
     Returns:
-        The columns of shape (rows, columns); the labels of shape (rows,), or (0,) unless `labelled`; the texts of shape
-        (rows,), or (0,) without a `text_column`.
+        The columns of shape (rows, columns); the labels of shape (rows,), or (0,) if they are not read; the texts.
     """
     problems = _Problems(path)
     chunks: list[_Chunk] = []
+    texts: dict[str, _TextColumnBuilder] = {}
     first_row = 1
     with open_csv(path) as table:
-        for chunk, checks in _parsed_chunks(table, columns, labelled, text_column):
+        for chunk, checks in _parsed_chunks(table, columns, text_columns):
             problems.add(checks, first_row)
             first_row += len(chunk.features)
+            for name, cells in chunk.texts.items():
+                texts.setdefault(name, _TextColumnBuilder()).add(cells)
+            chunk.texts.clear()
             chunks.append(chunk)
     if not chunks:
         raise TableError(f"{path}: expected at least one row after the header, found none")
@@ -152,16 +183,19 @@ def _read(
     return (
         np.concatenate([chunk.features for chunk in chunks]),
         np.concatenate([chunk.labels for chunk in chunks]).astype(np.int64),
-        np.array([text for chunk in chunks for text in chunk.texts], dtype=np.object_),
+        {name: builder.column() for name, builder in texts.items()},
     )
 
 
 def _parsed_chunks(
-    table: CsvReader, columns: Sequence[str], labelled: bool, text_column: str | None
+    table: CsvReader, columns: Sequence[str], text_columns: Sequence[str] | None
 ) -> Iterator[tuple[_Chunk, list[_Check]]]:
-    """Yield the file in chunks, each with the checks of its cells; `labels` and `texts` are empty unless asked for."""
-    names = [*columns, *([TARGET] if labelled else []), *([] if text_column is None else [text_column])]
-    positions = dict(zip(names, table.positions(names), strict=True))
+    """Yield the file in chunks, each with the checks of its cells; without `text_columns`, no labels and no texts."""
+    labelled, utf8 = text_columns is not None, text_columns or ()
+    required = [*columns, *([TARGET] if labelled else []), *utf8]
+    positions = dict(zip(required, table.positions(required), strict=True))
+    texts = _text_columns(table.header, columns, utf8) if labelled else []
+    positions |= dict(zip(texts, table.positions(texts), strict=True))
     width = len(table.header)
     for rows in table.chunks():
         cells, checks = _cells(rows, positions, width)
@@ -178,12 +212,34 @@ def _parsed_chunks(
             labels = numbers == 1
             wrong |= (numbers != 0) & (numbers != 1)
             checks.append(_Check(TARGET, EXPECTED_LABEL, wrong & whole, cells[TARGET]))
-        texts: list[str] = []
-        if text_column is not None:
-            texts = [cell.strip() for cell in cells[text_column]]
-            wrong = np.array([not _is_text(cell) for cell in cells[text_column]])
-            checks.append(_Check(text_column, EXPECTED_TEXT, wrong & whole, cells[text_column]))
-        yield _Chunk(features, labels, texts), checks
+        for name in utf8:
+            wrong = np.array([not _is_text(cell) for cell in cells[name]])
+            checks.append(_Check(name, EXPECTED_TEXT, wrong & whole, cells[name]))
+        yield _Chunk(features, labels, {name: cells[name] for name in texts}), checks
+
+
+def _text_columns(header: Row, columns: Sequence[str], required: Sequence[str]) -> list[str]:
+    """Name the columns to read as text: those of the header that no other column is called like, and the required."""
+    names = [name.strip() for name in header]
+    known = {*columns, TARGET}
+    others = [name for name in names if name not in known and name and names.count(name) == 1]
+    return [*others, *(name for name in required if name not in others)]
+
+
+class _TextColumnBuilder:
+    """Builds a column from the cells of one chunk after the other."""
+
+    def __init__(self) -> None:
+        self._codes: list[npt.NDArray[np.int64]] = []
+        self._code_of: dict[str, int] = {}
+
+    def add(self, cells: list[str]) -> None:
+        code_of = self._code_of
+        codes = [code_of.setdefault(cell.strip(), len(code_of)) for cell in cells]
+        self._codes.append(np.array(codes, dtype=np.int64))
+
+    def column(self) -> TextColumn:
+        return TextColumn(np.concatenate(self._codes), tuple(self._code_of))
 
 
 def _cells(rows: list[Row], positions: dict[str, int], width: int) -> tuple[dict[str, list[str]], list[_Check]]:

@@ -298,23 +298,24 @@ def test_a_table_too_small_to_train_on_is_refused(table: Table) -> None:
         check_trainable(read, 0, min_rows=11)
 
 
-def test_one_more_column_is_read_as_text(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_other_column_is_read_as_text(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     path = table(
-        "1,2,3,4,0, north ", "1,2,3,4,1,", '1,2,3,4,1,"a, b"', header="calls,minutes,messages,mb_used,is_ultra, region"
-    )
-    whole = read_labelled(path, "region")
-    assert whole.texts is not None
-    assert whole.texts.tolist() == ["north", "", "a, b"]
-    assert whole.features.shape == (3, 4)
-    assert read_labelled(path).texts is None
+        "1,2,3,4,0, north ,5,6", "1,2,3,4,1,,5,7", '1,2,3,4,1,"a, b",5,8', "1,2,3,4,1,north,5,8",
+        header="calls,minutes,messages,mb_used,is_ultra, region,twice,twice",
+    )  # fmt: skip
+    whole = read_labelled(path)
+    assert list(whole.texts) == ["region"]  # not a column whose name another one has
+    region = whole.texts["region"]
+    assert (region.values, region.codes.tolist()) == (("north", "", "a, b"), [0, 1, 2, 0])
+    assert region.cells.tolist() == ["north", "", "a, b", "north"]
+    assert region.take(np.array([3, 1])).cells.tolist() == ["north", ""]
+    assert whole.take(np.array([1])).texts["region"].cells.tolist() == [""]
+    assert whole.features.shape == (4, 4)
     with monkeypatch.context() as small:
         small.setattr(module, "CHUNK_ROWS", 2)
-        chunked = read_labelled(path, "region").texts
-    assert chunked is not None
-    assert chunked.tolist() == whole.texts.tolist()
-    calls = read_labelled(path, "calls").texts  # a column may be read as both
-    assert calls is not None
-    assert calls.tolist() == ["1", "1", "1"]
+        assert read_labelled(path).texts["region"].cells.tolist() == region.cells.tolist()
+    calls = read_labelled(path, ["calls"]).texts["calls"]  # a column may be read as both
+    assert calls.cells.tolist() == ["1"] * 4
 
 
 def test_a_text_that_is_not_utf8_is_refused_where_it_is_read(tmp_path: Path) -> None:
@@ -322,4 +323,4 @@ def test_a_text_that_is_not_utf8_is_refused_where_it_is_read(tmp_path: Path) -> 
     path.write_bytes(b"calls,minutes,messages,mb_used,is_ultra,region\n1,2,3,4,0,north\n1,2,3,4,1,s\xfcd\n")
     assert read_labelled(path).target.tolist() == [0, 1]  # the control
     with pytest.raises(TableError, match=r"column 'region', row 2: expected text in UTF-8, found 's\\udcfcd'"):
-        read_labelled(path, "region")
+        read_labelled(path, ["region"])

@@ -242,12 +242,12 @@ def test_what_is_stored_is_measured_from_the_files_rows(
 ) -> None:
     path = table(*lines(scorer, apart=False, empty=" "), header=GROUPED)
     command(evaluate.main, "--data", path, "--group", "region", "--model", trained.tag, "--artifacts", tmp_path / "a")
-    read = read_labelled(path, "region")
-    assert read.texts is not None
+    read = read_labelled(path, ["region"])
+    regions = read.texts["region"].cells
     decisions = scorer.decide(read.features, scorer.probabilities(read.features))
     assert [(g["group"], g["selection_rate"]["rate"]) for g in stored(tmp_path / "a")["groups"]] == [
-        ("(empty)", decisions[read.texts == ""].mean()),
-        ("north", decisions[read.texts == "north"].mean()),
+        ("(empty)", decisions[regions == ""].mean()),
+        ("north", decisions[regions == "north"].mean()),
     ]
 
 
