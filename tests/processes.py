@@ -12,11 +12,11 @@ class StartedProcessError(Exception):
 
 
 class Processes:
-    """Hears of every process that Python starts in this one, by its audit events."""
+    """Is told by Python, through its audit events, of every process that this one starts."""
 
     def __init__(self) -> None:
         self._quick_test: str | None = None
-        sys.addaudithook(self._hear)
+        sys.addaudithook(self._on_audit_event)
 
     @contextmanager
     def refused(self, quick_test: str | None) -> Iterator[None]:
@@ -27,7 +27,7 @@ class Processes:
         finally:
             self._quick_test = before
 
-    def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
+    def _on_audit_event(self, event: str, arguments: tuple[object, ...]) -> None:
         if self._quick_test is not None and event in _STARTS:
             raise StartedProcessError(
                 f"{self._quick_test}: expected no process of a test that `make test-quick` runs, found {event} of "

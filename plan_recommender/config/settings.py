@@ -288,7 +288,7 @@ class Settings(Section):
     def _segments_and_thresholds_agree(self) -> Self:
         by_segment = isinstance(self.threshold, SegmentThresholdsSettings)
         if by_segment and self.threshold_segments == "none":
-            raise ValueError("threshold: expected threshold_segments to name a feature, as it has three numbers")
+            raise ValueError("threshold: expected threshold_segments to name a feature, because a number for each segment was found")
         if isinstance(self.threshold, float) and self.threshold_segments != "none":
             raise ValueError("threshold_segments: expected none, as threshold is one number for everybody")
         return self

@@ -45,7 +45,7 @@ class Command:
     description: str
     """For the OpenAPI document."""
     max_bytes: int
-    """Of a body."""
+    """Largest body that is accepted (bytes)."""
     max_names: int = 1_000
     """Names and strings in a body; each that is unknown makes an error of some hundred bytes."""
     in_thread: bool = False

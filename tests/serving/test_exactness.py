@@ -104,7 +104,7 @@ def test_whatever_the_body_the_answer_is_the_typed_apis_and_the_errors_are_pydan
     seen: Counter[tuple[str, int]] = Counter()
 
     @given(REQUEST)
-    @settings(max_examples=1_500, deadline=None)
+    @settings(max_examples=700, deadline=None)
     def ask(sent: tuple[str, bytes]) -> None:
         seen[sent[0], assert_exact(client, apis, *sent)] += 1
 

@@ -52,8 +52,8 @@ money: {{bootstrap_samples: 100}}
 proof: {{rows: 500}}
 {more}
 """
-KILLED_AFTER = 6
-WANTED = 12
+KILLED_AFTER = 4
+WANTED = 8
 SLOW_TO_END = 120  # seconds
 
 
@@ -142,7 +142,7 @@ def test_the_same_seed_gives_the_same_search_and_another_seed_another(place: Pat
     def found(folder: str, seed: int) -> list[Searched]:
         settings = load_settings(place)
         kept = settings.search.model_copy(update={"directory": place.parent / folder})
-        return search(table_of(settings), settings.model_copy(update={"search": kept, "seed": seed}), 12)[1]
+        return search(table_of(settings), settings.model_copy(update={"search": kept, "seed": seed}), 4)[1]
 
     first = found("one", 42)
     assert found("two", 42) == first
@@ -246,8 +246,8 @@ def test_parameters_that_cannot_be_fitted_count_and_are_not_chosen(
     with monkeypatch.context() as picky:
         picky.setattr("plan_recommender.training.selection.fit", fit)
         only = settings.selection.model_copy(update={"candidates": ["binned_logistic"]})
-        (searched,) = search(table_of(settings), settings.model_copy(update={"selection": only}), 12)[1]
-    assert (searched.trials, searched.configured, searched.parameters["bins"]) == (12, None, 5)
+        (searched,) = search(table_of(settings), settings.model_copy(update={"selection": only}), 8)[1]
+    assert (searched.trials, searched.configured, searched.parameters["bins"]) == (8, None, 5)
     monkeypatch.setattr("plan_recommender.training.selection.fit", fit_nothing)
     seed = settings.model_copy(update={"seed": 3})
     with pytest.raises(ConfigError, match="parameters of binned_logistic that can be fitted, found none in 2 trials"):
@@ -289,7 +289,7 @@ def test_trials_that_cannot_be_kept_are_one_sentence(place: Path, broken: str) -
 def test_a_run_says_what_it_found_and_the_model_records_it(
     command: Command, store: Path, place: Path, tmp_path: Path
 ) -> None:
-    answer = command(train.main, "--config", place, "--search", 6)
+    answer = command(train.main, "--config", place, "--search", 4)
     assert (answer.code, answer.err) == (0, "")
     lines = [line for line in answer.out.splitlines() if line.startswith("search ")]
     assert [re.sub(r"\d[\d.]*", "N", line.partition(" with ")[0]) for line in lines] == [
@@ -318,12 +318,12 @@ def test_ctrl_c_ends_it_with_2_and_keeps_what_has_finished(
 
     with monkeypatch.context() as broken:
         broken.setattr("plan_recommender.training.selection.fit", fit)
-        answer = command(train.main, "--config", place, "--search", 10)
+        answer = command(train.main, "--config", place, "--search", 6)
     assert (answer.code, answer.err) == (2, "interrupted\n")
     assert list(store.iterdir()) == []
     assert list(finished(settings.search.directory).values()) == [4]
-    assert command(train.main, "--config", place, "--search", 10).code == 0
-    assert list(finished(settings.search.directory).values()) == [10, 10]
+    assert command(train.main, "--config", place, "--search", 6).code == 0
+    assert list(finished(settings.search.directory).values()) == [6, 6]
 
 
 def test_a_killed_search_loses_only_what_was_running(place: Path, tmp_path: Path) -> None:
