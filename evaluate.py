@@ -9,17 +9,27 @@ import numpy as np
 
 from plan_recommender import cli
 from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
+from plan_recommender.data.csv_file import readable
 from plan_recommender.data.csv_table import LabelledTable, check_measurable, read_labelled
 from plan_recommender.data.outputs import staged_directory, writing
+from plan_recommender.data.subscribers import find_id_column
 from plan_recommender.errors import ModelError
-from plan_recommender.evaluation.comparison import compare_paired
+from plan_recommender.evaluation.calibration import measure_calibration
+from plan_recommender.evaluation.comparison import compare_paired, metric_intervals
 from plan_recommender.evaluation.metrics import measure, measure_majority_rule
+from plan_recommender.evaluation.money import measure_impact, plans_held
 from plan_recommender.evaluation.parity import measure_parity
 from plan_recommender.model import store
 from plan_recommender.model.features import TARGET
 from plan_recommender.report.artifacts import RUN_FILE
-from plan_recommender.report.plots import plot_confusion_matrix, plot_roc_curve
-from plan_recommender.report.terminal import comparison_table, metrics_table, parity_table
+from plan_recommender.report.plots import plot_calibration, plot_confusion_matrix, plot_roc_curve
+from plan_recommender.report.terminal import (
+    calibration_line,
+    comparison_table,
+    metrics_table,
+    money_lines,
+    parity_table,
+)
 from plan_recommender.training.split import row_keys, split_table
 
 
@@ -49,9 +59,17 @@ def _measure(model: store.RegisteredModel, options: argparse.Namespace) -> int:
     decisions = scorer.decide(table.features, probabilities)
     metrics = measure(table.target, probabilities, decisions)
     majority_rule = measure_majority_rule(table.target, model.record.data.training_ultra_share)
+    settings = load_settings(options.config)
+    owners = table.subscribers
+    intervals = metric_intervals(table.target, probabilities, decisions, settings.comparison, settings.seed, owners)
+    bins = settings.calibration.bins
+    calibration = measure_calibration(table.target, probabilities, bins, settings.seed, subscribers=owners)
+    held, impact = plans_held(table, settings.money), None
+    if held is not None:
+        threshold = scorer.threshold.value
+        impact = measure_impact(probabilities, decisions, held, threshold, settings.money, settings.seed, owners)
     parity = None
     if options.group is not None:
-        settings = load_settings(options.config)
         groups = table.texts[options.group].cells
         parity = measure_parity(options.group, groups, table.target, decisions, settings.parity, settings.seed)
     with staged_directory(options.artifacts) as artifacts, writing(options.artifacts):
@@ -61,16 +79,24 @@ def _measure(model: store.RegisteredModel, options: argparse.Namespace) -> int:
             "model": model.tag,
             **scorer.threshold.summary(),
             "rows": len(table.target),
+            "groups": table.groups,
+            "subscribers": None if owners is None else len(np.unique(owners)),
+            "intervals": {name: interval.model_dump() for name, interval in intervals.items()},
+            "calibration": calibration.model_dump(),
+            "impact": None if impact is None else impact.model_dump(),
             "data_sha256": table.sha256,
         }
         (artifacts.path / "evaluation.json").write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
         plot_roc_curve(artifacts.path / "evaluation_roc_curve.png", table.target, probabilities, metrics.roc_auc)
+        plot_calibration(artifacts.path / "evaluation_calibration.png", [("these rows", calibration)])
         plot_confusion_matrix(artifacts.path / "evaluation_confusion_matrix.png", metrics)
         if parity is not None:
             (artifacts.path / "parity.json").write_text(parity.model_dump_json(indent=2) + "\n", encoding="utf-8")
         artifacts.publish()
     cli.say(f"{model.tag} on {chosen.what}, {table.target.mean():.1%} Ultra, threshold {scorer.threshold}")
-    cli.say(metrics_table(metrics, majority_rule))
+    cli.say(metrics_table(metrics, majority_rule, intervals))
+    cli.say(calibration_line(calibration))
+    cli.say(money_lines(impact, settings.money))
     if parity is not None:
         cli.say(parity_table(parity))
     cli.say(f"artifacts: {options.artifacts}")
@@ -86,7 +112,7 @@ def _compare(first: store.RegisteredModel, second: store.RegisteredModel, option
     probabilities = [scorer.probabilities(table.features) for scorer in scorers]
     one, other = [(p, scorer.decide(table.features, p)) for p, scorer in zip(probabilities, scorers, strict=True)]
     samples, confidence = settings.comparison.bootstrap_samples, settings.comparison.confidence
-    found = compare_paired(table.target, one, other, samples, confidence, settings.seed)
+    found = compare_paired(table.target, one, other, samples, confidence, settings.seed, table.subscribers)
     seen = _training_of_second(second, table)
     with staged_directory(options.artifacts) as artifacts, writing(options.artifacts):
         document = {
@@ -125,8 +151,13 @@ def _parser() -> argparse.ArgumentParser:
         help="column of the table: compare the rates at which its values are recommended Ultra",
     )  # fmt: skip
     parser.add_argument(
+        "--groups", type=str.strip, metavar="COLUMN",
+        help="column that says which subscriber a row belongs to, by whom intervals count (default: the one that the "
+        "model was trained with, if the table has it)",
+    )  # fmt: skip
+    parser.add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML",
-        help="configuration of --group, of two models, and of where training left its artifacts (default: %(default)s)",
+        help="configuration of intervals, money, and of where training left its artifacts (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--artifacts", type=Path, default=Path("artifacts"), metavar="DIR", help="results folder (default: %(default)s)"
@@ -157,14 +188,15 @@ def _test_part(model: store.RegisteredModel, options: argparse.Namespace) -> _Ro
             f"expected {path}, the table that {model.tag} was trained on, found no such file; run this in the "
             "folder where it was trained, with --artifacts the folder of that run, or pass --data"
         )
-    table = read_labelled(path, _text_columns(options))
+    table = read_labelled(path, _text_columns(options), data.groups)
     if table.sha256 != data.sha256:
         raise ModelError(
             f"{path}: expected the table that {model.tag} was trained on (SHA-256 {data.sha256}), found another "
             f"({table.sha256}), of which no test part is known; pass --data to measure on all of its rows"
         )
-    test = split_table(table, model.record.settings["split"]["test_share"], model.record.seed).test
-    return _Rows(table.take(test), f"the {len(test):,} rows of {path} that it was never trained on")
+    test = table.take(split_table(table, model.record.settings["split"]["test_share"], model.record.seed).test)
+    of = "" if test.subscribers is None else f" of {len(np.unique(test.subscribers)):,} subscribers"
+    return _Rows(test, f"the {len(test.target):,} rows{of} of {path} that it was never trained on")
 
 
 def _table_of(model: store.RegisteredModel, options: argparse.Namespace) -> Path:
@@ -192,7 +224,16 @@ def _text_columns(options: argparse.Namespace) -> list[str]:
 
 def _whole_file(model: store.RegisteredModel, options: argparse.Namespace) -> _Rows:
     path: Path = options.data
-    table = read_labelled(path, _text_columns(options))
+    groups: str | None = options.groups
+    table = read_labelled(path, _text_columns(options), groups)
+    trained_with = model.record.data.groups
+    if groups is None and trained_with in table.texts:
+        table = read_labelled(path, _text_columns(options), trained_with)
+    elif groups is None and (suspect := find_id_column(table)) is not None:
+        cli.say(
+            f"warning: column {readable(suspect)!r} seems to say whose month each of the {len(table.target):,} rows "
+            f"is; intervals are too narrow unless they go by subscriber: --groups {readable(suspect)}"
+        )
     what = f"all {len(table.target):,} rows of {path}"
     if table.sha256 == model.record.data.sha256:
         what += (

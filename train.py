@@ -12,9 +12,11 @@ from plan_recommender import cli
 from plan_recommender.cli import needing
 from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
 from plan_recommender.config.settings import Candidate, Settings
+from plan_recommender.data.csv_file import readable
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.facts import describe
 from plan_recommender.data.outputs import staged_directory, writing
+from plan_recommender.data.subscribers import find_id_column
 from plan_recommender.errors import TrackingError
 from plan_recommender.model import store
 from plan_recommender.model.tables import write_document
@@ -34,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Train one model, and register it if it passes the gate; returns 0 if it did, 1 if it was refused."""
     options = _parser().parse_args(arguments)
     settings = _settings(options)
-    table = read_labelled(settings.data.path)
+    table = read_labelled(settings.data.path, groups=settings.data.groups)
     check_trainable(table, settings.data.max_missing_share, settings.data.min_rows)
     if settings.mlflow.enabled:
         _require_mlflow()
@@ -43,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = _searched(table, settings, options.search)
     trained, verdict = _train(table, settings)
     cli.say(candidates_table(trained.results, trained.candidates))
-    cli.say(metrics_table(trained.held_out.model, trained.held_out.majority_rule))
+    cli.say(metrics_table(trained.held_out.model, trained.held_out.majority_rule, trained.held_out.intervals))
     if not verdict.passed:
         for check in verdict.checks:
             if not check.passed:
@@ -122,6 +124,12 @@ def _parser() -> argparse.ArgumentParser:
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="configuration (default: %(default)s)"
     )
     parser.add_argument("--data", type=Path, metavar="CSV", help="labelled table (default: data.path)")
+    parser.add_argument(
+        "--groups",
+        metavar="COLUMN",
+        help="column that says which subscriber a row belongs to: each one's rows stay together in every split and "
+        "interval (default: data.groups)",
+    )
     parser.add_argument("--artifacts", type=Path, metavar="DIR", help="results folder (default: artifacts.directory)")
     parser.add_argument("--seed", type=cli.seed, help="seed of everything random (default: seed)")
     parser.add_argument(
@@ -143,6 +151,8 @@ def _settings(options: argparse.Namespace) -> Settings:
     settings = load_settings(options.config)
     if options.data is not None:
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"path": options.data})})
+    if options.groups is not None:
+        settings = settings.model_copy(update={"data": settings.data.model_copy(update={"groups": options.groups})})
     if options.artifacts is not None:
         directory = settings.artifacts.model_copy(update={"directory": options.artifacts})
         settings = settings.model_copy(update={"artifacts": directory})
@@ -234,6 +244,21 @@ def _print_table(table: LabelledTable) -> None:
         f"{table.path}: {len(table.target):,} rows, {table.target.mean():.1%} Ultra, "
         f"empty cells imputed with the median: {missing or 'none'}"
     )
+    if table.groups is not None:
+        assert table.subscribers is not None
+        cli.say(
+            f"{len(np.unique(table.subscribers)):,} subscribers by column {readable(table.groups)!r}: each one's rows "
+            "stay together in every split and interval"
+        )
+        return
+    suspect = find_id_column(table)
+    if suspect is not None:
+        count = len(table.texts[suspect].values)
+        cli.say(
+            f"warning: {len(table.target):,} rows of {count:,} subscribers, as column {readable(suspect)!r} seems to "
+            "say, are split at random: a model recognises a subscriber whose other months it was trained on, so that "
+            f"every figure flatters it, and the wrong candidate may win; train with --groups {readable(suspect)}"
+        )
     repeated = len(table.target) - len(np.unique(row_keys(table)))
     if repeated > _MAX_REPEATED_SHARE * len(table.target):
         cli.say(

@@ -19,7 +19,7 @@ SQLITE = "sqlite:///"
 BASELINES = ("majority_rule", "logistic_regression")
 """Candidates that are in every comparison because the gate compares with them; they are never the champion."""
 
-Candidate = Literal["majority_rule", "logistic_regression", "boosted_trees", "average", "binned_logistic"]
+Candidate = Literal["majority_rule", "logistic_regression", "average", "boosted_trees", "binned_logistic"]
 Objective = Literal["f1", "accuracy", "expected_profit"]
 Metric = Literal["roc_auc", "accuracy", "f1", "brier", "log_loss"]
 Amount = Annotated[float, Field(ge=0, le=1e9)]  # a double would round the sums of larger amounts
@@ -37,6 +37,11 @@ class DataSettings(Section):
         0.05, description="Largest share of empty cells (0 to 1) that a feature column may have when training."
     )
     min_rows: PositiveInt = Field(100, description="Minimum size of a table to train on (rows).")
+    groups: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="Column that says which subscriber a row belongs to. The rows of one subscriber then never stand "
+        "on both sides of a split, and intervals count subscribers. None: every row counts as a subscriber of its own.",
+    )
 
 
 class SplitSettings(Section):
@@ -198,20 +203,25 @@ class DriftSettings(Section):
 
 
 class MoneySettings(Section):
-    """What a recommendation of Ultra is worth, as the operator assumes.
+    """What a contact is worth, as the operator assumes.
 
     The table cannot tell: it holds no payments and no contacts, and does not say who left.
     """
 
+    plan_held: Annotated[str, Field(min_length=1)] = Field(
+        "plan",
+        description="Column that says which plan a subscriber holds, `Smart` or `Ultra`. Without it nobody knows whom "
+        "to contact, and no money is shown.",
+    )
     currency: Annotated[str, Field(min_length=1)] = Field("RUB", description="Currency of the amounts (its code).")
     uplift_per_month: Amount = Field(
-        300.0, description="Assumed: how much more a subscriber who fits Ultra pays after moving (currency per month)."
+        300.0,
+        description="Assumed: how much more a subscriber pays after moving to Ultra (currency per month).",
     )
-    contact_cost: Amount = Field(
-        30.0, description="Assumed: cost of contacting one subscriber who is recommended Ultra (currency)."
-    )
+    contact_cost: Amount = Field(30.0, description="Assumed: cost of contacting one subscriber (currency).")
     churn_cost: Amount = Field(
-        150.0, description="Assumed: expected loss on a contacted subscriber who does not fit Ultra (currency)."
+        150.0,
+        description="Assumed: expected loss on a contacted Smart subscriber who does not fit Ultra (currency).",
     )
     bootstrap_samples: Resamples = Field(1000, description="Resamples behind the intervals of the net result (count).")
     confidence: Confidence = Field(0.95, description="Share of the resamples (0 to 1) that an interval covers.")
@@ -263,8 +273,8 @@ class Settings(Section):
     threshold: ThresholdSetting = Field(
         0.5,
         description="Probability of Ultra (0 to 1) from which Ultra is recommended; or the objective for which it is "
-        "chosen on the training folds: `f1`, `accuracy`, `expected_profit`; or a number for each segment: "
-        "`{light: , medium: , heavy: }`.",
+        "chosen on the training folds, `f1` or `accuracy`; or `expected_profit`, from which a contact pays (section "
+        "`money`); or a number for each segment: `{light: , medium: , heavy: }`.",
     )
     threshold_segments: Literal["none", "calls", "messages", "minutes", "mb_used"] = Field(
         "none",
@@ -288,7 +298,9 @@ class Settings(Section):
     def _segments_and_thresholds_agree(self) -> Self:
         by_segment = isinstance(self.threshold, SegmentThresholdsSettings)
         if by_segment and self.threshold_segments == "none":
-            raise ValueError("threshold: expected threshold_segments to name a feature, because a number for each segment was found")
+            raise ValueError(
+                "threshold: expected threshold_segments to name a feature, because there is a number for each segment"
+            )
         if isinstance(self.threshold, float) and self.threshold_segments != "none":
             raise ValueError("threshold_segments: expected none, as threshold is one number for everybody")
         return self

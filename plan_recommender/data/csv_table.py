@@ -60,6 +60,13 @@ class LabelledTable:
     """Shape (rows,): 1 Ultra, 0 Smart."""
     texts: Mapping[str, TextColumn] = field(default_factory=dict)
     """The other columns by their names, in the order of the file; also a feature if it was asked for as text."""
+    groups: str | None = None
+    """Which of `texts` says whose month a row is; None: every row counts as a subscriber of its own."""
+
+    @property
+    def subscribers(self) -> RowNumbers | None:
+        """A number for the subscriber of each row, shape (rows,); None without `groups`."""
+        return None if self.groups is None else self.texts[self.groups].codes
 
     @property
     def missing(self) -> dict[str, int]:
@@ -100,18 +107,27 @@ def read_features(path: Path, columns: Sequence[str] = FEATURE_NAMES) -> Feature
     return _read(path, columns)[0]
 
 
-def read_labelled(path: Path, text_columns: Sequence[str] = ()) -> LabelledTable:
+def read_labelled(path: Path, text_columns: Sequence[str] = (), groups: str | None = None) -> LabelledTable:
     """Read a whole labelled table, and as text every column that is neither a feature nor the label.
 
     Args:
         path: of the file.
         text_columns: columns that the table must have, with cells in UTF-8.
+        groups: one more such column, which says whose month each row is, and has no empty cells.
 
     Raises:
-        TableError: as `read_features`; or a label is not 0 or 1, or one of `text_columns` is missing or not UTF-8.
+        TableError: as `read_features`; or a label is not 0 or 1, or one of these columns is missing or not UTF-8, or a
+            cell of `groups` is empty.
     """
-    features, target, texts = _read(path, FEATURE_NAMES, text_columns)
-    return LabelledTable(path, sha256(path), features, target, texts)
+    required = [*text_columns, *([groups] if groups is not None and groups not in text_columns else [])]
+    features, target, texts = _read(path, FEATURE_NAMES, required)
+    if groups is not None and "" in texts[groups].values:
+        empty = np.flatnonzero(texts[groups].cells == "")
+        raise TableError(
+            f"{path}: expected the subscriber of every row in column {groups!r} (--groups, data.groups), found "
+            f"{len(empty):,} empty cells, the first in row {empty[0] + 1} (rows are counted from 1 after the header)"
+        )
+    return LabelledTable(path, sha256(path), features, target, texts, groups)
 
 
 def check_trainable(table: LabelledTable, max_missing_share: float, min_rows: int = 1) -> None:

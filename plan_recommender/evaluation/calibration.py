@@ -9,7 +9,10 @@ from sklearn.linear_model import LogisticRegression
 
 from plan_recommender.evaluation.metrics import Labels, Probabilities
 
-_CHANCE_DRAWS = 200
+_CHANCE_DRAWS = 199
+_CHANCE_SHARE = 0.975
+"""Share of the draws that `ece_limit` exceeds: of perfectly calibrated models, 2.5 in 100 show a larger error."""
+
 _MIN_DISTANCE = 1e-6
 """Probabilities are moved this far from 0 and 1 before their log-odds are taken, which would be infinite."""
 
@@ -41,6 +44,7 @@ class Calibration(BaseModel):
     ece_by_chance: Annotated[
         float, Field(description="mean ECE of a perfectly calibrated model with these probabilities on these rows")
     ]
+    ece_limit: Annotated[float, Field(description="ECE that 97.5 % of such models stay below or reach")]
     brier: Annotated[float, Field(description="mean squared error of the probability; less is better")]
     reliability: Annotated[float, Field(description="mean squared gap between probability and share; less is better")]
     resolution: Annotated[float, Field(description="how far the bins' shares lie apart; more is better")]
@@ -54,7 +58,12 @@ class Calibration(BaseModel):
 
 
 def measure_calibration(
-    target: Labels, probabilities: Probabilities, bins: int, seed: int, rows: npt.NDArray[np.int64] | None = None
+    target: Labels,
+    probabilities: Probabilities,
+    bins: int,
+    seed: int,
+    rows: npt.NDArray[np.int64] | None = None,
+    subscribers: npt.NDArray[np.int64] | None = None,
 ) -> Calibration:
     """Compare probabilities of Ultra with the labels.
 
@@ -63,19 +72,21 @@ def measure_calibration(
     leave one empty. The expected calibration error is that of Naeini, Cooper & Hauskrecht (2015, "Obtaining well
     calibrated probabilities using Bayesian binning"). Noise alone makes it larger than 0; `ece_by_chance` is its mean
     over labels that are drawn from the probabilities (consistency resampling, Bröcker & Smith 2007, "Increasing the
-    reliability of reliability diagrams"). Slope and intercept are those of Cox (1958, "Two further applications of a
-    model for binary regression"): a logistic regression of the label on the log-odds, without a penalty. They are None
-    where that has no finite solution: the labels or the probabilities are all equal, or the labels are separated by a
-    probability.
+    reliability of reliability diagrams"), and `ece_limit` a high quantile. Slope and intercept are those of Cox (1958,
+    "Two further applications of a model for binary regression"): a logistic regression of the label on the log-odds,
+    without a penalty. They are None where that has no finite solution: the labels or the probabilities are all equal,
+    or the labels are separated by a probability.
 
     Args:
         target: labels, shape (entries,).
         probabilities: of Ultra, 0 to 1, shape (entries,).
         bins: maximum of bins (at least 1).
-        seed: draws the labels of `ece_by_chance`.
+        seed: draws the labels of `ece_by_chance` and `ece_limit`.
         rows: the row of a table that each entry belongs to, shape (entries,), if a row has several entries, as after
             repeated cross-validation; None: every entry is a row. Entries of one row share the random number from which
             their label is drawn, because the table has one label for all of them.
+        subscribers: a number for the subscriber of each entry, shape (entries,); None: every row is one of its own. The
+            drawn labels of one subscriber's rows depend on each other as much as the labels do.
     """
     bin_of, sizes = _equal_mass_bins(probabilities, bins)
     mean_probability = _mean_by_bin(probabilities, bin_of, sizes)
@@ -83,9 +94,12 @@ def measure_calibration(
     weights = sizes / len(target)
     base_rate = float(target.mean())
     slope, intercept = _recalibration(target, probabilities)
+    draws = _ece_of_calibrated(target, probabilities, bin_of, sizes, seed, rows, subscribers)
     return Calibration(
         ece=_ece(weights, mean_probability, ultra_share),
-        ece_by_chance=_ece_by_chance(probabilities, bin_of, sizes, seed, rows),
+        ece_by_chance=float(draws.mean()),
+        # With 199 draws and the observed one, the chance of exceeding this one is what the share says.
+        ece_limit=float(np.sort(draws)[round(_CHANCE_SHARE * (_CHANCE_DRAWS + 1)) - 1]),
         brier=float(np.mean((probabilities - target) ** 2)),
         reliability=float(weights @ (mean_probability - ultra_share) ** 2),
         resolution=float(weights @ (ultra_share - base_rate) ** 2),
@@ -118,22 +132,51 @@ def _ece(weights: _Values, mean_probability: _Values, ultra_share: _Values) -> f
     return float(weights @ np.abs(mean_probability - ultra_share))
 
 
-def _ece_by_chance(
+def _ece_of_calibrated(
+    target: Labels,
     probabilities: Probabilities,
     bin_of: npt.NDArray[np.int64],
     sizes: npt.NDArray[np.int64],
     seed: int,
     rows: npt.NDArray[np.int64] | None,
-) -> float:
+    subscribers: npt.NDArray[np.int64] | None,
+) -> _Values:
+    """Draw labels as a perfectly calibrated model would have them, `_CHANCE_DRAWS` times; returns each draw's ECE."""
     rng = np.random.default_rng(seed)
     weights = sizes / len(probabilities)
     mean_probability = _mean_by_bin(probabilities, bin_of, sizes)
-    names, chance_of = np.unique(np.arange(len(probabilities)) if rows is None else rows, return_inverse=True)
+    names, row_of = np.unique(np.arange(len(probabilities)) if rows is None else rows, return_inverse=True)
+    first = np.full(len(names), 0)
+    first[row_of[::-1]] = np.arange(len(probabilities))[::-1]  # an entry of each row
+    shared = 0.0
+    owner = np.zeros(len(names), dtype=np.int64)
+    if subscribers is not None:
+        owner = np.unique(subscribers[first], return_inverse=True)[1]
+        shared = np.sqrt(_correlation(target[first], probabilities[first], owner))
     draws = np.empty(_CHANCE_DRAWS)
     for i in range(_CHANCE_DRAWS):  # one matrix of all draws would be 200 times as large as the table
-        labels = (rng.random(len(names))[chance_of] < probabilities).astype(np.float64)
+        chance = rng.random(len(names))
+        if shared:
+            of_subscriber = rng.random(owner.max() + 1)[owner]
+            chance = np.where(rng.random(len(names)) < shared, of_subscriber, chance)
+        labels = (chance[row_of] < probabilities).astype(np.float64)
         draws[i] = _ece(weights, mean_probability, _mean_by_bin(labels, bin_of, sizes))
-    return float(draws.mean())
+    return draws
+
+
+def _correlation(target: Labels, probabilities: Probabilities, owner: npt.NDArray[np.int64]) -> float:
+    """Estimate the correlation, 0 to 1, of the labels of two rows of one subscriber, given their probabilities.
+
+    It is that of the residuals, pooled over the pairs of all subscribers (Donner 1986, "A review of inference
+    procedures for the intraclass correlation coefficient in the one-way random effects model"). If each row takes the
+    random number of its subscriber with probability w, and its own otherwise, labels of equal probability have the
+    correlation w squared.
+    """
+    residuals, deviations = target - probabilities, np.sqrt(probabilities * (1 - probabilities))
+    found, largest = (
+        float(np.sum(np.bincount(owner, weights=values) ** 2) - np.sum(values**2)) for values in (residuals, deviations)
+    )
+    return min(1.0, max(0.0, found / largest)) if largest > 0 else 0.0
 
 
 def _within_bin(probability_deviations: _Values, label_deviations: _Values) -> float:

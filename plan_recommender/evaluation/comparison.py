@@ -1,4 +1,4 @@
-"""Two models on the same rows: the difference of each metric, with its confidence interval."""
+"""Intervals of the metrics of a model, and of the differences between two models on the same rows."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from plan_recommender.config.settings import Metric
+from plan_recommender.config.settings import ComparisonSettings, Metric
+from plan_recommender.data.csv_table import RowNumbers
+from plan_recommender.data.subscribers import Subscribers
 from plan_recommender.evaluation.metrics import Labels, Probabilities, measure
 
 COMPARED: tuple[Metric, ...] = ("accuracy", "f1", "roc_auc", "brier", "log_loss")
@@ -17,6 +19,15 @@ _BATCH_CELLS = 4_000_000
 """Number of weights in memory at once; all resamples of a large table together would not fit."""
 
 _Values = npt.NDArray[np.float64]
+
+
+class MetricInterval(BaseModel):
+    """A percentile bootstrap interval of a metric."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    low: float
+    high: float
 
 
 class MetricDifference(BaseModel):
@@ -53,8 +64,9 @@ def compare_paired(
     samples: int,
     confidence: float,
     seed: int,
+    subscribers: RowNumbers | None = None,
 ) -> PairedComparison:
-    """Compare two models by the paired bootstrap: both are measured on the same resamples of the rows.
+    """Compare two models by the paired bootstrap: both are measured on the same resamples of the subscribers.
 
     A row that is hard for one model tends to be hard for the other, so that the difference is known better than either
     metric. The intervals are percentile intervals (Efron & Tibshirani 1993, "An introduction to the bootstrap", chapter
@@ -67,10 +79,14 @@ def compare_paired(
         samples: number of resamples.
         confidence: share of the resamples (0 to 1) that an interval covers.
         seed: draws the resamples.
+        subscribers: a number for the subscriber of each row, shape (rows,); None: every row is one of its own.
     """
     models = [_Model(target, *answers) for answers in (first, second)]
     differences = np.concatenate(
-        [models[1].metrics(weights) - models[0].metrics(weights) for weights in _resamples(target, samples, seed)]
+        [
+            models[1].metrics(weights) - models[0].metrics(weights)
+            for weights in _resamples(target, samples, seed, subscribers)
+        ]
     )
     tail = (1 - confidence) / 2
     low, high = np.quantile(differences, [tail, 1 - tail], axis=0)
@@ -82,6 +98,46 @@ def compare_paired(
             first=one, second=other, difference=other - one, low=float(low[k]), high=float(high[k])
         )
     return PairedComparison(rows=len(target), samples=samples, confidence=confidence, **found)
+
+
+def metric_intervals(
+    target: Labels,
+    probabilities: Probabilities,
+    decisions: Labels,
+    settings: ComparisonSettings,
+    seed: int,
+    subscribers: RowNumbers | None = None,
+) -> dict[Metric, MetricInterval]:
+    """Compute percentile bootstrap intervals of the metrics of one model; arguments are as in `compare_paired`."""
+    model = _Model(target, probabilities, decisions)
+    resamples = _resamples(target, settings.bootstrap_samples, seed, subscribers)
+    metrics = np.concatenate([model.metrics(weights) for weights in resamples])
+    tail = (1 - settings.confidence) / 2
+    low, high = np.quantile(metrics, [tail, 1 - tail], axis=0).tolist()
+    return {name: MetricInterval(low=low[k], high=high[k]) for k, name in enumerate(COMPARED)}
+
+
+def mean_interval(
+    values: _Values, subscribers: npt.NDArray[np.generic], settings: ComparisonSettings, seed: int
+) -> tuple[float, float]:
+    """Compute the percentile bootstrap interval of a mean over rows, low and high; subscribers are drawn, not rows.
+
+    Args:
+        values: shape (rows,).
+        subscribers: anything that tells them apart, shape (rows,).
+        settings: the number of resamples and the confidence.
+        seed: draws the resamples.
+    """
+    _, owner = np.unique(subscribers, return_inverse=True)
+    sums, rows = np.bincount(owner, weights=values), np.bincount(owner)
+    rng = np.random.default_rng(seed)
+    means = np.empty(settings.bootstrap_samples)
+    for i in range(settings.bootstrap_samples):
+        drawn = rng.integers(len(rows), size=len(rows))
+        means[i] = sums[drawn].sum() / rows[drawn].sum()
+    tail = (1 - settings.confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail]).tolist()
+    return low, high
 
 
 def weighted_auc(target: Labels, probabilities: Probabilities, weights: _Values) -> _Values:
@@ -134,15 +190,20 @@ class _Model:
         return np.column_stack([right / total, 2 * found / positives, auc, squares / total, losses / total])
 
 
-def _resamples(target: Labels, samples: int, seed: int) -> Iterator[_Values]:
-    """Yield how often each row occurs in each resample, shape (some resamples, rows), until there were `samples`."""
+def _resamples(target: Labels, samples: int, seed: int, subscribers: RowNumbers | None) -> Iterator[_Values]:
+    """Draw subscribers, and yield how often their rows occur, shape (some resamples, rows), until there were `samples`.
+
+    A resample with one label only is left out.
+    """
     rng = np.random.default_rng(seed)
-    rows = len(target)
+    everybody = Subscribers(subscribers, target)
+    units = len(everybody.labels)
     wanted = samples
     while wanted:
-        count = min(wanted, max(1, _BATCH_CELLS // rows))
-        weights = rng.multinomial(rows, np.full(rows, 1 / rows), size=count).astype(np.float64)
+        count = min(wanted, max(1, _BATCH_CELLS // len(target)))
+        drawn = rng.multinomial(units, np.full(units, 1 / units), size=count).astype(np.float64)
+        weights = drawn if subscribers is None else drawn[:, everybody.of_row]
         ultra = weights @ target
-        both = weights[(ultra > 0) & (ultra < rows)]
+        both = weights[(ultra > 0) & (ultra < weights.sum(axis=1))]
         wanted -= len(both)
         yield both

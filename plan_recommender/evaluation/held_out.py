@@ -7,11 +7,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from sklearn.metrics import log_loss
 
-from plan_recommender.config.settings import Settings
+from plan_recommender.config.settings import Metric, Settings
 from plan_recommender.data.csv_table import LabelledTable, RowNumbers
 from plan_recommender.evaluation.calibration import Calibration, measure_calibration
+from plan_recommender.evaluation.comparison import MetricInterval, metric_intervals
 from plan_recommender.evaluation.metrics import Metrics, Probabilities, measure, measure_majority_rule
-from plan_recommender.evaluation.money import BusinessImpact, measure_impact
+from plan_recommender.evaluation.money import BusinessImpact, measure_impact, plans_held
 from plan_recommender.evaluation.slices import (
     ConfidentError,
     SliceMetrics,
@@ -43,10 +44,12 @@ class HeldOutResults(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rows: int
+    subscribers: int | None = Field(description="whose rows they are; None: the table does not say")
     model: Metrics
+    intervals: dict[Metric, MetricInterval] = Field(description="of the model's metrics, by subscriber where known")
     majority_rule: Metrics
     calibration: Calibration
-    impact: BusinessImpact
+    impact: BusinessImpact | None = Field(description="None: no column says which plan a subscriber holds")
     slices: list[SliceMetrics]
     worst_slices: list[SliceMetrics]
     confident_errors: list[ConfidentError]
@@ -78,13 +81,32 @@ def evaluate_held_out(
     target, features = test.target, test.features
     probabilities = scorer.probabilities(features)
     decisions = scorer.decide(features, probabilities)
-    slices = measure_slices(features, target, probabilities, decisions, tercile_bounds(training.features))
+    slices = measure_slices(
+        features, target, probabilities, decisions, tercile_bounds(training.features), test.subscribers
+    )
+    held = plans_held(test, settings.money)
     results = HeldOutResults(
         rows=len(target),
+        subscribers=None if test.subscribers is None else len(np.unique(test.subscribers)),
+        intervals=metric_intervals(
+            target, probabilities, decisions, settings.comparison, settings.seed, test.subscribers
+        ),
         model=measure(target, probabilities, decisions),
         majority_rule=measure_majority_rule(target, float(training.target.mean())),
-        calibration=measure_calibration(target, probabilities, settings.calibration.bins, settings.seed),
-        impact=measure_impact(target, probabilities, decisions, scorer.threshold.value, settings.money, settings.seed),
+        calibration=measure_calibration(
+            target, probabilities, settings.calibration.bins, settings.seed, subscribers=test.subscribers
+        ),
+        impact=None
+        if held is None
+        else measure_impact(
+            probabilities,
+            decisions,
+            held,
+            scorer.threshold.value,
+            settings.money,
+            settings.seed,
+            test.subscribers,
+        ),
         slices=slices,
         worst_slices=worst_slices(slices, settings.slices.min_rows, settings.slices.worst),
         confident_errors=most_confident_errors(

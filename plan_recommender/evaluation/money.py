@@ -1,8 +1,9 @@
-"""What recommending Ultra is worth in money, under the operator's assumptions.
+"""What contacting subscribers about another plan is worth in money, under the operator's assumptions.
 
-A subscriber who is recommended Ultra is contacted, which has a cost. One who fits Ultra moves and pays more; one who
-does not may leave, which is an expected loss. The amounts are assumptions (section `money` of the configuration). So is
-that the label Ultra means "fits Ultra": the table says which plan a subscriber had, not what a contact would change.
+Value comes from moving somebody who is on Smart to Ultra; a subscriber who is on Ultra already is worth no contact.
+So the plan held has to be known, from a column of the table. What a contact changes is in no table: the amounts are
+assumptions (section `money` of the configuration), and so is that the probability of Ultra is the chance that a
+contacted subscriber fits Ultra and moves there, or stays there.
 """
 
 from typing import Annotated
@@ -11,49 +12,65 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from plan_recommender.config.settings import MoneySettings
+from plan_recommender.config.settings import ComparisonSettings, MoneySettings
+from plan_recommender.data.csv_table import LabelledTable, RowNumbers
+from plan_recommender.evaluation.comparison import mean_interval
 from plan_recommender.evaluation.metrics import Labels, Probabilities
+from plan_recommender.model.features import PLANS
 
 PER = 1000
 """Amounts and counts are given per this many subscribers."""
 
 _THRESHOLDS = np.arange(101) / 100
 
-_Counts = npt.NDArray[np.int64]
 _Amounts = npt.NDArray[np.float64]
 
 
 class ImpactRow(BaseModel):
-    """The result of one way to decide; counts and amounts per 1,000 subscribers and month."""
+    """The expected result of one way to decide; counts and amounts per 1,000 rows and month."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     threshold: Annotated[float, Field(description="probability of Ultra from which Ultra is recommended")]
-    contacts: Annotated[float, Field(description="subscribers recommended Ultra")]
-    true_positives: Annotated[float, Field(description="of these, those on Ultra")]
-    false_positives: Annotated[float, Field(description="of these, those on Smart")]
-    gross: Annotated[float, Field(description="true positives times uplift")]
-    cost: Annotated[float, Field(description="contacts times their cost, and false positives times the churn cost")]
+    to_ultra: Annotated[float, Field(description="contacts of subscribers on Smart who are recommended Ultra")]
+    to_smart: Annotated[float, Field(description="contacts of subscribers on Ultra who are recommended Smart")]
+    gross: Annotated[float, Field(description="what those who move to Ultra are expected to pay more")]
+    cost: Annotated[float, Field(description="contacts, those who leave, and what those who move to Smart pay less")]
     net: Annotated[float, Field(description="gross less cost")]
-    net_low: Annotated[float, Field(description="lower end of the bootstrap interval of the net result")]
-    net_high: Annotated[float, Field(description="upper end of the bootstrap interval of the net result")]
 
 
 class BusinessImpact(BaseModel):
-    """The result of a set of decisions, and those of all thresholds on the same rows."""
+    """The expected result of a set of decisions, and of all thresholds on the same rows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     currency: str
+    plan_held: Annotated[str, Field(description="the column that says which plan a subscriber holds")]
     assumptions: Annotated[dict[str, str | int | float], Field(description="section `money` of the configuration")]
-    break_even: Annotated[float, Field(description="probability above which a contact is expected to pay")]
+    break_even: Annotated[float, Field(description="probability from which a contact of somebody on Smart pays")]
     at_threshold: Annotated[ImpactRow, Field(description="the decisions that were measured")]
-    best: Annotated[ImpactRow, Field(description="highest net on these rows, which flatters it: it was chosen on them")]
+    net_low: Annotated[float, Field(description="lower end of the bootstrap interval of its net, by subscriber")]
+    net_high: Annotated[float, Field(description="upper end of it")]
     curve: Annotated[list[ImpactRow], Field(description="thresholds 0.00, 0.01 to 1.00")]
 
 
+def plans_held(table: LabelledTable, money: MoneySettings) -> Labels | None:
+    """Read which plan each subscriber holds, shape (rows,): 1 Ultra, 0 Smart.
+
+    None if the table has no column `money.plan_held`, or the column holds anything but the names of the two plans.
+    """
+    column = table.texts.get(money.plan_held)
+    if column is None:
+        return None
+    names = [name.lower() for name in PLANS]
+    values = [value.lower() for value in column.values]
+    if not set(values) <= set(names):
+        return None
+    return np.array([names.index(value) for value in values], dtype=np.int64)[column.codes]
+
+
 def break_even_probability(money: MoneySettings) -> float:
-    """Probability of Ultra (0 to 1) above which the expected profit of one contact is positive.
+    """Probability of Ultra (0 to 1) above which the expected profit of contacting a subscriber on Smart is positive.
 
     At probability p the profit is p (uplift - contact) - (1 - p) (contact + churn), which is 0 at
     (contact + churn) / (uplift + churn) (Elkan 2001, "The foundations of cost-sensitive learning"). It is 1 if no
@@ -65,120 +82,52 @@ def break_even_probability(money: MoneySettings) -> float:
     return min(1.0, (money.contact_cost + money.churn_cost) / at_stake)
 
 
-def expected_profit(target: Labels, decisions: Labels, money: MoneySettings) -> float:
-    """Net result of decisions, each array of shape (rows,), in currency per 1,000 subscribers and month."""
-    true_positives, false_positives = _outcomes(target, decisions)
-    return float(_net(true_positives, false_positives, money)[0] / len(target) * PER)
-
-
 def measure_impact(
-    target: Labels,
     probabilities: Probabilities,
     decisions: Labels,
+    held: Labels,
     threshold: float,
     money: MoneySettings,
     seed: int,
+    subscribers: RowNumbers | None = None,
 ) -> BusinessImpact:
-    """Compute the result of decisions in money, and that of every threshold from 0 to 1 in steps of 0.01.
+    """Compute the expected result of decisions in money, and that of every threshold from 0 to 1 in steps of 0.01.
 
-    The intervals are percentile bootstrap intervals over rows (Efron & Tibshirani 1993, "An introduction to the
-    bootstrap", chapter 13).
+    A subscriber is contacted who holds another plan than the one recommended. With probability p of Ultra, a contact of
+    somebody on Smart brings the uplift with chance p and loses the subscriber with chance 1 - p. One of somebody on
+    Ultra gives the uplift up with chance 1 - p, and brings nothing. Every contact has its cost.
 
     Args:
-        target: labels, shape (rows,).
         probabilities: of Ultra, 0 to 1, shape (rows,).
         decisions: 1 where Ultra is recommended, shape (rows,); `at_threshold` is their result.
+        held: 1 where Ultra is held, shape (rows,).
         threshold: the number that `at_threshold` shows; the result does not depend on it.
         money: the operator's assumptions, the number of resamples and the confidence.
         seed: draws the resamples.
+        subscribers: a number for the subscriber of each row, shape (rows,); None: every row is one of its own.
     """
-    rng = np.random.default_rng(seed)
-    rows = len(target)
-    true_positives, false_positives = _outcomes(target, decisions)
-    kinds = np.concatenate([true_positives, false_positives, rows - true_positives - false_positives])
-    samples = rng.multinomial(rows, kinds / rows, size=money.bootstrap_samples)
-    (at_threshold,) = _impact_rows(
-        np.array([threshold]), true_positives, false_positives, samples[:, :1], samples[:, 1:2], rows, money
-    )
-    cells = _cells(target, probabilities)
-    shape = (money.bootstrap_samples, *cells.shape)
-    resampled = rng.multinomial(rows, cells.ravel() / rows, size=money.bootstrap_samples).reshape(shape)
-    (smart, ultra), (smart_samples, ultra_samples) = _contacted(cells), np.moveaxis(_contacted(resampled), -2, 0)
-    curve = _impact_rows(_THRESHOLDS, ultra, smart, ultra_samples, smart_samples, rows, money)
-    best = max(row.net for row in curve)
+    gross = probabilities * money.uplift_per_month
+    leaving = money.contact_cost + (1 - probabilities) * money.churn_cost
+    moving_down = money.contact_cost + (1 - probabilities) * money.uplift_per_month
+
+    def row(shown: float, recommended: Labels) -> tuple[ImpactRow, _Amounts]:
+        up, down = (recommended > held), (recommended < held)
+        earned, spent = gross * up, leaving * up + moving_down * down
+        means = {"to_ultra": up, "to_smart": down, "gross": earned, "cost": spent, "net": earned - spent}
+        amounts = {name: PER * float(values.sum()) / len(held) for name, values in means.items()}
+        return ImpactRow(threshold=shown, **amounts), earned - spent
+
+    at_threshold, nets = row(threshold, decisions)
+    owners = np.arange(len(nets)) if subscribers is None else subscribers
+    sampling = ComparisonSettings(bootstrap_samples=money.bootstrap_samples, confidence=money.confidence)
+    low, high = mean_interval(nets, owners, sampling, seed)
     return BusinessImpact(
         currency=money.currency,
+        plan_held=money.plan_held,
         assumptions=money.model_dump(),
         break_even=break_even_probability(money),
         at_threshold=at_threshold,
-        best=[row for row in curve if row.net == best][-1],  # of equal results, the one with the fewest contacts
-        curve=curve,
+        net_low=PER * low,
+        net_high=PER * high,
+        curve=[row(float(t), (probabilities >= t).astype(np.int64))[0] for t in _THRESHOLDS],
     )
-
-
-def _outcomes(target: Labels, decisions: Labels) -> tuple[_Counts, _Counts]:
-    """Count true and false positives; each count has shape (1,), like those of one threshold."""
-    smart, ultra = np.bincount(target[decisions == 1], minlength=2)
-    return np.array([ultra]), np.array([smart])
-
-
-def _cells(target: Labels, probabilities: Probabilities) -> _Counts:
-    """Count rows by label and by the highest threshold that they reach, shape (2, thresholds).
-
-    The curve depends on these counts only. A resample of rows is therefore a draw from the cells, whose size does not
-    grow with the table.
-    """
-    last = np.searchsorted(_THRESHOLDS, probabilities, side="right") - 1
-    cells = np.bincount(target * len(_THRESHOLDS) + last, minlength=2 * len(_THRESHOLDS))
-    return cells.reshape(2, len(_THRESHOLDS))
-
-
-def _contacted(cells: _Counts) -> _Counts:
-    """Turn counts of rows by the highest threshold that they reach into counts of rows that reach each threshold.
-
-    The thresholds are the last axis.
-    """
-    return np.flip(np.cumsum(np.flip(cells, axis=-1), axis=-1), axis=-1)
-
-
-def _impact_rows(
-    thresholds: _Amounts,
-    true_positives: _Counts,
-    false_positives: _Counts,
-    true_positive_samples: _Counts,
-    false_positive_samples: _Counts,
-    rows: int,
-    money: MoneySettings,
-) -> list[ImpactRow]:
-    """Make one row for each threshold, from counts of shape (thresholds,) and, of resamples, (samples, thresholds)."""
-    tail = (1 - money.confidence) / 2
-    nets = _net(true_positive_samples, false_positive_samples, money) / rows * PER
-    low, high = np.quantile(nets, [tail, 1 - tail], axis=0)
-    contacts = true_positives + false_positives
-    columns = {
-        "threshold": thresholds,
-        "contacts": contacts / rows * PER,
-        "true_positives": true_positives / rows * PER,
-        "false_positives": false_positives / rows * PER,
-        "gross": _gross(true_positives, money) / rows * PER,
-        "cost": _cost(true_positives, false_positives, money) / rows * PER,
-        "net": _net(true_positives, false_positives, money) / rows * PER,
-        "net_low": low,
-        "net_high": high,
-    }
-    return [
-        ImpactRow(**dict(zip(columns, values, strict=True)))
-        for values in zip(*(column.tolist() for column in columns.values()), strict=True)
-    ]
-
-
-def _gross(true_positives: _Counts, money: MoneySettings) -> _Amounts:
-    return true_positives.astype(np.float64) * money.uplift_per_month
-
-
-def _cost(true_positives: _Counts, false_positives: _Counts, money: MoneySettings) -> _Amounts:
-    return (true_positives + false_positives) * money.contact_cost + false_positives * money.churn_cost
-
-
-def _net(true_positives: _Counts, false_positives: _Counts, money: MoneySettings) -> _Amounts:
-    return _gross(true_positives, money) - _cost(true_positives, false_positives, money)

@@ -1,13 +1,15 @@
 """Where the model is weak: its quality in segments of each feature, and its most confident errors."""
 
+import math
 from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.stats import binomtest
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
+from plan_recommender.data.csv_table import RowNumbers
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.metrics import Labels, Probabilities
 from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
@@ -76,12 +78,19 @@ def tercile_bounds(features: FeatureMatrix) -> Bounds:
 
 
 def measure_slices(
-    features: FeatureMatrix, target: Labels, probabilities: Probabilities, decisions: Labels, bounds: Bounds
+    features: FeatureMatrix,
+    target: Labels,
+    probabilities: Probabilities,
+    decisions: Labels,
+    bounds: Bounds,
+    subscribers: RowNumbers | None = None,
 ) -> list[SliceMetrics]:
     """Measure every segment that has rows, in the order of the features and of `Segment`.
 
     The interval of the accuracy is that of Wilson (1927, "Probable inference, the law of succession, and statistical
-    inference"), which is valid for small segments too.
+    inference"), which is valid for small segments too. Where rows of one subscriber are right or wrong together, it
+    counts the rows by which independent ones would be known as well (Korn & Graubard 1998, "Confidence intervals for
+    proportions with small expected number of positive counts estimated from survey data").
 
     Args:
         features: usage, shape (rows, 4), NaN where a value is missing.
@@ -89,12 +98,15 @@ def measure_slices(
         probabilities: of Ultra, shape (rows,).
         decisions: 1 where Ultra is recommended, shape (rows,).
         bounds: of every feature, from `tercile_bounds`.
+        subscribers: a number for the subscriber of each row, shape (rows,); None: every row is one of its own.
     """
+    owners = np.arange(len(target)) if subscribers is None else subscribers
     slices = []
     for name, column in zip(FEATURE_NAMES, features.T, strict=True):
         for segment, members in _segments(column, *bounds[name]).items():
             if members.any():
-                slices.append(_measure(name, segment, target[members], probabilities[members], decisions[members]))
+                part = (target[members], probabilities[members], decisions[members], owners[members])
+                slices.append(_measure(name, segment, *part))
     return slices
 
 
@@ -142,11 +154,16 @@ def _segments(column: npt.NDArray[np.float64], first: float, second: float) -> d
 
 
 def _measure(
-    feature: str, segment: Segment, target: Labels, probabilities: Probabilities, decisions: Labels
+    feature: str,
+    segment: Segment,
+    target: Labels,
+    probabilities: Probabilities,
+    decisions: Labels,
+    owners: RowNumbers,
 ) -> SliceMetrics:
     rows, ultra, recommended = len(target), int(target.sum()), int(decisions.sum())
     right, found = int(np.sum(target == decisions)), int(np.sum(target & decisions))
-    interval = binomtest(right, rows).proportion_ci(_CONFIDENCE, method="wilson")
+    low, high = _wilson(right / rows, rows / _design_effect(target == decisions, owners))
     return SliceMetrics(
         feature=feature,
         segment=segment,
@@ -160,10 +177,27 @@ def _measure(
         roc_auc=float(roc_auc_score(target, probabilities)) if 0 < ultra < rows else None,
         brier=float(np.mean((probabilities - target) ** 2)),
         mean_probability=float(probabilities.mean()),
-        accuracy_low=float(interval.low),
-        accuracy_high=float(interval.high),
+        accuracy_low=low,
+        accuracy_high=high,
         majority_accuracy=(rows - ultra) / rows,
     )
+
+
+def _wilson(share: float, rows: float) -> tuple[float, float]:
+    z = float(norm.ppf((1 + _CONFIDENCE) / 2))
+    middle = share + z**2 / (2 * rows)
+    half = z * math.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
+    return max(0.0, (middle - half) / (1 + z**2 / rows)), min(1.0, (middle + half) / (1 + z**2 / rows))
+
+
+def _design_effect(right: npt.NDArray[np.bool_], owners: RowNumbers) -> float:
+    """How many times larger the variance of a share is than with independent rows (Kish 1965), at least 1."""
+    share, rows = float(right.mean()), len(right)
+    if share in (0.0, 1.0):
+        return 1.0
+    _, owner = np.unique(owners, return_inverse=True)
+    variance = float(np.sum(np.bincount(owner, weights=right - share) ** 2)) / rows**2
+    return max(1.0, variance * rows / (share * (1 - share)))
 
 
 def _error(

@@ -22,6 +22,9 @@ REFERENCE_FILE = "reference.json"
 TRAINING_ROWS_FILE = "training_rows.bin"
 """The keys of the rows that the model was trained on, each a `ROW_KEY`."""
 
+TRAINING_SUBSCRIBERS_FILE = "training_subscribers.bin"
+"""The keys of the subscribers that the model was trained on, each a `ROW_KEY`; only if the table says who they are."""
+
 MODEL_FILES = (PIPELINE_FILE, DOCUMENT_FILE, REFERENCE_FILE, TRAINING_ROWS_FILE)
 
 ROW_KEY = np.dtype("<u8")
@@ -37,6 +40,11 @@ class TrainingData(BaseModel):
     rows: int
     training_rows: int
     training_ultra_share: float
+    groups: str | None = None
+    """The column that says which subscriber a row belongs to; None: it is not known."""
+    subscribers: int | None = None
+    """In the whole table."""
+    training_subscribers: int | None = None
 
 
 class ModelRecord(BaseModel):
@@ -61,6 +69,6 @@ class ModelRecord(BaseModel):
     @field_validator("digests")
     @classmethod
     def _are_of_every_file(cls, digests: dict[str, str]) -> dict[str, str]:
-        if set(digests) != set(MODEL_FILES):
+        if set(digests) - {TRAINING_SUBSCRIBERS_FILE} != set(MODEL_FILES):
             raise ValueError(f"expected digests of {', '.join(MODEL_FILES)}")
         return digests

@@ -26,6 +26,7 @@ from plan_recommender.model.record import (
     REFERENCE_FILE,
     ROW_KEY,
     TRAINING_ROWS_FILE,
+    TRAINING_SUBSCRIBERS_FILE,
     ModelRecord,
 )
 from plan_recommender.model.scorer import Scorer
@@ -133,6 +134,19 @@ class RegisteredModel:
             ModelError: the file is missing or was altered.
         """
         return np.frombuffer(self._verified(TRAINING_ROWS_FILE, "keys of its training rows", "train again"), ROW_KEY)
+
+    def training_subscribers(self) -> npt.NDArray[np.uint64]:
+        """Read the keys of the subscribers that the model was trained on, as `split.subscriber_keys` makes them.
+
+        Shape (subscribers,); empty if the model's table did not say who its rows belong to.
+
+        Raises:
+            ModelError: the file is missing or was altered.
+        """
+        if TRAINING_SUBSCRIBERS_FILE not in self.record.digests:
+            return np.empty(0, ROW_KEY)
+        content = self._verified(TRAINING_SUBSCRIBERS_FILE, "keys of its subscribers", "train again")
+        return np.frombuffer(content, ROW_KEY)
 
     def _verified(self, name: str, what: str, remedy: str) -> bytes:
         path = self.path / name

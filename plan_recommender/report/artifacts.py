@@ -34,9 +34,9 @@ def write_artifacts(
     (folder / "metrics.json").write_text(_json(metrics_document(findings, table, settings)))
     (folder / "findings.json").write_text(findings.model_dump_json(indent=2) + "\n")
     (folder / "candidates.csv").write_text(candidates_csv(trained.results, trained.candidates))
-    (folder / "business_impact.csv").write_text(
-        pd.DataFrame([row.model_dump() for row in findings.test.impact.curve]).to_csv(index=False)
-    )
+    if findings.test.impact is not None:
+        curve = pd.DataFrame([row.model_dump() for row in findings.test.impact.curve])
+        (folder / "business_impact.csv").write_text(curve.to_csv(index=False))
     (folder / DOCUMENT_FILE).write_bytes(write_document(trained.document))
     _draw(folder, findings, trained.document, table.target[trained.split.test], trained.test_probabilities)
     joblib.dump(trained.pipeline, folder / "model.joblib")
@@ -87,7 +87,8 @@ def _draw(
     plots.plot_confusion_matrix(folder / "confusion_matrix.png", test.model)
     calibrations = [("out of fold", findings.calibration), ("test part", test.calibration)]
     plots.plot_calibration(folder / "calibration.png", calibrations)
-    plots.plot_profit(folder / "profit_curve.png", test.impact)
+    if test.impact is not None:
+        plots.plot_profit(folder / "profit_curve.png", test.impact)
     plots.plot_importances(folder / "importances.png", test.importances)
 
 

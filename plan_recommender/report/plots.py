@@ -103,17 +103,15 @@ def plot_calibration(path: Path, curves: Sequence[tuple[str, Calibration]]) -> N
 
 
 def plot_profit(path: Path, impact: BusinessImpact) -> None:
-    """Draw the net result against the threshold, with its bootstrap interval."""
+    """Draw the expected net result against the threshold, and the interval at the threshold that is used."""
     thresholds = [row.threshold for row in impact.curve]
     figure, axes = _square()
-    axes.fill_between(
-        thresholds, [row.net_low for row in impact.curve], [row.net_high for row in impact.curve],
-        color=_BLUE, alpha=0.2, label="bootstrap interval",
-    )  # fmt: skip
     axes.plot(thresholds, [row.net for row in impact.curve], color=_BLUE, label="net")
     axes.axhline(0, color=_GREY, linewidth=0.8)
-    axes.axvline(impact.at_threshold.threshold, color=_ORANGE, linestyle="--", label="configured threshold")
-    axes.axvline(impact.best.threshold, color=_GREY, linestyle=":", label="best on these rows")
+    used = impact.at_threshold
+    ends = [[used.net - impact.net_low], [impact.net_high - used.net]]
+    axes.errorbar([used.threshold], [used.net], ends, fmt="o", color=_ORANGE, capsize=4, label="as decided, interval")
+    axes.axvline(impact.break_even, color=_GREY, linestyle=":", label="break-even")
     axes.set(
         title="Net result, with the configured assumptions",
         xlabel="threshold",

@@ -1,13 +1,17 @@
 """The tables that commands print, as text of several lines; drift.py, evaluate.py and train.py use them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
+from plan_recommender.config.settings import Metric, MoneySettings
 from plan_recommender.data.csv_file import readable
 from plan_recommender.drift.verdict import DriftReport
-from plan_recommender.evaluation.comparison import COMPARED, PairedComparison
+from plan_recommender.evaluation.calibration import Calibration
+from plan_recommender.evaluation.comparison import COMPARED, MetricInterval, PairedComparison
 from plan_recommender.evaluation.metrics import Metrics
+from plan_recommender.evaluation.money import BusinessImpact
 from plan_recommender.evaluation.parity import DEFINITIONS, RATES, ParityReport, Rate
 from plan_recommender.report.pages import number
 from plan_recommender.training.selection import CandidateSummary, CrossValidated
@@ -24,15 +28,39 @@ def candidates_table(results: Sequence[CrossValidated], summaries: Sequence[Cand
     return "\n".join(lines)
 
 
-def metrics_table(model: Metrics, majority: Metrics) -> str:
-    """Show the metrics of a model beside those of the majority rule."""
-    lines = [f"{'':<10} {'model':>8} {'majority rule':>14}"]
-    lines += [
-        f"{name:<10} {getattr(model, name):>8.4f} {getattr(majority, name):>14.4f}"
-        for name in Metrics.model_fields
-        if name != "confusion_matrix"
-    ]
+def metrics_table(model: Metrics, majority: Metrics, intervals: Mapping[Metric, MetricInterval]) -> str:
+    """Show the metrics of a model, with the intervals of those that have one, beside those of the majority rule."""
+    lines = [f"{'':<10} {'model':>8} {'interval':>17} {'majority rule':>14}"]
+    for name in Metrics.model_fields:
+        if name != "confusion_matrix":
+            ends = intervals.get(cast(Metric, name))
+            interval = "" if ends is None else f"{ends.low:.4f} to {ends.high:.4f}"
+            lines.append(f"{name:<10} {getattr(model, name):>8.4f} {interval:>17} {getattr(majority, name):>14.4f}")
     return "\n".join(lines)
+
+
+def calibration_line(found: Calibration) -> str:
+    """Say how large the calibration error is, and what chance would make of a perfectly calibrated model."""
+    slope = "" if found.slope is None else f", slope {found.slope:.2f} (1 is right)"
+    return (
+        f"calibration: expected error {found.ece:.4f}; a perfectly calibrated model shows {found.ece_by_chance:.4f} by "
+        f"chance, and in 97.5 % of cases at most {found.ece_limit:.4f}{slope}"
+    )
+
+
+def money_lines(impact: BusinessImpact | None, money: MoneySettings) -> str:
+    """Say what the decisions are expected to bring under the assumptions, or why that cannot be known."""
+    if impact is None:
+        return (
+            f"money: cannot be known, because no column {money.plan_held!r} (money.plan_held) says which plan each "
+            "subscriber holds, Smart or Ultra"
+        )
+    row = impact.at_threshold
+    return (
+        f"money, per 1,000 rows and month, under the assumptions in section money: {row.to_ultra:.0f} contacts from "
+        f"Smart to Ultra, {row.to_smart:.0f} from Ultra to Smart; net {row.net:,.0f} {impact.currency} "
+        f"({impact.net_low:,.0f} to {impact.net_high:,.0f}); a contact pays from probability {impact.break_even:.2f}"
+    )
 
 
 def comparison_table(found: PairedComparison) -> str:

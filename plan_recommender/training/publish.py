@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import bentoml
+import numpy as np
 from bentoml.models import ModelContext
 from bentoml.types import ModelSignature
 
@@ -35,6 +36,7 @@ from plan_recommender.model.record import (
     REFERENCE_FILE,
     ROW_KEY,
     TRAINING_ROWS_FILE,
+    TRAINING_SUBSCRIBERS_FILE,
     ModelRecord,
     TrainingData,
 )
@@ -50,7 +52,7 @@ from plan_recommender.model.store import (
 )
 from plan_recommender.training.findings import Findings, metrics_document
 from plan_recommender.training.run import Trained
-from plan_recommender.training.split import row_keys
+from plan_recommender.training.split import row_keys, subscriber_keys
 
 VERSIONS_RECORDED = ("bentoml", "numpy", "pandas", "scikit-learn", "scipy")
 
@@ -192,6 +194,10 @@ def write_model(
     (folder / DOCUMENT_FILE).write_bytes((artifacts / DOCUMENT_FILE).read_bytes())
     (folder / REFERENCE_FILE).write_text(reference.model_dump_json())
     (folder / TRAINING_ROWS_FILE).write_bytes(row_keys(training).astype(ROW_KEY).tobytes())
+    count = None if training.subscribers is None else len(np.unique(training.subscribers))
+    if count is not None:
+        keys = np.unique(subscriber_keys(training, count))
+        (folder / TRAINING_SUBSCRIBERS_FILE).write_bytes(keys.astype(ROW_KEY).tobytes())
     return ModelRecord(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         features=list(FEATURES),
@@ -204,6 +210,9 @@ def write_model(
             rows=len(table.target),
             training_rows=len(training.target),
             training_ultra_share=float(training.target.mean()),
+            groups=table.groups,
+            subscribers=None if table.subscribers is None else len(np.unique(table.subscribers)),
+            training_subscribers=count,
         ),
         metrics=metrics_document(findings, table, settings),
         gate=[check.model_dump() for check in findings.gate.checks],
@@ -239,7 +248,7 @@ def library_versions() -> dict[str, str]:
 
 def _portable(settings: Settings) -> dict[str, object]:
     """Settings without the folders and addresses of this machine, because models are copied to other machines."""
-    document = settings.model_dump(mode="json", exclude={"artifacts", "search", "mlflow"})
+    document = settings.model_dump(mode="json", exclude={"artifacts", "search", "mlflow"}, exclude_none=True)
     path = settings.data.path.resolve()
     inside = path.is_relative_to(Path.cwd())
     return document | {"data": document["data"] | {"path": str(path.relative_to(Path.cwd())) if inside else path.name}}

@@ -40,6 +40,8 @@ class Trained:
     """A champion, fitted, compiled and measured, and the results that led to it."""
 
     split: Split
+    compared: LabelledTable
+    """The rows of the training part on which the candidates were compared."""
     results: list[CrossValidated]
     """One for each candidate, in the order of the configuration, like `candidates`."""
     candidates: list[CandidateSummary]
@@ -72,11 +74,13 @@ def train(table: LabelledTable, settings: Settings, progress: Callable[[str], ob
     split = split_table(table, settings.split.test_share, settings.seed)
     training, test = table.take(split.training), table.take(split.test)
     compared = compared_part(training, settings)
-    results = cross_validate(compared.features, compared.target, settings, lambda: progress("compare candidates"))
+    results = cross_validate(
+        compared.features, compared.target, settings, lambda: progress("compare candidates"), compared.subscribers
+    )
     candidates = summarise(results, settings)
     champion = next(result for result, summary in zip(results, candidates, strict=True) if summary.champion)
     threshold = choose_threshold(compared.features, compared.target, champion.probabilities, settings)
-    calibration = calibration_out_of_fold(compared.target, champion, settings)
+    calibration = calibration_out_of_fold(compared.target, champion, settings, compared.subscribers)
     progress("fit, compile and prove")
     pipeline = fit(champion.candidate, settings, training.features, training.target)
     document = compile_pipeline(pipeline, threshold, training.features)
@@ -86,6 +90,7 @@ def train(table: LabelledTable, settings: Settings, progress: Callable[[str], ob
     held_out, probabilities = evaluate_held_out(test, split.test, training, scorer, settings)
     return Trained(
         split=split,
+        compared=compared,
         results=results,
         candidates=candidates,
         champion=champion.candidate,
@@ -127,8 +132,13 @@ def judge(
 def _check_registered(
     registered: store.RegisteredModel, trained: Trained, test: LabelledTable, settings: Settings
 ) -> gate.Check:
+    champion = next(result for result in trained.results if result.candidate == trained.champion)
+    answers = [
+        gate.Answers(trained.compared, champion.probabilities),
+        gate.Answers(test, trained.test_probabilities[None]),
+    ]
     try:
-        return gate.check_registered(registered, trained.scorer, test, trained.test_probabilities, settings)
+        return gate.check_registered(registered, answers, settings)
     except ModelError as error:  # it answers, but the file with the rows that it was trained on is damaged
         return gate.Check(
             name=f"Brier score not worse than that of {registered.tag} on the same rows",

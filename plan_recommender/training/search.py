@@ -104,7 +104,7 @@ def search(
     training = compared_part(table.take(split.training), settings)
     # Other folds than those of the comparison that follows, on which the best trial would look better than it is.
     folds_seed, sampler_seed = np.random.SeedSequence(settings.seed).generate_state(2).tolist()
-    folds = make_folds(training.target, settings.selection.folds, 1, folds_seed)
+    folds = make_folds(training.target, settings.selection.folds, 1, folds_seed, training.subscribers)
     estimators, found = settings.estimators, []
     with _storage(settings.search.directory / TRIALS_FILE) as storage:
         for candidate in candidates:
@@ -255,6 +255,7 @@ def _digest(space: Space, settings: Settings, table_sha256: str) -> str:
     identity = {
         "table": table_sha256,
         "seed": settings.seed,
+        "groups": settings.data.groups,
         "test_share": settings.split.test_share,
         "folds": settings.selection.folds,
         "max_rows": settings.selection.max_rows,

@@ -13,6 +13,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 
 from plan_recommender.config.settings import BASELINES, Candidate, Metric, Settings
 from plan_recommender.data.csv_table import RowNumbers
+from plan_recommender.data.subscribers import Subscribers
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.comparison import COMPARED
@@ -70,7 +71,11 @@ class CrossValidated:
 
 
 def cross_validate(
-    features: FeatureMatrix, target: Labels, settings: Settings, fitted: Callable[[], object] = lambda: None
+    features: FeatureMatrix,
+    target: Labels,
+    settings: Settings,
+    fitted: Callable[[], object] = lambda: None,
+    subscribers: RowNumbers | None = None,
 ) -> list[CrossValidated]:
     """Measure every candidate on the same folds, in the order of the configuration.
 
@@ -79,34 +84,48 @@ def cross_validate(
         target: their labels, shape (rows,).
         settings: the configuration.
         fitted: is called after each fit.
+        subscribers: of the rows, as `make_folds` takes them.
 
     Raises:
-        TableError: a label has fewer rows than there are folds.
+        TableError: a label has fewer subscribers than there are folds.
         ConfigError: a candidate cannot be fitted.
     """
     selection = settings.selection
-    folds = make_folds(target, selection.folds, selection.repeats, settings.seed)
+    folds = make_folds(target, selection.folds, selection.repeats, settings.seed, subscribers)
     return [cross_validate_one(name, features, target, folds, settings, fitted) for name in selection.candidates]
 
 
-def make_folds(target: Labels, folds: int, repeats: int, seed: int) -> list[Fold]:
-    """Divide rows into folds, stratified by the label, `repeats` times in different ways.
+def make_folds(
+    target: Labels, folds: int, repeats: int, seed: int, subscribers: RowNumbers | None = None
+) -> list[Fold]:
+    """Divide rows into folds by subscriber, stratified by the subscribers' label, `repeats` times in different ways.
+
+    Args:
+        target: labels, shape (rows,).
+        folds: number of folds of a repeat.
+        repeats: number of repeats.
+        seed: of the division.
+        subscribers: a number for the subscriber of each row, shape (rows,); None: every row is one of its own.
 
     Returns:
         The folds of the first repeat, then those of the second, and so on. Together the folds of one repeat validate
-        every row once.
+        every row once, and no subscriber has rows to fit on and rows to validate on in the same fold.
 
     Raises:
-        TableError: a label has fewer rows than there are folds.
+        TableError: a label has fewer subscribers than there are folds.
     """
-    rarest = int(min(target.sum(), len(target) - target.sum()))
+    everybody = Subscribers(subscribers, target)
+    rarest = int(np.bincount(everybody.labels, minlength=2).min())
     if rarest < folds:
         raise TableError(
-            f"expected at least {folds} training rows of each plan for {folds} folds, found "
-            f"{rarest} of the rarer one; bring a larger table, or lower selection.folds"
+            f"expected at least {folds} training {'rows' if subscribers is None else 'subscribers'} of each plan for "
+            f"{folds} folds, found {rarest} of the rarer one; bring a larger table, or lower selection.folds"
         )
     splitter = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
-    return list(splitter.split(target, target))
+    return [
+        (everybody.rows_of(training), everybody.rows_of(validation))
+        for training, validation in splitter.split(everybody.labels, everybody.labels)
+    ]
 
 
 def cross_validate_one(
@@ -170,7 +189,9 @@ def summarise(results: Sequence[CrossValidated], settings: Settings) -> list[Can
     ]
 
 
-def calibration_out_of_fold(target: Labels, result: CrossValidated, settings: Settings) -> Calibration:
+def calibration_out_of_fold(
+    target: Labels, result: CrossValidated, settings: Settings, subscribers: RowNumbers | None = None
+) -> Calibration:
     """Measure the calibration of a candidate's out-of-fold probabilities, with those of all repeats together."""
     repeats = len(result.probabilities)
     return measure_calibration(
@@ -179,6 +200,7 @@ def calibration_out_of_fold(target: Labels, result: CrossValidated, settings: Se
         settings.calibration.bins,
         settings.seed,
         rows=np.tile(np.arange(len(target)), repeats),
+        subscribers=None if subscribers is None else np.tile(subscribers, repeats),
     )
 
 

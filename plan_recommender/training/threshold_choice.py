@@ -4,11 +4,13 @@ It is a configured number, or the one that is best for a configured objective on
 training part; and it is one for everybody, or one for each segment of subscribers. The test part has no say in it.
 """
 
+from typing import Literal
+
 import numpy as np
 
 from plan_recommender.config.settings import Objective, SegmentThresholdsSettings, Settings
 from plan_recommender.evaluation.metrics import Labels, Probabilities
-from plan_recommender.evaluation.money import expected_profit
+from plan_recommender.evaluation.money import break_even_probability
 from plan_recommender.evaluation.slices import tercile_bounds
 from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.model.threshold import SEGMENTS, SegmentThresholds, Threshold, segment_of
@@ -66,19 +68,18 @@ def choose_threshold(
 def _best_threshold(target: Labels, out_of_fold: Probabilities, objective: Objective, settings: Settings) -> float:
     """Find the threshold with the highest value of the objective, for labels (rows,) and probabilities (repeats, rows).
 
-    Of equally good ones it is the nearest to 0.5. For the expected profit it is 1 when no threshold makes a profit.
+    Of equally good ones it is the nearest to 0.5. The expected profit depends on the probability alone, so that the
+    threshold is the probability at which a contact breaks even.
     """
+    if objective == "expected_profit":
+        return break_even_probability(settings.money)
     labels, probabilities = np.tile(target, len(out_of_fold)), out_of_fold.ravel()
-    values = [_value(labels, (probabilities >= t).astype(np.int64), objective, settings) for t in THRESHOLDS]
+    values = [_value(labels, (probabilities >= t).astype(np.int64), objective) for t in THRESHOLDS]
     best = np.flatnonzero(np.isclose(values, np.max(values), rtol=0, atol=1e-12))
-    if objective == "expected_profit" and values[best[0]] <= 0:
-        return float(THRESHOLDS[-1])
     return float(THRESHOLDS[best[np.argmin(np.abs(THRESHOLDS[best] - DEFAULT_THRESHOLD))]])
 
 
-def _value(labels: Labels, decisions: Labels, objective: Objective, settings: Settings) -> float:
-    if objective == "expected_profit":
-        return expected_profit(labels, decisions, settings.money)
+def _value(labels: Labels, decisions: Labels, objective: Literal["f1", "accuracy"]) -> float:
     if objective == "accuracy":
         return float(np.mean(labels == decisions))
     true_positives = int(np.sum(labels & decisions))

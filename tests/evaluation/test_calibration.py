@@ -33,7 +33,7 @@ def drawn(rows: int, seed: int) -> tuple[Labels, Probabilities]:
 
 def numbers(found: Calibration) -> list[float]:
     """Everything but what chance draws."""
-    document = found.model_dump(exclude={"bins", "ece_by_chance"})
+    document = found.model_dump(exclude={"bins", "ece_by_chance", "ece_limit"})
     return [*document.values(), *(value for b in found.bins for value in b.model_dump().values())]
 
 

@@ -22,7 +22,9 @@ from tools.server import ROOT
 from tools.synthesise import main as synthesise
 
 DATA = ROOT / "users_behavior.csv"
-FILES = {"evaluation.json", "evaluation_roc_curve.png", "evaluation_confusion_matrix.png"}
+FILES = {
+    "evaluation.json", "evaluation_roc_curve.png", "evaluation_confusion_matrix.png", "evaluation_calibration.png"
+}  # fmt: skip
 Table = Callable[..., Path]
 
 

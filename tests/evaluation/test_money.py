@@ -1,6 +1,7 @@
-"""Money: amounts that a hand computes, a curve recomputed row by row, and intervals that hold their point."""
+"""Money: whom it is worth to contact, amounts that a hand computes, and intervals by subscriber."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plan_recommender.config.settings import MoneySettings
+from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.evaluation.metrics import Labels, Probabilities
-from plan_recommender.evaluation.money import BusinessImpact, break_even_probability, expected_profit, measure_impact
+from plan_recommender.evaluation.money import BusinessImpact, break_even_probability, measure_impact, plans_held
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=40)
 MONEY = MoneySettings(bootstrap_samples=200)
@@ -19,6 +21,7 @@ ENTRIES = st.lists(
     max_size=40,
 )
 Entries = list[tuple[int, float]]
+"""The plan held, and the probability of Ultra."""
 
 
 def arrays(entries: Entries) -> tuple[Labels, Probabilities]:
@@ -30,23 +33,19 @@ def decide(probabilities: Probabilities, threshold: float) -> Labels:
 
 
 def impact(entries: Entries, money: MoneySettings = MONEY, threshold: float = 0.5, seed: int = 0) -> BusinessImpact:
-    target, probabilities = arrays(entries)
-    return measure_impact(target, probabilities, decide(probabilities, threshold), threshold, money, seed)
+    held, probabilities = arrays(entries)
+    return measure_impact(probabilities, decide(probabilities, threshold), held, threshold, money, seed)
 
 
-def sample(rows: int, seed: int = 0) -> tuple[Labels, Probabilities]:
-    rng = np.random.default_rng(seed)
-    probabilities = rng.beta(1, 2, rows)
-    return (rng.random(rows) < probabilities).astype(np.int64), probabilities
-
-
-def naive(target: Labels, decisions: Labels, money: MoneySettings) -> float:
+def naive(entries: Entries, threshold: float, money: MoneySettings) -> float:
     """One subscriber after the other."""
     total = 0.0
-    for label, decision in zip(target.tolist(), decisions.tolist(), strict=True):
-        if decision:
-            total += (money.uplift_per_month if label else -money.churn_cost) - money.contact_cost
-    return total / len(target) * 1000
+    for held, p in entries:
+        if p >= threshold and not held:
+            total += p * money.uplift_per_month - (1 - p) * money.churn_cost - money.contact_cost
+        elif p < threshold and held:
+            total -= (1 - p) * money.uplift_per_month + money.contact_cost
+    return total / len(entries) * 1000
 
 
 @pytest.mark.parametrize(
@@ -67,100 +66,79 @@ def test_break_even_is_what_a_hand_computes(uplift: float, contact: float, churn
 
 
 def test_at_break_even_a_contact_neither_pays_nor_costs() -> None:
-    target = np.array([1, 1, 0, 0, 0], dtype=np.int64)  # as many Ultra as the break-even of the defaults, 0.4
-    assert break_even_probability(MoneySettings()) == pytest.approx(0.4)
-    assert expected_profit(target, np.ones(5, dtype=np.int64), MoneySettings()) == pytest.approx(0, abs=1e-9)
+    assert impact([(0, 0.4)], threshold=0.4).at_threshold.net == pytest.approx(0, abs=1e-9)
+
+
+def test_who_is_on_ultra_already_is_no_contact_and_no_gain() -> None:
+    found = impact([(1, 0.9), (1, 0.5), (1, 0.7)]).at_threshold
+    assert (found.to_ultra, found.to_smart, found.gross, found.cost, found.net) == (0, 0, 0, 0, 0)
 
 
 def test_every_amount_is_what_a_hand_computes() -> None:
-    # Of 4 rows, 3 are contacted at 0.5, 2 of them on Ultra: 2 * 300 - 3 * 30 - 150 = 360, for 1,000 rows 90,000.
-    found = impact([(1, 0.9), (1, 0.5), (0, 0.7), (1, 0.1)]).at_threshold
-    assert (found.threshold, found.contacts, found.true_positives, found.false_positives) == (0.5, 750, 500, 250)
-    assert (found.gross, found.cost, found.net) == (150_000, 60_000, 90_000)
-
-
-def test_the_best_threshold_is_the_highest_net_with_the_fewest_contacts() -> None:
-    # Above 0.7 only the Ultra row at 0.9 is contacted; below, a Smart one is too.
-    found = impact([(1, 0.9), (0, 0.7), (0, 0.2)])
-    assert found.best.threshold == 0.9
-    assert found.best.contacts == pytest.approx(1000 / 3)
-    assert found.best.net == pytest.approx(270_000 / 3)
-    assert found.best in found.curve
-    # Where every contact costs, nobody is contacted.
-    worst = impact([(0, 0.9), (0, 0.2)])
-    assert (worst.best.threshold, worst.best.net) == (1, 0)
-    # Where nothing is worth anything, all thresholds are alike.
-    free = MoneySettings(uplift_per_month=0.0, contact_cost=0.0, churn_cost=0.0, bootstrap_samples=100)
-    assert impact([(1, 0.9), (0, 0.2)], free).best.threshold == 1
+    # Of 4 rows at 0.5: one on Smart is moved up: 0.75 * 300 = 225, cost 30 + 0.25 * 150 = 67.5; one on Ultra is moved
+    # down: cost 30 + 0.75 * 300 = 255; two hold what is recommended. For 1,000 rows 250 times that.
+    found = impact([(0, 0.75), (1, 0.25), (1, 0.9), (0, 0.1)]).at_threshold
+    assert (found.threshold, found.to_ultra, found.to_smart) == (0.5, 250, 250)
+    assert (found.gross, found.cost, found.net) == (56_250, 80_625, -24_375)
 
 
 def test_the_report_says_what_it_assumes() -> None:
     money = MoneySettings(currency="EUR", uplift_per_month=12.5, bootstrap_samples=100)
     found = impact([(1, 0.9), (0, 0.2)], money)
-    assert (found.currency, found.break_even) == ("EUR", 1)  # 180 / 162.5
+    assert (found.currency, found.plan_held, found.break_even) == ("EUR", "plan", 1)  # 180 / 162.5
     assert MoneySettings.model_validate(found.assumptions) == money
 
 
 @PROPERTY
 @given(ENTRIES, st.sampled_from([0.0, 0.29, 0.5, 0.57, 1.0]))
 def test_the_curve_is_what_row_by_row_gives(entries: Entries, threshold: float) -> None:
-    target, probabilities = arrays(entries)
     found = impact(entries, threshold=threshold)
     assert [row.threshold for row in found.curve] == [i / 100 for i in range(101)]
-    for row in found.curve:
-        decisions = decide(probabilities, row.threshold)
-        assert row.net == pytest.approx(naive(target, decisions, MONEY), abs=1e-6)
-        assert row.contacts == pytest.approx(decisions.mean() * 1000)
-        assert row.true_positives + row.false_positives == pytest.approx(row.contacts)
+    for row in [*found.curve, found.at_threshold]:
+        assert row.net == pytest.approx(naive(entries, row.threshold, MONEY), abs=1e-6)
         assert row.gross - row.cost == pytest.approx(row.net, abs=1e-6)
-        assert row.net_low <= row.net_high
-    assert found.best.net == max(row.net for row in found.curve)
-    assert found.at_threshold.net == pytest.approx(naive(target, decide(probabilities, threshold), MONEY), abs=1e-6)
     assert BusinessImpact.model_validate_json(found.model_dump_json()) == found
 
 
-@PROPERTY
-@given(ENTRIES, st.integers(0, 2**32 - 1))
-def test_expected_profit_is_what_row_by_row_gives(entries: Entries, seed: int) -> None:
-    target, _ = arrays(entries)
-    decisions = np.random.default_rng(seed).integers(0, 2, len(target))
-    assert expected_profit(target, decisions, MONEY) == pytest.approx(naive(target, decisions, MONEY), abs=1e-6)
-
-
-def test_the_decisions_need_not_come_from_one_threshold() -> None:
-    target, probabilities = arrays([(1, 0.1), (0, 0.9)])
-    found = measure_impact(target, probabilities, np.array([1, 0]), 0.5, MONEY, seed=0)
-    assert found.at_threshold.net == expected_profit(target, np.array([1, 0]), MONEY) == 135_000
-    assert found.curve[50].net == -90_000
-
-
-def test_intervals_hold_their_point_and_are_as_wide_as_the_normal_approximation() -> None:
-    target, probabilities = sample(650)
-    money = MoneySettings(bootstrap_samples=4000)
+def test_the_interval_holds_its_point_and_is_as_wide_as_the_normal_approximation_by_subscriber() -> None:
+    rng = np.random.default_rng(0)
+    probabilities, money = rng.beta(1, 2, 650), MoneySettings(bootstrap_samples=4000)
+    held = (rng.random(650) < probabilities).astype(np.int64)
     decisions = decide(probabilities, 0.4)
-    found = measure_impact(target, probabilities, decisions, 0.4, money, seed=1)
-    value = np.where(target == 1, money.uplift_per_month, -money.churn_cost) - money.contact_cost
-    for row, contacted in ((found.at_threshold, decisions), (found.curve[25], decide(probabilities, 0.25))):
-        error = float(np.std(value * contacted)) / math.sqrt(650) * 1000
-        assert row.net_low < row.net < row.net_high
-        assert row.net_high - row.net_low == pytest.approx(2 * 1.96 * error, rel=0.07)
-    assert (found.curve[40].net_low, found.curve[40].net_high) == pytest.approx(
-        (found.at_threshold.net_low, found.at_threshold.net_high), rel=0.05
-    )
+    found = measure_impact(probabilities, decisions, held, 0.4, money, seed=1)
+    net = np.array([naive([(h, p)], 0.4, money) for h, p in zip(held.tolist(), probabilities.tolist(), strict=True)])
+    error = float(np.std(net)) / math.sqrt(650)
+    assert found.net_low < found.at_threshold.net < found.net_high
+    assert found.net_high - found.net_low == pytest.approx(2 * 1.96 * error, rel=0.07)
+    # Four times every row, as rows of one subscriber: no more is known than before. The control: as rows of four.
+    four = (np.tile(probabilities, 4), np.tile(decisions, 4), np.tile(held, 4))
+    owners = np.tile(np.arange(650), 4)
+    same = measure_impact(*four, 0.4, money, seed=1, subscribers=owners)
+    assert same.net_high - same.net_low == pytest.approx(2 * 1.96 * error, rel=0.07)
+    narrow = measure_impact(*four, 0.4, money, seed=1)
+    assert narrow.net_high - narrow.net_low == pytest.approx(1.96 * error, rel=0.07)
 
 
 def test_a_higher_confidence_is_a_wider_interval() -> None:
-    entries = list(zip(*(column.tolist() for column in sample(300)), strict=True))
-    narrow, wide = (impact(entries, MoneySettings(confidence=c)).at_threshold for c in (0.5, 0.99))
+    entries = [(i % 2, i / 300) for i in range(300)]
+    narrow, wide = (impact(entries, MoneySettings(confidence=c)) for c in (0.5, 0.99))
     assert wide.net_low < narrow.net_low < narrow.net_high < wide.net_high
 
 
-def test_the_order_of_the_rows_changes_nothing() -> None:
-    target, probabilities = sample(400)
-    order = np.random.default_rng(1).permutation(400)
-    decisions = decide(probabilities, 0.5)
-    one = measure_impact(target, probabilities, decisions, 0.5, MONEY, seed=3)
-    assert measure_impact(target[order], probabilities[order], decisions[order], 0.5, MONEY, seed=3) == one
-    other = measure_impact(target, probabilities, decisions, 0.5, MONEY, seed=4)
-    assert (other.at_threshold.net, other.best.threshold) == (one.at_threshold.net, one.best.threshold)
-    assert other.at_threshold.net_low != one.at_threshold.net_low
+@pytest.mark.parametrize(
+    ("header", "plans", "held"),
+    [
+        ("plan", ["Smart", " ULTRA ", "ultra"], [0, 1, 1]),
+        ("plan", ["Smart", "Ultra", ""], None),
+        ("plan", ["surf", "ultimate", "surf"], None),
+        ("tariff", ["Smart", "Ultra", "Ultra"], None),
+    ],
+)
+def test_the_plan_held_is_what_its_column_says_or_unknown(
+    tmp_path: Path, header: str, plans: list[str], held: list[int] | None
+) -> None:
+    path = tmp_path / "table.csv"
+    lines = [f"1,2,3,4,{i % 2},{plan}" for i, plan in enumerate(plans)]
+    path.write_text("\n".join([f"calls,minutes,messages,mb_used,is_ultra,{header}", *lines]) + "\n")
+    found = plans_held(read_labelled(path), MONEY)
+    assert (None if found is None else found.tolist()) == held

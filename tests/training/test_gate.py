@@ -6,6 +6,7 @@ whole or damaged.
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,7 +23,6 @@ from plan_recommender import cli
 from plan_recommender.config.settings import Candidate, GateSettings, Settings
 from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.evaluation.calibration import measure_calibration
-from plan_recommender.evaluation.comparison import MetricDifference, compare_paired
 from plan_recommender.evaluation.metrics import ConfusionMatrix, Metrics
 from plan_recommender.model import store as model_store
 from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME, TRAINING_ROWS_FILE
@@ -99,6 +99,9 @@ class Refusal:
     reason: str
 
 
+OVERCONFIDENT = "{trees: 100, learning_rate: 0.4, max_leaf_nodes: 8, min_samples_leaf: 15, l2_regularization: 0.1}"
+"""Boosted trees that beat both baselines, and whose probabilities are too near to 0 and 1."""
+
 REFUSALS = {
     "labels that mean nothing": Refusal(
         lambda folder: [
@@ -113,16 +116,16 @@ REFUSALS = {
         "refused: expected ROC AUC better than logistic_regression's, found ",
     ),
     "probabilities that are not calibrated": Refusal(
-        lambda folder: ["--config", configuration(folder / "config.yaml", max_ece=0.001)],
-        "refused: expected calibration error (ECE) at most 0.001, found 0.0",
+        lambda folder: ["--config", configuration(folder / "config.yaml", OVERCONFIDENT, max_ece=0.03)],
+        "refused: expected calibration error (ECE) at most 0.03, found 0.",
     ),
     "worse than the registered model": Refusal(
         lambda folder: ["--config", configuration(folder / "config.yaml", "{trees: 10, max_leaf_nodes: 4}")],
         "refused: expected Brier score not worse than that of plan_recommender:",
     ),
 }  # fmt: skip
-ALONE = {"probabilities that are not calibrated", "worse than the registered model"}
-"""Nothing else is amiss with these."""
+ALONE = {"worse than the registered model"}
+"""Nothing else is wrong with these."""
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
@@ -244,10 +247,12 @@ def judged() -> Callable[[], gate.GateReport]:
     settings = Settings.model_validate({"gate": {"max_ece": 1.0}, "comparison": {"bootstrap_samples": 100}})
     candidate = on_shipped("boosted_trees")
     scorer = candidate.scorer
-    results = [scored("majority_rule", 0.5, 0.2), scored("boosted_trees", 0.8, 0.1)]
     target, answers = shipped().target, scorer.probabilities(shipped().features)
+    champion = replace(scored("boosted_trees", 0.8, 0.1), probabilities=answers[None, SPLIT.training])
+    results = [scored("majority_rule", 0.5, 0.2), champion]
     trained = Trained(
         split=SPLIT,
+        compared=shipped().take(SPLIT.training),
         results=results,
         candidates=[],
         champion="boosted_trees",
@@ -314,20 +319,20 @@ def test_both_baselines_must_be_beaten() -> None:
 
 @pytest.mark.parametrize(("most", "passed"), [(0.0999, False), (0.1001, True)])
 def test_calibration_is_bounded(most: float, passed: bool) -> None:
-    target, answers = np.tile([1, 1, 0, 0, 0], 20), np.full(100, 0.5)  # says 0.5 where it is 0.4
+    target, answers = np.tile([1, 1, 0, 0, 0], 200), np.full(1000, 0.5)  # says 0.5 where it is 0.4
     calibration = measure_calibration(target, answers, 10, 0)
     assert calibration.ece == pytest.approx(0.1, rel=1e-12)
     check = gate.check_calibration(calibration, GateSettings(max_ece=most))
     assert check.passed == passed
-    assert check.found.startswith("0.1000 out of fold; as many rows of a perfectly calibrated model show about ")
+    assert check.found.startswith("0.1000 out of fold; of perfectly calibrated models on as many rows, 97.5 % show at ")
 
 
-def test_an_error_that_chance_would_make_passes() -> None:
+def test_an_error_that_chance_often_makes_passes() -> None:
     target = np.random.default_rng(3).permutation(np.tile([1, 0], 30))
     calibration = measure_calibration(target, np.linspace(0.3, 0.7, 60), 10, 0)
     assert calibration.ece > 0.03
-    for chance, passed in ((calibration.ece + 0.01, True), (calibration.ece - 0.01, False)):
-        few = calibration.model_copy(update={"ece_by_chance": chance})
+    for limit, passed in ((calibration.ece, True), (math.nextafter(calibration.ece, 0), False)):
+        few = calibration.model_copy(update={"ece_limit": limit})
         assert gate.check_calibration(few, GateSettings(max_ece=0.03)).passed == passed
 
 
@@ -351,7 +356,8 @@ def check_registered(table: LabelledTable, seen: npt.NDArray[np.uint64], margin:
     settings = Settings.model_validate({"gate": {"margin": margin}, "comparison": {"bootstrap_samples": 100}})
     new = on_shipped("boosted_trees").scorer
     old = cast(RegisteredModel, Registered(seen, on_shipped("binned_logistic").scorer))
-    return gate.check_registered(old, new, table, new.probabilities(table.features), settings)
+    answers = gate.Answers(table, new.probabilities(table.features)[None])
+    return gate.check_registered(old, [answers], settings)
 
 
 NOTHING = np.empty(0, dtype=np.uint64)
@@ -363,7 +369,7 @@ NOTHING = np.empty(0, dtype=np.uint64)
         (-0.010, -0.020, -0.001, True),  # better
         (0.000, -0.005, 0.005, True),
         (0.005, -0.001, 0.011, True),  # worse, but perhaps by chance, and by less than the margin
-        (0.010, -0.005, 0.025, True),  # by just the margin
+        (0.0099, -0.005, 0.025, True),  # by nearly the margin
         (0.005, 0.000, 0.010, True),  # the interval begins at zero, and is not above it
         (0.005, 0.001, 0.009, False),  # worse for sure, though within the margin
         (0.011, -0.005, 0.027, False),  # perhaps by chance, but beyond the margin
@@ -373,42 +379,44 @@ NOTHING = np.empty(0, dtype=np.uint64)
 def test_worse_is_an_interval_wholly_above_zero_or_a_difference_above_the_margin(
     monkeypatch: pytest.MonkeyPatch, difference: float, low: float, high: float, passed: bool
 ) -> None:
-    real = compare_paired
-
-    def by_hand(*arguments: Any, **options: Any) -> Any:
-        brier = MetricDifference(first=0.15, second=0.15 + difference, difference=difference, low=low, high=high)
-        return real(*arguments, **options).model_copy(update={"brier": brier})
-
-    monkeypatch.setattr(gate, "compare_paired", by_hand)
-    check = check_registered(shipped().take(SPLIT.test), NOTHING)
+    monkeypatch.setattr(gate, "mean_interval", lambda *_: (low, high))
+    table = shipped().take(SPLIT.test)
+    old = on_shipped("binned_logistic").scorer.probabilities(table.features)
+    before = (old - table.target) ** 2
+    new = np.abs(table.target - np.sqrt(np.clip(before + difference, 0, 1)))  # about this much worse, row by row
+    exact = float(np.mean((new - table.target) ** 2 - before))
+    answers = gate.Answers(table, new[None])
+    registered = cast(RegisteredModel, Registered(NOTHING, on_shipped("binned_logistic").scorer))
+    settings = Settings.model_validate({"gate": {"margin": 0.01 + exact - difference}})
+    check = gate.check_registered(registered, [answers], settings)
     assert check.passed == passed
-    assert check.found == (
-        f"{0.15 + difference:.4f} against 0.1500 on 643 rows that neither was trained on: {difference:+.4f}, "
-        f"95% interval {low:+.4f} to {high:+.4f}, margin 0.01"
+    assert check.found.startswith(
+        f"{before.mean() + exact:.4f} against {before.mean():.4f} on 643 rows that neither was trained on: "
+        f"{exact:+.4f}, 95% interval {low:+.4f} to {high:+.4f}, margin "
     )
 
 
-def test_the_two_are_compared_on_the_rows_that_the_registered_model_was_not_trained_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[tuple[Any, ...]] = []
-    real = compare_paired
-
-    def watched(target: Any, first: Any, second: Any, **options: Any) -> Any:
-        asked.append((target, first[0], second[0]))
-        return real(target, first, second, **options)
-
-    monkeypatch.setattr(gate, "compare_paired", watched)
+def test_the_two_are_compared_on_the_rows_that_the_registered_model_was_not_trained_on() -> None:
     table = shipped().take(SPLIT.test)
     keys = row_keys(table)
     assert len(np.unique(keys)) == len(keys) == 643  # no row of the part is there twice
     check = check_registered(table, keys[100:300])
-    kept = np.r_[0:100, 300:643]
-    ((target, old, new),) = asked
-    np.testing.assert_array_equal(target, table.target[kept])
-    np.testing.assert_array_equal(old, on_shipped("binned_logistic").scorer.probabilities(table.features[kept]))
-    np.testing.assert_array_equal(new, on_shipped("boosted_trees").scorer.probabilities(table.features[kept]))
-    assert " on 443 rows that neither was trained on: " in check.found
+    kept = table.take(np.r_[0:100, 300:643])
+    old, new = (
+        np.mean((on_shipped(name).scorer.probabilities(kept.features) - kept.target) ** 2)
+        for name in ("binned_logistic", "boosted_trees")
+    )
+    assert check.found.startswith(
+        f"{new:.4f} against {old:.4f} on 443 rows that neither was trained on: {new - old:+.4f}"
+    )
+
+
+def test_of_rows_out_of_fold_all_repeats_count() -> None:
+    table = shipped().take(SPLIT.test[:100])
+    answers = gate.Answers(table, np.stack([np.full(100, 0.2), np.full(100, 0.6)]))
+    ultra = table.target == 1
+    assert answers.brier[ultra] == pytest.approx((0.8**2 + 0.4**2) / 2)
+    assert answers.brier[~ultra] == pytest.approx((0.2**2 + 0.6**2) / 2)
 
 
 def test_a_registered_model_knows_its_training_rows_and_no_others(model: RegisteredModel) -> None:
@@ -433,7 +441,7 @@ def test_with_fewer_than_twenty_rows_to_compare_on_a_model_is_refused(left: int,
     order = np.argsort(-np.arange(643) % 7, kind="stable")  # both plans among the last twenty
     table = table.take(order)
     check = check_registered(table, row_keys(table)[: 643 - left], margin=1.0)
-    too_few = f"only {left} rows of the test part that neither model was trained on, of which "
+    too_few = f"only {left} rows that neither model was trained on, of which "
     assert check.found.startswith(too_few) == refused
     if refused:
         assert not check.passed
@@ -447,7 +455,7 @@ def test_rows_of_one_plan_only_are_too_few_however_many() -> None:
     table = shipped().take(SPLIT.test)
     check = check_registered(table, row_keys(table.take(np.flatnonzero(table.target == 1))))
     assert not check.passed
-    assert check.found.startswith("only 446 rows of the test part that neither model was trained on, of which 0 Ultra")
+    assert check.found.startswith("only 446 rows that neither model was trained on, of which 0 Ultra")
 
 
 def test_a_run_on_rows_that_the_registered_model_has_all_seen_is_refused(
@@ -460,7 +468,7 @@ def test_a_run_on_rows_that_the_registered_model_has_all_seen_is_refused(
     answer = command(train.main, "--config", configuration(tmp_path / "config.yaml"), "--data", seen)
     assert (answer.code, answer.err) == (1, "")
     (reason,) = [line for line in answer.out.splitlines() if line.startswith("refused: ")]
-    assert "found only 0 rows of the test part that neither model was trained on, of which 0 Ultra" in reason
+    assert "found only 0 rows that neither model was trained on, of which 0 Ultra" in reason
     assert f"train on a table with new rows, or with the seed and test_share of {registered.tag}" in reason
     assert state(store, tmp_path / "artifacts") == before
     assert len(bentoml.models.list(MODEL_NAME)) == 1

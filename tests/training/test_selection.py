@@ -128,7 +128,7 @@ def test_nothing_in_the_test_part_changes_the_champion_its_threshold_or_the_scor
     table = shipped().take(np.arange(1200))
     split = split_table(table, 0.25, 1)
     monkeypatch.setattr(run, "split_table", lambda *_: split)  # it is stratified by the labels, that change here
-    settings = configured(**QUICK, threshold="expected_profit", threshold_segments="mb_used")
+    settings = configured(**QUICK, threshold="f1", threshold_segments="mb_used")
     first = run.train(table, settings)
     rng = np.random.default_rng(3)
     features, target = table.features.copy(), table.target.copy()

@@ -1,0 +1,114 @@
+"""The rows of a table by subscriber: who trains, who tests, and who is drawn again by a bootstrap are subscribers.
+
+Where a table does not say whose month a row is, every row counts as a subscriber of its own.
+"""
+
+import re
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from plan_recommender.data.csv_table import LabelledTable, RowNumbers, TextColumn
+
+_ID_NAMES: Final = frozenset(
+    [
+        "id",
+        "subscriber",
+        "subscriberid",
+        "subscribers",
+        "customer",
+        "customerid",
+        "client",
+        "clientid",
+        "user",
+        "userid",
+        "account",
+        "accountid",
+        "contract",
+        "contractid",
+        "msisdn",
+        "imsi",
+        "phone",
+        "phonenumber",
+        "abonado",
+        "idabonado",
+        "cliente",
+        "idcliente",
+        "usuario",
+        "idusuario",
+        "suscriptor",
+        "linea",
+        "telefono",
+        "numero",
+    ]
+)
+_DECIMAL: Final = re.compile(r"[0-9]*[.,][0-9]+")
+_MIN_IDS: Final = 20
+_MIN_ROWS_EACH: Final = 1.5
+_MAX_ROWS_EACH: Final = 60.0  # five years of months
+_MIN_AGREEMENT: Final = 0.5
+"""Of labels; where people hardly ever change their plan it is nearly 1 for an id."""
+
+_Labels = npt.NDArray[np.int64]
+
+
+class Subscribers:
+    """Who the rows of a table belong to."""
+
+    of_row: RowNumbers
+    """The subscriber of each row, from 0 without gaps, shape (rows,)."""
+    labels: _Labels
+    """The label of each subscriber, shape (subscribers,): 1 if at least half of the rows are Ultra."""
+
+    def __init__(self, codes: RowNumbers | None, target: _Labels) -> None:
+        """Take the subscribers of rows.
+
+        Args:
+            codes: any number for each subscriber, shape (rows,); None: every row is a subscriber of its own.
+            target: labels, shape (rows,).
+        """
+        self.of_row = np.arange(len(target)) if codes is None else np.unique(codes, return_inverse=True)[1]
+        ultra, rows = np.bincount(self.of_row, weights=target), np.bincount(self.of_row)
+        self.labels = (2 * ultra >= rows).astype(np.int64)
+
+    def rows_of(self, subscribers: npt.NDArray[np.int64]) -> RowNumbers:
+        """Give the rows of some subscribers, one subscriber after the other, each one's rows in their order."""
+        place = np.full(len(self.labels), -1)
+        place[subscribers] = np.arange(len(subscribers))
+        rows = np.flatnonzero(place[self.of_row] >= 0)
+        return rows[np.argsort(place[self.of_row[rows]], kind="stable")]
+
+
+def find_id_column(table: LabelledTable) -> str | None:
+    """Find a column that seems to say whose month each row is; None if there is none, or nobody has two rows.
+
+    It is a column that is called like an id and has values in more than one row. Otherwise it is one whose values
+    behave like ids: they are many, each occurs in a few rows, and the rows of one value mostly have the same label.
+    """
+    repeating = {name: column for name, column in table.texts.items() if 1 < len(column.values) < len(table.target)}
+    for name in repeating:
+        if re.sub(r"[\W_]+", "", name.lower()) in _ID_NAMES:
+            return name
+    alike = {name: _label_agreement(column, table.target) for name, column in repeating.items() if _may_be_id(column)}
+    best = max(alike, key=lambda name: alike[name], default=None)
+    return best if best is not None and alike[best] >= _MIN_AGREEMENT else None
+
+
+def _may_be_id(column: TextColumn) -> bool:
+    rows_each = len(column.codes) / len(column.values)
+    if "" in column.values or len(column.values) < _MIN_IDS or not _MIN_ROWS_EACH <= rows_each <= _MAX_ROWS_EACH:
+        return False
+    return not all(_DECIMAL.fullmatch(value) for value in column.values)  # amounts repeat too, and are no ids
+
+
+def _label_agreement(column: TextColumn, target: _Labels) -> float:
+    """The intraclass correlation of the label in rows of one value: 0 if values mean nothing, 1 if it never differs."""
+    rows, ultra = np.bincount(column.codes), np.bincount(column.codes, weights=target)
+    pairs = float(np.sum(rows * (rows - 1.0)))
+    share = float(target.mean())
+    if pairs == 0 or share in (0.0, 1.0):
+        return 0.0
+    deviations = ultra - rows * share
+    within = float(np.sum(deviations**2)) - float(np.sum((target - share) ** 2))
+    return within / pairs / (share * (1 - share))
