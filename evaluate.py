@@ -30,6 +30,7 @@ from plan_recommender.report.terminal import (
     money_lines,
     parity_table,
 )
+from plan_recommender.training import looks
 from plan_recommender.training.split import row_keys, split_table
 
 
@@ -97,6 +98,8 @@ def _measure(model: store.RegisteredModel, options: argparse.Namespace) -> int:
     cli.say(metrics_table(metrics, majority_rule, intervals))
     cli.say(calibration_line(calibration))
     cli.say(money_lines(impact, settings.money))
+    if chosen.earlier_looks is not None:
+        cli.say(chosen.earlier_looks)
     if parity is not None:
         cli.say(parity_table(parity))
     cli.say(f"artifacts: {options.artifacts}")
@@ -171,6 +174,8 @@ class _Rows:
 
     part: LabelledTable
     what: str
+    earlier_looks: str | None = None
+    """A sentence about other models that were measured on these rows, if they are a test part."""
 
 
 def _choose_rows(model: store.RegisteredModel, options: argparse.Namespace) -> _Rows:
@@ -194,9 +199,19 @@ def _test_part(model: store.RegisteredModel, options: argparse.Namespace) -> _Ro
             f"{path}: expected the table that {model.tag} was trained on (SHA-256 {data.sha256}), found another "
             f"({table.sha256}), of which no test part is known; pass --data to measure on all of its rows"
         )
-    test = table.take(split_table(table, model.record.settings["split"]["test_share"], model.record.seed).test)
+    test_share = model.record.settings["split"]["test_share"]
+    test = table.take(split_table(table, test_share, model.record.seed).test)
+    sentence = None
+    try:
+        earlier = looks.note(
+            options.artifacts, looks.look("evaluate.py", model.tag, table, model.record.seed, test_share)
+        )
+    except OSError as error:
+        cli.warn(f"this look at the test part is not noted in {looks.LOOKS_FILE}: {error.strerror or error}")
+    else:
+        sentence = looks.sentence(earlier)
     of = "" if test.subscribers is None else f" of {len(np.unique(test.subscribers)):,} subscribers"
-    return _Rows(test, f"the {len(test.target):,} rows{of} of {path} that it was never trained on")
+    return _Rows(test, f"the {len(test.target):,} rows{of} of {path} that it was never trained on", sentence)
 
 
 def _table_of(model: store.RegisteredModel, options: argparse.Namespace) -> Path:

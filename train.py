@@ -17,17 +17,22 @@ from plan_recommender.data.csv_table import LabelledTable, check_trainable, read
 from plan_recommender.data.facts import describe
 from plan_recommender.data.outputs import staged_directory, writing
 from plan_recommender.data.subscribers import find_id_column
-from plan_recommender.errors import TrackingError
+from plan_recommender.errors import ConfigError, OutputError, TrackingError
 from plan_recommender.model import store
 from plan_recommender.model.tables import write_document
 from plan_recommender.report.artifacts import write_artifacts, write_pages
+from plan_recommender.report.pages import REPORT
 from plan_recommender.report.terminal import candidates_table, metrics_table
-from plan_recommender.training import publish
+from plan_recommender.training import looks, publish
 from plan_recommender.training.findings import Findings
 from plan_recommender.training.gate import GateReport
+from plan_recommender.training.looks import LOOKS_FILE
 from plan_recommender.training.publish import library_versions, publish_both, write_model
-from plan_recommender.training.run import STEPS_AFTER_SELECTION, Trained, judge, train
+from plan_recommender.training.run import STEPS_AFTER_SELECTION, Tested, Trained, judge, look, train
 from plan_recommender.training.split import row_keys
+
+REFUSED = "refused"
+"""Folder beside the artifacts, for the report of a refused run."""
 
 _MAX_REPEATED_SHARE = 0.01  # of the rows; with more repeated rows a warning is printed
 
@@ -45,16 +50,14 @@ def main(arguments: list[str] | None = None) -> int:
         settings = _searched(table, settings, options.search)
     trained, verdict = _train(table, settings)
     cli.say(candidates_table(trained.results, trained.candidates))
-    cli.say(metrics_table(trained.held_out.model, trained.held_out.majority_rule, trained.held_out.intervals))
     if not verdict.passed:
-        for check in verdict.checks:
-            if not check.passed:
-                cli.say(f"refused: expected {check.name}, found {check.found}")
-        cli.say("nothing was registered; the model store and the artifacts are as they were")
-        _track(trained, verdict, table, settings)
+        _leave_refused(trained, verdict, table, settings)
+        _track(trained, verdict, None, table, settings)
         return cli.ANSWER_IS_NO
-    tag, written = _register(trained, verdict, table, settings)
-    if trained.held_out.model.accuracy < trained.held_out.majority_rule.accuracy:
+    tested = look(trained, table, settings)
+    cli.say(metrics_table(tested.results.model, tested.results.majority_rule, tested.results.intervals))
+    tag, written = _register(trained, verdict, tested, table, settings)
+    if tested.results.model.accuracy < tested.results.majority_rule.accuracy:
         cli.say("warning: with this threshold less accurate than recommending the majority plan to everybody")
     cli.say(
         f"champion {trained.champion}, threshold {trained.scorer.threshold}, "
@@ -67,7 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     cli.say("passed every check of the gate")
     cli.say(f"artifacts: {settings.artifacts.directory}, of which report.html is for people")
     cli.say(f"registered {tag}")
-    _track(trained, verdict, table, settings, tag, [settings.artifacts.directory / name for name in written])
+    kept = [settings.artifacts.directory / name for name in written]
+    _track(trained, verdict, tested, table, settings, tag, kept)
     return cli.DONE
 
 
@@ -85,29 +89,76 @@ def _train(table: LabelledTable, settings: Settings) -> tuple[Trained, GateRepor
         return trained, judge(trained, table, settings, cli.say)
 
 
-def _register(trained: Trained, verdict: GateReport, table: LabelledTable, settings: Settings) -> tuple[str, list[str]]:
-    """Write artifacts and model, both or neither; returns the model's tag and the names of the artifacts."""
-    findings = Findings(
+def _note_look(model: str | None, table: LabelledTable, settings: Settings) -> str:
+    """Note a look at the test part; returns a sentence about earlier ones. A refused run has no model to name."""
+    new = looks.look("train.py", model, table, settings.seed, settings.split.test_share)
+    return looks.sentence(looks.note(settings.artifacts.directory, new))
+
+
+def _leave_refused(trained: Trained, verdict: GateReport, table: LabelledTable, settings: Settings) -> None:
+    """Say why a model was refused and what to do next, and leave the report of the run in a folder of its own."""
+    failed = [check for check in verdict.checks if not check.passed]
+    for check in failed:
+        cli.say(f"refused: expected {check.name}, found {check.found}")
+    for advice in dict.fromkeys(check.advice for check in failed):
+        cli.say(f"what helps: {advice}")
+    folder = _beside_artifacts(settings, REFUSED)
+    findings = _findings(trained, verdict, None, table)
+    try:
+        if verdict.compared:
+            with writing(_beside_artifacts(settings, LOOKS_FILE)):
+                _note_look(None, table, settings)
+        with staged_directory(folder) as refused, publish.staging() as model, writing(folder):
+            write_artifacts(refused.path, trained, findings, None, table, settings)
+            record = write_model(model.path, refused.path, trained, findings, table, settings)
+            write_pages(refused.path, f"refused {trained.champion}", record, trained, findings, table)
+            refused.publish()
+    except OutputError as error:
+        cli.warn(f"the report of this run is not kept: {error}")
+    else:
+        cli.say(f"report: {folder / REPORT}, which begins with what to do next")
+    cli.say("nothing was registered; the model store and the artifacts are as they were")
+
+
+def _beside_artifacts(settings: Settings, name: str) -> Path:
+    return settings.artifacts.directory.parent / name
+
+
+def _findings(trained: Trained, verdict: GateReport, tested: Tested | None, table: LabelledTable) -> Findings:
+    return Findings(
         champion=trained.champion,
         candidates=trained.candidates,
         threshold=trained.scorer.threshold,
         calibration=trained.calibration,
         gate=verdict,
-        test=trained.held_out,
+        test=None if tested is None else tested.results,
         data=describe(table),
     )
+
+
+def _register(
+    trained: Trained,
+    verdict: GateReport,
+    tested: Tested,
+    table: LabelledTable,
+    settings: Settings,
+) -> tuple[str, list[str]]:
+    """Write artifacts and model, both or neither; returns the model's tag and the names of the artifacts."""
+    findings = _findings(trained, verdict, tested, table)
     directory = settings.artifacts.directory
     with staged_directory(directory) as artifacts, publish.staging() as model:
         with writing(directory):
-            write_artifacts(artifacts.path, trained, findings, table, settings)
+            write_artifacts(artifacts.path, trained, findings, tested, table, settings)
         with writing(store.store_path()):
             record = write_model(model.path, artifacts.path, trained, findings, table, settings)
         with writing(directory):
-            write_pages(artifacts.path, model.tag, record, trained, findings, table)
+            earlier = _note_look(model.tag, table, settings)
+            write_pages(artifacts.path, model.tag, record, trained, findings, table, earlier)
             written = sorted(path.name for path in artifacts.path.iterdir())
             artifacts.keep_the_rest()
         with writing(store.store_path()):
             publish_both(model, record, artifacts)
+        cli.say(earlier)
         return model.tag, written
 
 
@@ -117,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
         description=(
             "Compare the candidates, train the champion, and register it in the BentoML model store if it passes the "
             "gate. Exit code 0: it is registered, even if MLflow, when wanted, could not be told of it; 1: it was "
-            "refused, and nothing has changed."
+            f"refused, nothing has changed, and {REFUSED}/ beside the artifacts says what to do next."
         ),
     )
     parser.add_argument(
@@ -156,6 +207,10 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.artifacts is not None:
         directory = settings.artifacts.model_copy(update={"directory": options.artifacts})
         settings = settings.model_copy(update={"artifacts": directory})
+    if settings.artifacts.directory.name == REFUSED:
+        raise ConfigError(
+            f"artifacts.directory: expected another name than {REFUSED!r}, where refused runs leave their report"
+        )
     if options.seed is not None:
         settings = settings.model_copy(update={"seed": options.seed})
     if options.mlflow:
@@ -190,6 +245,7 @@ def _require_mlflow() -> None:
 def _track(
     trained: Trained,
     verdict: GateReport,
+    tested: Tested | None,
     table: LabelledTable,
     settings: Settings,
     tag: str | None = None,
@@ -212,8 +268,10 @@ def _track(
         **({} if tag is None else {"model": tag}),
         **{f"version.{name}": version for name, version in library_versions().items()},
     }
-    results = trained.held_out
-    test = {"model": results.model.model_dump(), "majority_rule": results.majority_rule.model_dump()}
+    test = {}
+    if tested is not None:
+        results = tested.results
+        test = {"model": results.model.model_dump(), "majority_rule": results.majority_rule.model_dump()}
     run = tracking.TrackedRun(
         name=tag or f"refused {trained.champion}",
         tags=tags,

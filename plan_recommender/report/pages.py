@@ -63,6 +63,7 @@ def render_report(
     findings: Findings,
     fit_seconds: Mapping[Candidate, float],
     pictures: Path,
+    looks: str,
 ) -> str:
     """Write the report of a training run as one self-contained HTML page.
 
@@ -73,6 +74,7 @@ def render_report(
         findings: the results of the run.
         fit_seconds: median fit time of each candidate (s).
         pictures: folder that holds the PNGs of the run.
+        looks: a sentence about earlier looks at the test part, without its full stop.
     """
 
     def picture(name: str, alt: str) -> Markup:
@@ -84,6 +86,7 @@ def render_report(
         **_context(record, document, findings),
         tag=tag,
         fit_seconds=fit_seconds,
+        looks=looks,
         picture=picture,
         style=Markup(_STYLE),  # noqa: S704  # a constant
         settings_yaml=yaml.safe_dump(record.settings, sort_keys=False),
@@ -175,6 +178,10 @@ def _context(record: ModelRecord, document: ModelDocument, findings: Findings) -
         "record": record,
         "settings": record.settings,
         "f": findings,
+        "calibrations": [
+            ("out of fold", findings.calibration),
+            *([] if findings.test is None else [("test part", findings.test.calibration)]),
+        ],
         "d": findings.data,
         "compared": COMPARED,
         "measured": _MEASURED,

@@ -22,21 +22,23 @@ class Findings(BaseModel):
     threshold: Threshold
     calibration: Calibration = Field(description="of the out-of-fold probabilities of the training part")
     gate: GateReport
-    test: HeldOutResults
+    test: HeldOutResults | None = Field(description="None: the model was refused, and the test part not looked at")
     data: DataFacts
 
 
 def metrics_document(findings: Findings, table: LabelledTable, settings: Settings) -> dict[str, object]:
     """Write the content of metrics.json. It holds no time and no tag, so that equal runs give equal files."""
     champion = next(summary for summary in findings.candidates if summary.champion)
+    test = findings.test
+    measured: dict[str, object] = {}
+    if test is not None:
+        measured = {**test.model.model_dump(), "majority_rule": test.majority_rule.model_dump(), "test_rows": test.rows}
     return {
-        **findings.test.model.model_dump(),
-        "majority_rule": findings.test.majority_rule.model_dump(),
+        **measured,
         "cross_validation": {name: found.model_dump() for name, found in champion.metrics.items()},
         "expected_calibration_error": findings.calibration.ece,
         "estimator": findings.champion,
         **findings.threshold.summary(),
-        "test_rows": findings.test.rows,
         "seed": settings.seed,
         "data_sha256": table.sha256,
     }

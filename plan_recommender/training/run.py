@@ -1,4 +1,4 @@
-"""A training run, step by step: `train` makes and measures a champion, and `judge` decides whether it is registered.
+"""A training run, step by step: `train` makes a champion, `judge` decides whether it is registered, `look` measures it.
 
 Nothing here writes a file: train.py hands the results to report/artifacts.py and training/publish.py.
 """
@@ -13,7 +13,7 @@ from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.held_out import HeldOutResults, evaluate_held_out
-from plan_recommender.evaluation.metrics import Probabilities
+from plan_recommender.evaluation.metrics import Labels, Probabilities
 from plan_recommender.model import store
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import ModelDocument
@@ -31,13 +31,13 @@ from plan_recommender.training.selection import (
 from plan_recommender.training.split import Split, compared_part, split_table
 from plan_recommender.training.threshold_choice import choose_threshold
 
-STEPS_AFTER_SELECTION = 2
+STEPS_AFTER_SELECTION = 1
 """Number of calls of `progress` by `train` after the candidates were compared."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A champion, fitted, compiled and measured, and the results that led to it."""
+    """A champion, fitted and compiled, and the results that led to it."""
 
     split: Split
     compared: LabelledTable
@@ -53,18 +53,27 @@ class Trained:
     document: ModelDocument
     scorer: Scorer
     proof: Proof
-    held_out: HeldOutResults
-    test_probabilities: Probabilities
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What was found when the test part was looked at."""
+
+    results: HeldOutResults
+    target: Labels
+    """Of the test part, shape (rows,)."""
+    probabilities: Probabilities
+    """Of Ultra, shape (rows,)."""
 
 
 def train(table: LabelledTable, settings: Settings, progress: Callable[[str], object] = lambda _: None) -> Trained:
-    """Choose a champion on the training part; fit, compile and prove it; then measure it on the test part.
+    """Choose a champion on the training part; fit, compile and prove it.
 
     Args:
         table: the labelled table, which passed `check_trainable`.
         settings: the configuration.
-        progress: is called after every fit of the comparison, and before each of the two steps that follow it, with a
-            description of the step.
+        progress: is called after every fit of the comparison, and before the step that follows it, with a description
+            of the step.
 
     Raises:
         TableError: the table has too few rows of a label for the split or for the folds.
@@ -72,7 +81,7 @@ def train(table: LabelledTable, settings: Settings, progress: Callable[[str], ob
         CompileError: the pipeline cannot be compiled, or the scorer does not answer as the pipeline does.
     """
     split = split_table(table, settings.split.test_share, settings.seed)
-    training, test = table.take(split.training), table.take(split.test)
+    training = table.take(split.training)
     compared = compared_part(training, settings)
     results = cross_validate(
         compared.features, compared.target, settings, lambda: progress("compare candidates"), compared.subscribers
@@ -86,8 +95,6 @@ def train(table: LabelledTable, settings: Settings, progress: Callable[[str], ob
     document = compile_pipeline(pipeline, threshold, training.features)
     scorer = Scorer(document)
     proof = prove(document, pipeline, table.features, settings.proof, settings.seed)
-    progress("look at the test part")
-    held_out, probabilities = evaluate_held_out(test, split.test, training, scorer, settings)
     return Trained(
         split=split,
         compared=compared,
@@ -99,9 +106,18 @@ def train(table: LabelledTable, settings: Settings, progress: Callable[[str], ob
         document=document,
         scorer=scorer,
         proof=proof,
-        held_out=held_out,
-        test_probabilities=probabilities,
     )
+
+
+def look(trained: Trained, table: LabelledTable, settings: Settings) -> Tested:
+    """Measure a champion on the test part, once everything has been decided.
+
+    Raises:
+        TableError: a feature has no values in the training part.
+    """
+    test, training = table.take(trained.split.test), table.take(trained.split.training)
+    results, probabilities = evaluate_held_out(test, trained.split.test, training, trained.scorer, settings)
+    return Tested(results, test.target, probabilities)
 
 
 def judge(
@@ -133,15 +149,13 @@ def _check_registered(
     registered: store.RegisteredModel, trained: Trained, test: LabelledTable, settings: Settings
 ) -> gate.Check:
     champion = next(result for result in trained.results if result.candidate == trained.champion)
-    answers = [
-        gate.Answers(trained.compared, champion.probabilities),
-        gate.Answers(test, trained.test_probabilities[None]),
-    ]
+    on_test = gate.Answers(test, trained.scorer.probabilities(test.features)[None])
+    out_of_fold = gate.Answers(trained.compared, champion.probabilities)
     try:
-        return gate.check_registered(registered, answers, settings)
+        return gate.check_registered(registered, on_test, out_of_fold, settings)
     except ModelError as error:  # it answers, but the file with the rows that it was trained on is damaged
         return gate.Check(
-            name=f"Brier score not worse than that of {registered.tag} on the same rows",
+            name=gate.not_worse_than(registered),
             passed=False,
             found=f"that they cannot be compared: {error}",
         )

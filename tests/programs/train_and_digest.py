@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_info
 
 from plan_recommender.config.settings import Settings
 from plan_recommender.model.tables import write_document
-from plan_recommender.training.run import train
+from plan_recommender.training.run import look, train
 from tests.training.candidates import shipped
 
 
@@ -17,7 +17,8 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-trained = train(shipped().take(np.arange(1500)), Settings.model_validate(json.loads(sys.argv[1])))
+table, settings = shipped().take(np.arange(1500)), Settings.model_validate(json.loads(sys.argv[1]))
+trained = train(table, settings)
 found = {
     "threads": sorted({pool["num_threads"] for pool in threadpool_info()}),
     "document": digest(write_document(trained.document)),
@@ -25,6 +26,6 @@ found = {
     "threshold": trained.scorer.threshold.model_dump(mode="json"),
     "out of fold": [digest(result.probabilities.tobytes()) for result in trained.results],
     "candidates": digest("".join(summary.model_dump_json() for summary in trained.candidates).encode()),
-    "held_out": digest(trained.held_out.model_dump_json().encode()),
+    "held_out": digest(look(trained, table, settings).results.model_dump_json().encode()),
 }
 print(json.dumps(found))

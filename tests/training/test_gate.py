@@ -5,6 +5,7 @@ whole or damaged.
 """
 
 import hashlib
+import html
 import json
 import math
 import shutil
@@ -18,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import evaluate
 import train
 from plan_recommender import cli
+from plan_recommender.config.load import load_settings
 from plan_recommender.config.settings import Candidate, GateSettings, Settings
 from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.evaluation.calibration import measure_calibration
@@ -141,10 +144,38 @@ def test_a_refused_model_leaves_everything_as_it_was_and_the_old_one_serving(
     assert (len(reasons) == 1) == (kind in ALONE)
     assert lines[-1] == "nothing was registered; the model store and the artifacts are as they were"
     assert not any(line.startswith("registered ") for line in lines)
+    assert not any(line.startswith("roc_auc") for line in lines)  # the test part stays unseen
+    report = (tmp_path / "refused" / "report.html").read_text()
+    advice = [line.removeprefix("what helps: ") for line in lines if line.startswith("what helps: ")]
+    first, _, rest = report.partition('id="candidates"')
+    assert "This model was refused and is not registered." in first
+    assert advice
+    assert all(html.escape(text, quote=False) in html.unescape(first) for text in advice)
+    assert 'id="gate"' in rest
+    assert 'id="quality"' not in rest
+    assert {"findings.json", "candidates.csv", "model.json"} < {path.name for path in (tmp_path / "refused").iterdir()}
+    assert "roc_auc" not in json.loads((tmp_path / "refused" / "metrics.json").read_text())
     assert state(store, tmp_path / "artifacts") == before
     assert model_store.find() == registered
     assert [path.name for path in store.parent.iterdir()] == ["models"]
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_who_looks_at_a_test_part_again_is_told(command: Command, store: Path, quick: Path) -> None:
+    artifacts = load_settings(quick).artifacts.directory
+    first = command(train.main, "--config", quick)
+    assert "no other model was measured on this test part before" in first.out.splitlines()
+    again = command(evaluate.main, "--config", quick, "--artifacts", artifacts)  # the same model: nothing was changed
+    assert "no other model was measured on this test part before" in again.out.splitlines()
+    assert command(train.main, "--config", quick, "--seed", 7).out.count("no other model") == 1  # another test part
+    quick.write_text(quick.read_text() + "estimators: {boosted_trees: {trees: 90}}\n")
+    changed = command(train.main, "--config", quick)
+    assert "1 other model was measured on this test part before (looks.jsonl): if what was seen led to a" in changed.out
+    assert "1 other model was measured" in (artifacts / "report.html").read_text()
+    quick.write_text(quick.read_text().replace("margin: 0.2", "margin: 0").replace("trees: 90", "trees: 10"))
+    assert command(train.main, "--config", quick).code == 1  # compared with the registered model on these rows
+    quick.write_text(quick.read_text().replace("margin: 0", "margin: 1").replace("trees: 10", "trees: 110"))
+    assert "3 other models were measured on this test part before" in command(train.main, "--config", quick).out
 
 
 def test_a_model_that_is_as_good_as_the_registered_one_is_registered(
@@ -161,7 +192,8 @@ def test_a_model_that_is_as_good_as_the_registered_one_is_registered(
     assert state(tmp_path / "artifacts") != before
     check = new.record.gate[-1]
     assert check["name"] == f"Brier score not worse than that of {registered.tag} on the same rows"
-    assert " on 643 rows that neither was trained on: " in check["found"]  # all of the test part, as the split is one
+    # All of the test part, because both were split in the same way.
+    assert " on 643 rows of the test part that neither was trained on: " in check["found"]
 
 
 def test_the_first_model_is_compared_with_the_baselines_only(command: Command, store: Path, tmp_path: Path) -> None:
@@ -261,8 +293,6 @@ def judged() -> Callable[[], gate.GateReport]:
         document=candidate.document,
         scorer=scorer,
         proof=cast(Any, None),
-        held_out=cast(Any, None),
-        test_probabilities=answers[SPLIT.test],
     )
     return lambda: judge(trained, shipped(), settings, cli.say)
 
@@ -357,10 +387,11 @@ def check_registered(table: LabelledTable, seen: npt.NDArray[np.uint64], margin:
     new = on_shipped("boosted_trees").scorer
     old = cast(RegisteredModel, Registered(seen, on_shipped("binned_logistic").scorer))
     answers = gate.Answers(table, new.probabilities(table.features)[None])
-    return gate.check_registered(old, [answers], settings)
+    return gate.check_registered(old, answers, NO_ROWS, settings)
 
 
 NOTHING = np.empty(0, dtype=np.uint64)
+NO_ROWS = gate.Answers(shipped().take(np.arange(0)), np.empty((1, 0)))
 
 
 @pytest.mark.parametrize(
@@ -388,11 +419,11 @@ def test_worse_is_an_interval_wholly_above_zero_or_a_difference_above_the_margin
     answers = gate.Answers(table, new[None])
     registered = cast(RegisteredModel, Registered(NOTHING, on_shipped("binned_logistic").scorer))
     settings = Settings.model_validate({"gate": {"margin": 0.01 + exact - difference}})
-    check = gate.check_registered(registered, [answers], settings)
+    check = gate.check_registered(registered, answers, NO_ROWS, settings)
     assert check.passed == passed
     assert check.found.startswith(
-        f"{before.mean() + exact:.4f} against {before.mean():.4f} on 643 rows that neither was trained on: "
-        f"{exact:+.4f}, 95% interval {low:+.4f} to {high:+.4f}, margin "
+        f"{before.mean() + exact:.4f} against {before.mean():.4f} on 643 rows of the test part that neither "
+        f"was trained on: {exact:+.4f}, 95% interval {low:+.4f} to {high:+.4f}, margin "
     )
 
 
@@ -407,8 +438,30 @@ def test_the_two_are_compared_on_the_rows_that_the_registered_model_was_not_trai
         for name in ("binned_logistic", "boosted_trees")
     )
     assert check.found.startswith(
-        f"{new:.4f} against {old:.4f} on 443 rows that neither was trained on: {new - old:+.4f}"
+        f"{new:.4f} against {old:.4f} on 443 rows of the test part that neither was trained on: {new - old:+.4f}"
     )
+
+
+def test_the_margin_is_for_all_rows_that_are_new_so_that_one_split_does_not_decide(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = shipped().take(SPLIT.test)
+    old = on_shipped("binned_logistic").scorer
+    registered = cast(RegisteredModel, Registered(NOTHING, old))
+    few, more = table.take(np.arange(30)), table.take(np.arange(30, 330))
+
+    def farther(part: LabelledTable, by: float) -> gate.Answers:
+        """Answers that are farther from the label than the registered model's."""
+        error = np.clip(np.abs(part.target - old.probabilities(part.features)) + by, 0, 1)
+        return gate.Answers(part, np.abs(part.target - error)[None])
+
+    settings = Settings.model_validate({"gate": {"margin": 0.01}, "comparison": {"bootstrap_samples": 100}})
+    monkeypatch.setattr(gate, "mean_interval", lambda *_: (-1.0, 1.0))  # the other rule says nothing
+    assert not gate.check_registered(registered, farther(few, 0.05), NO_ROWS, settings).passed
+    together = gate.check_registered(registered, farther(few, 0.05), farther(more, 0.0), settings)
+    assert together.passed
+    assert " on 330 rows with those out of fold, margin 0.01" in together.found
+    assert not gate.check_registered(registered, farther(few, 0.0), farther(more, 0.1), settings).passed
 
 
 def test_of_rows_out_of_fold_all_repeats_count() -> None:
@@ -441,13 +494,15 @@ def test_with_fewer_than_twenty_rows_to_compare_on_a_model_is_refused(left: int,
     order = np.argsort(-np.arange(643) % 7, kind="stable")  # both plans among the last twenty
     table = table.take(order)
     check = check_registered(table, row_keys(table)[: 643 - left], margin=1.0)
-    too_few = f"only {left} rows that neither model was trained on, of which "
+    too_few = f"only {left} rows of the test part that neither model was trained on, of which "
     assert check.found.startswith(too_few) == refused
     if refused:
         assert not check.passed
         assert check.found.endswith(
-            f"{int(table.target[643 - left :].sum())} Ultra; expected at least 20 with both plans: train on a table "
-            "with new rows, or with the seed and test_share of plan_recommender:old"
+            f"{int(table.target[643 - left :].sum())} Ultra; expected at least 20 with both plans"
+        )
+        assert check.advice == (
+            "train on a table with new rows, or with the seed and test_share of plan_recommender:old"
         )
 
 
@@ -455,7 +510,7 @@ def test_rows_of_one_plan_only_are_too_few_however_many() -> None:
     table = shipped().take(SPLIT.test)
     check = check_registered(table, row_keys(table.take(np.flatnonzero(table.target == 1))))
     assert not check.passed
-    assert check.found.startswith("only 446 rows that neither model was trained on, of which 0 Ultra")
+    assert check.found.startswith("only 446 rows of the test part that neither model was trained on, of which 0 Ultra")
 
 
 def test_a_run_on_rows_that_the_registered_model_has_all_seen_is_refused(
@@ -468,7 +523,8 @@ def test_a_run_on_rows_that_the_registered_model_has_all_seen_is_refused(
     answer = command(train.main, "--config", configuration(tmp_path / "config.yaml"), "--data", seen)
     assert (answer.code, answer.err) == (1, "")
     (reason,) = [line for line in answer.out.splitlines() if line.startswith("refused: ")]
-    assert "found only 0 rows that neither model was trained on, of which 0 Ultra" in reason
-    assert f"train on a table with new rows, or with the seed and test_share of {registered.tag}" in reason
+    assert "found only 0 rows of the test part that neither model was trained on, of which 0 Ultra" in reason
+    advice = f"what helps: train on a table with new rows, or with the seed and test_share of {registered.tag}"
+    assert advice in answer.out.splitlines()
     assert state(store, tmp_path / "artifacts") == before
     assert len(bentoml.models.list(MODEL_NAME)) == 1
