@@ -4,8 +4,6 @@ import argparse
 import importlib.util
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from plan_recommender import cli
 from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
 from plan_recommender.config.settings import DriftSettings
@@ -13,7 +11,7 @@ from plan_recommender.data.csv_table import read_features
 from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.drift.reference import profile
 from plan_recommender.drift.verdict import compare
-from plan_recommender.errors import ConfigError, ModelError
+from plan_recommender.errors import ConfigError
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.profile import ReferenceProfile, Values
@@ -87,10 +85,7 @@ def _reference(options: argparse.Namespace, names: list[str], settings: DriftSet
     if options.ref is not None:
         return profile(read_features(options.ref, names), names, settings)
     model = store.find(options.model)
-    try:
-        stored = ReferenceProfile.model_validate_json(model.reference())
-    except ValidationError as error:
-        raise ModelError(f"{model.tag}: expected a reference profile of this version; train again") from error
+    stored = model.profile()
     by_name = {feature.name: feature for feature in stored.features}
     return ReferenceProfile(rows=stored.rows, features=[by_name[name] for name in names])
 

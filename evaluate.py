@@ -12,6 +12,7 @@ from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
 from plan_recommender.data.csv_file import readable
 from plan_recommender.data.csv_table import LabelledTable, check_measurable, read_labelled
 from plan_recommender.data.outputs import staged_directory, writing
+from plan_recommender.data.plausibility import find_mistakes
 from plan_recommender.data.subscribers import find_id_column
 from plan_recommender.errors import ModelError
 from plan_recommender.evaluation.calibration import measure_calibration
@@ -58,6 +59,8 @@ def _measure(model: store.RegisteredModel, options: argparse.Namespace) -> int:
     check_measurable(table)
     probabilities = scorer.probabilities(table.features)
     decisions = scorer.decide(table.features, probabilities)
+    for mistake in find_mistakes(table.features, model.profile()):
+        cli.warn(f"{chosen.what}: {mistake}")
     metrics = measure(table.target, probabilities, decisions)
     majority_rule = measure_majority_rule(table.target, model.record.data.training_ultra_share)
     settings = load_settings(options.config)

@@ -16,8 +16,9 @@ from plan_recommender.data.csv_file import readable
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.facts import describe
 from plan_recommender.data.outputs import staged_directory, writing
+from plan_recommender.data.plausibility import find_mistakes
 from plan_recommender.data.subscribers import find_id_column
-from plan_recommender.errors import ConfigError, OutputError, TrackingError
+from plan_recommender.errors import ConfigError, ModelError, OutputError, TableError, TrackingError
 from plan_recommender.model import store
 from plan_recommender.model.tables import write_document
 from plan_recommender.report.artifacts import write_artifacts, write_pages
@@ -46,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     if settings.mlflow.enabled:
         _require_mlflow()
     _print_table(table)
+    _check_plausible(table, options.accept_drift)
     if options.search is not None:
         settings = _searched(table, settings, options.search)
     trained, verdict = _train(table, settings)
@@ -182,6 +184,11 @@ def _parser() -> argparse.ArgumentParser:
         "interval (default: data.groups)",
     )
     parser.add_argument("--artifacts", type=Path, metavar="DIR", help="results folder (default: artifacts.directory)")
+    parser.add_argument(
+        "--accept-drift",
+        action="store_true",
+        help="train although the table looks as if it had a mistake, such as another unit, beside the registered model",
+    )
     parser.add_argument("--seed", type=cli.seed, help="seed of everything random (default: seed)")
     parser.add_argument(
         "--search",
@@ -294,6 +301,23 @@ def _track(
         cli.warn(f"not tracked, {kept}: {error}")
     else:
         cli.say(f"tracked as run {run_id} in {settings.mlflow.tracking_uri}, experiment {settings.mlflow.experiment}")
+
+
+def _check_plausible(table: LabelledTable, accept_drift: bool) -> None:
+    """Refuse a table that looks mistaken beside the registered model; without one, or if it is accepted, warn of it."""
+    try:
+        registered = store.latest()
+        reference = None if registered is None else registered.profile()
+    except ModelError:
+        registered, reference = None, None  # the gate says so
+    mistakes = find_mistakes(table.features, reference)
+    if mistakes and registered is not None and not accept_drift:
+        raise TableError(
+            f"{table.path}: expected a table like the one that {registered.tag} was trained on, found: "
+            f"{'; '.join(mistakes)}. Put it right, or pass --accept-drift if usage has changed so much"
+        )
+    for mistake in mistakes:
+        cli.say(f"warning: {mistake}")
 
 
 def _print_table(table: LabelledTable) -> None:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from plan_recommender.errors import ModelError
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.features import FEATURES, TARGET
+from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.record import (
     DOCUMENT_FILE,
     MODEL_NAME,
@@ -126,6 +127,17 @@ class RegisteredModel:
             ModelError: the file is missing or was altered.
         """
         return self._verified(REFERENCE_FILE, "reference profile", "train again, or name a reference sample with --ref")
+
+    def profile(self) -> ReferenceProfile:
+        """Read the reference profile of the training part.
+
+        Raises:
+            ModelError: the file is missing or was altered, or another version of this project wrote it.
+        """
+        try:
+            return ReferenceProfile.model_validate_json(self.reference())
+        except ValidationError as error:
+            raise ModelError(f"{self.tag}: expected a reference profile of this version; train again") from error
 
     def training_rows(self) -> npt.NDArray[np.uint64]:
         """Read the keys of the rows that the model was trained on, shape (rows,), as `split.row_keys` makes them.

@@ -1,0 +1,105 @@
+"""Mistakes that a table shows by itself: units, rounding, constant columns, calls that took no time.
+
+A table is compared with the reference profile of a registered model. Where there is none, as at the first training, it
+is compared with the range in which the median of ordinary subscribers lies.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
+from plan_recommender.model.profile import ReferenceProfile
+
+MIN_ROWS: Final = 20
+"""Of fewer values nothing is said: a few subscribers may well be unusual."""
+
+PLAUSIBLE_MEDIANS: Final = {
+    "calls": (5.0, 600.0),
+    "minutes": (30.0, 4_000.0),
+    "messages": (0.0, 600.0),
+    "mb_used": (500.0, 200_000.0),
+}
+"""Range of the median month of an operator's ordinary subscribers, from a third to three times and more of what two
+operators' tables show (docs/training.md); a table of one's own outside it gets a warning, and no more."""
+
+_TENFOLD: Final = 10.0
+_USUALLY_DECIMAL: Final = 0.5  # share of the reference's values that are not whole
+_SILENT_SHARE: Final = 0.2  # of rows with calls and no minutes, or the other way round
+
+_Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Unit:
+    name: str
+    factor: float
+    """How many of the feature's own unit one of these is."""
+
+
+_UNITS: Final = {
+    "mb_used": (_Unit("gigabytes", 1024.0), _Unit("kilobytes", 1 / 1024), _Unit("bytes", 1 / 1024**2)),
+    "minutes": (_Unit("seconds", 1 / 60), _Unit("hours", 60.0)),
+}
+
+
+def find_mistakes(features: FeatureMatrix, reference: ReferenceProfile | None) -> list[str]:
+    """Describe what looks like a mistake, each in one sentence without its full stop; empty if nothing does.
+
+    Args:
+        features: of a table, shape (rows, 4), NaN where a value is missing.
+        reference: of the registered model; None: the table is compared with `PLAUSIBLE_MEDIANS`.
+    """
+    known = {} if reference is None else {f.name: np.array(f.values) for f in reference.features}
+    found = []
+    for name, column in zip(FEATURE_NAMES, features.T, strict=True):
+        values = column[~np.isnan(column)]
+        if len(values) >= MIN_ROWS:
+            found += _of_feature(name, values, known.get(name, np.empty(0)))
+    return [*found, *_of_calls(features)]
+
+
+def _of_feature(name: str, values: _Values, usual: _Values) -> list[str]:
+    if np.all(values == values[0]) and not (len(usual) and np.all(usual == usual[0])):
+        return [f"{name} is {values[0]:,.6g} in every row: the column was filled in, or lost"]
+    found = []
+    median = float(np.median(values))
+    if len(usual):
+        expected = float(np.median(usual))
+        if max(median, expected) > 0 and not expected / _TENFOLD < median < expected * _TENFOLD:
+            found.append(f"{_guess(name, median, expected)}: median {median:,.4g}, in training {expected:,.4g}")
+    else:
+        low, high = PLAUSIBLE_MEDIANS[name]
+        if not low <= median <= high:
+            middle = float(np.sqrt(max(low, 1.0) * high))
+            found.append(f"{_guess(name, median, middle)}: median {median:,.4g}, usual are {low:,.4g} to {high:,.4g}")
+    if len(usual) and np.mean(usual % 1 != 0) > _USUALLY_DECIMAL and np.all(values % 1 == 0):
+        found.append(f"{name} holds whole numbers only, in training most have decimals: it was rounded or cut off")
+    return found
+
+
+def _guess(name: str, median: float, expected: float) -> str:
+    """Name the unit in which a median would be nearest to the expected one, if it is much nearer than as it stands."""
+    if median > 0 and expected > 0:
+        units = _UNITS.get(name, ())
+        best = min(units, key=lambda unit: abs(np.log(median * unit.factor / expected)), default=None)
+        if best is not None and abs(np.log(median * best.factor / expected)) < abs(np.log(median / expected)) / 2:
+            return f"{name} looks like {best.name}"
+    return f"{name} is unlike what is usual"
+
+
+def _of_calls(features: FeatureMatrix) -> list[str]:
+    calls, minutes = features[:, FEATURE_NAMES.index("calls")], features[:, FEATURE_NAMES.index("minutes")]
+    both = ~np.isnan(calls) & ~np.isnan(minutes)
+    found = []
+    if both.sum() >= MIN_ROWS:
+        for what, other, count in (
+            ("calls", "minutes", np.sum((calls > 0) & (minutes == 0))),
+            ("minutes", "calls", np.sum((minutes > 0) & (calls == 0))),
+        ):
+            share = count / both.sum()
+            if share > _SILENT_SHARE:
+                found.append(f"{share:.0%} of the rows have {what} and no {other}: one of the two columns is wrong")
+    return found

@@ -1,0 +1,69 @@
+"""Mistakes that a table shows by itself are named with their likely cause, and ordinary tables are left alone."""
+
+import numpy as np
+import pytest
+
+from plan_recommender.config.settings import DriftSettings
+from plan_recommender.data.plausibility import PLAUSIBLE_MEDIANS, find_mistakes
+from plan_recommender.data.synthesis import generate
+from plan_recommender.drift.reference import profile
+from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
+
+CALLS, MINUTES, MESSAGES, MB_USED = range(4)
+TABLE = np.concatenate([chunk.features for chunk in generate(2000, seed=3)])
+OTHER = np.concatenate([chunk.features for chunk in generate(500, seed=4)])
+REFERENCE = profile(TABLE, list(FEATURE_NAMES), DriftSettings())
+
+
+def changed(column: int, values: object) -> FeatureMatrix:
+    table = OTHER.copy()
+    table[:, column] = values
+    return table
+
+
+@pytest.mark.parametrize(
+    ("column", "change", "sentence"),
+    [
+        (MB_USED, lambda v: v / 1024, "mb_used looks like gigabytes: median 1"),
+        (MB_USED, lambda v: v / 1000, "mb_used looks like gigabytes: median 1"),
+        (MB_USED, lambda v: v * 1024, "mb_used looks like kilobytes: median 1"),
+        (MB_USED, lambda v: v * 1024**2, "mb_used looks like bytes: median 1"),
+        (MINUTES, lambda v: v * 60, "minutes looks like seconds: median 2"),
+        (MINUTES, lambda v: v / 60, "minutes looks like hours: median 6.9"),
+        (CALLS, lambda v: v * 20, "calls is unlike what is usual: median 1"),
+        (MB_USED, lambda v: v * 0, "mb_used is 0 in every row: the column was filled in, or lost"),
+        (MESSAGES, lambda v: v * 0 + 7, "messages is 7 in every row: the column was filled in, or lost"),
+        (MINUTES, np.floor, "minutes holds whole numbers only, in training most have decimals: it was rounded or cut"),
+    ],
+)
+def test_a_mistake_is_named_with_its_likely_cause(column: int, change: object, sentence: str) -> None:
+    assert callable(change)
+    (found,) = find_mistakes(changed(column, change(OTHER[:, column])), REFERENCE)
+    assert found.startswith(sentence)
+
+
+def test_gigabytes_are_noticed_at_the_first_training_too() -> None:
+    (found,) = find_mistakes(changed(MB_USED, OTHER[:, MB_USED] / 1024), None)
+    assert found.startswith("mb_used looks like gigabytes: median 1")
+    assert found.endswith(", usual are 500 to 2e+05")
+
+
+def test_calls_without_minutes_are_noticed() -> None:
+    minutes = np.where(np.arange(500) % 3 == 0, 0.0, OTHER[:, MINUTES])
+    assert find_mistakes(changed(MINUTES, minutes), REFERENCE) == [
+        "33% of the rows have calls and no minutes: one of the two columns is wrong"
+    ]
+
+
+@pytest.mark.parametrize("factor", [0.3, 1.0, 3.0])
+def test_ordinary_tables_and_lighter_or_heavier_ones_are_left_alone(factor: float) -> None:
+    assert find_mistakes(OTHER, None) == []
+    assert find_mistakes(OTHER * factor, REFERENCE) == []
+
+
+def test_of_a_few_rows_nothing_is_said() -> None:
+    assert find_mistakes(np.zeros((19, 4)), REFERENCE) == []
+    assert len(find_mistakes(np.zeros((20, 4)), REFERENCE)) == 4
+    empty = np.full((30, 4), np.nan)
+    assert find_mistakes(empty, REFERENCE) == []
+    assert set(PLAUSIBLE_MEDIANS) == set(FEATURE_NAMES)
