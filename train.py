@@ -12,11 +12,12 @@ from plan_recommender import cli
 from plan_recommender.cli import needing
 from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
 from plan_recommender.config.settings import Candidate, Settings
-from plan_recommender.data.csv_file import readable
+from plan_recommender.data.cells import readable
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.facts import describe
 from plan_recommender.data.outputs import staged_directory, writing
 from plan_recommender.data.subscribers import find_id_column
+from plan_recommender.data.table_options import add_table_options, format_of
 from plan_recommender.errors import TrackingError
 from plan_recommender.model import store
 from plan_recommender.model.tables import write_document
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Train one model, and register it if it passes the gate; returns 0 if it did, 1 if it was refused."""
     options = _parser().parse_args(arguments)
     settings = _settings(options)
-    table = read_labelled(settings.data.path, groups=settings.data.groups)
+    table = read_labelled(settings.data.path, groups=settings.data.groups, format=settings.data.format)
     check_trainable(table, settings.data.max_missing_share, settings.data.min_rows)
     if settings.mlflow.enabled:
         _require_mlflow()
@@ -123,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="configuration (default: %(default)s)"
     )
-    parser.add_argument("--data", type=Path, metavar="CSV", help="labelled table (default: data.path)")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="labelled table (default: data.path)")
     parser.add_argument(
         "--groups",
         metavar="COLUMN",
@@ -144,13 +145,15 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="track this run with MLflow, as mlflow.enabled does for every run (needs MLflow: make optional)",
     )
+    add_table_options(parser)
     return parser
 
 
 def _settings(options: argparse.Namespace) -> Settings:
     settings = load_settings(options.config)
-    if options.data is not None:
-        settings = settings.model_copy(update={"data": settings.data.model_copy(update={"path": options.data})})
+    format = format_of(options, settings.data.format)
+    data = settings.data.model_copy(update={"path": options.data or settings.data.path, "format": format})
+    settings = settings.model_copy(update={"data": data})
     if options.groups is not None:
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"groups": options.groups})})
     if options.artifacts is not None:
