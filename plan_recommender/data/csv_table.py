@@ -65,7 +65,8 @@ class LabelledTable:
     target: npt.NDArray[np.int64]
     """Shape (rows,): 1 Ultra, 0 Smart."""
     texts: Mapping[str, TextColumn] = field(default_factory=dict)
-    """The other columns by their names, in the order of the file; also a feature if it was asked for as text."""
+    """The other columns by their names, in the order of the file; also a label whose name is not `is_ultra`, and a
+    feature that was asked for as text."""
     groups: str | None = None
     """Which of `texts` says whose month a row is; None: every row counts as a subscriber of its own."""
 
@@ -226,7 +227,9 @@ def _parsed_chunks(
     columns, target = [table.format.column(name) for name in names], table.format.column(TARGET)
     required = [*columns, *([target] if labelled else []), *utf8]
     positions = dict(zip(required, table.positions(required), strict=True))
-    texts = _text_columns(table.header, [*columns, target], utf8) if labelled else []
+    # A label under another name stays a text too: a column `plan` says both what to learn and which plan is held.
+    known = [*columns, *([TARGET] if target == TARGET else [])]
+    texts = _text_columns(table.header, known, utf8) if labelled else []
     positions |= dict(zip(texts, table.positions(texts), strict=True))
     width, decimal = len(table.header), table.format.decimal
     for chunk in table.chunks():

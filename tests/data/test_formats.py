@@ -311,7 +311,7 @@ def test_a_label_may_be_the_name_of_a_plan_and_nothing_else(tmp_path: Path) -> N
     path = write(tmp_path, "\n".join(["calls,minutes,messages,mb_used,plan,region", *lines]) + "\n")
     table = read_labelled(path, format=TableFormat(map={"is_ultra": "plan"}))
     assert table.target.tolist() == [0, 1, 1, 0, 1, 1]
-    assert list(table.texts) == ["region"]  # and not the label
+    assert list(table.texts) == ["plan", "region"]  # the label too, which says which plan is held
     path.write_text(path.read_text().replace("ULTRA", "ultimate"))
     message = refusal(path, TableFormat(map={"is_ultra": "plan"}))
     assert message == "column 'plan', row 2: expected 0 or 1, or Smart or Ultra, found 'ultimate'"

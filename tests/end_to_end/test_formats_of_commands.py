@@ -101,6 +101,8 @@ def test_evaluation_measures_a_file_of_another_format(
     found = [read(artifacts / "evaluation.json") for artifacts in (usual, other)]
     digests = [document.pop("data_sha256") for document in found]
     assert digests[0] != digests[1]
+    impacts = [document.pop("impact") for document in found]
+    assert (impacts[0], impacts[1]["plan_held"]) == (None, "plan")  # the column says which plan is held, too
     assert found[0] == found[1]
 
 
