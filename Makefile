@@ -31,7 +31,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input insta
 	@touch $@
 
 .venv/optional: requirements/optional.txt .venv/training
-	@echo "installing the optional libraries into .venv (a few seconds, 330 MB)"
+	@echo "installing the optional libraries into .venv (a few seconds, 240 MB)"
 	@$(PIP) -r requirements/optional.txt
 	@touch $@
 

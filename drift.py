@@ -9,6 +9,7 @@ from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
 from plan_recommender.config.settings import DriftSettings
 from plan_recommender.data.csv_table import read_features
 from plan_recommender.data.outputs import replacing, require_distinct
+from plan_recommender.data.table_options import add_table_options, format_of
 from plan_recommender.drift.reference import profile
 from plan_recommender.drift.verdict import compare
 from plan_recommender.errors import ConfigError
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.evidently is not None:
         _require_evidently()
     reference = _reference(options, names, settings)
-    current = read_features(options.cur, names)
+    current = read_features(options.cur, names, format_of(options))
     report = compare(reference, current, settings)
     with replacing(options.out) as file:
         file.write(report.model_dump_json(indent=2) + "\n")
@@ -49,9 +50,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit code 0: no drift; 1: drift; 2: could not decide. Thresholds: section drift of the configuration.",
     )
     parser.add_argument(
-        "--ref", type=Path, metavar="CSV", help="reference sample (default: the profile stored with the model)"
+        "--ref", type=Path, metavar="FILE", help="reference sample (default: the profile stored with the model)"
     )
-    parser.add_argument("--cur", type=Path, required=True, metavar="CSV", help="current sample")
+    parser.add_argument("--cur", type=Path, required=True, metavar="FILE", help="current sample")
     parser.add_argument(
         "--features", nargs="+", default=[",".join(FEATURE_NAMES)], metavar="NAME",
         help="features to compare, separated by spaces or commas (default: all)",
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="configuration (default: %(default)s)"
     )
+    add_table_options(parser)
     return parser
 
 
@@ -83,7 +85,7 @@ def _features(arguments: list[str]) -> list[str]:
 
 def _reference(options: argparse.Namespace, names: list[str], settings: DriftSettings) -> ReferenceProfile:
     if options.ref is not None:
-        return profile(read_features(options.ref, names), names, settings)
+        return profile(read_features(options.ref, names, format_of(options)), names, settings)
     model = store.find(options.model)
     stored = model.profile()
     by_name = {feature.name: feature for feature in stored.features}

@@ -9,12 +9,14 @@ import numpy as np
 
 from plan_recommender import cli
 from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
-from plan_recommender.data.csv_file import readable
+from plan_recommender.config.table_format import TableFormat
+from plan_recommender.data.cells import readable
 from plan_recommender.data.csv_table import LabelledTable, check_measurable, read_labelled
 from plan_recommender.data.outputs import staged_directory, writing
 from plan_recommender.data.plausibility import find_mistakes
 from plan_recommender.data.subscribers import find_id_column
-from plan_recommender.errors import ModelError
+from plan_recommender.data.table_options import add_table_options, format_of, names_format
+from plan_recommender.errors import ConfigError, ModelError
 from plan_recommender.evaluation.calibration import measure_calibration
 from plan_recommender.evaluation.comparison import compare_paired, metric_intervals
 from plan_recommender.evaluation.metrics import measure, measure_majority_rule
@@ -46,6 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("argument --group: expected one --model, found two; measure the groups of each by itself")
     if options.group is not None and options.group in ("", TARGET):
         parser.error(f"argument --group: expected a column that tells groups apart, found {options.group!r}")
+    if options.data is None and names_format(options):
+        parser.error(
+            "arguments --sep, --decimal and --map: expected --data FILE with them, because the training table is read "
+            "as it was when the model was trained"
+        )
     models = [store.find(tag) for tag in tags]
     if len(models) == 2:
         return _compare(models[0], models[1], options)
@@ -145,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
         "and resamples: sections parity and comparison of the configuration.",
     )
     parser.add_argument(
-        "--data", type=Path, metavar="CSV",
+        "--data", type=Path, metavar="FILE",
         help="labelled table (default: the part of the training table that the model was never trained on)",
     )  # fmt: skip
     parser.add_argument(
@@ -168,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--artifacts", type=Path, default=Path("artifacts"), metavar="DIR", help="results folder (default: %(default)s)"
     )
+    add_table_options(parser)
     return parser
 
 
@@ -196,7 +204,8 @@ def _test_part(model: store.RegisteredModel, options: argparse.Namespace) -> _Ro
             f"expected {path}, the table that {model.tag} was trained on, found no such file; run this in the "
             "folder where it was trained, with --artifacts the folder of that run, or pass --data"
         )
-    table = read_labelled(path, _text_columns(options), data.groups)
+    format = TableFormat.model_validate(model.record.settings["data"].get("format", {}))  # older records have none
+    table = read_labelled(path, _text_columns(options, format), data.groups, format)
     if table.sha256 != data.sha256:
         raise ModelError(
             f"{path}: expected the table that {model.tag} was trained on (SHA-256 {data.sha256}), found another "
@@ -236,17 +245,23 @@ def _table_of(model: store.RegisteredModel, options: argparse.Namespace) -> Path
     return Path(model.record.settings["data"]["path"])
 
 
-def _text_columns(options: argparse.Namespace) -> list[str]:
-    return [] if options.group is None else [options.group]
+def _text_columns(options: argparse.Namespace, format: TableFormat) -> list[str]:
+    if options.group is None:
+        return []
+    if options.group == format.column(TARGET):
+        raise ConfigError(f"--group: expected a column that tells groups apart, found the label {options.group!r}")
+    return [options.group]
 
 
 def _whole_file(model: store.RegisteredModel, options: argparse.Namespace) -> _Rows:
     path: Path = options.data
+    format = format_of(options)
+    columns = _text_columns(options, format)
     groups: str | None = options.groups
-    table = read_labelled(path, _text_columns(options), groups)
+    table = read_labelled(path, columns, groups, format)
     trained_with = model.record.data.groups
     if groups is None and trained_with in table.texts:
-        table = read_labelled(path, _text_columns(options), trained_with)
+        table = read_labelled(path, columns, trained_with, format)
     elif groups is None and (suspect := find_id_column(table)) is not None:
         cli.say(
             f"warning: column {readable(suspect)!r} seems to say whose month each of the {len(table.target):,} rows "

@@ -1,4 +1,4 @@
-"""Score a CSV file of subscribers: every row comes back unchanged with two new columns, or among the rejects.
+"""Score a file of subscribers: every row comes back unchanged with two new columns, or among the rejects.
 
 The file is read, scored and written in chunks, so that its size is not limited by memory.
 """
@@ -11,94 +11,149 @@ import numpy as np
 from tqdm import tqdm
 
 from plan_recommender import cli
-from plan_recommender.data.csv_file import EXPECTED_USAGE, Row, open_csv, parse_usage, shortened, write_rows
-from plan_recommender.data.outputs import replacing, require_distinct
+from plan_recommender.data.cells import DECIMAL_REMEDY, Row, expected_usage, has_decimal_comma, parse_usage, shortened
+from plan_recommender.data.csv_file import write_rows
+from plan_recommender.data.outputs import require_distinct
+from plan_recommender.data.parquet_file import ParquetReader
+from plan_recommender.data.table_file import open_table
+from plan_recommender.data.table_options import add_table_options, format_of
+from plan_recommender.data.table_output import check_names, replacing_table, replacing_text
+from plan_recommender.data.table_reader import TableReader
 from plan_recommender.errors import TableError
 from plan_recommender.model import store
-from plan_recommender.model.features import FEATURE_NAMES, PLANS
+from plan_recommender.model.features import FEATURE_NAMES, PLANS, FeatureMatrix
 from plan_recommender.model.scorer import Scorer
 
 NEW_COLUMNS = ("pred_is_ultra", "proba_is_ultra")
 REJECT_COLUMNS = ("row", "reason")
+MAX_REJECTS = 0.1  # of the rows; with more, the exit code is 1
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Score one file; returns 0. Output and rejects appear only if the whole file could be read."""
+    """Score one file; returns 0, or 1 if too many rows were rejected.
+
+    Output and rejects appear only if the whole file could be read, and then with both exit codes.
+    """
     options = _parser().parse_args(arguments)
-    output_path = options.output.resolve()
-    rejects_path = options.rejects or options.output.parent / f"{output_path.stem}.rejects.csv"
+    format = format_of(options)
+    rejects_name = f"{Path(options.output.resolve().name.removesuffix('.gz')).stem}.rejects.csv"
+    rejects_path = options.rejects or options.output.parent / rejects_name
     require_distinct(options.input, options.output, rejects_path)
     model = store.find(options.model)
     scorer = model.scorer()
-    counts: Counter[str] = Counter()
-    with open_csv(options.input) as table, replacing(options.output) as output, replacing(rejects_path) as rejects:
-        positions = table.positions(FEATURE_NAMES)
-        taken = [name for name in NEW_COLUMNS if name in [column.strip() for column in table.header]]
-        if taken:
-            raise TableError(f"{options.input}: expected no column named {', '.join(taken)}, which this command adds")
-        write_rows(output, [[*table.header, *NEW_COLUMNS]])
-        write_rows(rejects, [[*REJECT_COLUMNS, *table.header]])
-        with tqdm(unit=" rows", unit_scale=True, disable=None, leave=False) as progress:
-            for chunk in table.chunks():
-                good, bad = _score(chunk, counts["rows"] + 1, len(table.header), positions, scorer, counts)
-                write_rows(output, good)
-                write_rows(rejects, bad)
-                progress.update(len(chunk))
-        if not counts["rows"]:
-            raise TableError(f"{options.input}: expected at least one row after the header, found none")
+    with open_table(options.input, format) as table:
+        check_names(options.output, rejects_path, parquet=isinstance(table, ParquetReader))
+        counts, first_reject = _score_table(table, options.output, rejects_path, scorer)
     cli.say(_summary(options.input, options.output, rejects_path, counts))
     cli.say(f"model: {model.tag}, threshold {scorer.threshold}")
-    return cli.DONE
+    rejected = counts["rejected"] / counts["rows"]
+    if rejected <= options.max_rejects and counts["scored"]:
+        return cli.DONE
+    limit = f"more than --max-rejects {options.max_rejects:.4g}" if counts["scored"] else "which is all of them"
+    cli.warn(f"{counts['rejected']:,} of {counts['rows']:,} rows were rejected, {limit}; the first: {first_reject}")
+    return cli.ANSWER_IS_NO
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="predict.py",
         description=(
-            "Score a CSV file of subscribers. Every row of the input goes either to the output, with "
+            "Score a file of subscribers. Every row of the input goes either to the output, with "
             f"{' and '.join(NEW_COLUMNS)} added, or to the rejects, with its row number (from 1 after the header) and "
             "the reason. An empty feature cell is imputed with the training median."
         ),
+        epilog="The input is CSV, also compressed with gzip, or Parquet. The output is CSV with the same separator and "
+        "decimal sign, compressed if OUT ends in .gz; or Parquet, if the input is Parquet and OUT ends in .parquet. "
+        "Exit code 0: done; 1: done, but too many rows were rejected, or all; 2: could not be done.",
     )
-    parser.add_argument("--input", type=Path, required=True, metavar="IN", help="CSV with the four usage columns")
-    parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="CSV to write, once complete")
+    parser.add_argument("--input", type=Path, required=True, metavar="IN", help="table with the four usage columns")
+    parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="file to write, once complete")
     parser.add_argument("--model", default=store.LATEST, metavar="TAG", help="registered model (default: %(default)s)")
     parser.add_argument(
         "--rejects", type=Path, metavar="FILE", help="CSV for rows that are not usage (default: OUT with .rejects.csv)"
     )
+    parser.add_argument(
+        "--max-rejects",
+        type=_share,
+        default=MAX_REJECTS,
+        metavar="SHARE",
+        help="largest share of rejected rows with which the exit code is 0: 0.1 or 10%% (default: %(default)s)",
+    )
+    add_table_options(parser)
     return parser
 
 
-def _score(
-    chunk: list[Row], first_row: int, width: int, positions: list[int], scorer: Scorer, counts: Counter[str]
-) -> tuple[list[Row], list[Row]]:
-    """Divide a chunk into scored rows and rejected rows, both with their new columns, and count them in `counts`."""
-    reasons: dict[int, list[str]] = {i: [_wrong_width(row, width)] for i, row in enumerate(chunk) if len(row) != width}
-    whole = [i for i in range(len(chunk)) if i not in reasons]
+def _share(text: str) -> float:
+    """Parse a share, for argparse: a number from 0 to 1, or a percentage."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1 or a percentage such as 10%, found {text!r}")
+    return value
+
+
+def _score_table(
+    table: TableReader, output_path: Path, rejects_path: Path, scorer: Scorer
+) -> tuple[Counter[str], str | None]:
+    """Score an open table into both files; returns counts, and which row was rejected first and why."""
+    positions = table.positions([table.format.column(name) for name in FEATURE_NAMES])
+    taken = [name for name in NEW_COLUMNS if name in [column.strip() for column in table.header]]
+    if taken:
+        raise TableError(f"{table.path}: expected no column named {', '.join(taken)}, which this command adds")
+    counts: Counter[str] = Counter()
+    first_reject: str | None = None
+    with (
+        replacing_table(output_path, table, *NEW_COLUMNS) as output,
+        replacing_text(rejects_path, table, [*REJECT_COLUMNS, *table.header]) as rejects,
+        tqdm(unit=" rows", unit_scale=True, disable=None, leave=False) as progress,
+    ):
+        for chunk in table.chunks():
+            kept, features, rejected = _divide(chunk.rows, counts["rows"] + 1, table, positions)
+            probabilities = scorer.probabilities(features)
+            decisions = scorer.decide(features, probabilities)
+            output.write(chunk, kept, decisions.tolist(), probabilities.tolist())
+            write_rows(rejects, rejected, table.format.sep)
+            if rejected and first_reject is None:
+                first_reject = f"row {rejected[0][0]}, {rejected[0][1]}"
+            counts.update(
+                {
+                    "rows": len(chunk),
+                    "rejected": len(rejected),
+                    "ultra": int(decisions.sum()),
+                    "scored": len(kept),
+                    **{name: int(np.isnan(features[:, j]).sum()) for j, name in enumerate(FEATURE_NAMES)},
+                }
+            )
+            progress.update(len(chunk))
+        if not counts["rows"]:
+            raise TableError(f"{table.path}: expected at least one row after the header, found none")
+    return counts, first_reject
+
+
+def _divide(
+    rows: list[Row], first_row: int, table: TableReader, positions: list[int]
+) -> tuple[list[int], FeatureMatrix, list[Row]]:
+    """Divide the rows of a chunk: the positions of those that are usage, their features, and the rejects' rows."""
+    width, decimal = len(table.header), table.format.decimal
+    reasons: dict[int, list[str]] = {i: [_wrong_width(row, width)] for i, row in enumerate(rows) if len(row) != width}
+    whole = [i for i in range(len(rows)) if i not in reasons]
     features = np.empty((len(whole), len(FEATURE_NAMES)))
-    for j, name in enumerate(FEATURE_NAMES):
-        cells = [chunk[i][positions[j]] for i in whole]
-        features[:, j], bad = parse_usage(cells)
+    commas: set[int] = set()
+    for j, position in enumerate(positions):
+        cells = [rows[i][position] for i in whole]
+        features[:, j], bad = parse_usage(cells, decimal)
         for k in np.flatnonzero(bad).tolist():
-            reasons.setdefault(whole[k], []).append(f"{name}: {EXPECTED_USAGE}, found {shortened(cells[k])}")
+            name = table.header[position].strip()
+            reasons.setdefault(whole[k], []).append(f"{name}: {expected_usage(decimal)}, found {shortened(cells[k])}")
+            if decimal == "." and has_decimal_comma(cells[k]):
+                commas.add(whole[k])
     usable = np.array([i not in reasons for i in whole], dtype=bool)
-    features = features[usable]
-    probabilities = scorer.probabilities(features)
-    decisions = scorer.decide(features, probabilities)
-    counts.update(
-        {
-            "rows": len(chunk),
-            "rejected": len(reasons),
-            "ultra": int(decisions.sum()),
-            "scored": len(decisions),
-            **{name: int(np.isnan(features[:, j]).sum()) for j, name in enumerate(FEATURE_NAMES)},
-        }
-    )
-    kept = (i for i, fits in zip(whole, usable, strict=True) if fits)
-    answers = zip(kept, decisions.tolist(), probabilities.tolist(), strict=True)
-    good = [[*chunk[i], str(decision), repr(probability)] for i, decision, probability in answers]
-    rejected = [[str(first_row + i), "; ".join(reasons[i]), *_fitted(chunk[i], width)] for i in sorted(reasons)]
-    return good, rejected
+    kept = [i for i, fits in zip(whole, usable, strict=True) if fits]
+    sentences = {i: "; ".join(found) + (DECIMAL_REMEDY if i in commas else "") for i, found in reasons.items()}
+    rejected = [[str(first_row + i), sentences[i], *_fitted(rows[i], width)] for i in sorted(sentences)]
+    return kept, features[usable], rejected
 
 
 def _wrong_width(row: Row, width: int) -> str:

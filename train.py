@@ -12,28 +12,20 @@ from plan_recommender import cli
 from plan_recommender.cli import needing
 from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
 from plan_recommender.config.settings import Candidate, Settings
-from plan_recommender.data.csv_file import readable
+from plan_recommender.data.cells import readable
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
-from plan_recommender.data.facts import describe
-from plan_recommender.data.outputs import staged_directory, writing
 from plan_recommender.data.plausibility import find_mistakes
 from plan_recommender.data.subscribers import find_id_column
+from plan_recommender.data.table_options import add_table_options, format_of
 from plan_recommender.errors import ConfigError, ModelError, OutputError, TableError, TrackingError
 from plan_recommender.model import store
 from plan_recommender.model.tables import write_document
-from plan_recommender.report.artifacts import write_artifacts, write_pages
-from plan_recommender.report.pages import REPORT
+from plan_recommender.report.outcome import REFUSED, leave_refused, register
 from plan_recommender.report.terminal import candidates_table, metrics_table
-from plan_recommender.training import looks, publish
-from plan_recommender.training.findings import Findings
 from plan_recommender.training.gate import GateReport
-from plan_recommender.training.looks import LOOKS_FILE
-from plan_recommender.training.publish import library_versions, publish_both, write_model
+from plan_recommender.training.publish import library_versions
 from plan_recommender.training.run import STEPS_AFTER_SELECTION, Tested, Trained, judge, look, train
 from plan_recommender.training.split import row_keys
-
-REFUSED = "refused"
-"""Folder beside the artifacts, for the report of a refused run."""
 
 _MAX_REPEATED_SHARE = 0.01  # of the rows; with more repeated rows a warning is printed
 
@@ -42,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Train one model, and register it if it passes the gate; returns 0 if it did, 1 if it was refused."""
     options = _parser().parse_args(arguments)
     settings = _settings(options)
-    table = read_labelled(settings.data.path, groups=settings.data.groups)
+    table = read_labelled(settings.data.path, groups=settings.data.groups, format=settings.data.format)
     check_trainable(table, settings.data.max_missing_share, settings.data.min_rows)
     if settings.mlflow.enabled:
         _require_mlflow()
@@ -53,12 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
     trained, verdict = _train(table, settings)
     cli.say(candidates_table(trained.results, trained.candidates))
     if not verdict.passed:
-        _leave_refused(trained, verdict, table, settings)
+        _say_refused(trained, verdict, table, settings)
         _track(trained, verdict, None, table, settings)
         return cli.ANSWER_IS_NO
     tested = look(trained, table, settings)
     cli.say(metrics_table(tested.results.model, tested.results.majority_rule, tested.results.intervals))
-    tag, written = _register(trained, verdict, tested, table, settings)
+    tag, written, looks_before = register(trained, verdict, tested, table, settings)
+    cli.say(looks_before)
     if tested.results.model.accuracy < tested.results.majority_rule.accuracy:
         cli.say("warning: with this threshold less accurate than recommending the majority plan to everybody")
     cli.say(
@@ -91,77 +84,20 @@ def _train(table: LabelledTable, settings: Settings) -> tuple[Trained, GateRepor
         return trained, judge(trained, table, settings, cli.say)
 
 
-def _note_look(model: str | None, table: LabelledTable, settings: Settings) -> str:
-    """Note a look at the test part; returns a sentence about earlier ones. A refused run has no model to name."""
-    new = looks.look("train.py", model, table, settings.seed, settings.split.test_share)
-    return looks.sentence(looks.note(settings.artifacts.directory, new))
-
-
-def _leave_refused(trained: Trained, verdict: GateReport, table: LabelledTable, settings: Settings) -> None:
+def _say_refused(trained: Trained, verdict: GateReport, table: LabelledTable, settings: Settings) -> None:
     """Say why a model was refused and what to do next, and leave the report of the run in a folder of its own."""
     failed = [check for check in verdict.checks if not check.passed]
     for check in failed:
         cli.say(f"refused: expected {check.name}, found {check.found}")
     for advice in dict.fromkeys(check.advice for check in failed):
         cli.say(f"what helps: {advice}")
-    folder = _beside_artifacts(settings, REFUSED)
-    findings = _findings(trained, verdict, None, table)
     try:
-        if verdict.compared:
-            with writing(_beside_artifacts(settings, LOOKS_FILE)):
-                _note_look(None, table, settings)
-        with staged_directory(folder) as refused, publish.staging() as model, writing(folder):
-            write_artifacts(refused.path, trained, findings, None, table, settings)
-            record = write_model(model.path, refused.path, trained, findings, table, settings)
-            write_pages(refused.path, f"refused {trained.champion}", record, trained, findings, table)
-            refused.publish()
+        report = leave_refused(trained, verdict, table, settings)
     except OutputError as error:
         cli.warn(f"the report of this run is not kept: {error}")
     else:
-        cli.say(f"report: {folder / REPORT}, which begins with what to do next")
+        cli.say(f"report: {report}, which begins with what to do next")
     cli.say("nothing was registered; the model store and the artifacts are as they were")
-
-
-def _beside_artifacts(settings: Settings, name: str) -> Path:
-    return settings.artifacts.directory.parent / name
-
-
-def _findings(trained: Trained, verdict: GateReport, tested: Tested | None, table: LabelledTable) -> Findings:
-    return Findings(
-        champion=trained.champion,
-        candidates=trained.candidates,
-        threshold=trained.scorer.threshold,
-        calibration=trained.calibration,
-        gate=verdict,
-        test=None if tested is None else tested.results,
-        data=describe(table),
-    )
-
-
-def _register(
-    trained: Trained,
-    verdict: GateReport,
-    tested: Tested,
-    table: LabelledTable,
-    settings: Settings,
-) -> tuple[str, list[str]]:
-    """Write artifacts and model, both or neither; returns the model's tag and the names of the artifacts."""
-    findings = _findings(trained, verdict, tested, table)
-    directory = settings.artifacts.directory
-    with staged_directory(directory) as artifacts, publish.staging() as model:
-        with writing(directory):
-            write_artifacts(artifacts.path, trained, findings, tested, table, settings)
-        with writing(store.store_path()):
-            record = write_model(model.path, artifacts.path, trained, findings, table, settings)
-        with writing(directory):
-            earlier = _note_look(model.tag, table, settings)
-            write_pages(artifacts.path, model.tag, record, trained, findings, table, earlier)
-            written = sorted(path.name for path in artifacts.path.iterdir())
-            artifacts.keep_the_rest()
-        with writing(store.store_path()):
-            publish_both(model, record, artifacts)
-        cli.say(earlier)
-        return model.tag, written
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -176,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="configuration (default: %(default)s)"
     )
-    parser.add_argument("--data", type=Path, metavar="CSV", help="labelled table (default: data.path)")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="labelled table (default: data.path)")
     parser.add_argument(
         "--groups",
         metavar="COLUMN",
@@ -202,13 +138,15 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="track this run with MLflow, as mlflow.enabled does for every run (needs MLflow: make optional)",
     )
+    add_table_options(parser)
     return parser
 
 
 def _settings(options: argparse.Namespace) -> Settings:
     settings = load_settings(options.config)
-    if options.data is not None:
-        settings = settings.model_copy(update={"data": settings.data.model_copy(update={"path": options.data})})
+    format = format_of(options, settings.data.format)
+    data = settings.data.model_copy(update={"path": options.data or settings.data.path, "format": format})
+    settings = settings.model_copy(update={"data": data})
     if options.groups is not None:
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"groups": options.groups})})
     if options.artifacts is not None:

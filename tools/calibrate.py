@@ -10,6 +10,7 @@ from plan_recommender import cli
 from plan_recommender.data.csv_table import check_trainable, read_labelled
 from plan_recommender.data.outputs import replacing
 from plan_recommender.data.synthesis import calibrate
+from plan_recommender.data.table_options import add_table_options, format_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,8 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, metavar="CSV", help="labelled table without empty cells")
     parser.add_argument("--out", type=Path, required=True, metavar="JSON", help="file to write")
     parser.add_argument("--source", default="", help="where the table comes from, for the record")
+    add_table_options(parser)
     options = parser.parse_args(arguments)
-    table = read_labelled(options.data)
+    table = read_labelled(options.data, format=format_of(options))
     check_trainable(table, max_missing_share=0)
     with replacing(options.out) as file:
         file.write(calibrate(table, options.source or options.data.name).model_dump_json(indent=1) + "\n")

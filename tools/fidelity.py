@@ -21,6 +21,7 @@ from plan_recommender import cli
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.outputs import replacing
 from plan_recommender.data.synthesis import calibrate, generate
+from plan_recommender.data.table_options import add_table_options, format_of
 
 _PAGE = """# How close the synthetic table is
 
@@ -42,8 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--draws", type=cli.positive_int, default=4, help="tables drawn a fold (default: %(default)s)")
     parser.add_argument("--seed", type=cli.seed, default=42, help="seed (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="MD", help="write the result as a page, too")
+    add_table_options(parser)
     options = parser.parse_args(arguments)
-    real = read_labelled(options.real)
+    real = read_labelled(options.real, format=format_of(options))
     check_trainable(real, max_missing_share=0)
     folds = RepeatedStratifiedKFold(n_splits=options.folds, n_repeats=options.repeats, random_state=options.seed)
     losses, baselines = [], []

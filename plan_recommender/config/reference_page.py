@@ -58,6 +58,8 @@ def _type_name(kind: object) -> str:
         return _type_name(get_args(kind)[0])
     if origin is list:
         return f"list: {_type_name(get_args(kind)[0])}"
+    if origin is dict:
+        return f"section: {_type_name(get_args(kind)[1])}"
     if origin is UnionType or origin is Union:
         return " or ".join(_type_name(member) for member in get_args(kind))
     names: dict[object, str] = {

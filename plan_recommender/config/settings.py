@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from plan_recommender.config.estimators import EstimatorsSettings
 from plan_recommender.config.load_shapes import LoadtestSettings
 from plan_recommender.config.section import PositiveInt, Section, Share
+from plan_recommender.config.table_format import TableFormat
 from plan_recommender.model.features import FEATURE_NAMES, TARGET
 
 SQLITE = "sqlite:///"
@@ -31,7 +32,9 @@ class DataSettings(Section):
     """The table to train on."""
 
     path: Path = Field(
-        Path("users_behavior.csv"), strict=False, description="CSV to train on; relative to the configuration file."
+        Path("users_behavior.csv"),
+        strict=False,
+        description="Table to train on, CSV or Parquet; relative to the configuration file.",
     )
     max_missing_share: Share = Field(
         0.05, description="Largest share of empty cells (0 to 1) that a feature column may have when training."
@@ -42,6 +45,7 @@ class DataSettings(Section):
         description="Column that says which subscriber a row belongs to. The rows of one subscriber then never stand "
         "on both sides of a split, and intervals count subscribers. None: every row counts as a subscriber of its own.",
     )
+    format: TableFormat = TableFormat()
 
 
 class SplitSettings(Section):

@@ -1,4 +1,4 @@
-"""Whole tables of subscribers, read from CSV: every cell is checked, and one error names everything that is wrong.
+"""Whole tables of subscribers: every cell is checked, and one error names everything that is wrong.
 
 Errors count data rows from 1, without the header; `LabelledTable` counts its rows from 0, like NumPy.
 """
@@ -11,18 +11,24 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from plan_recommender.data.csv_file import EXPECTED_USAGE, CsvReader, Row, open_csv, parse_usage, shortened
+from plan_recommender.config.table_format import TableFormat
+from plan_recommender.data.cells import DECIMAL_REMEDY, Row, expected_usage, has_decimal_comma, parse_usage, shortened
+from plan_recommender.data.table_file import open_table
+from plan_recommender.data.table_options import AS_USUAL
+from plan_recommender.data.table_reader import TableReader
 from plan_recommender.errors import TableError
 from plan_recommender.model.digests import sha256
-from plan_recommender.model.features import FEATURE_NAMES, TARGET, FeatureMatrix
+from plan_recommender.model.features import FEATURE_NAMES, PLANS, TARGET, FeatureMatrix
 
-EXPECTED_LABEL = "expected 0 or 1"
+EXPECTED_LABEL = f"expected 0 or 1, or {PLANS[0]} or {PLANS[1]}"
 EXPECTED_TEXT = "expected text in UTF-8"
 
 MAX_USAGE = 1e15
 """Largest value in a table to learn or measure from; sums of squares of larger ones would overflow."""
 
 _ROWS_NAMED = 10  # numbers of rows that an error lists
+_LABELS = {"0": 0, "1": 1, PLANS[0].lower(): 0, PLANS[1].lower(): 1, "false": 0, "true": 1}
+"""Labels in lower case; `false` and `true` are what Parquet has for 0 and 1."""
 
 RowNumbers = npt.NDArray[np.int64]
 """Positions of rows in a table, from 0, shape (some rows,)."""
@@ -59,7 +65,8 @@ class LabelledTable:
     target: npt.NDArray[np.int64]
     """Shape (rows,): 1 Ultra, 0 Smart."""
     texts: Mapping[str, TextColumn] = field(default_factory=dict)
-    """The other columns by their names, in the order of the file; also a feature if it was asked for as text."""
+    """The other columns by their names, in the order of the file; also a label whose name is not `is_ultra`, and a
+    feature that was asked for as text."""
     groups: str | None = None
     """Which of `texts` says whose month a row is; None: every row counts as a subscriber of its own."""
 
@@ -97,30 +104,38 @@ class _Chunk(NamedTuple):
     texts: dict[str, list[str]]
 
 
-def read_features(path: Path, columns: Sequence[str] = FEATURE_NAMES) -> FeatureMatrix:
+def read_features(path: Path, columns: Sequence[str] = FEATURE_NAMES, format: TableFormat = AS_USUAL) -> FeatureMatrix:
     """Read feature columns of a whole file, shape (rows, columns), NaN where a cell is empty.
+
+    Args:
+        path: of the file.
+        columns: names of features; `format` says which columns of the file they are.
+        format: how the file is written.
 
     Raises:
         TableError: the file cannot be read or has no rows, a column is missing, or a cell is not usage up to
             `MAX_USAGE`; every such row is counted, and the first ten are named.
     """
-    return _read(path, columns)[0]
+    return _read(path, columns, format)[0]
 
 
-def read_labelled(path: Path, text_columns: Sequence[str] = (), groups: str | None = None) -> LabelledTable:
+def read_labelled(
+    path: Path, text_columns: Sequence[str] = (), groups: str | None = None, format: TableFormat = AS_USUAL
+) -> LabelledTable:
     """Read a whole labelled table, and as text every column that is neither a feature nor the label.
 
     Args:
         path: of the file.
-        text_columns: columns that the table must have, with cells in UTF-8.
+        text_columns: columns that the table must have, by their names in the file, with cells in UTF-8.
         groups: one more such column, which says whose month each row is, and has no empty cells.
+        format: how the file is written, and in which of its columns the features and the label are.
 
     Raises:
-        TableError: as `read_features`; or a label is not 0 or 1, or one of these columns is missing or not UTF-8, or a
-            cell of `groups` is empty.
+        TableError: as `read_features`; or a label is neither 0 or 1 nor a plan, or one of these columns is missing or
+            not UTF-8, or a cell of `groups` is empty.
     """
     required = [*text_columns, *([groups] if groups is not None and groups not in text_columns else [])]
-    features, target, texts = _read(path, FEATURE_NAMES, required)
+    features, target, texts = _read(path, FEATURE_NAMES, format, required)
     if groups is not None and "" in texts[groups].values:
         empty = np.flatnonzero(texts[groups].cells == "")
         raise TableError(
@@ -169,23 +184,24 @@ def check_measurable(table: LabelledTable) -> None:
 
 
 def _read(
-    path: Path, columns: Sequence[str], text_columns: Sequence[str] | None = None
+    path: Path, columns: Sequence[str], format: TableFormat, text_columns: Sequence[str] | None = None
 ) -> tuple[FeatureMatrix, npt.NDArray[np.int64], dict[str, TextColumn]]:
     """Read columns of a whole file; one error names everything that is wrong with it.
 
     Args:
         path: of the file.
         columns: of numbers.
+        format: how the file is written.
         text_columns: of text that has to be UTF-8; None: neither labels nor texts are read.
 
     Returns:
         The columns of shape (rows, columns); the labels of shape (rows,), or (0,) if they are not read; the texts.
     """
-    problems = _Problems(path)
+    problems = _Problems(path, format.decimal)
     chunks: list[_Chunk] = []
     texts: dict[str, _TextColumnBuilder] = {}
     first_row = 1
-    with open_csv(path) as table:
+    with open_table(path, format) as table:
         for chunk, checks in _parsed_chunks(table, columns, text_columns):
             problems.add(checks, first_row)
             first_row += len(chunk.features)
@@ -204,40 +220,49 @@ def _read(
 
 
 def _parsed_chunks(
-    table: CsvReader, columns: Sequence[str], text_columns: Sequence[str] | None
+    table: TableReader, names: Sequence[str], text_columns: Sequence[str] | None
 ) -> Iterator[tuple[_Chunk, list[_Check]]]:
     """Yield the file in chunks, each with the checks of its cells; without `text_columns`, no labels and no texts."""
     labelled, utf8 = text_columns is not None, text_columns or ()
-    required = [*columns, *([TARGET] if labelled else []), *utf8]
+    columns, target = [table.format.column(name) for name in names], table.format.column(TARGET)
+    required = [*columns, *([target] if labelled else []), *utf8]
     positions = dict(zip(required, table.positions(required), strict=True))
-    texts = _text_columns(table.header, columns, utf8) if labelled else []
+    # A label under another name stays a text too: a column `plan` says both what to learn and which plan is held.
+    known = [*columns, *([TARGET] if target == TARGET else [])]
+    texts = _text_columns(table.header, known, utf8) if labelled else []
     positions |= dict(zip(texts, table.positions(texts), strict=True))
-    width = len(table.header)
-    for rows in table.chunks():
-        cells, checks = _cells(rows, positions, width)
+    width, decimal = len(table.header), table.format.decimal
+    for chunk in table.chunks():
+        cells, checks = _cells(chunk.rows, positions, width)
         whole = ~checks[0].wrong  # in the other rows no cell is judged
-        features = np.empty((len(rows), len(columns)))
+        features = np.empty((len(chunk), len(columns)))
         for j, name in enumerate(columns):
-            features[:, j], wrong = parse_usage(cells[name])
+            features[:, j], wrong = parse_usage(cells[name], decimal)
             too_large = (features[:, j] > MAX_USAGE) & ~wrong & whole
             checks.append(_Check(name, f"expected at most {MAX_USAGE:g}", too_large, cells[name]))
-            checks.append(_Check(name, EXPECTED_USAGE, wrong & whole, cells[name]))
+            checks.append(_Check(name, expected_usage(decimal), wrong & whole, cells[name]))
         labels = np.empty(0, dtype=np.bool_)
         if labelled:
-            numbers, wrong = parse_usage(cells[TARGET])
-            labels = numbers == 1
-            wrong |= (numbers != 0) & (numbers != 1)
-            checks.append(_Check(TARGET, EXPECTED_LABEL, wrong & whole, cells[TARGET]))
+            labels, wrong = _parse_labels(cells[target], decimal)
+            checks.append(_Check(target, EXPECTED_LABEL, wrong & whole, cells[target]))
         for name in utf8:
             wrong = np.array([not _is_text(cell) for cell in cells[name]])
             checks.append(_Check(name, EXPECTED_TEXT, wrong & whole, cells[name]))
         yield _Chunk(features, labels, {name: cells[name] for name in texts}), checks
 
 
-def _text_columns(header: Row, columns: Sequence[str], required: Sequence[str]) -> list[str]:
+def _parse_labels(cells: list[str], decimal: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Tell which labels are Ultra; returns that, and a mask of the cells that are no label."""
+    numbers = np.array([_LABELS.get(cell.strip().lower(), -1) for cell in cells], dtype=np.float64)
+    others = np.flatnonzero(numbers < 0)  # 1.0 is a label too
+    values, wrong = parse_usage([cells[i] for i in others.tolist()], decimal)
+    numbers[others] = np.where(wrong, np.nan, values)
+    return numbers == 1, (numbers != 0) & (numbers != 1)
+
+
+def _text_columns(header: Row, known: Sequence[str], required: Sequence[str]) -> list[str]:
     """Name the columns to read as text: those of the header that no other column is called like, and the required."""
     names = [name.strip() for name in header]
-    known = {*columns, TARGET}
     others = [name for name in names if name not in known and name and names.count(name) == 1]
     return [*others, *(name for name in required if name not in others)]
 
@@ -270,8 +295,10 @@ def _cells(rows: list[Row], positions: dict[str, int], width: int) -> tuple[dict
 class _Problems:
     """Collects what is wrong with a table, so that one error can name all of it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, decimal: str) -> None:
         self._path = path
+        self._decimal = decimal
+        self._decimal_comma = False
         self._found: dict[tuple[str, str], tuple[list[int], str]] = {}
 
     def add(self, checks: list[_Check], first_row: int) -> None:
@@ -286,14 +313,18 @@ class _Problems:
     def raise_if_any(self) -> None:
         if self._found:
             sentences = [self._sentence(*key, *found) for key, found in self._found.items()]
-            raise TableError(f"{self._path}: " + "; ".join(sentences) + " (rows are counted from 1 after the header)")
+            remedy = DECIMAL_REMEDY if self._decimal_comma else ""
+            counted = " (rows are counted from 1 after the header)"
+            raise TableError(f"{self._path}: {'; '.join(sentences)}{remedy}{counted}")
 
-    @staticmethod
-    def _shown(check: _Check, position: int) -> str:
+    def _shown(self, check: _Check, position: int) -> str:
         cell = check.cells[position]
         if not check.column:
             return cell
-        return shortened(cell) if cell else "no label"  # only a label must not be empty
+        if not cell:
+            return "no label"  # only a label must not be empty
+        self._decimal_comma |= self._decimal == "." and has_decimal_comma(cell)
+        return shortened(cell)
 
     @staticmethod
     def _sentence(column: str, expected: str, rows: list[int], found: str) -> str:

@@ -1,25 +1,46 @@
 """Outputs that are complete or absent: they are written beside their place and moved there in one step."""
 
 import ctypes
+import gzip
+import io
 import os
 import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO, cast
 
 from plan_recommender.errors import OutputError
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_GZIP_LEVEL = 6  # as the gzip command has it; Python's default of 9 takes much longer for little
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[TextIO]:
     """Open a text file that replaces `path` when the block ends. If the block fails, `path` stays as it was.
+
+    It is compressed with gzip if its name ends in `.gz`; the same text makes the same bytes then, too.
+
+    Raises:
+        OutputError: as `replacing_bytes`.
+    """
+    with replacing_bytes(path) as file:
+        packed = gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) if path.suffix == ".gz" else nullcontext(file)
+        with packed as stream:
+            text = io.TextIOWrapper(cast(BinaryIO, stream), encoding="utf-8", errors="surrogateescape", newline="")
+            yield text
+            text.flush()
+            text.detach()
+
+
+@contextmanager
+def replacing_bytes(path: Path) -> Iterator[BinaryIO]:
+    """Open a file of bytes that replaces `path` when the block ends. If the block fails, `path` stays as it was.
 
     Folders that are missing are made, a symbolic link is followed, and a file that is replaced keeps its permissions.
 
@@ -38,7 +59,7 @@ def replacing(path: Path) -> Iterator[TextIO]:
         raise OutputError(f"{path}: expected a file that can be written, found: {error.strerror}") from error
     try:
         with writing(path):
-            with open(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            with open(handle, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

@@ -152,7 +152,7 @@ def _ece_of_calibrated(
     owner = np.zeros(len(names), dtype=np.int64)
     if subscribers is not None:
         owner = np.unique(subscribers[first], return_inverse=True)[1]
-        shared = np.sqrt(_correlation(target[first], probabilities[first], owner))
+        shared = _shared_chance(target[first], probabilities[first], owner)
     draws = np.empty(_CHANCE_DRAWS)
     for i in range(_CHANCE_DRAWS):  # one matrix of all draws would be 200 times as large as the table
         chance = rng.random(len(names))
@@ -164,19 +164,22 @@ def _ece_of_calibrated(
     return draws
 
 
-def _correlation(target: Labels, probabilities: Probabilities, owner: npt.NDArray[np.int64]) -> float:
-    """Estimate the correlation, 0 to 1, of the labels of two rows of one subscriber, given their probabilities.
+def _shared_chance(target: Labels, probabilities: Probabilities, owner: npt.NDArray[np.int64]) -> float:
+    """Estimate how strongly the labels of one subscriber's rows go together, given their probabilities: 0 to 1.
 
-    It is that of the residuals, pooled over the pairs of all subscribers (Donner 1986, "A review of inference
-    procedures for the intraclass correlation coefficient in the one-way random effects model"). If each row takes the
-    random number of its subscriber with probability w, and its own otherwise, labels of equal probability have the
-    correlation w squared.
+    It is the probability w with which a row takes the random number of its subscriber instead of its own. The labels of
+    two rows with probabilities p and q then have the covariance w squared times min(p, q) - p q. The estimate compares
+    the products of the residuals, summed over all pairs of rows of one subscriber, with this sum for w = 1.
     """
-    residuals, deviations = target - probabilities, np.sqrt(probabilities * (1 - probabilities))
-    found, largest = (
-        float(np.sum(np.bincount(owner, weights=values) ** 2) - np.sum(values**2)) for values in (residuals, deviations)
-    )
-    return min(1.0, max(0.0, found / largest)) if largest > 0 else 0.0
+    residuals = target - probabilities
+    found = np.sum(np.bincount(owner, weights=residuals) ** 2) - np.sum(residuals**2)
+    products = np.sum(np.bincount(owner, weights=probabilities) ** 2) - np.sum(probabilities**2)
+    order = np.lexsort((probabilities, owner))  # each subscriber's rows together, the smallest probability first
+    sizes = np.bincount(owner)
+    ends = np.cumsum(sizes)[owner[order]]
+    larger = ends - 1 - np.arange(len(order))  # how many rows of the same subscriber have a larger probability
+    largest = 2 * np.sum(probabilities[order] * larger) - products
+    return float(np.sqrt(np.clip(found / largest, 0, 1))) if largest > 0 else 0.0
 
 
 def _within_bin(probability_deviations: _Values, label_deviations: _Values) -> float:

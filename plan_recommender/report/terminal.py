@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 
 from plan_recommender.config.settings import Metric, MoneySettings
-from plan_recommender.data.csv_file import readable
+from plan_recommender.data.cells import readable
 from plan_recommender.drift.verdict import DriftReport
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.comparison import COMPARED, MetricInterval, PairedComparison

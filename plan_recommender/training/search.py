@@ -254,6 +254,7 @@ def _digest(space: Space, settings: Settings, table_sha256: str) -> str:
     metric = settings.selection.metric
     identity = {
         "table": table_sha256,
+        "format": settings.data.format.model_dump(),  # with another column as the label it is another table
         "seed": settings.seed,
         "groups": settings.data.groups,
         "test_share": settings.split.test_share,

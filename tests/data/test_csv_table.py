@@ -13,13 +13,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plan_recommender.data import csv_file as module
-from plan_recommender.data.csv_file import open_csv, parse_usage
+from plan_recommender.data.cells import parse_usage
 from plan_recommender.data.csv_table import check_trainable, read_features, read_labelled
+from plan_recommender.data.table_file import open_table
 from plan_recommender.errors import TableError
 from plan_recommender.model.digests import sha256
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=300)
 FINITE = "expected a finite number that is not negative, or an empty cell"
+LABEL = "expected 0 or 1, or Smart or Ultra"
 NUMBER = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 GOOD_ROW = "85,516.7,56,22696.96,1"
 
@@ -54,12 +56,7 @@ def test_a_good_table_is_read_whole(table: Table) -> None:
     [
         ("calls,minutes,messages,mb_used", "is_ultra", "calls, minutes, messages, mb_used"),
         ("calls,is_ultra", "minutes, messages, mb_used", "calls, is_ultra"),
-        (
-            "calls;minutes;messages;mb_used;is_ultra",
-            "calls, minutes, messages, mb_used, is_ultra",
-            "calls;minutes;messages;mb_used;is_ultra",
-        ),
-        ("Calls,minutes,messages,mb_used,is_ultra", "calls", "Calls, minutes, messages, mb_used, is_ultra"),
+        ("a,minutes,messages,mb_used,b", "calls, is_ultra", "a, minutes, messages, mb_used, b"),
     ],
 )
 def test_missing_columns_are_named(table: Table, header: str, missing: str, found: str) -> None:
@@ -96,7 +93,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "cell",
     ["abc", "-1", "-0.001", "inf", "-inf", "Infinity", "nan", "NaN", "NA", "1_000", "1e999", "0x1F", "1 000", "1.2.3",
-     "12,5", "\u0661\u0662", "\uff11\uff12", "1\0", "TRUE", "#DIV/0!", "--1", "1e"],
+     "1,2,5", "\u0661\u0662", "\uff11\uff12", "1\0", "TRUE", "#DIV/0!", "--1", "1e"],
 )  # fmt: skip
 @pytest.mark.parametrize("column", ["calls", "mb_used"])
 def test_a_cell_that_is_not_usage_is_refused_by_row_and_column(table: Table, column: str, cell: str) -> None:
@@ -105,10 +102,10 @@ def test_a_cell_that_is_not_usage_is_refused_by_row_and_column(table: Table, col
     assert refusal(path) == f"column '{column}', row 2: {FINITE}, found {cell!r}"
 
 
-@pytest.mark.parametrize("cell", ["2", "-1", "0.5", "yes", "Ultra", "nan", "inf", "0_1", "", " "])
+@pytest.mark.parametrize("cell", ["2", "-1", "0.5", "yes", "Ultr", "nan", "inf", "0_1", "", " "])
 def test_a_label_that_is_neither_0_nor_1_is_refused(table: Table, cell: str) -> None:
     found = repr(cell) if cell else "no label"
-    assert refusal(table(GOOD_ROW, f"1,2,3,4,{cell}")) == (f"column 'is_ultra', row 2: expected 0 or 1, found {found}")
+    assert refusal(table(GOOD_ROW, f"1,2,3,4,{cell}")) == (f"column 'is_ultra', row 2: {LABEL}, found {found}")
 
 
 @pytest.mark.parametrize(("row", "cells"), [("1,2,3,4", 4), ("1,2,3,4,0,6", 6), ("1", 1), ("   ", 1)])
@@ -120,7 +117,7 @@ def test_all_problems_are_named_in_one_sentence_with_their_rows(table: Table) ->
     path = table("x,2,3,4,0", GOOD_ROW, "y,-2,3,4,0", "1,2,3,4,5", "1,2")
     assert refusal(path) == (
         f"row 5: expected 5 cells, found 2 cells; column 'calls', rows 1, 3: {FINITE}, found 'x' in row 1; "
-        f"column 'minutes', row 3: {FINITE}, found '-2'; column 'is_ultra', row 4: expected 0 or 1, found '5'"
+        f"column 'minutes', row 3: {FINITE}, found '-2'; column 'is_ultra', row 4: {LABEL}, found '5'"
     )
 
 
@@ -147,7 +144,7 @@ def test_chunks_add_up_to_the_table(table: Table, monkeypatch: pytest.MonkeyPatc
     chunked = read_labelled(path)
     np.testing.assert_array_equal(chunked.features, whole.features)
     np.testing.assert_array_equal(chunked.target, whole.target)
-    with open_csv(path) as reader:
+    with open_table(path) as reader:
         assert [len(chunk) for chunk in reader.chunks()] == [3, 3, 1]
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from plan_recommender.data import synthesis
-from plan_recommender.data.csv_file import parse_usage
+from plan_recommender.data.cells import parse_usage
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.synthesis import (
     CALIBRATION_FILE,

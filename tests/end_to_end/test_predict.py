@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import predict
-from plan_recommender.data.csv_file import parse_usage
+from plan_recommender.data.cells import parse_usage
 from plan_recommender.data.csv_table import read_features
 from plan_recommender.model.scorer import Scorer
 from tests.conftest import Command, TrainedModel, run
@@ -36,10 +36,11 @@ def read(path: Path) -> list[list[str]]:
 
 @pytest.fixture
 def score(trained: TrainedModel, command: Command, tmp_path: Path) -> Score:
-    """Score a file; returns the rows of the output and of the rejects, headers included."""
+    """Score a file, of which rows may be rejected; returns the rows of the output and of the rejects, with headers."""
 
     def execute(path: Path) -> tuple[list[list[str]], list[list[str]]]:
-        answer = command(predict.main, "--input", path, "--output", tmp_path / "out.csv", "--model", trained.tag)
+        files = ["--input", path, "--output", tmp_path / "out.csv"]
+        answer = command(predict.main, *files, "--model", trained.tag, "--max-rejects", "100%")
         assert (answer.code, answer.err) == (0, "")
         return read(tmp_path / "out.csv"), read(tmp_path / "out.rejects.csv")
 
@@ -114,10 +115,46 @@ def test_empty_cells_are_imputed_and_counted(
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_a_file_of_nothing_but_bad_rows_is_rejected_row_by_row(score: Score, table: Table, rows: int) -> None:
-    out, rejects = score(table(*["x,1,1,1"] * rows, header=",".join(HEADER)))
-    assert out == [[*HEADER, *NEW]]
-    assert [row[0] for row in rejects[1:]] == [str(i + 1) for i in range(rows)]
+def test_a_file_of_nothing_but_bad_rows_is_rejected_row_by_row(
+    command: Command, trained: TrainedModel, table: Table, tmp_path: Path, rows: int
+) -> None:
+    source, out = table(*["x,1,1,1"] * rows, header=",".join(HEADER)), tmp_path / "out.csv"
+    for options in ([], ["--max-rejects", "1"]):  # no share makes it a success
+        answer = command(predict.main, "--input", source, "--output", out, "--model", trained.tag, *options)
+        assert (answer.code, answer.err) == (
+            1, f"warning: {rows} of {rows} rows were rejected, which is all of them; the first: row 1, calls: "
+            f"{REASON}, found 'x'\n"
+        )  # fmt: skip
+        assert read(out) == [[*HEADER, *NEW]]
+        assert [row[0] for row in read(tmp_path / "out.rejects.csv")[1:]] == [str(i + 1) for i in range(rows)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "options", "code"),
+    [(10, [], 0), (11, [], 1), (11, ["--max-rejects", "11%"], 0), (11, ["--max-rejects", "0.109"], 1),
+     (0, ["--max-rejects", "0"], 0), (1, ["--max-rejects", "0"], 1)],
+)  # fmt: skip
+def test_more_rejects_than_allowed_are_exit_code_1_and_the_files_are_there_all_the_same(
+    command: Command, trained: TrainedModel, table: Table, tmp_path: Path, bad: int, options: list[str], code: int
+) -> None:
+    source = table(*["1,2,3,4"] * (100 - bad), *["1,x,3,4"] * bad, header=",".join(HEADER))
+    out = tmp_path / "out.csv"
+    answer = command(predict.main, "--input", source, "--output", out, "--model", trained.tag, *options)
+    limit = f"more than --max-rejects {options[1] if options else '0.1'}"
+    first = f"the first: row {101 - bad}, minutes: {REASON}, found 'x'"
+    expected = f"warning: {bad} of 100 rows were rejected, {limit}; {first}\n" if code else ""
+    assert (answer.code, answer.err) == (code, expected)
+    assert (len(read(out)), len(read(tmp_path / "out.rejects.csv"))) == (101 - bad, 1 + bad)
+
+
+@pytest.mark.parametrize("share", ["10", "-1", "nan", "x", "101%", ""])
+def test_a_share_of_rejects_that_is_none_is_refused(command: Command, tmp_path: Path, share: str) -> None:
+    answer = command(predict.main, "--input", DATA, "--output", tmp_path / "out.csv", f"--max-rejects={share}")
+    assert answer.code == 2
+    assert answer.err.splitlines()[-1] == (
+        "predict.py: error: argument --max-rejects: expected a share from 0 to 1 or a percentage such as 10%, "
+        f"found {share!r}"
+    )
 
 
 @pytest.mark.parametrize("rows", [100_000, 100_001])
@@ -170,7 +207,7 @@ def test_rows_in_are_rows_out_plus_rejects(
     source, out = folder / "in.csv", folder / "out.csv"
     with source.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([[*HEADER, "note"], *rows])
-    assert predict.main(["--input", str(source), "--output", str(out), "--model", trained.tag]) == 0
+    code = predict.main(["--input", str(source), "--output", str(out), "--model", trained.tag])
     scored, rejected = read(out), read(folder / "out.rejects.csv")
     good, bad = [], []
     for number, row in enumerate(rows, start=1):
@@ -181,6 +218,7 @@ def test_rows_in_are_rows_out_plus_rejects(
         else:
             bad.append([str(number), *[*row, *[""] * 5][:5]])
     assert scored == [[*HEADER, "note", *NEW], *good]
+    assert code == int(len(bad) > 0.1 * len(rows))
     assert [[row[0], *row[2:]] for row in rejected[1:]] == bad
     assert all(row[1].startswith(("expected", *(f"{name}: {REASON}" for name in HEADER))) for row in rejected[1:])
 

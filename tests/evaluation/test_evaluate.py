@@ -129,7 +129,7 @@ def test_a_training_table_that_has_changed_or_gone_is_told(
     ("lines", "sentence"),
     [
         (["1,2,3,4,1"] * 3, "expected both labels 0 and 1 in column 'is_ultra', found only 1 in all 3 rows"),
-        (["1,2,3,4,1", "1,2,3,4,"], "column 'is_ultra', row 2: expected 0 or 1, found no label"),
+        (["1,2,3,4,1", "1,2,3,4,"], "column 'is_ultra', row 2: expected 0 or 1, or Smart or Ultra, found no label"),
         (["1,2,3,-4,1"], "column 'mb_used', row 1: expected a finite number that is not negative"),
         ([], "expected at least one row after the header, found none"),
     ],

@@ -202,9 +202,10 @@ def test_the_fragment_is_configuration_that_searches_no_further(place: Path) -> 
         ("folds: 3", "folds: 3\n  metric: brier"),
         ("data: {", "split: {test_share: 0.3}\ndata: {"),
         ("data: {", "seed: 1\ndata: {"),
+        ("data: {", "data: {format: {map: {calls: minutes, minutes: calls}}, "),
         ("bins: 4, C: 1.0e-4, search: {bins: [3, 5]", "bins: 4, C: 1.0e-4, search: {bins: [3, 6]"),
     ],
-    ids=["folds", "metric", "split", "seed", "space"],
+    ids=["folds", "metric", "split", "seed", "columns", "space"],
 )
 def test_what_makes_trials_incomparable_makes_another_study(place: Path, old: str, new: str) -> None:
     settings = load_settings(place)

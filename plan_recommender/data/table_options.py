@@ -1,0 +1,72 @@
+"""The options `--sep`, `--decimal` and `--map` of every command that reads a table."""
+
+import argparse
+import shlex
+
+from pydantic import ValidationError
+
+from plan_recommender.config.table_format import EXPECTED_COLUMNS, TableFormat
+from plan_recommender.errors import ConfigError
+
+AS_USUAL = TableFormat()
+"""Columns separated by commas, decimal points, and the project's names."""
+
+
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options to a parser; `format_of` reads what they were given."""
+    group = parser.add_argument_group("how tables are written")
+    group.add_argument("--sep", metavar="CHARACTER", help="what separates the columns, or `tab` (usually a comma)")
+    group.add_argument(
+        "--decimal", choices=(".", ","), metavar="SIGN", help="decimal sign of numbers: . or , (usually .)"
+    )
+    group.add_argument(
+        "--map",
+        action="append",
+        metavar="FEATURE=COLUMN",
+        help=f"column of the table that holds one of {', '.join(EXPECTED_COLUMNS)}; may be repeated",
+    )
+
+
+def names_format(options: argparse.Namespace) -> bool:
+    """Whether any of the options was given."""
+    return not (options.sep is None and options.decimal is None and options.map is None)
+
+
+def format_of(options: argparse.Namespace, base: TableFormat = AS_USUAL) -> TableFormat:
+    """Give the format that the options describe; what they leave out is that of `base`.
+
+    Raises:
+        ConfigError: an option is malformed or impossible, or names a feature or a column twice.
+    """
+    columns = dict(base.map)
+    pairs = [_pair(text) for text in options.map or ()]
+    twice = sorted({name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1})
+    if twice:
+        raise ConfigError(f"--map: expected each feature once, found {', '.join(twice)} more than once")
+    given = {
+        "sep": base.sep if options.sep is None else options.sep,
+        "decimal": options.decimal or base.decimal,
+        "map": columns | dict(pairs),
+    }
+    try:
+        return TableFormat.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        sentence = first["msg"].removeprefix("Value error, ")
+        found = "" if ", found " in sentence else f", found {first['input']!r}"
+        raise ConfigError(f"--{first['loc'][0]}: {sentence}{found}") from error
+
+
+def map_option(name: str, column: str) -> str:
+    """Write the option that maps a column, as it is typed in a shell."""
+    return f"--map {shlex.quote(f'{name}={column}')}"
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, column = (part.strip() for part in text.partition("="))
+    if not equals or not column or name not in EXPECTED_COLUMNS:
+        turned = f"; did you mean {map_option(column, name)}?" if column in EXPECTED_COLUMNS and name else ""
+        raise ConfigError(
+            f"--map: expected FEATURE=COLUMN with FEATURE one of {', '.join(EXPECTED_COLUMNS)}, found {text!r}{turned}"
+        )
+    return name, column

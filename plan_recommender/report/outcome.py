@@ -1,0 +1,93 @@
+"""What a training run leaves: a registered model and its artifacts, both or neither, or the report of a refused run."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from plan_recommender.config.settings import Settings
+from plan_recommender.data.csv_table import LabelledTable
+from plan_recommender.data.facts import describe
+from plan_recommender.data.outputs import staged_directory, writing
+from plan_recommender.model import store
+from plan_recommender.report.artifacts import write_artifacts, write_pages
+from plan_recommender.report.pages import REPORT
+from plan_recommender.training import looks, publish
+from plan_recommender.training.findings import Findings
+from plan_recommender.training.gate import GateReport
+from plan_recommender.training.looks import LOOKS_FILE
+from plan_recommender.training.publish import publish_both, write_model
+from plan_recommender.training.run import Tested, Trained
+
+REFUSED = "refused"
+"""Folder beside the artifacts, for the report of a refused run."""
+
+
+class Registered(NamedTuple):
+    """A registered model."""
+
+    tag: str
+    artifacts: list[str]
+    """Names of the files in the folder of the artifacts that the run wrote."""
+    looks_before: str
+    """A sentence about other models that were measured on the same test part."""
+
+
+def register(
+    trained: Trained, verdict: GateReport, tested: Tested, table: LabelledTable, settings: Settings
+) -> Registered:
+    """Write artifacts and model, both or neither.
+
+    Raises:
+        OutputError: one of them cannot be written; both are as they were.
+    """
+    findings = _findings(trained, verdict, tested, table)
+    directory = settings.artifacts.directory
+    with staged_directory(directory) as artifacts, publish.staging() as model:
+        with writing(directory):
+            write_artifacts(artifacts.path, trained, findings, tested, table, settings)
+        with writing(store.store_path()):
+            record = write_model(model.path, artifacts.path, trained, findings, table, settings)
+        looks_before = _note_look(model.tag, table, settings)
+        with writing(directory):
+            write_pages(artifacts.path, model.tag, record, trained, findings, table, looks_before)
+            written = sorted(path.name for path in artifacts.path.iterdir())
+            artifacts.keep_the_rest()
+        with writing(store.store_path()):
+            publish_both(model, record, artifacts)
+        return Registered(model.tag, written, looks_before)
+
+
+def leave_refused(trained: Trained, verdict: GateReport, table: LabelledTable, settings: Settings) -> Path:
+    """Write the report of a refused run into `REFUSED`, in place of the one before; returns the path of the page.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    folder = settings.artifacts.directory.parent / REFUSED
+    findings = _findings(trained, verdict, None, table)
+    if verdict.compared:
+        _note_look(None, table, settings)
+    with staged_directory(folder) as refused, publish.staging() as model, writing(folder):
+        write_artifacts(refused.path, trained, findings, None, table, settings)
+        record = write_model(model.path, refused.path, trained, findings, table, settings)
+        write_pages(refused.path, f"refused {trained.champion}", record, trained, findings, table)
+        refused.publish()
+    return folder / REPORT
+
+
+def _note_look(model: str | None, table: LabelledTable, settings: Settings) -> str:
+    """Note a look at the test part; returns a sentence about earlier ones. A refused run has no model to name."""
+    new = looks.look("train.py", model, table, settings.seed, settings.split.test_share)
+    with writing(settings.artifacts.directory.parent / LOOKS_FILE):
+        return looks.sentence(looks.note(settings.artifacts.directory, new))
+
+
+def _findings(trained: Trained, verdict: GateReport, tested: Tested | None, table: LabelledTable) -> Findings:
+    return Findings(
+        champion=trained.champion,
+        candidates=trained.candidates,
+        threshold=trained.scorer.threshold,
+        calibration=trained.calibration,
+        gate=verdict,
+        test=None if tested is None else tested.results,
+        data=describe(table),
+    )
