@@ -1,4 +1,4 @@
-"""Parity of groups: rates and intervals by hand, the verdict, its false alarms, and --group of evaluate.py."""
+"""Parity of groups: rates and intervals by hand, the verdict, the rows that would tell, --group of evaluate.py."""
 
 import json
 import math
@@ -19,13 +19,11 @@ from plan_recommender.config.settings import ParitySettings
 from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import TableError
-from plan_recommender.evaluation.group_rates import measure_rates
 from plan_recommender.evaluation.metrics import Labels
 from plan_recommender.evaluation.parity import RATES, ParityReport, measure_parity
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.report.terminal import parity_table
 from tests.conftest import HEADER, Command, TrainedModel
-from tools.parity import SCENARIOS, Dealt, false_alarms, rows_to_tell
 from tools.server import ROOT
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=60)
@@ -181,14 +179,6 @@ def test_rows_that_would_tell_a_difference_near_the_tolerance_suppose_that_it_st
     assert [found(share * more).verdict for share in (0.95, 1.02)] == ["cannot tell", "parity"]
 
 
-def test_the_rows_that_would_tell_do_tell_groups_that_are_alike() -> None:
-    no_difference = SCENARIOS[-1]
-    enough = rows_to_tell(groups=2, rows=100, trials=20, seed=1)
-    assert 1500 < enough < 3500
-    assert no_difference.found(groups=2, rows=enough, trials=60, seed=1) >= 0.7
-    assert no_difference.found(groups=2, rows=enough // 3, trials=60, seed=1) <= 0.3  # the control
-
-
 def test_months_of_a_subscriber_count_as_what_they_tell() -> None:
     counts: Counts = {"a": (40, 10, 10, 20), "b": (30, 20, 20, 30)}
     alone, copied = parity(counts), parity(counts, months=6)
@@ -206,35 +196,6 @@ def test_months_of_a_subscriber_count_as_what_they_tell() -> None:
     assert copied.verdict == "cannot tell"
     by_group = [(g.rows_to_tell, g.subscribers_to_tell) for g in copied.groups]
     assert all(more and subscribers and more / 6 == pytest.approx(subscribers, abs=1) for more, subscribers in by_group)
-
-
-def test_the_correlation_of_a_subscribers_rows_is_what_a_hand_computes() -> None:
-    # Shares of 1, 0 and 1/2 about 1/2: 1/2 between, 1/6 within, pairs: (1/2 - 1/6) / (1/2 + 1/6).
-    decisions, smart = np.array([1, 1, 0, 0, 1, 0]), np.zeros(6, dtype=np.int64)
-    found = measure_rates(smart, np.array([7, 7, 3, 3, 5, 5]), smart, decisions)
-    assert found.correlations[0] == pytest.approx(0.5)
-    assert found.effective[0] == pytest.approx(6 / 1.5)
-    # Rows that are more different than chance tell no more than rows of different subscribers.
-    assert measure_rates(smart, np.array([1, 2, 1, 2, 3, 3]), smart, decisions).effective[0] == pytest.approx(6)
-    # Nothing tells the correlation where all decisions are alike, or each group is one subscriber.
-    assert measure_rates(smart, np.array([7, 7, 3, 3, 5, 5]), smart, smart).effective[0] == pytest.approx(3)
-    assert measure_rates(smart, smart, smart, decisions).effective[0] == pytest.approx(1)
-
-
-@pytest.mark.parametrize("dealt", ["rows", "subscribers", "rows of subscribers"])
-def test_groups_at_random_are_seldom_called_unlike(dealt: Dealt) -> None:
-    """The share is at most 5%, and that of 40 trials at most 10%; docs/training.md has that of a thousand."""
-    for groups, rows_of_group in ((2, 30), (8, 100)):
-        before, one_by_one, at_0, at_tolerance = false_alarms(groups, rows_of_group, dealt, trials=40, seed=3)
-        assert at_tolerance <= at_0 <= 0.1
-    assert one_by_one >= 0.2  # the controls
-    assert before >= 0.5
-
-
-def test_a_difference_of_a_fifth_is_found() -> None:
-    higher = SCENARIOS[0]
-    for groups in (2, 8):
-        assert higher.found(groups, rows=600, trials=30, seed=3) >= 0.8
 
 
 @pytest.mark.parametrize("counts", [{"a": (20, 0, 9, 0), "b": (100, 100, 50, 50)}, {"only": (50, 50, 50, 50)}])
