@@ -28,7 +28,10 @@ from tools.server import ROOT
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=60)
 SMALL = ParitySettings(min_rows=1)
-FILES = {"evaluation.json", "evaluation_roc_curve.png", "evaluation_confusion_matrix.png", "parity.json"}
+FILES = {
+    "evaluation.json", "evaluation_roc_curve.png", "evaluation_calibration.png", "evaluation_confusion_matrix.png",
+    "parity.json",
+}  # fmt: skip
 GROUPED = f"{HEADER},region"
 Table = Callable[..., Path]
 Counts = dict[str, tuple[int, int, int, int]]
@@ -336,6 +339,20 @@ def test_too_few_rows_to_tell_are_exit_code_2_with_the_rows_that_would(
     )
     assert {path.name for path in (tmp_path / "artifacts").iterdir()} == FILES
     assert command(evaluate.main, *options).code == 0  # the control: without groups the same table is measured
+
+
+def test_rows_of_one_subscriber_do_not_count_as_those_of_many(
+    command: Command, trained: TrainedModel, scorer: Scorer, table: Table, tmp_path: Path
+) -> None:
+    copies = [f"{line},{i}" for i, line in enumerate(lines(scorer, apart=False)) for _ in range(12)]
+    path, config = table(*copies, header=f"{GROUPED},subscriber"), tmp_path / "config.yaml"
+    config.write_text("parity: {tolerance: 0.15}\n")
+    options = ("--data", path, "--model", trained.tag, "--artifacts", tmp_path / "a", "--config", config)
+    answer = command(evaluate.main, *options, "--group", "region", "--groups", "subscriber")
+    assert answer.code == 2
+    assert "two rows of a subscriber correlate by 1.00, 1.00, 1.00; the intervals allow for it\n" in answer.out
+    assert "subscribers of north would (found 2,400 of 200), with more rows of 1 other group, too\n" in answer.err
+    assert command(evaluate.main, *options, "--group", "region").code == 0  # the control
 
 
 def test_what_is_stored_is_measured_from_the_files_rows(
