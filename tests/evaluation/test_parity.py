@@ -407,7 +407,8 @@ def test_what_cannot_be_judged_is_exit_code_2_and_changes_nothing(
     answer = command(evaluate.main, *options, "--group", group)
     assert (answer.code, answer.out) == (2, "")
     assert sentence in answer.err
-    assert answer.err.count("\n") == 1
+    errors = [line for line in answer.err.splitlines() if not line.startswith("warning: ")]  # so few, and so alike
+    assert len(errors) == 1
     assert not artifacts.exists()
     assert command(evaluate.main, *options).code == 0  # the control
 
