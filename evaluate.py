@@ -16,7 +16,7 @@ from plan_recommender.data.outputs import staged_directory, writing
 from plan_recommender.data.plausibility import find_mistakes
 from plan_recommender.data.subscribers import find_id_column
 from plan_recommender.data.table_options import add_table_options, format_of, names_format
-from plan_recommender.errors import ConfigError, ModelError
+from plan_recommender.errors import ConfigError, ModelError, TableError
 from plan_recommender.evaluation.calibration import measure_calibration
 from plan_recommender.evaluation.comparison import compare_paired, metric_intervals
 from plan_recommender.evaluation.metrics import measure, measure_majority_rule
@@ -32,13 +32,19 @@ from plan_recommender.report.terminal import (
     metrics_table,
     money_lines,
     parity_table,
+    what_would_tell,
 )
 from plan_recommender.training import looks
 from plan_recommender.training.split import row_keys, split_table
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure one model, or compare two, on one table; returns 0, or 1 when groups are not treated alike."""
+    """Measure one model, or compare two, on one table; returns 0, or 1 when groups are treated differently.
+
+    Raises:
+        TableError: the table cannot be measured; or, after the results are written, it cannot be told whether groups
+            are treated alike.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     tags = options.model or [store.LATEST]
@@ -82,7 +88,7 @@ def _measure(model: store.RegisteredModel, options: argparse.Namespace) -> int:
     parity = None
     if options.group is not None:
         groups = table.texts[options.group].cells
-        parity = measure_parity(options.group, groups, table.target, decisions, settings.parity, settings.seed)
+        parity = measure_parity(options.group, groups, owners, table.target, decisions, settings.parity)
     with staged_directory(options.artifacts) as artifacts, writing(options.artifacts):
         document = {
             **metrics.model_dump(),
@@ -113,6 +119,11 @@ def _measure(model: store.RegisteredModel, options: argparse.Namespace) -> int:
     if parity is not None:
         cli.say(parity_table(parity))
     cli.say(f"artifacts: {options.artifacts}")
+    if parity is not None and parity.verdict == "cannot tell":
+        raise TableError(
+            f"column {options.group!r}: expected enough rows to tell whether a rate of two groups differs by more than "
+            f"{parity.tolerance:g} (parity.tolerance), found too few; {what_would_tell(parity)}"
+        )
     return cli.ANSWER_IS_NO if parity is not None and parity.verdict == "no parity" else cli.DONE
 
 
@@ -148,8 +159,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="evaluate.py",
         description="Measure a registered model on a labelled file, or compare two on the same rows.",
-        epilog="Exit code 0: measured; 1: the groups of --group are not treated alike; 2: could not decide. Tolerance "
-        "and resamples: sections parity and comparison of the configuration.",
+        epilog="Exit code 0: measured, and the groups of --group are treated alike; 1: they are treated differently; "
+        "2: could not decide, or cannot tell from so few rows. Settings: sections parity and comparison of the "
+        "configuration.",
     )
     parser.add_argument(
         "--data", type=Path, metavar="FILE",
@@ -161,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--group", type=str.strip, metavar="COLUMN",
-        help="column of the table: compare the rates at which its values are recommended Ultra",
+        help="column of the table: tell whether Ultra is recommended at the same rates to the groups that it names",
     )  # fmt: skip
     parser.add_argument(
         "--groups", type=str.strip, metavar="COLUMN",

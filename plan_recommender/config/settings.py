@@ -242,16 +242,19 @@ class SliceSettings(Section):
 
 
 class ParitySettings(Section):
-    """When `evaluate.py --group` finds that groups are treated differently."""
+    """When `evaluate.py --group` finds that groups are treated alike, or differently."""
 
-    tolerance: Share = Field(0.1, description="Largest difference of a rate (0 to 1) between two groups.")
-    min_rows: PositiveInt = Field(
-        30,
-        description="Minimum size of a group that is judged on a rate: of all its rows for the selection rate, of its "
-        "Ultra rows for the true positive rate, of its Smart rows for the false positive rate (rows).",
+    tolerance: Share = Field(
+        0.1,
+        description="Largest difference of a rate (0 to 1) between two groups that are treated alike; with 0 "
+        "groups can be found to be treated differently, but never alike.",
     )
-    bootstrap_samples: Resamples = Field(1000, description="Resamples behind the intervals of the rates (count).")
-    confidence: Confidence = Field(0.95, description="Share of the resamples (0 to 1) that an interval covers.")
+    min_rows: PositiveInt = Field(
+        30, description="Minimum size of a group that is compared with the others; smaller ones are listed only (rows)."
+    )
+    confidence: Confidence = Field(
+        0.95, description="Confidence (0 to 1) that the intervals of all differences hold together."
+    )
     max_groups: Annotated[int, Field(ge=2)] = Field(
         50, description="Maximum of different values that the column of the groups may hold (count)."
     )

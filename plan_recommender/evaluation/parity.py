@@ -2,16 +2,21 @@
 
 Demographic parity asks for equal selection rates; equal opportunity for equal true positive rates; equalised odds for
 equal true and false positive rates (Hardt, Price & Srebro 2016, "Equality of opportunity in supervised learning").
+Every two groups are compared on all three rates, with intervals that hold together (`group_rates` has them).
 """
 
+import math
+from itertools import combinations
 from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
+from scipy.stats import norm
 
 from plan_recommender.config.settings import ParitySettings
 from plan_recommender.errors import TableError
+from plan_recommender.evaluation.group_rates import Codes, GroupedRates, Intervals, measure_rates
 from plan_recommender.evaluation.metrics import Labels
 
 RateName = Literal["selection rate", "true positive rate", "false positive rate"]
@@ -26,14 +31,11 @@ DEFINITIONS: dict[RateName, str] = {
 EMPTY = "(empty)"
 """Name of the group of rows whose cell is empty."""
 
-_ROUNDING = 1e-12
-"""A difference may be this much larger than the tolerance: in binary, 0.4 - 0.3 is larger than 0.1."""
-
 _GROUPS_NAMED = 10  # groups that an error lists
+_POWER = 0.8  # probability with which the rows that would tell do tell
 
 Group = Annotated[str, Field(description="a value of the column")]
-_Counts = npt.NDArray[np.int64]
-_Samples = npt.NDArray[np.float64]
+Verdict = Literal["parity", "no parity", "cannot tell"]
 
 
 class _Model(BaseModel):
@@ -41,13 +43,13 @@ class _Model(BaseModel):
 
 
 class Rate(_Model):
-    """The share of some rows of a group that is recommended Ultra, and its percentile bootstrap interval."""
+    """The share of some rows of a group that is recommended Ultra, and its interval, which holds for it alone."""
 
     rate: float
     low: float
     high: float
     rows: Annotated[int, Field(description="rows that it is a share of: all, the Ultra ones, or the Smart ones")]
-    judged: Annotated[bool, Field(description="whether these are enough rows to compare the group with others")]
+    effective_rows: Annotated[float, Field(description="rows of different subscribers that would tell as much")]
 
 
 class GroupRates(_Model):
@@ -55,64 +57,75 @@ class GroupRates(_Model):
 
     group: Group
     rows: int
+    subscribers: Annotated[int | None, Field(description="None where every row is a subscriber of its own")]
+    judged: Annotated[bool, Field(description="whether it has enough rows to be compared with other groups")]
+    rows_to_tell: Annotated[
+        int | None, Field(description="rows that would tell; None where these are enough, or no number would tell")
+    ]
+    subscribers_to_tell: Annotated[int | None, Field(description="as many subscribers as have these rows")]
     selection_rate: Annotated[Rate, Field(description="of all rows")]
     true_positive_rate: Annotated[Rate | None, Field(description="of the rows on Ultra")]
     false_positive_rate: Annotated[Rate | None, Field(description="of the rows on Smart")]
 
 
-class RateDifference(_Model):
-    """The largest difference of a rate between two judged groups.
-
-    The interval is that of the difference between these two groups. It ignores that they were chosen because their
-    difference is the largest.
-    """
+class Comparison(_Model):
+    """The difference of a rate between two judged groups, and its interval, which holds together with all others."""
 
     rate: RateName
-    highest: Group
-    lowest: Group
-    difference: float
+    first: Group
+    second: Group
+    difference: Annotated[
+        float | None, Field(description="first less second; None where one has no rows to take the rate of")
+    ]
     low: float
     high: float
-    beyond_tolerance: bool
+    verdict: Annotated[
+        Literal["within", "beyond", "cannot tell"],
+        Field(description="whether the whole interval lies within the tolerance, or beyond it"),
+    ]
 
 
 class ParityReport(_Model):
     """The verdict on the groups of one column, and the figures that it is based on."""
 
     column: str
-    verdict: Literal["parity", "no parity"]
+    verdict: Verdict
     tolerance: float
     confidence: float
     min_rows: int
+    subscribers: Annotated[int | None, Field(description="None where every row is a subscriber of its own")]
+    correlations: Annotated[
+        dict[RateName, float] | None, Field(description="of the decisions about two rows of a subscriber")
+    ]
     groups: Annotated[list[GroupRates], Field(description="in the order of their names")]
-    differences: Annotated[list[RateDifference], Field(description="of the rates that two groups can be judged on")]
-    not_judged: Annotated[list[RateName], Field(description="rates that fewer than two groups can be judged on")]
+    comparisons: Annotated[list[Comparison], Field(description="of every two judged groups, for each rate")]
 
 
 def measure_parity(
     column: str,
     groups: npt.NDArray[np.object_],
+    subscribers: Codes | None,
     target: Labels,
     decisions: Labels,
     settings: ParitySettings,
-    seed: int,
 ) -> ParityReport:
-    """Compare the rates of groups; intervals are percentile bootstrap intervals (Efron & Tibshirani 1993, chapter 13).
+    """Compare the rates of groups with each other.
 
-    Rows are resampled within their group. The verdict is "no parity" if the largest difference of a rate exceeds the
-    tolerance, whatever its interval: a large difference is not excused by few rows. A group is not judged on a rate
-    that is a share of fewer than `min_rows` rows.
+    The verdict is "no parity" if the interval of a difference lies wholly beyond the tolerance, "parity" if all lie
+    within it, and otherwise "cannot tell" with the number of rows that would (`_times_to_tell`). Groups of fewer than
+    `min_rows` rows are listed and have no part in the verdict.
 
     Args:
         column: name of the column that holds the groups, for the report.
         groups: its cells as text, shape (rows,); an empty cell is a group of its own, `EMPTY`.
+        subscribers: a number for each row that tells its subscriber, who may have rows in several groups, shape
+            (rows,); None when every row is a subscriber of its own.
         target: labels, shape (rows,).
         decisions: 1 where Ultra is recommended, shape (rows,).
-        settings: tolerance, minimum of rows, resamples and confidence.
-        seed: draws the resamples.
+        settings: tolerance, confidence, minimum of rows and maximum of groups.
 
     Raises:
-        TableError: the column holds more than `max_groups` values, or no rate can be judged in two groups.
+        TableError: the column holds more than `max_groups` values, or fewer than two groups have `min_rows` rows.
     """
     values, group_of = np.unique(np.where(groups == "", EMPTY, groups), return_inverse=True)
     names: list[str] = values.tolist()
@@ -121,112 +134,125 @@ def measure_parity(
             f"column {column!r}: expected at most {settings.max_groups:,} groups (parity.max_groups), found "
             f"{len(names):,} different values; name a column of few values"
         )
-    cells = np.bincount(4 * group_of + 2 * target + decisions, minlength=4 * len(names)).reshape(-1, 4)
-    rng = np.random.default_rng(seed)
-    samples = np.empty((len(names), settings.bootstrap_samples, len(RATES)))
-    for i, counts in enumerate(cells):
-        # The rates depend only on each row's label and decision, so a resample is a draw from these four kinds of row.
-        rows = counts.sum()
-        samples[i] = _rates(rng.multinomial(rows, counts / rows, size=settings.bootstrap_samples))
-    rates, bases = _rates(cells), _bases(cells)
-    judged = (bases >= settings.min_rows) & (bases > 0)
-    _require_two_groups(column, names, bases, judged, settings)
-    differences = [
-        _difference(name, names, rates[:, k], samples[:, :, k], judged[:, k], settings)
-        for k, name in enumerate(RATES)
-        if judged[:, k].sum() >= 2
-    ]
+    rates = measure_rates(group_of, np.arange(len(target)) if subscribers is None else subscribers, target, decisions)
+    judged = rates.rows[0] >= settings.min_rows
+    pairs = np.array(list(combinations(np.flatnonzero(judged), 2)))
+    if not len(pairs):
+        raise _too_few(column, names, rates.rows, settings)
+    alpha = (1 - settings.confidence) / (len(RATES) * len(pairs))
+    found = rates.differences(pairs, alpha)
+    verdict = _verdict(found, settings.tolerance)
+    times = np.ones(len(names))
+    if verdict == "cannot tell":
+        times = _times_to_tell(rates, pairs, found, alpha, settings.tolerance)
+    known = None if subscribers is None else [len(np.unique(subscribers[group_of == i])) for i in range(len(names))]
+    alone = rates.intervals(1 - settings.confidence)
     return ParityReport(
         column=column,
-        verdict="no parity" if any(d.beyond_tolerance for d in differences) else "parity",
+        verdict=verdict,
         tolerance=settings.tolerance,
         confidence=settings.confidence,
         min_rows=settings.min_rows,
-        groups=[_group(name, rates[i], samples[i], bases[i], judged[i], settings) for i, name in enumerate(names)],
-        differences=differences,
-        not_judged=[name for k, name in enumerate(RATES) if judged[:, k].sum() < 2],
+        subscribers=None if subscribers is None else len(np.unique(subscribers)),
+        correlations=None if subscribers is None else dict(zip(RATES, rates.correlations.tolist(), strict=True)),
+        groups=[
+            GroupRates(
+                group=name,
+                rows=rates.rows[0, i],
+                subscribers=known and known[i],
+                judged=judged[i],
+                rows_to_tell=_more(rates.rows[0, i], times[i]),
+                subscribers_to_tell=known and _more(known[i], times[i]),
+                selection_rate=_rate(0, i, rates, alone),
+                true_positive_rate=_rate(1, i, rates, alone) if rates.rows[1, i] else None,
+                false_positive_rate=_rate(2, i, rates, alone) if rates.rows[2, i] else None,
+            )
+            for i, name in enumerate(names)
+        ],
+        comparisons=_comparisons(names, rates, pairs, found, settings.tolerance),
     )
 
 
-def _bases(cells: _Counts) -> _Counts:
-    """Number of rows that each rate is a share of, shape (..., 3), from counts of the four kinds of row, (..., 4)."""
-    smart, ultra = cells[..., 0] + cells[..., 1], cells[..., 2] + cells[..., 3]
-    return np.stack([smart + ultra, ultra, smart], axis=-1)
+def _told(found: Intervals, tolerance: float) -> npt.NDArray[np.bool_]:
+    told: npt.NDArray[np.bool_] = (found.nearest > tolerance) | (found.farthest <= tolerance)
+    return told
 
 
-def _rates(cells: _Counts) -> _Samples:
-    """Rates in the order of `RATES`, shape (..., 3), from the same counts; NaN where there are no rows."""
-    recommended = np.stack([cells[..., 1] + cells[..., 3], cells[..., 3], cells[..., 1]], axis=-1)
-    bases = _bases(cells)
-    rates = np.full(bases.shape, np.nan)
-    np.divide(recommended, bases, out=rates, where=bases > 0)
-    return rates
+def _verdict(found: Intervals, tolerance: float) -> Verdict:
+    if (found.nearest > tolerance).any():
+        return "no parity"
+    return "parity" if _told(found, tolerance).all() else "cannot tell"
 
 
-def _require_two_groups(
-    column: str, names: list[str], bases: _Counts, judged: npt.NDArray[np.bool_], settings: ParitySettings
-) -> None:
-    if (judged.sum(axis=0) >= 2).any():
-        return
+def _times_to_tell(
+    measured: GroupedRates, pairs: Codes, found: Intervals, alpha: float, tolerance: float
+) -> npt.NDArray[np.float64]:
+    """Give how many times its rows each group needs for all comparisons to be told; at most 1 where they are enough.
+
+    A comparison is told if the interval of its difference has a half width of at most the distance from the difference
+    to the tolerance, and it has if the rates of both groups have one of at most this margin / √2. The half width falls
+    with the root of the rows.
+
+    The margin is such that groups that are alike, and groups that differ by twice the tolerance, are told with the
+    probability `_POWER`: tolerance z / (z + z'), where z belongs to the interval and z' to the power (the usual size of
+    a sample, for example Chow, Shao & Wang 2008). Where the rows are enough for that and yet do not tell, or the
+    tolerance is 0, it is the distance from the measured difference to the tolerance.
+    """
+    one, other = pairs.T
+    needed, granted = norm.isf(alpha / 2), norm.isf((1 - _POWER) / found.low.size)
+    planned = tolerance * needed / (needed + granted)
+    widths = np.where(measured.rows > 0, measured.intervals(alpha).half_width, np.inf)
+    enough = math.sqrt(2) * np.maximum(widths[:, one], widths[:, other]) <= planned
+    left = np.abs(np.abs(measured.rates[:, one] - measured.rates[:, other]) - tolerance)
+    margin = np.where(enough | (tolerance == 0), left, planned)
+    times = np.zeros(measured.rates.shape[1])
+    with np.errstate(divide="ignore"):
+        for rate, pair in np.argwhere(~_told(found, tolerance)):
+            both = pairs[pair]
+            times[both] = np.maximum(times[both], 2 * (widths[rate, both] / margin[rate, pair]) ** 2)
+    return times
+
+
+def _more(count: int, times: float) -> int | None:
+    return math.ceil(count * times) if 1 < times < math.inf else None
+
+
+def _comparisons(
+    names: list[str], measured: GroupedRates, pairs: Codes, found: Intervals, tolerance: float
+) -> list[Comparison]:
+    told, beyond = _told(found, tolerance), found.nearest > tolerance
+    return [
+        Comparison(
+            rate=name,
+            first=names[one],
+            second=names[other],
+            difference=float(rates[one] - rates[other]) if rows[one] and rows[other] else None,
+            low=found.low[k, i],
+            high=found.high[k, i],
+            verdict="beyond" if beyond[k, i] else "within" if told[k, i] else "cannot tell",
+        )
+        for k, (name, rates, rows) in enumerate(zip(RATES, measured.rates, measured.rows, strict=True))
+        for i, (one, other) in enumerate(pairs.tolist())
+    ]
+
+
+def _rate(k: int, i: int, measured: GroupedRates, alone: Intervals) -> Rate:
+    return Rate(
+        rate=measured.rates[k, i],
+        low=alone.low[k, i],
+        high=alone.high[k, i],
+        rows=measured.rows[k, i],
+        effective_rows=measured.effective[k, i],
+    )
+
+
+def _too_few(column: str, names: list[str], rows: Codes, settings: ParitySettings) -> TableError:
     found = [
-        f"{name!r} {rows:,} ({ultra:,} Ultra, {smart:,} Smart)"
-        for name, (rows, ultra, smart) in zip(names[:_GROUPS_NAMED], bases.tolist(), strict=False)
+        f"{name!r} {in_all:,} ({ultra:,} Ultra, {smart:,} Smart)"
+        for name, (in_all, ultra, smart) in zip(names[:_GROUPS_NAMED], rows.T.tolist(), strict=False)
     ]
     more = f" and {len(names) - _GROUPS_NAMED:,} more groups" if len(names) > _GROUPS_NAMED else ""
-    raise TableError(
+    return TableError(
         f"column {column!r}: expected two groups of at least {settings.min_rows:,} rows (parity.min_rows), found rows: "
         f"{', '.join(found)}{more}; measure on more rows, or name a column of fewer and larger groups"
     )
-
-
-def _group(
-    name: str,
-    rates: _Samples,
-    samples: _Samples,
-    bases: _Counts,
-    judged: npt.NDArray[np.bool_],
-    settings: ParitySettings,
-) -> GroupRates:
-    def rate(k: int) -> Rate:
-        low, high = _interval(samples[:, k], settings)
-        return Rate(rate=float(rates[k]), low=low, high=high, rows=int(bases[k]), judged=bool(judged[k]))
-
-    return GroupRates(
-        group=name,
-        rows=int(bases[0]),
-        selection_rate=rate(0),
-        true_positive_rate=rate(1) if bases[1] else None,
-        false_positive_rate=rate(2) if bases[2] else None,
-    )
-
-
-def _difference(
-    name: RateName,
-    names: list[str],
-    rates: _Samples,
-    samples: _Samples,
-    judged: npt.NDArray[np.bool_],
-    settings: ParitySettings,
-) -> RateDifference:
-    candidates = np.flatnonzero(judged)
-    highest, lowest = candidates[rates[candidates].argmax()], candidates[rates[candidates].argmin()]
-    if highest == lowest:  # all rates are equal
-        highest, lowest = candidates[:2]
-    difference = float(rates[highest] - rates[lowest])
-    low, high = _interval(samples[highest] - samples[lowest], settings)
-    return RateDifference(
-        rate=name,
-        highest=names[highest],
-        lowest=names[lowest],
-        difference=difference,
-        low=low,
-        high=high,
-        beyond_tolerance=difference > settings.tolerance + _ROUNDING,
-    )
-
-
-def _interval(samples: _Samples, settings: ParitySettings) -> tuple[float, float]:
-    """Percentile interval; it leaves out resamples without a row of the label, whose rate is NaN."""
-    tail = (1 - settings.confidence) / 2
-    low, high = np.nanquantile(samples, [tail, 1 - tail]).tolist()
-    return low, high

@@ -12,9 +12,11 @@ from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.comparison import COMPARED, MetricInterval, PairedComparison
 from plan_recommender.evaluation.metrics import Metrics
 from plan_recommender.evaluation.money import BusinessImpact
-from plan_recommender.evaluation.parity import DEFINITIONS, RATES, ParityReport, Rate
+from plan_recommender.evaluation.parity import DEFINITIONS, RATES, Comparison, ParityReport, Rate
 from plan_recommender.report.pages import number
 from plan_recommender.training.selection import CandidateSummary, CrossValidated
+
+_PLACES = {"within": "within", "beyond": "beyond", "cannot tell": "not told from"}
 
 
 def candidates_table(results: Sequence[CrossValidated], summaries: Sequence[CandidateSummary]) -> str:
@@ -77,30 +79,58 @@ def comparison_table(found: PairedComparison) -> str:
 
 
 def parity_table(report: ParityReport) -> str:
-    """Show the rates of every group, the largest difference of each rate, and the verdict."""
+    """Show the rates of every group, of each rate the comparison that says most, and the verdict."""
     names = {group.group: readable(group.group) for group in report.groups}
     column = readable(report.column)
     width = max(len(column), *map(len, names.values()))
-    lines = [f"{column:<{width}} {'rows':>7}  {'  '.join(f'{name:<25}' for name in RATES)}".rstrip()]
-    few = False
+    by_subscriber = report.subscribers is not None
+    undecided = report.verdict == "cannot tell"
+    head = f"{'rows':>7}{'  subscribers' if by_subscriber else ''}{'  rows to tell' if undecided else ''}"
+    lines = [f"{column:<{width}} {head}  {'  '.join(f'{name:<25}' for name in RATES)}".rstrip()]
     for group in report.groups:
+        counts = f"{group.rows:>7}{f'  {group.subscribers:>11}' if by_subscriber else ''}"
+        counts += f"  {group.rows_to_tell or '-':>12}" if undecided else ""
         rates = (group.selection_rate, group.true_positive_rate, group.false_positive_rate)
-        few = few or not all(rate is not None and rate.judged for rate in rates)
-        cells = "  ".join(f"{_rate(rate):<25}" for rate in rates)
-        lines.append(f"{names[group.group]:<{width}} {group.rows:>7}  {cells}".rstrip())
-    if few:
-        lines.append(f"* not judged: fewer than {report.min_rows:,} rows to take the rate of (parity.min_rows)")
-    lines += [
-        f"{d.rate} ({DEFINITIONS[d.rate]}): {d.difference:.3f} ({d.low:+.3f} to {d.high:+.3f}) between "
-        f"{names[d.highest]} and {names[d.lowest]}, {'beyond' if d.beyond_tolerance else 'within'} the tolerance of "
-        f"{report.tolerance:g}"
-        for d in report.differences
-    ]
-    lines += [
-        f"{name} ({DEFINITIONS[name]}): not judged, fewer than two groups have the rows for it"
-        for name in report.not_judged
-    ]
-    return "\n".join([*lines, f"verdict: {report.verdict}"])
+        cells = "  ".join(f"{_rate(rate, group.judged):<25}" for rate in rates)
+        lines.append(f"{names[group.group]:<{width}} {counts}  {cells}".rstrip())
+    if not all(group.judged for group in report.groups):
+        lines.append(f"* not judged: fewer than {report.min_rows:,} rows (parity.min_rows)")
+    if report.correlations is not None:
+        correlations = ", ".join(f"{value:.2f}" for value in report.correlations.values())
+        lines.append(f"two rows of a subscriber correlate by {correlations}; the intervals allow for it")
+    lines.append(
+        f"in brackets the {report.confidence:.0%} interval of each rate alone; below, intervals that hold for all "
+        f"{len(report.comparisons):,} differences together with {report.confidence:.0%} confidence"
+    )
+    for rate in RATES:
+        of_rate = [comparison for comparison in report.comparisons if comparison.rate == rate]
+        found = max(of_rate, key=_weight)
+        difference = "(no such rows)" if found.difference is None else f"{found.difference:+.3f}"
+        more = sum(comparison.verdict == found.verdict for comparison in of_rate) - 1
+        lines.append(
+            f"{rate} ({DEFINITIONS[rate]}): {names[found.first]} less {names[found.second]} {difference} "
+            f"({found.low:+.3f} to {found.high:+.3f}), {_PLACES[found.verdict]} the tolerance of {report.tolerance:g}"
+            + (f"; so {'are' if more > 1 else 'is'} {more:,} more" if more else "")
+        )
+    return "\n".join([*lines, f"verdict: {report.verdict}{f'; {what_would_tell(report)}' if undecided else ''}"])
+
+
+def what_would_tell(report: ParityReport) -> str:
+    """Say how many rows would turn "cannot tell" into a verdict."""
+    for found in report.comparisons:
+        if found.difference is None and found.verdict == "cannot tell":
+            pair = f"{readable(found.first)} or {readable(found.second)}"
+            return f"no number of such rows would, because {pair} has none to take the {found.rate} of"
+    short = {group.group: group.rows_to_tell / group.rows for group in report.groups if group.rows_to_tell}
+    if not short:
+        return "no number of rows would, because a difference is that of the tolerance"
+    (most,) = [group for group in report.groups if group.group == max(short, key=lambda name: short[name])]
+    subscribers = "" if most.subscribers is None else f" of {most.subscribers_to_tell:,} subscribers"
+    had = f"found {most.rows:,}" + ("" if most.subscribers is None else f" of {most.subscribers:,}")
+    others = len(short) - 1
+    return f"about {most.rows_to_tell:,} rows{subscribers} of {readable(most.group)} would ({had})" + (
+        f", with more rows of {others:,} other group{'s' if others > 1 else ''}, too" if others else ""
+    )
 
 
 def drift_table(report: DriftReport) -> str:
@@ -114,7 +144,14 @@ def drift_table(report: DriftReport) -> str:
     return "\n".join([*lines, f"verdict: {report.verdict}"])
 
 
-def _rate(rate: Rate | None) -> str:
-    if rate is None:
-        return "-*"
-    return f"{rate.rate:.3f} ({rate.low:.3f} to {rate.high:.3f}){'' if rate.judged else '*'}"
+def _weight(comparison: Comparison) -> tuple[bool, float]:
+    """Order comparisons: those beyond the tolerance by the nearer end of their interval, the others by the farther."""
+    low, high = comparison.low, comparison.high
+    if comparison.verdict == "beyond":
+        return True, max(low, -high)
+    return False, max(high, -low)
+
+
+def _rate(rate: Rate | None, judged: bool) -> str:
+    text = "-" if rate is None else f"{rate.rate:.3f} ({rate.low:.3f} to {rate.high:.3f})"
+    return text if judged else f"{text}*"

@@ -11,7 +11,7 @@ COMMANDS = [
         f"tools.{name}"
         for name in (
             "calibrate", "cards", "containerize", "demo", "fidelity", "loadtest", "mlflow_demo", "openapi_cases",
-            "rollback", "start_demo", "synthesise",
+            "parity", "rollback", "start_demo", "synthesise",
         )
     ),
 ]  # fmt: skip
