@@ -15,10 +15,13 @@ from plan_recommender.data.csv_file import EXPECTED_USAGE, Row, open_csv, parse_
 from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.errors import TableError
 from plan_recommender.model import store
+from plan_recommender.model.explainer import Explainer
 from plan_recommender.model.features import FEATURE_NAMES, PLANS
 from plan_recommender.model.scorer import Scorer
+from plan_recommender.model.threshold import Threshold
 
 NEW_COLUMNS = ("pred_is_ultra", "proba_is_ultra")
+REASONS_COLUMN = "reasons"
 REJECT_COLUMNS = ("row", "reason")
 
 
@@ -29,25 +32,32 @@ def main(arguments: list[str] | None = None) -> int:
     rejects_path = options.rejects or options.output.parent / f"{output_path.stem}.rejects.csv"
     require_distinct(options.input, options.output, rejects_path)
     model = store.find(options.model)
-    scorer = model.scorer()
+    document = model.document()
+    registered = document.threshold
+    if options.threshold is not None:
+        document = document.model_copy(update={"threshold": Threshold(value=options.threshold)})
+    scorer = Scorer(document)
+    explainer = Explainer(document, scorer) if options.explain else None
+    new_columns = [*NEW_COLUMNS, *([REASONS_COLUMN] if explainer else [])]
     counts: Counter[str] = Counter()
     with open_csv(options.input) as table, replacing(options.output) as output, replacing(rejects_path) as rejects:
         positions = table.positions(FEATURE_NAMES)
-        taken = [name for name in NEW_COLUMNS if name in [column.strip() for column in table.header]]
+        taken = [name for name in new_columns if name in [column.strip() for column in table.header]]
         if taken:
             raise TableError(f"{options.input}: expected no column named {', '.join(taken)}, which this command adds")
-        write_rows(output, [[*table.header, *NEW_COLUMNS]])
+        write_rows(output, [[*table.header, *new_columns]])
         write_rows(rejects, [[*REJECT_COLUMNS, *table.header]])
         with tqdm(unit=" rows", unit_scale=True, disable=None, leave=False) as progress:
             for chunk in table.chunks():
-                good, bad = _score(chunk, counts["rows"] + 1, len(table.header), positions, scorer, counts)
+                good, bad = _score(chunk, counts["rows"] + 1, len(table.header), positions, scorer, explainer, counts)
                 write_rows(output, good)
                 write_rows(rejects, bad)
                 progress.update(len(chunk))
         if not counts["rows"]:
             raise TableError(f"{options.input}: expected at least one row after the header, found none")
     cli.say(_summary(options.input, options.output, rejects_path, counts))
-    cli.say(f"model: {model.tag}, threshold {scorer.threshold}")
+    instead = "" if options.threshold is None else f", given with --threshold instead of the model's {registered}"
+    cli.say(f"model: {model.tag}, threshold {scorer.threshold}{instead}")
     return cli.DONE
 
 
@@ -66,13 +76,31 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rejects", type=Path, metavar="FILE", help="CSV for rows that are not usage (default: OUT with .rejects.csv)"
     )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help=f"add the column {REASONS_COLUMN}: a sentence on each of the two features that moved the prediction most",
+    )
+    parser.add_argument(
+        "--threshold", type=cli.probability, metavar="P",
+        help="recommend Ultra from this probability on, to everybody, instead of the model's threshold or thresholds",
+    )  # fmt: skip
     return parser
 
 
 def _score(
-    chunk: list[Row], first_row: int, width: int, positions: list[int], scorer: Scorer, counts: Counter[str]
+    chunk: list[Row],
+    first_row: int,
+    width: int,
+    positions: list[int],
+    scorer: Scorer,
+    explainer: Explainer | None,
+    counts: Counter[str],
 ) -> tuple[list[Row], list[Row]]:
-    """Divide a chunk into scored rows and rejected rows, both with their new columns, and count them in `counts`."""
+    """Divide a chunk into scored rows and rejected rows, both with their new columns, and count them in `counts`.
+
+    Scored rows get their reasons if there is an explainer.
+    """
     reasons: dict[int, list[str]] = {i: [_wrong_width(row, width)] for i, row in enumerate(chunk) if len(row) != width}
     whole = [i for i in range(len(chunk)) if i not in reasons]
     features = np.empty((len(whole), len(FEATURE_NAMES)))
@@ -97,6 +125,9 @@ def _score(
     kept = (i for i, fits in zip(whole, usable, strict=True) if fits)
     answers = zip(kept, decisions.tolist(), probabilities.tolist(), strict=True)
     good = [[*chunk[i], str(decision), repr(probability)] for i, decision, probability in answers]
+    if explainer is not None:
+        for row, (calls, minutes, messages, mb_used) in zip(good, features.tolist(), strict=True):
+            row.append(" ".join(explainer.strongest((calls, minutes, messages, mb_used))))
     rejected = [[str(first_row + i), "; ".join(reasons[i]), *_fitted(chunk[i], width)] for i in sorted(reasons)]
     return good, rejected
 
