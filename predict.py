@@ -14,17 +14,22 @@ from plan_recommender import cli
 from plan_recommender.data.cells import DECIMAL_REMEDY, Row, expected_usage, has_decimal_comma, parse_usage, shortened
 from plan_recommender.data.csv_file import write_rows
 from plan_recommender.data.outputs import require_distinct
-from plan_recommender.data.parquet_file import ParquetReader
+from plan_recommender.data.parquet_file import NewCell, ParquetReader
+from plan_recommender.data.plausibility import find_mistakes
 from plan_recommender.data.table_file import open_table
 from plan_recommender.data.table_options import add_table_options, format_of
 from plan_recommender.data.table_output import check_names, replacing_table, replacing_text
 from plan_recommender.data.table_reader import TableReader
 from plan_recommender.errors import TableError
 from plan_recommender.model import store
+from plan_recommender.model.explainer import Explainer
 from plan_recommender.model.features import FEATURE_NAMES, PLANS, FeatureMatrix
+from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.scorer import Scorer
+from plan_recommender.model.threshold import Threshold
 
-NEW_COLUMNS = ("pred_is_ultra", "proba_is_ultra")
+NEW_COLUMNS: dict[str, type[NewCell]] = {"pred_is_ultra": int, "proba_is_ultra": float}
+REASONS_COLUMN = "reasons"
 REJECT_COLUMNS = ("row", "reason")
 MAX_REJECTS = 0.1  # of the rows; with more, the exit code is 1
 
@@ -40,12 +45,19 @@ def main(arguments: list[str] | None = None) -> int:
     rejects_path = options.rejects or options.output.parent / rejects_name
     require_distinct(options.input, options.output, rejects_path)
     model = store.find(options.model)
-    scorer = model.scorer()
+    document = model.document()
+    registered = document.threshold
+    if options.threshold is not None:
+        document = document.model_copy(update={"threshold": Threshold(value=options.threshold)})
+    scorer = Scorer(document)
+    explainer = Explainer(document, scorer) if options.explain else None
+    usual = None if options.accept_drift else model.profile()
     with open_table(options.input, format) as table:
         check_names(options.output, rejects_path, parquet=isinstance(table, ParquetReader))
-        counts, first_reject = _score_table(table, options.output, rejects_path, scorer)
+        counts, first_reject = _score_table(table, options.output, rejects_path, scorer, explainer, usual)
     cli.say(_summary(options.input, options.output, rejects_path, counts))
-    cli.say(f"model: {model.tag}, threshold {scorer.threshold}")
+    instead = "" if options.threshold is None else f", given with --threshold instead of the model's {registered}"
+    cli.say(f"model: {model.tag}, threshold {scorer.threshold}{instead}")
     rejected = counts["rejected"] / counts["rows"]
     if rejected <= options.max_rejects and counts["scored"]:
         return cli.DONE
@@ -79,6 +91,20 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="largest share of rejected rows with which the exit code is 0: 0.1 or 10%% (default: %(default)s)",
     )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help=f"add the column {REASONS_COLUMN}: a sentence on each of the two features that moved the prediction most",
+    )
+    parser.add_argument(
+        "--threshold", type=cli.probability, metavar="P",
+        help="recommend Ultra from this probability on, to everybody, instead of the model's threshold or thresholds",
+    )  # fmt: skip
+    parser.add_argument(
+        "--accept-drift",
+        action="store_true",
+        help="score although the first rows look as if they had a mistake, such as another unit than in training",
+    )
     add_table_options(parser)
     return parser
 
@@ -95,25 +121,40 @@ def _share(text: str) -> float:
 
 
 def _score_table(
-    table: TableReader, output_path: Path, rejects_path: Path, scorer: Scorer
+    table: TableReader,
+    output_path: Path,
+    rejects_path: Path,
+    scorer: Scorer,
+    explainer: Explainer | None,
+    usual: ReferenceProfile | None,
 ) -> tuple[Counter[str], str | None]:
-    """Score an open table into both files; returns counts, and which row was rejected first and why."""
+    """Score an open table into both files; returns counts, and which row was rejected first and why.
+
+    Raises:
+        TableError: the table cannot be scored, or its first chunk looks mistaken beside what is usual.
+    """
+    new = NEW_COLUMNS | ({} if explainer is None else {REASONS_COLUMN: str})
     positions = table.positions([table.format.column(name) for name in FEATURE_NAMES])
-    taken = [name for name in NEW_COLUMNS if name in [column.strip() for column in table.header]]
+    taken = [name for name in new if name in [column.strip() for column in table.header]]
     if taken:
         raise TableError(f"{table.path}: expected no column named {', '.join(taken)}, which this command adds")
     counts: Counter[str] = Counter()
     first_reject: str | None = None
     with (
-        replacing_table(output_path, table, *NEW_COLUMNS) as output,
+        replacing_table(output_path, table, new) as output,
         replacing_text(rejects_path, table, [*REJECT_COLUMNS, *table.header]) as rejects,
         tqdm(unit=" rows", unit_scale=True, disable=None, leave=False) as progress,
     ):
         for chunk in table.chunks():
             kept, features, rejected = _divide(chunk.rows, counts["rows"] + 1, table, positions)
+            if usual is not None and not counts["rows"]:
+                _refuse_mistakes(table.path, features, usual)
             probabilities = scorer.probabilities(features)
             decisions = scorer.decide(features, probabilities)
-            output.write(chunk, kept, decisions.tolist(), probabilities.tolist())
+            columns: list[list[NewCell]] = [decisions.tolist(), probabilities.tolist()]
+            if explainer is not None:
+                columns.append([" ".join(explainer.strongest((a, b, c, d))) for a, b, c, d in features.tolist()])
+            output.write(chunk, kept, *columns)
             write_rows(rejects, rejected, table.format.sep)
             if rejected and first_reject is None:
                 first_reject = f"row {rejected[0][0]}, {rejected[0][1]}"
@@ -130,6 +171,15 @@ def _score_table(
         if not counts["rows"]:
             raise TableError(f"{table.path}: expected at least one row after the header, found none")
     return counts, first_reject
+
+
+def _refuse_mistakes(path: Path, features: FeatureMatrix, usual: ReferenceProfile) -> None:
+    mistakes = find_mistakes(features, usual)
+    if mistakes:
+        raise TableError(
+            f"{path}: expected usage like that of the model's training table, found: {'; '.join(mistakes)}. Put it "
+            "right, or pass --accept-drift if these subscribers are so unlike"
+        )
 
 
 def _divide(

@@ -6,6 +6,7 @@ command could not decide (bad input, bad configuration, an interruption).
 
 import argparse
 import io
+import math
 import os
 import signal
 import sys
@@ -70,6 +71,17 @@ def seed(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {2**32 - 1}, found {text!r}")
     return int(text)
+
+
+def probability(text: str) -> float:
+    """Parse a probability, for argparse: a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a probability from 0 to 1, found {text!r}")
+    return value
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A table in Parquet: its rows as text, so that everything reads them as it reads CSV, and as they are."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -91,32 +91,39 @@ def read_parquet(path: Path, format: TableFormat) -> Iterator[ParquetReader]:
         yield ParquetReader(path, format, header, False, file)
 
 
+NewCell = int | float | str
+"""What a new column may hold, of one of these types."""
+
+
 class ParquetOutput:
     """A Parquet file with the columns of another one, of the same types, and new ones."""
 
-    def __init__(self, file: BinaryIO, table: ParquetReader, integer: str, double: str) -> None:
+    def __init__(self, file: BinaryIO, table: ParquetReader, new: Mapping[str, type[NewCell]]) -> None:
         """Begin the file; it has to be closed to be complete.
 
         Args:
             file: to write to.
             table: the file with the first columns.
-            integer: name of the first new column, of whole numbers.
-            double: name of the second new column, of floating-point numbers.
+            new: the types of the new columns by their names.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         schema = table.file.schema_arrow  # its metadata say to pandas what the first columns are
-        self._schema = schema.append(pa.field(integer, pa.int64())).append(pa.field(double, pa.float64()))
+        types = {int: pa.int64(), float: pa.float64(), str: pa.string()}
+        self._types = [types[kind] for kind in new.values()]
+        for name, kind in zip(new, self._types, strict=True):
+            schema = schema.append(pa.field(name, kind))
+        self._schema = schema
         self._writer = pq.ParquetWriter(file, self._schema)
 
-    def write(self, chunk: Chunk, kept: list[int], integers: list[int], doubles: list[float]) -> None:
-        """Write some rows of a chunk, by their positions in it, with their new values."""
+    def write(self, chunk: Chunk, kept: list[int], *new: Sequence[NewCell]) -> None:
+        """Write some rows of a chunk, by their positions in it, with the values of each new column."""
         import pyarrow as pa
 
         columns = chunk.batch.take(pa.array(kept, type=pa.int64())).columns
-        new = [pa.array(integers, type=pa.int64()), pa.array(doubles, type=pa.float64())]
-        self._writer.write_batch(pa.record_batch([*columns, *new], schema=self._schema))
+        added = [pa.array(values, type=kind) for values, kind in zip(new, self._types, strict=True)]
+        self._writer.write_batch(pa.record_batch([*columns, *added], schema=self._schema))
 
     def close(self) -> None:
         """Write what makes the file complete."""

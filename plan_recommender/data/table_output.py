@@ -1,6 +1,6 @@
 """A table with new columns, written as the table was that it came from: text as text, Parquet as Parquet or as text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -8,7 +8,7 @@ from typing import Protocol, TextIO
 from plan_recommender.data.cells import Row
 from plan_recommender.data.csv_file import write_rows
 from plan_recommender.data.outputs import replacing, replacing_bytes
-from plan_recommender.data.parquet_file import ParquetOutput, ParquetReader
+from plan_recommender.data.parquet_file import NewCell, ParquetOutput, ParquetReader
 from plan_recommender.data.table_reader import Chunk, TableReader
 from plan_recommender.errors import OutputError
 
@@ -17,10 +17,10 @@ _NOT_WRITTEN = (".xlsx", ".xls", ".ods", ".zip")
 
 
 class WideTable(Protocol):
-    """The rows of a table, each with two new cells."""
+    """The rows of a table, each with new cells."""
 
-    def write(self, chunk: Chunk, kept: list[int], integers: list[int], doubles: list[float]) -> None:
-        """Write some rows of a chunk, by their positions in it, with their new values."""
+    def write(self, chunk: Chunk, kept: list[int], *new: Sequence[NewCell]) -> None:
+        """Write some rows of a chunk, by their positions in it, with the values of each new column."""
 
 
 def check_names(output: Path, rejects: Path, *, parquet: bool) -> None:
@@ -47,8 +47,8 @@ def check_names(output: Path, rejects: Path, *, parquet: bool) -> None:
 
 
 @contextmanager
-def replacing_table(path: Path, table: TableReader, integer: str, double: str) -> Iterator[WideTable]:
-    """Open a table that replaces `path` when the block ends: the columns of another one, and two new ones.
+def replacing_table(path: Path, table: TableReader, new: Mapping[str, type[NewCell]]) -> Iterator[WideTable]:
+    """Open a table that replaces `path` when the block ends: the columns of another one, and new ones.
 
     It is Parquet if its name ends in `.parquet`, otherwise text with the separator and the decimal sign of the format
     of `table`, and with a byte order mark if `table` has one. It is compressed if its name ends in `.gz`.
@@ -56,17 +56,16 @@ def replacing_table(path: Path, table: TableReader, integer: str, double: str) -
     Args:
         path: of the file to write.
         table: the table with the first columns; it must be Parquet if `path` is.
-        integer: name of the first new column, of whole numbers.
-        double: name of the second new column, of floating-point numbers, which read back as the same.
+        new: the types of the new columns by their names; floating-point numbers read back as the same.
 
     Raises:
         OutputError: the file cannot be written.
     """
     if path.suffix.lower() == _PARQUET and isinstance(table, ParquetReader):
-        with replacing_bytes(path) as file, closing(ParquetOutput(file, table, integer, double)) as output:
+        with replacing_bytes(path) as file, closing(ParquetOutput(file, table, new)) as output:
             yield output
     else:
-        with replacing_text(path, table, [*table.header, integer, double]) as text:
+        with replacing_text(path, table, [*table.header, *new]) as text:
             yield _TextOutput(text, table)
 
 
@@ -89,9 +88,13 @@ class _TextOutput:
         self._file = file
         self._sep, self._decimal = table.format.sep, table.format.decimal
 
-    def write(self, chunk: Chunk, kept: list[int], integers: list[int], doubles: list[float]) -> None:
-        numbers = [repr(double) for double in doubles]
-        if self._decimal != ".":
-            numbers = [number.replace(".", self._decimal) for number in numbers]
-        cells = zip(kept, integers, numbers, strict=True)
-        write_rows(self._file, [[*chunk.rows[i], str(integer), number] for i, integer, number in cells], self._sep)
+    def write(self, chunk: Chunk, kept: list[int], *new: Sequence[NewCell]) -> None:
+        cells = zip(*(self._cells(column) for column in new), strict=True)
+        rows = [[*chunk.rows[i], *added] for i, added in zip(kept, cells, strict=True)]
+        write_rows(self._file, rows, self._sep)
+
+    def _cells(self, column: Sequence[NewCell]) -> list[str]:
+        cells = [str(value) for value in column]  # of a double, the shortest text that reads back as the same
+        if self._decimal != "." and column and isinstance(column[0], float):
+            return [cell.replace(".", self._decimal) for cell in cells]
+        return cells

@@ -33,6 +33,8 @@ _FEATURES: Final = range(len(FEATURE_NAMES))
 class Explanation(NamedTuple):
     """One prediction explained; the lists have shape (4,), in the order of `FEATURE_NAMES`."""
 
+    bins: tuple[int, int, int, int]
+    """The bin of each feature, from 0."""
     log_odds: float
     """Of Ultra, for this subscriber."""
     base_value: float
@@ -69,18 +71,30 @@ class Reasons:
         """Explain the prediction for one subscriber, whose `usage` is finite and in the order of `FEATURE_NAMES`."""
         bins = self._scorer.bins(*usage)
         log_odds = self._scorer.log_odds_of(bins)
-        lines = [[by_bin[bins[j]] for j, by_bin in self._lines[i]] for i in _FEATURES]
+        lines = self._along(bins)
+        return Explanation(
+            bins=bins,
+            log_odds=log_odds,
+            base_value=self._base_value,
+            contributions=self._contributions(bins, lines),
+            changes=[self._change(i, usage[i], bins, log_odds, lines[i]) for i in _FEATURES],
+        )
+
+    def contributions(self, bins: tuple[int, int, int, int]) -> list[float]:
+        """What each feature adds, as in `Explanation`, for a subscriber whose values may be missing."""
+        return self._contributions(bins, self._along(bins))
+
+    def _along(self, bins: tuple[int, int, int, int]) -> list[list["_Line"]]:
+        """Give, for each feature, the three lines along it for the bins that the other features are in."""
+        return [[by_bin[bins[j]] for j, by_bin in self._lines[i]] for i in _FEATURES]
+
+    def _contributions(self, bins: tuple[int, int, int, int], lines: list[list["_Line"]]) -> list[float]:
         contributions = []
         for i, (first, second, third) in enumerate(lines):
             here = bins[i]
             own = self._curves[i][here]
             contributions.append((own + first.values[here] + second.values[here] + third.values[here]) / 2)
-        return Explanation(
-            log_odds=log_odds,
-            base_value=self._base_value,
-            contributions=contributions,
-            changes=[self._change(i, usage[i], bins, log_odds, lines[i]) for i in _FEATURES],
-        )
+        return contributions
 
     def _change(
         self, i: int, value: float, bins: tuple[int, int, int, int], log_odds: float, lines: list["_Line"]
@@ -123,6 +137,20 @@ class Reasons:
                     above: float = starts[b - 1]
                     return above if below is None or above - value < value - below else below
         return below
+
+
+def effect_points(probability: float, log_odds: float, contribution: float) -> float:
+    """What a contribution adds to the probability of Ultra, in percentage points; negative speaks for Smart.
+
+    It is the probability with the contribution less the probability without it, while the base value and the other
+    contributions stay the same. The logistic function is not linear, so the effects do not sum to anything.
+
+    Args:
+        probability: of Ultra, which is the logistic function of the log-odds.
+        log_odds: of Ultra.
+        contribution: of one feature to these log-odds.
+    """
+    return 100 * (probability - logistic(log_odds - contribution))
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from plan_recommender.errors import ModelError
 from plan_recommender.model.features import FEATURE_NAMES, FEATURES, TARGET
 from plan_recommender.model.threshold import Threshold
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 STEP: Final = 2.0**-44
 MAX_LOG_ODDS: Final = 128.0
 
@@ -47,6 +47,9 @@ class _Part(BaseModel):
 class FeatureTable(_Part):
     """One feature: its bins, how many rows of the training part fall into each, and what each adds to the log-odds.
 
+    `training_rows` weigh the curve, so they count a missing value in the bin in which it is scored. `smart_rows` and
+    `ultra_rows` say how common usage is on each plan, so they count known values only.
+
     Bin 0 holds the values up to and including `cuts[0]`, bin k those above `cuts[k - 1]` up to and including `cuts[k]`,
     and the last bin those above the last cut.
     """
@@ -59,6 +62,15 @@ class FeatureTable(_Part):
     training_rows: Annotated[
         list[Annotated[int, Field(ge=0)]], Field(description="rows of the training part in each bin, missing ones too")
     ]
+    smart_rows: Annotated[
+        list[Annotated[int, Field(ge=0)]], Field(description="rows on Smart in each bin, without missing values")
+    ]
+    ultra_rows: Annotated[
+        list[Annotated[int, Field(ge=0)]], Field(description="rows on Ultra in each bin, without missing values")
+    ]
+    smallest: Annotated[float, Field(ge=0, description="value of the training part, in the feature's unit")]
+    largest: Annotated[float, Field(ge=0, description="value of the training part, in the feature's unit")]
+    whole: Annotated[bool, Field(description="whether all values of the training part are whole numbers")]
     curve: Annotated[list[float], Field(description="log-odds that each bin adds; their weighted mean is 0")]
 
     @model_validator(mode="after")
@@ -66,14 +78,32 @@ class FeatureTable(_Part):
         bins = len(self.cuts) + 1
         if any(low >= high for low, high in zip(self.cuts, self.cuts[1:], strict=False)):
             raise ValueError(f"expected ascending cuts of {self.name}, found two that are not")
-        for name, found in (("training_rows", self.training_rows), ("curve", self.curve)):
+        for name in ("training_rows", "smart_rows", "ultra_rows", "curve"):
+            found = getattr(self, name)
             if len(found) != bins:
                 raise ValueError(f"expected {bins} numbers in {name} of {self.name}, one a bin, found {len(found)}")
         if self.missing_bin != bisect_left(self.cuts, self.median):
             raise ValueError(f"expected missing_bin of {self.name} to be the bin of its median")
         if not any(self.training_rows):
             raise ValueError(f"expected training_rows of {self.name} to count at least one row")
+        self._check_plans()
         return self
+
+    def _check_plans(self) -> None:
+        """Check that the rows of both plans are those of the training part, but for missing values."""
+        known = [smart + ultra for smart, ultra in zip(self.smart_rows, self.ultra_rows, strict=True)]
+        for b, (rows, all_rows) in enumerate(zip(known, self.training_rows, strict=True)):
+            if rows > all_rows or (rows < all_rows and b != self.missing_bin):
+                raise ValueError(
+                    f"expected smart_rows and ultra_rows of {self.name} to sum to training_rows, except that missing "
+                    f"values are only in training_rows of bin {self.missing_bin}; in bin {b} found {rows} of {all_rows}"
+                )
+        occupied = [b for b, rows in enumerate(known) if rows]
+        ends = [bisect_left(self.cuts, value) for value in (self.smallest, self.largest)]
+        if not occupied or ends != [occupied[0], occupied[-1]]:
+            raise ValueError(
+                f"expected smallest and largest of {self.name} in the first and the last bin that has rows of a plan"
+            )
 
     @property
     def weights(self) -> Values:
@@ -99,7 +129,7 @@ class ModelDocument(_Part):
     """The whole model; one that can be made is consistent: its tables fit together, and its sums are exact."""
 
     format: Literal["plan_recommender.tables"]
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     target: Literal["is_ultra"]
     threshold: Threshold
     features: list[FeatureTable]

@@ -3,8 +3,9 @@
 from typing import Literal
 
 from plan_recommender.model.features import FEATURE_NAMES, PLANS, CustomerUsage, matrix
-from plan_recommender.model.reasons import Reasons
+from plan_recommender.model.reasons import Reasons, effect_points
 from plan_recommender.model.scorer import Scorer
+from plan_recommender.model.sentences import Sentences, change_sentence
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.serving.schemas import (
     BatchRecommendation,
@@ -16,7 +17,6 @@ from plan_recommender.serving.schemas import (
     Recommendation,
     UsageBatch,
 )
-from plan_recommender.serving.sentences import change_sentence, sentence
 
 _PROBE = CustomerUsage(calls=60, minutes=420, messages=30, mb_used=17000)
 
@@ -34,9 +34,9 @@ class Recommender:
         self.tag = model.tag
         document = model.document()
         self._threshold = document.threshold
-        self._typical = [feature.median for feature in document.features]
         self._scorer = Scorer(document)
         self._reasons = Reasons(document, self._scorer)
+        self._sentences = Sentences(document)
         self._probed = self._probe()
 
     def recommend(self, usage: CustomerUsage) -> Recommendation:
@@ -66,19 +66,22 @@ class Recommender:
         prediction, probability = self._scorer.recommend(*values)
         explained = self._reasons.explain(values)
         other_plan = PLANS[1 - prediction]
-        contributions: list[Contribution] = [
-            {
-                "feature": name,
-                "value": value,
-                "contribution": contribution,
-                "sentence": sentence(name, value, typical, contribution),
-                "plan_changes_at": change,
-                "change": change_sentence(name, change, other_plan),
-            }
-            for name, value, typical, contribution, change in zip(
-                FEATURE_NAMES, values, self._typical, explained.contributions, explained.changes, strict=True
+        contributions: list[Contribution] = []
+        for i, contribution in enumerate(explained.contributions):
+            points = effect_points(probability, explained.log_odds, contribution)
+            words = self._sentences.words(i, values[i], explained.bins[i], contribution, points)
+            contributions.append(
+                {
+                    "feature": FEATURE_NAMES[i],
+                    "value": values[i],
+                    "contribution": contribution,
+                    "effect_points": points,
+                    "sentence": words.sentence,
+                    "few_training_rows": words.few_training_rows,
+                    "plan_changes_at": explained.changes[i],
+                    "change": change_sentence(FEATURE_NAMES[i], explained.changes[i], other_plan),
+                }
             )
-        ]
         return {
             "prediction": prediction,
             "probability_is_ultra": probability,

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before Python 3.12
 
 from plan_recommender.model.features import EXAMPLE, CustomerUsage, FeatureSpec
+from plan_recommender.model.regions import FEW_ROWS
 from plan_recommender.model.threshold import SegmentThresholds
 
 MAX_BATCH_ROWS = 10_000
@@ -43,7 +44,23 @@ class Contribution(TypedDict):
     feature: str
     value: Annotated[float, Field(description="as sent")]
     contribution: Annotated[float, Field(description="to the log-odds of Ultra; negative speaks for Smart")]
-    sentence: Annotated[str, Field(description="what it means, in plain English")]
+    effect_points: Annotated[
+        float,
+        Field(
+            description="percentage points that it adds to the probability of Ultra: the probability with the "
+            "contribution less the one without it, everything else equal; negative speaks for Smart"
+        ),
+    ]
+    sentence: Annotated[
+        str, Field(description="what it means and how common such usage is on each plan, in plain English")
+    ]
+    few_training_rows: Annotated[
+        bool,
+        Field(
+            description=f"whether fewer than {FEW_ROWS} rows of the training part are like this, so that the "
+            "contribution is little more than a guess; the sentence says so too"
+        ),
+    ]
     plan_changes_at: Annotated[
         float | None,
         Field(

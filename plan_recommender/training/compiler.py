@@ -25,6 +25,7 @@ from sklearn.preprocessing import KBinsDiscretizer
 from plan_recommender.config.settings import ProofSettings
 from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import CompileError
+from plan_recommender.evaluation.metrics import Labels
 from plan_recommender.model.features import FEATURE_NAMES, FEATURES, FeatureMatrix
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import (
@@ -59,7 +60,9 @@ class Proof:
     """The largest difference in log-odds that was allowed."""
 
 
-def compile_pipeline(pipeline: Pipeline, threshold: Threshold, training: FeatureMatrix) -> ModelDocument:
+def compile_pipeline(
+    pipeline: Pipeline, threshold: Threshold, training: FeatureMatrix, target: Labels
+) -> ModelDocument:
     """Compile a fitted pipeline; the same arguments give the same document.
 
     The document is not yet proved to answer as the pipeline does: `prove` does that.
@@ -69,6 +72,7 @@ def compile_pipeline(pipeline: Pipeline, threshold: Threshold, training: Feature
         threshold: of the model; the bounds of its segments become cut points too, so that a decision depends on the
             bins only.
         training: the features that the pipeline was fitted on, shape (rows, 4); they give the weights.
+        target: the labels of these rows, shape (rows,); they tell how common usage is on each plan.
 
     Raises:
         CompileError: the estimator's bins are not known, its log-odds are 128 or more, or the document would be larger
@@ -96,6 +100,7 @@ def compile_pipeline(pipeline: Pipeline, threshold: Threshold, training: Feature
                     missing_bin=int(np.searchsorted(cuts[i], medians[i])),
                     median=float(medians[i]),
                     training_rows=counts[i].tolist(),
+                    **_known(training[:, i], target, cuts[i]),
                     curve=rounded(curves[i]).tolist(),
                 )
                 for i, feature in enumerate(FEATURES)
@@ -159,6 +164,24 @@ def prove(
             f"of {largest:g}; the model was not registered"
         )
     return proof
+
+
+def _known(column: Values, target: Labels, cuts: Values) -> dict[str, Any]:
+    """Describe the known values of one feature: rows of each plan in each bin, range, and whether all are whole.
+
+    A pipeline cannot be fitted on a column without any known value.
+    """
+    known = ~np.isnan(column)
+    values, labels = column[known], target[known]
+    bins = np.searchsorted(cuts, values)
+    smart, ultra = (np.bincount(bins[labels == label], minlength=len(cuts) + 1).tolist() for label in (0, 1))
+    return {
+        "smart_rows": smart,
+        "ultra_rows": ultra,
+        "smallest": float(values.min()) + 0.0,  # a table may say -0.0, which is zero
+        "largest": float(values.max()) + 0.0,
+        "whole": bool((values == np.floor(values)).all()),
+    }
 
 
 def _usage_steps(pipeline: Pipeline) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def train(table: LabelledTable, settings: Settings, progress: Callable[[str], ob
     calibration = calibration_out_of_fold(compared.target, champion, settings, compared.subscribers)
     progress("fit, compile and prove")
     pipeline = fit(champion.candidate, settings, training.features, training.target)
-    document = compile_pipeline(pipeline, threshold, training.features)
+    document = compile_pipeline(pipeline, threshold, training.features, training.target)
     scorer = Scorer(document)
     proof = prove(document, pipeline, table.features, settings.proof, settings.seed)
     return Trained(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 
 import predict
 from plan_recommender.data.cells import parse_usage
@@ -55,6 +56,58 @@ def test_the_shipped_table_gets_the_scorers_answers_and_keeps_its_columns(score:
     probabilities = scorer.probabilities(read_features(DATA))
     assert [float(row[6]) for row in out[1:]] == probabilities.tolist()
     assert [int(row[5]) for row in out[1:]] == scorer.decide(read_features(DATA), probabilities).tolist()
+
+
+def test_reasons_are_the_sentences_of_the_two_largest_contributions_and_change_no_other_column(
+    command: Command, trained: TrainedModel, client: TestClient, table: Table, tmp_path: Path
+) -> None:
+    path = table("85,516.7,56,22696.96,a", "4,21.5,0,1200,b", "1e308,0,0,1e9,c", "x,0,0,0,d", header=",".join(
+        [*HEADER, "id"]))  # fmt: skip
+    usual = ["--input", path, "--model", trained.tag, "--output"]
+    assert command(predict.main, *usual, tmp_path / "plain.csv").code == 0
+    assert command(predict.main, *usual, tmp_path / "out.csv", "--explain").code == 0
+    out = read(tmp_path / "out.csv")
+    assert [row[:-1] for row in out] == read(tmp_path / "plain.csv")
+    assert out[0][-1] == "reasons"
+    for row in out[1:]:
+        usage = dict(zip(HEADER, map(float, row[:4]), strict=True))
+        parts = client.post("/explain", json=usage).json()["contributions"]
+        assert row[-1] == f"{parts[0]['sentence']} {parts[1]['sentence']}"
+    assert read(tmp_path / "out.rejects.csv") == read(tmp_path / "plain.rejects.csv")
+
+
+def test_reasons_of_missing_values_say_so(
+    command: Command, trained: TrainedModel, table: Table, tmp_path: Path
+) -> None:
+    path, out = table(",,,", header=",".join(HEADER)), tmp_path / "out.csv"
+    answer = command(predict.main, "--input", path, "--output", out, "--model", trained.tag, "--explain")
+    assert answer.code == 0
+    (row,) = read(out)[1:]
+    assert row[-1].count(" assumed because the ") == 2
+
+
+@pytest.mark.parametrize("threshold", ["0", "0.3", "1"])
+def test_a_threshold_overrides_the_model_s_and_the_summary_says_so(
+    command: Command, trained: TrainedModel, scorer: Scorer, tmp_path: Path, threshold: str
+) -> None:
+    out = tmp_path / "out.csv"
+    arguments = ["--input", DATA, "--output", out, "--model", trained.tag, "--threshold", threshold]
+    answer = command(predict.main, *arguments)
+    assert (answer.code, answer.err) == (0, "")
+    probabilities = scorer.probabilities(read_features(DATA))
+    assert [float(row[6]) for row in read(out)[1:]] == probabilities.tolist()
+    assert [int(row[5]) for row in read(out)[1:]] == (probabilities >= float(threshold)).astype(int).tolist()
+    assert answer.out.splitlines()[-1] == (
+        f"model: {trained.tag}, threshold {threshold}, given with --threshold instead of the model's 0.5"
+    )
+
+
+@pytest.mark.parametrize("threshold", ["-0.1", "1.1", "nan", "half", ""])
+def test_a_threshold_that_is_no_probability_is_refused(command: Command, tmp_path: Path, threshold: str) -> None:
+    answer = command(predict.main, "--input", DATA, "--output", tmp_path / "out.csv", f"--threshold={threshold}")
+    assert answer.code == 2
+    assert f"argument --threshold: expected a probability from 0 to 1, found {threshold!r}" in answer.err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -154,6 +154,21 @@ def test_a_file_is_scored_as_the_scorer_decides(models: dict[str, Trained], name
     assert [int(row["pred_is_ultra"]) for row in rows] == scorer.decide(features, probabilities).tolist()
 
 
+@pytest.mark.parametrize("name", ["three numbers", "the best F1 of each third"])
+def test_a_threshold_that_is_given_holds_for_every_segment(
+    models: dict[str, Trained], name: str, tmp_path: Path
+) -> None:
+    trained, output = models[name], tmp_path / "scored.csv"
+    with using(trained.home):
+        assert predict.main(["--input", str(DATA), "--output", str(output), "--threshold", "0.2"]) == 0
+    with output.open(newline="") as file:
+        found = [int(row["pred_is_ultra"]) for row in csv.DictReader(file)]
+    scorer = trained.model.scorer()
+    probabilities = scorer.probabilities(shipped().features)
+    assert found == (probabilities >= 0.2).astype(int).tolist()
+    assert found != scorer.decide(shipped().features, probabilities).tolist()  # the control
+
+
 @pytest.mark.parametrize("name", THRESHOLDS)
 def test_evaluation_and_metrics_count_what_the_scorer_decides(
     models: dict[str, Trained], name: str, tmp_path: Path

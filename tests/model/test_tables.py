@@ -106,11 +106,11 @@ def at(document: Any, place: tuple[str | int, ...]) -> Any:
 
 def test_a_missing_key_is_noticed_wherever_it_is(small: bytes) -> None:
     places = list(every_key(parsed(small)))
-    assert len(places) == 7 + 2 + 4 * 7 + 6 * 2
+    assert len(places) == 7 + 2 + 4 * 12 + 6 * 2
     for place in places:
         document = parsed(small)
         del at(document, place[:-1])[place[-1]]
-        with pytest.raises(ModelError, match=r"^expected a model document of schema 1; "):
+        with pytest.raises(ModelError, match=r"^expected a model document of schema 2; "):
             read_document(written(document))
 
 
@@ -118,7 +118,7 @@ def test_an_added_key_is_noticed_wherever_it_is(small: bytes) -> None:
     for place in {place[:-1] for place in every_key(parsed(small))}:
         document = parsed(small)
         at(document, place)["note"] = "by hand"
-        with pytest.raises(ModelError, match=r"^expected a model document of schema 1; .*note: Extra inputs"):
+        with pytest.raises(ModelError, match=r"^expected a model document of schema 2; .*note: Extra inputs"):
             read_document(written(document))
 
 
@@ -135,8 +135,8 @@ def segmented(bounds: list[Any]) -> Callable[[Json], None]:
 
 
 CHANGES: dict[str, tuple[Callable[[Json], None], str]] = {
-    "an older schema": (change(("schema_version",), lambda _: 0), "schema_version: Input should be 1"),
-    "a newer schema": (change(("schema_version",), lambda _: 2), "schema_version: Input should be 1"),
+    "an older schema": (change(("schema_version",), lambda _: 1), "schema_version: Input should be 2"),
+    "a newer schema": (change(("schema_version",), lambda _: 3), "schema_version: Input should be 2"),
     "another format": (change(("format",), lambda _: "onnx"), "format: Input should be"),
     "cuts out of order": (change(("features", 0, "cuts"), lambda cuts: cuts[::-1]), "ascending cuts of calls"),
     "a cut twice": (change(("features", 3, "cuts"), lambda cuts: [cuts[0]] * len(cuts)), "ascending cuts of mb_used"),
@@ -144,6 +144,31 @@ CHANGES: dict[str, tuple[Callable[[Json], None], str]] = {
     "a curve too short": (change(("features", 1, "curve"), lambda c: c[:-1]), "expected 3 numbers in curve of minutes"),
     "rows too long": (change(("features", 2, "training_rows"), lambda r: [*r, 1]), "numbers in training_rows of messa"),
     "no rows": (change(("features", 2, "training_rows"), lambda r: [0] * len(r)), "count at least one row"),
+    "a plan's rows too short": (
+        change(("features", 2, "smart_rows"), lambda r: r[:-1]),
+        "numbers in smart_rows of mess",
+    ),
+    "a row of a plan too many": (
+        change(("features", 2, "ultra_rows", 0), lambda n: n + 1),
+        "expected smart_rows and ultra_rows of messages to sum to training_rows",
+    ),
+    "a row of a plan too few": (
+        change(("features", 2, "smart_rows", 2), lambda n: n - 1),
+        "missing values are only in training_rows of bin 0; in bin 2 found 29 of 30",
+    ),
+    "no known values": (
+        change(("features", 2), lambda f: f | {"smart_rows": [0, 0, 0], "ultra_rows": [0, 0, 0]}),
+        "expected smart_rows and ultra_rows of messages to sum to training_rows",
+    ),
+    "a smallest value of another bin": (
+        change(("features", 3, "smallest"), lambda v: v + 1e5),
+        "smallest and largest of",
+    ),
+    "a largest value of another bin": (
+        change(("features", 3, "largest"), lambda _: 0.0),
+        "smallest and largest of mb_us",
+    ),
+    "whole as a number": (change(("features", 0, "whole"), lambda _: 1), "valid boolean"),
     "half a row": (change(("features", 2, "training_rows", 0), lambda _: 0.5), "valid integer"),
     "another missing bin": (change(("features", 0, "missing_bin"), lambda b: b + 1), "the bin of its median"),
     "another unit": (change(("features", 3, "unit"), lambda _: "GB / month"), "expected the features"),
@@ -191,14 +216,14 @@ def test_what_does_not_fit_together_is_refused_in_one_sentence(small: bytes, nam
     with pytest.raises(ModelError) as caught:
         read_document(written(document))
     message = str(caught.value)
-    assert message.startswith("expected a model document of schema 1; ")
+    assert message.startswith("expected a model document of schema 2; ")
     assert expected in message
     assert "\n" not in message
 
 
 @pytest.mark.parametrize("content", [b"", b"null", b"[]", b"{", b"\xff\xfe", b"\x80\x04\x95"])
 def test_what_is_no_document_is_refused(content: bytes) -> None:
-    with pytest.raises(ModelError, match=r"^expected a model document of schema 1; the document: "):
+    with pytest.raises(ModelError, match=r"^expected a model document of schema 2; the document: "):
         read_document(content)
 
 
@@ -215,12 +240,12 @@ def test_a_file_of_200_mb_is_refused_without_reading_it(copied: RegisteredModel)
 def test_a_refused_document_is_named_with_its_path_and_what_to_do(copied: RegisteredModel) -> None:
     path = copied.path / DOCUMENT_FILE
     document = parsed(path.read_bytes())
-    document["schema_version"] = 0
+    document["schema_version"] = 1
     path.write_bytes(written(document))
     registered = replace(copied, record=copied.record.model_copy(update={"digests": digests(copied.path)}))
     with pytest.raises(ModelError) as caught:
         registered.scorer()
-    assert str(caught.value).startswith(f"{path}: expected a model document of schema 1; schema_version: ")
+    assert str(caught.value).startswith(f"{path}: expected a model document of schema 2; schema_version: ")
     assert str(caught.value).endswith("train again with this version of the code")
 
 

@@ -16,4 +16,5 @@ pipeline, document = map(Path, sys.argv[1:])
 table = read_labelled(ROOT / "users_behavior.csv")
 training = table.take(split_table(table, 0.2, 42).training)
 threshold = read_document(document.read_bytes()).threshold
-print(hashlib.sha256(write_document(compile_pipeline(joblib.load(pipeline), threshold, training.features))).hexdigest())
+compiled = compile_pipeline(joblib.load(pipeline), threshold, training.features, training.target)
+print(hashlib.sha256(write_document(compiled)).hexdigest())

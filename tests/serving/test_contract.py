@@ -27,12 +27,14 @@ from starlette.types import Message
 
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
+from plan_recommender.model.logistic import logistic
+from plan_recommender.model.scorer import Scorer
+from plan_recommender.model.sentences import Sentences, change_sentence
 from plan_recommender.model.threshold import Threshold
 from plan_recommender.serving import limits
 from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.recommender import Recommender
 from plan_recommender.serving.routes import ROUTES
-from plan_recommender.serving.sentences import change_sentence, sentence
 from tests.serving.corpus import CORPUS, GOOD, JSON, LIGHT, MIB, REFUSED, VALID, Case, encode, rows, twice
 
 AMOUNT = st.floats(min_value=0, allow_nan=False, allow_infinity=False) | st.integers(min_value=0, max_value=10**6)
@@ -135,13 +137,22 @@ def test_an_explanation_has_the_documented_fields(client: TestClient, trained_ta
     decision = ["prediction", "probability_is_ultra", "recommended_plan"]
     assert list(answer) == [*decision, "log_odds", "base_value", "contributions", "model"]
     assert answer["model"] == trained_tag
-    typical = {feature.name: feature.median for feature in store.find(trained_tag).document().features}
+    document = store.find(trained_tag).document()
+    bins, sentences = Scorer(document).bins(*GOOD.values()), Sentences(document)
     other_plan = ({"Smart", "Ultra"} - {answer["recommended_plan"]}).pop()
     for part in answer["contributions"]:
-        assert list(part) == ["feature", "value", "contribution", "sentence", "plan_changes_at", "change"]
+        assert list(part) == [
+            "feature", "value", "contribution", "effect_points", "sentence", "few_training_rows", "plan_changes_at",
+            "change",
+        ]  # fmt: skip
         name = part["feature"]
+        i = FEATURE_NAMES.index(name)
         assert part["value"] == GOOD[name]
-        assert part["sentence"] == sentence(name, GOOD[name], typical[name], part["contribution"])
+        without = logistic(answer["log_odds"] - part["contribution"])
+        assert part["effect_points"] == 100 * (answer["probability_is_ultra"] - without)
+        assert (part["sentence"], part["few_training_rows"]) == sentences.words(
+            i, GOOD[name], bins[i], part["contribution"], part["effect_points"]
+        )
         assert part["change"] == change_sentence(name, part["plan_changes_at"], other_plan)
 
 

@@ -44,8 +44,8 @@ def _of_an_earlier_version(model: Path) -> None:
     """The document has an earlier schema, and the record says that it was registered so."""
     document = model / DOCUMENT_FILE
     content = json.loads(document.read_text())
-    assert content["schema_version"] == 1
-    document.write_text(json.dumps(content | {"schema_version": 0}))
+    assert content["schema_version"] == 2
+    document.write_text(json.dumps(content | {"schema_version": 1}))
     record = yaml.safe_load((model / "model.yaml").read_text())
     record["metadata"]["plan_recommender"]["digests"][DOCUMENT_FILE] = sha256(document)
     (model / "model.yaml").write_text(yaml.safe_dump(record))
@@ -88,7 +88,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "truncated": (_truncate, "expected the registered model document, found an altered one"),
     "one bit flipped": (_flip_a_bit, "expected the registered model document, found an altered one"),
     "200 MB": (_enormous, "expected the registered model document, found an altered one"),
-    "an earlier schema": (_of_an_earlier_version, "of schema 1; schema_version: Input should be 1, found 0; train"),
+    "an earlier schema": (_of_an_earlier_version, "of schema 2; schema_version: Input should be 2, found 1; train"),
     "another schema": (_other_schema, "found one for ['mb_used', 'messages', 'minutes', 'calls']"),
     "no record": (_no_record, "expected the record that train.py stores with a model"),
 }

@@ -57,7 +57,7 @@ def fitted(
 ) -> Fitted:
     """Fit and compile a candidate."""
     pipeline = fit(candidate, configured(candidate, **parameters), features, target)
-    document = compile_pipeline(pipeline, threshold, features)
+    document = compile_pipeline(pipeline, threshold, features, target)
     return Fitted(pipeline, document, Scorer(document))
 
 

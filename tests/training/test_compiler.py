@@ -178,6 +178,17 @@ def test_weights_are_the_training_part_s_rows_with_missing_ones_at_the_median() 
         assert sum(expected) == len(features)
 
 
+def test_rows_of_a_plan_and_the_range_are_those_of_the_known_values() -> None:
+    features, target = odd_tables()["empty cells"]
+    document = fitted("boosted_trees", features, target).document
+    for i, feature in enumerate(document.features):
+        for label, found in enumerate((feature.smart_rows, feature.ultra_rows)):
+            column = features[target == label, i]  # a comparison with NaN is False
+            assert found == [int(np.sum((column > low) & (column <= high))) for low, high in bins_of(feature)]
+        assert (feature.smallest, feature.largest) == (np.nanmin(features[:, i]), np.nanmax(features[:, i]))
+        assert feature.whole == (FEATURE_NAMES[i] in ("calls", "messages"))
+
+
 def bins_of(feature: FeatureTable) -> list[tuple[float, float]]:
     return list(zip([-math.inf, *feature.cuts], [*feature.cuts, math.inf], strict=True))
 
@@ -196,9 +207,9 @@ def test_the_bounds_of_segments_are_cuts_and_change_no_log_odds(subscribers: Fea
 
 def test_the_same_pipeline_compiles_to_the_same_bytes(pipeline: Pipeline, model: RegisteredModel) -> None:
     content = (model.path / DOCUMENT_FILE).read_bytes()
-    training = shipped().features  # the weights are of the training part only, so only some of it is the same
-    first = compile_pipeline(pipeline, HALF, training)
-    assert write_document(first) == write_document(compile_pipeline(pipeline, HALF, training))
+    training, target = shipped().features, shipped().target  # of the whole table, so not all of it is the same
+    first = compile_pipeline(pipeline, HALF, training, target)
+    assert write_document(first) == write_document(compile_pipeline(pipeline, HALF, training, target))
     assert [f.cuts for f in first.features] == [f.cuts for f in model.document().features]
     assert content != write_document(first)
 
@@ -231,7 +242,7 @@ def test_trees_that_join_three_features_do_not_pass_the_proof() -> None:
     pairs = clone(trees).set_params(interaction_cst="pairwise")
     for classifier, passes in ((pairs, True), (trees, False)):
         other = with_classifier(pipeline, classifier)
-        document = compile_pipeline(other, HALF, shipped().features)
+        document = compile_pipeline(other, HALF, shipped().features, shipped().target)
         if passes:
             prove(document, other, shipped().features, QUICK, seed=1)
         else:
@@ -243,7 +254,7 @@ def test_an_estimator_of_another_kind_is_not_compiled() -> None:
     pipeline = on_shipped("boosted_trees").pipeline
     forest = with_classifier(pipeline, RandomForestClassifier(n_estimators=3, random_state=0))
     with pytest.raises(CompileError, match="an estimator whose bins are known, found RandomForestClassifier"):
-        compile_pipeline(forest, HALF, shipped().features)
+        compile_pipeline(forest, HALF, shipped().features, shipped().target)
 
 
 def test_a_pipeline_of_another_shape_is_not_compiled() -> None:
@@ -254,14 +265,14 @@ def test_a_pipeline_of_another_shape_is_not_compiled() -> None:
     ]
     reordered.fit(frame(shipped().features), shipped().target)
     with pytest.raises(CompileError, match="expected one transformer 'usage' over"):
-        compile_pipeline(reordered, HALF, shipped().features)
+        compile_pipeline(reordered, HALF, shipped().features, shipped().target)
 
 
 def test_tables_that_are_too_large_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline = on_shipped("boosted_trees").pipeline
     monkeypatch.setattr(compiler, "MAX_BYTES", 10_000)
     with pytest.raises(CompileError, match=r"expected a model of at most 10,000 bytes, found [0-9,]+; fewer"):
-        compile_pipeline(pipeline, HALF, shipped().features)
+        compile_pipeline(pipeline, HALF, shipped().features, shipped().target)
 
 
 def test_log_odds_beyond_what_sums_exactly_are_not_compiled() -> None:
@@ -269,13 +280,13 @@ def test_log_odds_beyond_what_sums_exactly_are_not_compiled() -> None:
     steep = with_classifier(pipeline, clone(pipeline[CLASSIFIER]))
     steep.named_steps[CLASSIFIER]._baseline_prediction += 200
     with pytest.raises(CompileError, match="found: expected log-odds below 128, found up to"):
-        compile_pipeline(steep, HALF, shipped().features)
+        compile_pipeline(steep, HALF, shipped().features, shipped().target)
 
 
 def test_the_proof_fails_for_the_tables_of_another_pipeline(subscribers: FeatureMatrix) -> None:
     pipeline = on_shipped("boosted_trees").pipeline
     table = subscribers[:1000]
-    document = compile_pipeline(pipeline, HALF, shipped().features)
+    document = compile_pipeline(pipeline, HALF, shipped().features, shipped().target)
     proof = prove(document, pipeline, table, QUICK, seed=1)
     cuts = sum(len({*around(feature)}) for feature in document.features)
     assert proof.rows == 1000 + 500 + 20 + 20 * cuts + 7**4
@@ -291,7 +302,7 @@ def test_the_proof_fails_when_only_log_odds_differ(subscribers: FeatureMatrix) -
     shifted = clone(pipeline).fit(frame(shipped().features), shipped().target)
     shifted.named_steps[CLASSIFIER]._baseline_prediction += 1e-11
     # So that no decision can differ:
-    document = compile_pipeline(shifted, Threshold(value=0.0), shipped().features)
+    document = compile_pipeline(shifted, Threshold(value=0.0), shipped().features, shipped().target)
     with pytest.raises(CompileError, match=r"found 0 other decisions and a largest difference of 1\.\d*e-11;"):
         prove(document, with_classifier(pipeline, clone(pipeline[CLASSIFIER])), subscribers[:1000], QUICK, seed=1)
     prove(document, shifted, subscribers[:1000], QUICK, seed=1)

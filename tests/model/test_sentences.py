@@ -1,0 +1,223 @@
+"""The sentences of an explanation: plain, with the right plan, factor, points, unit and number of the noun and verb."""
+
+import math
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plan_recommender.model.features import FEATURE_NAMES, FEATURES
+from plan_recommender.model.logistic import logistic
+from plan_recommender.model.reasons import effect_points
+from plan_recommender.model.sentences import HARDLY, Sentences, change_sentence
+from plan_recommender.model.tables import PAIRS, SCHEMA_VERSION, FeatureTable, ModelDocument, PairMap
+from plan_recommender.model.threshold import Threshold
+
+AMOUNT = st.floats(min_value=0, allow_infinity=False)
+
+EFFECT = re.compile(
+    r"; this (?:raises the probability of (Smart|Ultra) by (.+?) and multiplies its odds by "
+    r"([\d,.]+|more than a million)|changes the probability of Ultra by (.+?) and its odds by 5% at most|"
+    r"changes neither the probability nor the odds)\.$"
+)
+
+
+def document_of(features: list[FeatureTable]) -> ModelDocument:
+    maps = [
+        PairMap(
+            features=[FEATURE_NAMES[i], FEATURE_NAMES[j]],
+            values=[[0.0] * len(features[j].curve)] * len(features[i].curve),
+        )
+        for i, j in PAIRS
+    ]
+    return ModelDocument(
+        format="plan_recommender.tables", schema_version=SCHEMA_VERSION, target="is_ultra",
+        threshold=Threshold(value=0.5), features=features, constant=0.0, maps=maps,
+    )  # fmt: skip
+
+
+def check_wording(said: str, contribution: float, points: float) -> None:
+    assert said[0].isupper() or said[0].isdigit()
+    assert said.endswith(".")
+    assert said.count(". ") == 0  # one sentence
+    assert len(said) < 430
+    assert not re.search(r"nan|inf|e[+-]\d|  | ,|\b0 percentage|\b0%|-\d", said), said
+    found = EFFECT.search(said)
+    assert found, said
+    plan, effect, factor, changed = found.groups()
+    if abs(contribution) <= math.log(HARDLY):
+        assert (" hardly matter" in said, plan) == (True, None)
+        assert (changed is None) == (contribution == 0)
+    else:
+        assert plan == ("Ultra" if contribution > 0 else "Smart")
+        assert re.search(rf"speaks? for {plan}\b", said)
+        if factor != "more than a million":
+            assert float(factor.replace(",", "")) == pytest.approx(math.exp(abs(contribution)), rel=0.06)
+    if shown := effect or changed:
+        if abs(points) < 1:
+            assert shown == "less than one percentage point"
+        elif abs(points) >= 99.5:
+            assert shown == "more than 99 percentage points"
+        else:
+            number, _, unit = shown.partition(" ")
+            assert unit == ("percentage point" if number == "one" else "percentage points")
+            assert abs((1 if number == "one" else int(number)) - abs(points)) <= 0.5
+
+
+def hand_made() -> Sentences:
+    """1,000 months on Smart and 400 on Ultra, of which one with a known number of messages."""
+
+    def table(name: str, cuts: list[float], smart: list[int], ultra: list[int], **changes: object) -> FeatureTable:
+        rows = [s + u for s, u in zip(smart, ultra, strict=True)]
+        values = {
+            "name": name, "unit": FEATURES[FEATURE_NAMES.index(name)].unit, "cuts": cuts, "missing_bin": 2,
+            "median": (cuts[1] + cuts[2]) / 2, "training_rows": rows, "smart_rows": smart, "ultra_rows": ultra,
+            "smallest": 0.0, "largest": cuts[-1] * 2, "whole": True, "curve": [0.0] * len(rows),
+        }  # fmt: skip
+        return FeatureTable.model_validate(values | changes)
+
+    return Sentences(
+        document_of(
+            [
+                table("calls", [0.5, 9.5, 80.5, 120.5], [20, 80, 700, 189, 11], [36, 44, 200, 119, 1]),
+                table(
+                    "minutes", [25.04, 99.5, 800.0, 1200.0], [0, 300, 600, 100, 0], [100, 0, 200, 72, 28], whole=False
+                ),
+                table("messages", [0.5, 9.5, 80.5, 120.5], [200, 200, 200, 200, 200], [0, 0, 0, 0, 1]),
+                table(
+                    "mb_used",
+                    [1310.2, 9000.0, 25000.0, 30000.0],
+                    [100, 100, 700, 99, 1],
+                    [40, 40, 260, 60, 0],
+                    whole=False,
+                    smallest=3.5,
+                ),
+            ]
+        )
+    )
+
+
+HAND_MADE = hand_made()
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "b", "contribution", "points", "expected"),
+    [
+        ("calls", 0.0, 0, math.log(1.4), 7.6,
+         "0 calls this month (typical: 45) speak for Ultra, as the model learned from the training table: there, "
+         "Ultra subscribers made no calls in 9% of their months and Smart subscribers in only 2% of theirs; this "
+         "raises the probability of Ultra by 8 percentage points and multiplies its odds by 1.4."),
+        ("calls", 1.0, 1, -math.log(12.6), -0.4,
+         "1 call this month (typical: 45) speaks for Smart together with the other values, although in the "
+         "training table Ultra subscribers made at most 9 calls more often, in 20% of their months, and Smart "
+         "subscribers in only 10% of theirs; this raises the probability of Smart by less than one percentage "
+         "point and multiplies its odds by 13."),
+        ("calls", 45.0, 2, -0.1, -1.2,
+         "45 calls this month (typical: 45) speak for Smart: in the training table, Smart subscribers made between"
+         " 10 and 80 calls in 70% of their months and Ultra subscribers in 50% of theirs; this raises the "
+         "probability of Smart by one percentage point and multiplies its odds by 1.11."),
+        ("calls", math.nan, 2, -0.1, -1.2,
+         "The typical 45 calls, assumed because the number is missing, speak for Smart: in the training table, "
+         "Smart subscribers made between 10 and 80 calls in 70% of their months and Ultra subscribers in 50% of "
+         "theirs; this raises the probability of Smart by one percentage point and multiplies its odds by 1.11."),
+        ("calls", 200.0, 4, 0.5, 99.7,
+         "200 calls this month (typical: 45) speak for Ultra, but there is little to go on: only 12 of the 1,400 "
+         "months in the training table had more than 120 calls, 11 on Smart and 1 on Ultra; this raises the "
+         "probability of Ultra by more than 99 percentage points and multiplies its odds by 1.65."),
+        ("calls", 1e+308, 4, 37.4, 50.0,
+         "More than a billion calls this month (typical: 45) speak for Ultra, but this is a guess: no month in the"
+         " training table had more than 241 calls; this raises the probability of Ultra by 50 percentage points "
+         "and multiplies its odds by more than a million."),
+        ("calls", -0.0, 0, 0.0, 0.0,
+         "0 calls this month (typical: 45) hardly matter next to the other values: in the training table, Ultra "
+         "subscribers made no calls in 9% of their months and Smart subscribers in only 2% of theirs; this changes"
+         " neither the probability nor the odds."),
+        ("minutes", 21.54, 0, 0.1, 2.4,
+         "21.5 minutes of calls this month (typical: 450) speak for Ultra, as the model learned from the training "
+         "table: there, Ultra subscribers had at most 25 minutes in 25% of their months and Smart subscribers in "
+         "none of theirs; this raises the probability of Ultra by 2 percentage points and multiplies its odds by "
+         "1.11."),
+        ("minutes", 1.0, 0, 0.04, 0.9,
+         "1 minute of calls this month (typical: 450) hardly matters next to the other values: in the training "
+         "table, Ultra subscribers had at most 25 minutes in 25% of their months and Smart subscribers in none of "
+         "theirs; this changes the probability of Ultra by less than one percentage point and its odds by 5% at "
+         "most."),
+        ("minutes", 1300.0, 4, 0.1, 2.4,
+         "1,300 minutes of calls this month (typical: 450) speak for Ultra, but there is little to go on: only 28 "
+         "of the 1,400 months in the training table had more than 1,200 minutes, all of them on Ultra; this raises"
+         " the probability of Ultra by 2 percentage points and multiplies its odds by 1.11."),
+        ("messages", 45.0, 2, -0.1, -2.4,
+         "45 text messages this month (typical: 45) speak for Smart, but there is little to go on: the training "
+         "table has only one month on Ultra; this raises the probability of Smart by 2 percentage points and "
+         "multiplies its odds by 1.11."),
+        ("mb_used", 1200.0, 0, 0.7, 11.0,
+         "1,200 MB of data this month (typical: 17,000) speaks for Ultra together with the other values: in the "
+         "training table, subscribers of both plans used at most 1,310 MB in 10% of their months; this raises the "
+         "probability of Ultra by 11 percentage points and multiplies its odds by 2."),
+        ("mb_used", 50000.0, 4, -0.7, -11.0,
+         "50,000 MB of data this month (typical: 17,000) speaks for Smart, but there is little to go on: only one "
+         "of the 1,400 months in the training table had more than 30,000 MB, which was on Smart; this raises the "
+         "probability of Smart by 11 percentage points and multiplies its odds by 2."),
+        ("mb_used", 0.0, 0, 0.7, 11.0,
+         "0 MB of data this month (typical: 17,000) speaks for Ultra, but this is a guess: no month in the "
+         "training table had less than 3.5 MB; this raises the probability of Ultra by 11 percentage points and "
+         "multiplies its odds by 2."),
+        ("mb_used", math.nan, 2, 0.04, -0.3,
+         "The typical 17,000 MB of data, assumed because the amount is missing, hardly matters: in the training "
+         "table, Smart subscribers used between 9,000 and 25,000 MB in 70% of their months and Ultra subscribers "
+         "in 65% of theirs; this changes the probability of Ultra by less than one percentage point and its odds "
+         "by 5% at most."),
+    ],
+)  # fmt: skip
+def test_sentences(feature: str, value: float, b: int, contribution: float, points: float, expected: str) -> None:
+    words = HAND_MADE.words(FEATURE_NAMES.index(feature), value, b, contribution, points)
+    assert words.sentence == expected
+    assert words.few_training_rows == (", but " in expected)
+
+
+@pytest.mark.parametrize(
+    ("factor", "word"), [(HARDLY - 1e-9, "hardly"), (HARDLY + 1e-9, "for Ultra"), (1.996, "by 2."), (9.97, "by 10.")]
+)
+def test_edges_of_the_factor(factor: float, word: str) -> None:
+    assert word in HAND_MADE.words(0, 85, 3, math.log(factor), 1.0).sentence
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(st.integers(0, 3), AMOUNT | st.just(math.nan), st.integers(0, 4), st.floats(-80, 80), st.floats(-20, 20))
+def test_every_contribution_gets_one_sentence_for_the_plan_it_speaks_for(
+    feature: int, value: float, b: int, contribution: float, log_odds: float
+) -> None:
+    points = effect_points(logistic(log_odds), log_odds, contribution)
+    check_wording(HAND_MADE.words(feature, value, b, contribution, points).sentence, contribution, points)
+
+
+@pytest.mark.parametrize(
+    ("feature", "change", "other_plan", "expected"),
+    [
+        ("mb_used", 30231.04, "Ultra", "the nearest amount of data at which Ultra {would} about 30,231 MB."),
+        ("calls", 12.5, "Smart", "the nearest number of calls at which Smart {would} about 12.5."),
+        ("messages", 0.0, "Ultra", "the nearest number of text messages at which Ultra {would} 0."),
+        ("minutes", 2.8e-14, "Ultra", "the nearest number of minutes at which Ultra {would} just above 0."),
+        ("calls", None, "Ultra", "no number of calls would change the plan."),
+        ("minutes", None, "Ultra", "no number of minutes would change the plan."),
+        ("messages", None, "Smart", "no number of text messages would change the plan."),
+        ("mb_used", None, "Smart", "no amount of data would change the plan."),
+    ],
+)
+def test_sentences_on_a_change_of_plan(feature: str, change: float | None, other_plan: str, expected: str) -> None:
+    said = expected.format(would="would be recommended is")
+    assert change_sentence(feature, change, other_plan) == f"Everything else equal, {said}"
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(st.sampled_from(FEATURE_NAMES), st.none() | AMOUNT, st.sampled_from(["Smart", "Ultra"]))
+def test_every_change_gets_one_short_sentence_that_names_the_plan(
+    feature: str, change: float | None, other_plan: str
+) -> None:
+    said = change_sentence(feature, change, other_plan)
+    assert said.startswith("Everything else equal, ")
+    assert said.endswith(".")
+    assert len(said) < 150
+    assert not any(word in said for word in ("nan", "inf", "e+", "e-"))
+    assert ([plan for plan in ("Smart", "Ultra") if plan in said]) == ([] if change is None else [other_plan])

@@ -1,0 +1,243 @@
+"""What a sentence says of the training table is true of it, at every bin; and it warns where rows are few."""
+
+import itertools
+import math
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from plan_recommender.model.features import FEATURE_NAMES, FEATURES
+from plan_recommender.model.logistic import logistic
+from plan_recommender.model.reasons import effect_points
+from plan_recommender.model.regions import FEW_ROWS, Region, regions
+from plan_recommender.model.sentences import HARDLY, Sentences
+from plan_recommender.model.store import RegisteredModel
+from plan_recommender.model.tables import FeatureTable, ModelDocument
+from plan_recommender.training.split import split_table
+from tests.model.test_sentences import check_wording, document_of
+from tests.training.candidates import fitted, odd_tables, shipped
+
+Column = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+NUMBER = r"(?:(?:\d[\d,.]*\d|\d)(?: billion)?)"
+SPAN = (
+    rf"(?P<span>at most {NUMBER}|more than {NUMBER}|at least {NUMBER}|between {NUMBER} and {NUMBER}|exactly {NUMBER}|"
+    rf"about {NUMBER}|no) (?:calls?|minutes?(?: of calls)?|text messages?|MB(?: of data)?)"
+)
+SHARE = r"(?:only )?(all|none|less than 1%|more than 99%|\d+%) of (?:their months|theirs)"
+USED = rf"(?:made|had|sent|used) {SPAN}"
+COMMON = re.compile(
+    rf"(?P<first>Smart|Ultra) subscribers {USED}(?: more often,)? in {SHARE},? and (?P<second>Smart|Ultra) subscribers "
+    rf"in (?P<only>only )?{SHARE};"
+)
+BOTH = re.compile(rf"subscribers of both plans {USED} in {SHARE};")
+COUNTED = re.compile(
+    rf"only (one|\d+) of the ({NUMBER}) months in the training table had {SPAN}, (?:which was on (Smart|Ultra)|"
+    r"all of them on (Smart|Ultra)|(\d+) on Smart and (\d+) on Ultra);"
+)
+BEYOND = re.compile(rf"no month in the training table had (less|more) than ({NUMBER}) ")
+SCARCE = re.compile(r"the training table has (no|only one|only \d+) months?(?: on (Smart|Ultra))?")
+
+
+def table_of(name: str, column: Column, target: Labels, cuts: list[float]) -> FeatureTable:
+    """Count a column into bins, by comparing every value with the ends of every bin; the curve is flat."""
+    known = ~np.isnan(column)
+    median = float(np.median(column[known]))
+    bins = list(zip([-math.inf, *cuts], [*cuts, math.inf], strict=True))
+    inside = [known & (column > low) & (column <= high) for low, high in bins]
+    rows = [int(here.sum()) for here in inside]
+    missing_bin = next(b for b, (low, high) in enumerate(bins) if low < median <= high)
+    rows[missing_bin] += int((~known).sum())
+    return FeatureTable(
+        name=name, unit=FEATURES[FEATURE_NAMES.index(name)].unit, cuts=cuts, missing_bin=missing_bin, median=median,
+        training_rows=rows,
+        smart_rows=[int((here & (target == 0)).sum()) for here in inside],
+        ultra_rows=[int((here & (target == 1)).sum()) for here in inside],
+        smallest=float(column[known].min()), largest=float(column[known].max()),
+        whole=bool((column[known] % 1 == 0).all()), curve=[0.0] * len(bins),
+    )  # fmt: skip
+
+
+def of_columns(columns: list[Column], target: Labels, cuts: list[list[float]]) -> ModelDocument:
+    named = zip(FEATURE_NAMES, columns, cuts, strict=True)
+    return document_of([table_of(name, column, target, ends) for name, column, ends in named])
+
+
+def random_table(seed: int) -> tuple[ModelDocument, npt.NDArray[np.float64], Labels]:
+    """A model of random usage: whole or not, with repeated values, gaps and missing values; and random cut points."""
+    random = np.random.default_rng(seed)
+    rows = int(random.choice([20, 70, 150, 1000, 5000]))
+    target = (random.random(rows) < random.uniform(0.05, 0.95)).astype(np.int64)
+    columns, cuts = [], []
+    for _ in FEATURE_NAMES:
+        column = random.exponential(10 ** random.uniform(-1, 6), rows)
+        if random.random() < 0.5:
+            column = np.round(column)
+        column[random.random(rows) < random.choice([0, 0.6])] = 0
+        column[random.random(rows) < random.choice([0, 0.2])] = np.nan
+        column[0] = 3.0  # at least one value is known
+        values = np.unique(column[~np.isnan(column)])
+        middles = (values[1:] + values[:-1]) / 2
+        ends = random.choice([*values, *middles, 2 * values[-1]], random.integers(0, 60))
+        columns.append(column)
+        cuts.append(np.unique(ends).tolist())
+    return of_columns(columns, target, cuts), np.column_stack(columns), target
+
+
+def places(feature: FeatureTable) -> Iterator[tuple[int, float]]:
+    """Every bin with values at both of its ends and in between, beyond the training values, and a missing one."""
+    ends = [0.0, *feature.cuts, max(feature.largest, *feature.cuts, 1.0) * 3]
+    for b, (low, high) in enumerate(itertools.pairwise(ends)):
+        first = math.nextafter(low, math.inf) if b else 0.0
+        for value in {first, (low + high) / 2, high} if first <= high else {high}:
+            yield b, value
+    yield feature.missing_bin, math.nan
+
+
+def number(text: str) -> float:
+    digits, _, billion = text.replace(",", "").partition(" ")
+    return {"no": 0.0, "one": 1.0}[text] if text in ("no", "one") else float(digits) * (1e9 if billion else 1)
+
+
+class Span:
+    """A range of usage as a sentence prints it."""
+
+    def __init__(self, text: str, whole: bool) -> None:
+        ends = [number(end) for end in re.findall(NUMBER, text)] or [0.0]
+        self.low = -math.inf if text.startswith(("at most", "no")) else ends[0]
+        self.high = math.inf if text.startswith(("more than", "at least")) else ends[-1]
+        self.open = text.startswith("more than")
+        self.near = 1.0 if whole else 0.0
+        self.whole = whole and "billion" not in text
+        self.slack = [self._half_digit(end) for end in (self.low, self.high)]
+
+    def _half_digit(self, end: float) -> float:
+        """Half of the last digit that is printed; the ends of a table of whole numbers are not rounded."""
+        if self.whole or math.isinf(end):
+            return 0.0
+        return 5e5 if end >= 1e9 else 0.5 if end >= 100 else 0.05 if end >= 1 else max(end * 0.06, 1e-6)
+
+    def counts(self, column: Column) -> tuple[int, int]:
+        """The least and the most values that it can hold, because its ends are rounded."""
+        surely = (column > self.low + self.slack[0]) & (column <= self.high - self.slack[1])
+        maybe = (column >= self.low - self.slack[0]) & (column <= self.high + self.slack[1])
+        if self.whole:
+            surely = maybe = (column > self.low if self.open else column >= self.low) & (column <= self.high)
+        return int(surely.sum()), int(maybe.sum())
+
+    def holds(self, value: float) -> bool:
+        """Whether it holds the value; between whole numbers, what it says of its ends goes for all up to the next."""
+        return self.low - self.slack[0] - self.near <= value <= self.high + self.slack[1] + self.near
+
+
+def bounds_of(share: str) -> tuple[float, float]:
+    """The smallest and the largest share that is printed so."""
+    known = {"all": (1.0, 1.0), "none": (0.0, 0.0), "less than 1%": (0.0, 0.005), "more than 99%": (0.995, 1.0)}
+    return known[share] if share in known else (int(share[:-1]) / 100 - 0.00501, int(share[:-1]) / 100 + 0.00501)
+
+
+def expected_few(feature: FeatureTable, b: int, value: float) -> bool:
+    known = [smart + ultra for smart, ultra in zip(feature.smart_rows, feature.ultra_rows, strict=True)]
+    as_low, as_high = sum(known[: b + 1]), sum(known[b:])
+    beyond = value < feature.smallest or value > feature.largest
+    return beyond or min(as_low, as_high, sum(feature.smart_rows), sum(feature.ultra_rows)) < FEW_ROWS
+
+
+def check_truth(said: str, feature: FeatureTable, value: float, column: Column, target: Labels) -> str:
+    """Compare what a sentence says of the training table with the table; returns the kind of what it says."""
+    known = column[~np.isnan(column)]
+    rows = {plan: column[~np.isnan(column) & (target == label)] for label, plan in enumerate(("Smart", "Ultra"))}
+    if found := BEYOND.search(said):
+        assert value < known.min() if found[1] == "less" else value > known.max()
+        assert number(found[2]) == pytest.approx({"less": known.min(), "more": known.max()}[found[1]], rel=0.06)
+        return "beyond"
+    if found := SCARCE.search(said):
+        for text, plan in SCARCE.findall(said):
+            assert len(rows[plan] if plan else known) == number(text.removeprefix("only "))
+        return "scarce"
+    if found := COUNTED.search(said):
+        span = Span(found["span"], feature.whole)
+        smart, ultra = ({found[4], found[5]} & {plan} for plan in ("Smart", "Ultra"))
+        told = {"Smart": number(found[1]) if smart else 0, "Ultra": number(found[1]) if ultra else 0}
+        if found[6]:
+            told = {"Smart": number(found[6]), "Ultra": number(found[7])}
+        assert sum(told.values()) == number(found[1]) < FEW_ROWS
+        assert number(found[2]) == len(known)
+        for plan, months in told.items():
+            fewest, most = span.counts(rows[plan])
+            assert fewest <= months <= most
+        assert math.isnan(value) or span.holds(value)
+        return "counted"
+    found = BOTH.search(said) or COMMON.search(said)
+    assert found, said
+    span = Span(found["span"], feature.whole)
+    assert math.isnan(value) or span.holds(value)
+    shares = {"Smart": found[2], "Ultra": found[2]} if found.re is BOTH else {found[1]: found[3], found[4]: found[6]}
+    for plan, share in shares.items():
+        fewest, most = span.counts(rows[plan])
+        assert bounds_of(share)[0] <= most / len(rows[plan])
+        assert fewest / len(rows[plan]) <= bounds_of(share)[1]
+    if found.re is COMMON:
+        larger, smaller = bounds_of(found[3]), bounds_of(found[6])
+        assert smaller[0] < larger[1]
+        assert not found["only"] or smaller[0] <= 0.5 * larger[1]
+    return "common"
+
+
+CONTRIBUTIONS = (0.0, 1e-9, -0.03, math.log(HARDLY), 0.06, -0.06, 0.7, -0.7, 3.0, -3.0, 16.0, -100.0)
+
+
+def check_every_bin(document: ModelDocument, features: npt.NDArray[np.float64], target: Labels) -> set[str]:
+    """Check the sentences on every bin; returns the kinds of what they say of the training table."""
+    sentences, kinds = Sentences(document), set()
+    for i, feature in enumerate(document.features):
+        for k, (b, value) in enumerate(places(feature)):
+            contribution = CONTRIBUTIONS[k % len(CONTRIBUTIONS)]
+            for signed in {contribution, -contribution}:
+                log_odds = (-3.0, 0.0, 2.0)[k % 3] + signed / 2
+                points = effect_points(logistic(log_odds), log_odds, signed)
+                words = sentences.words(i, value, b, signed, points)
+                assert words.few_training_rows == expected_few(feature, b, value)
+                assert words.few_training_rows == (" but " in words.sentence)
+                check_wording(words.sentence, signed, points)
+                if "all of the training table falls into one range" in words.sentence:
+                    assert not feature.cuts
+                else:
+                    kinds.add(check_truth(words.sentence, feature, value, features[:, i], target))
+    return kinds
+
+
+def test_every_sentence_of_the_shipped_model_is_true_of_its_training_table(model: RegisteredModel) -> None:
+    training = shipped().take(split_table(shipped(), 0.2, 42).training)
+    kinds = check_every_bin(model.document(), training.features, training.target)
+    assert kinds == {"common", "counted", "beyond"}
+
+
+@pytest.mark.parametrize("name", odd_tables())
+def test_every_sentence_of_odd_tables_is_true_of_them(name: str) -> None:
+    features, target = odd_tables()[name]
+    check_every_bin(fitted("boosted_trees", features, target).document, features, target)
+
+
+def test_every_sentence_of_random_models_is_true_of_their_tables() -> None:
+    kinds = set()
+    for seed in range(25):
+        kinds |= check_every_bin(*random_table(seed))
+    assert kinds == {"common", "counted", "beyond", "scarce"}
+
+
+def test_regions_are_tails_and_in_the_middle_the_tenth_of_the_table_around_a_bin() -> None:
+    """100 whole numbers, 10 rows each; Ultra has all rows of the numbers that end in 9."""
+    column = np.repeat(np.arange(100.0), 10)
+    target = (column % 10 == 9).astype(np.int64)
+    found = regions(table_of("calls", column, target, [value + 0.5 for value in range(99)]))
+    assert found[1] == Region(0, 1, smart=20, ultra=0, few=True, low=True, high=False)
+    assert found[2] == Region(0, 2, smart=30, ultra=0, few=False, low=True, high=False)
+    assert found[9] == Region(0, 9, smart=90, ultra=10, few=False, low=True, high=False)
+    assert found[50] == Region(45, 54, smart=90, ultra=10, few=False, low=False, high=False)
+    assert found[97] == Region(97, 99, smart=20, ultra=10, few=False, low=False, high=True)
+    assert found[98] == Region(98, 99, smart=10, ultra=10, few=True, low=False, high=True)
