@@ -25,6 +25,9 @@ from tools.server import ROOT
 DATA = ROOT / "users_behavior.csv"
 HEADER = ["calls", "minutes", "messages", "mb_used"]
 NEW = ["pred_is_ultra", "proba_is_ultra"]
+MADE_UP = ["--accept-drift"]
+"""For files of rows that were made up, in which a column may well be constant."""
+
 REASON = "expected a finite number that is not negative, or an empty cell"
 Table = Callable[..., Path]
 Score = Callable[..., tuple[list[list[str]], list[list[str]]]]
@@ -41,7 +44,7 @@ def score(trained: TrainedModel, command: Command, tmp_path: Path) -> Score:
 
     def execute(path: Path) -> tuple[list[list[str]], list[list[str]]]:
         files = ["--input", path, "--output", tmp_path / "out.csv"]
-        answer = command(predict.main, *files, "--model", trained.tag, "--max-rejects", "100%")
+        answer = command(predict.main, *files, "--model", trained.tag, "--max-rejects", "100%", *MADE_UP)
         assert (answer.code, answer.err) == (0, "")
         return read(tmp_path / "out.csv"), read(tmp_path / "out.rejects.csv")
 
@@ -63,7 +66,7 @@ def test_reasons_are_the_sentences_of_the_two_largest_contributions_and_change_n
 ) -> None:
     path = table("85,516.7,56,22696.96,a", "4,21.5,0,1200,b", "1e308,0,0,1e9,c", "x,0,0,0,d", header=",".join(
         [*HEADER, "id"]))  # fmt: skip
-    usual = ["--input", path, "--model", trained.tag, "--output"]
+    usual = ["--max-rejects", "30%", "--input", path, "--model", trained.tag, "--output"]
     assert command(predict.main, *usual, tmp_path / "plain.csv").code == 0
     assert command(predict.main, *usual, tmp_path / "out.csv", "--explain").code == 0
     out = read(tmp_path / "out.csv")
@@ -74,6 +77,21 @@ def test_reasons_are_the_sentences_of_the_two_largest_contributions_and_change_n
         parts = client.post("/explain", json=usage).json()["contributions"]
         assert row[-1] == f"{parts[0]['sentence']} {parts[1]['sentence']}"
     assert read(tmp_path / "out.rejects.csv") == read(tmp_path / "plain.rejects.csv")
+
+
+def test_a_file_in_gigabytes_is_not_scored_unless_it_is_meant(
+    command: Command, trained: TrainedModel, table: Table, tmp_path: Path
+) -> None:
+    months = [line.split(",") for line in DATA.read_text().splitlines()[1:200]]
+    path = table(*(",".join([*cells[:3], str(float(cells[3]) / 1024)]) for cells in months), header=",".join(HEADER))
+    arguments = ["--input", path, "--output", tmp_path / "out.csv", "--model", trained.tag]
+    refused = command(predict.main, *arguments)
+    assert refused.code == 2
+    assert ", found: mb_used looks like gigabytes: median 1" in refused.err
+    assert refused.err.endswith("or pass --accept-drift if these subscribers are so unlike\n")
+    assert not list(tmp_path.glob("out*"))
+    assert command(predict.main, *arguments, "--accept-drift").code == 0
+    assert len(read(tmp_path / "out.csv")) == 200
 
 
 def test_reasons_of_missing_values_say_so(
@@ -173,7 +191,7 @@ def test_a_file_of_nothing_but_bad_rows_is_rejected_row_by_row(
 ) -> None:
     source, out = table(*["x,1,1,1"] * rows, header=",".join(HEADER)), tmp_path / "out.csv"
     for options in ([], ["--max-rejects", "1"]):  # no share makes it a success
-        answer = command(predict.main, "--input", source, "--output", out, "--model", trained.tag, *options)
+        answer = command(predict.main, "--input", source, "--output", out, "--model", trained.tag, *MADE_UP, *options)
         assert (answer.code, answer.err) == (
             1, f"warning: {rows} of {rows} rows were rejected, which is all of them; the first: row 1, calls: "
             f"{REASON}, found 'x'\n"
@@ -192,7 +210,7 @@ def test_more_rejects_than_allowed_are_exit_code_1_and_the_files_are_there_all_t
 ) -> None:
     source = table(*["1,2,3,4"] * (100 - bad), *["1,x,3,4"] * bad, header=",".join(HEADER))
     out = tmp_path / "out.csv"
-    answer = command(predict.main, "--input", source, "--output", out, "--model", trained.tag, *options)
+    answer = command(predict.main, "--input", source, "--output", out, "--model", trained.tag, *MADE_UP, *options)
     limit = f"more than --max-rejects {options[1] if options else '0.1'}"
     first = f"the first: row {101 - bad}, minutes: {REASON}, found 'x'"
     expected = f"warning: {bad} of 100 rows were rejected, {limit}; {first}\n" if code else ""
@@ -260,7 +278,7 @@ def test_rows_in_are_rows_out_plus_rejects(
     source, out = folder / "in.csv", folder / "out.csv"
     with source.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([[*HEADER, "note"], *rows])
-    code = predict.main(["--input", str(source), "--output", str(out), "--model", trained.tag])
+    code = predict.main(["--input", str(source), "--output", str(out), "--model", trained.tag, *MADE_UP])
     scored, rejected = read(out), read(folder / "out.rejects.csv")
     good, bad = [], []
     for number, row in enumerate(rows, start=1):
@@ -360,7 +378,9 @@ def test_a_run_that_fails_halfway_leaves_the_previous_output(
     rows = ["1,2,3,4"] * 60_000
     for last, code in (("1,2,3," + "4" * 200_000, 2), ("1,2,3,4", 0)):  # the second is the control
         source = table(*rows, last, header=",".join(HEADER))
-        answer = command(predict.main, "--input", source, "--output", out, "--rejects", rejects, "--model", trained.tag)
+        answer = command(
+            predict.main, "--input", source, "--output", out, "--rejects", rejects, "--model", trained.tag, *MADE_UP
+        )
         assert answer.code == code
         if code:
             assert answer.err == f"error: {source}: expected CSV, found: field larger than field limit (131072)\n"

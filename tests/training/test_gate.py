@@ -161,6 +161,30 @@ def test_a_refused_model_leaves_everything_as_it_was_and_the_old_one_serving(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+def test_a_table_in_gigabytes_does_not_replace_a_model_in_megabytes(
+    command: Command, store: Path, registered: RegisteredModel, tmp_path: Path
+) -> None:
+    before = state(store, tmp_path / "artifacts")
+    header, *lines = DATA.read_text().splitlines()
+    data = tmp_path / "gigabytes.csv"
+    cells = [line.split(",") for line in lines]
+    data.write_text("\n".join([header, *(f"{c},{m},{s},{float(mb) / 1024!r},{u}" for c, m, s, mb, u in cells)]) + "\n")
+    options = ("--config", configuration(tmp_path / "config.yaml"), "--data", data)
+    refused = command(train.main, *options)
+    assert refused.code == 2
+    assert "mb_used looks like gigabytes: median 16." in refused.err
+    assert f"expected a table like the one that {registered.tag} was trained on" in refused.err
+    assert "--accept-drift" in refused.err
+    assert state(store, tmp_path / "artifacts") == before
+    measured = command(evaluate.main, "--data", data, "--artifacts", tmp_path / "evaluation")
+    assert measured.code == 0
+    assert "warning: all 3,214 rows of " in measured.err
+    assert "mb_used looks like gigabytes" in measured.err
+    accepted = command(train.main, *options, "--accept-drift")
+    assert accepted.code in (0, 1)  # as the gate decides
+    assert "warning: mb_used looks like gigabytes" in accepted.out
+
+
 def test_who_looks_at_a_test_part_again_is_told(command: Command, store: Path, quick: Path) -> None:
     artifacts = load_settings(quick).artifacts.directory
     first = command(train.main, "--config", quick)
