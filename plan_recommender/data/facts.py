@@ -1,14 +1,30 @@
 """Facts about a table of subscribers, for its data card."""
 
+import re
+from typing import Final, Literal
+
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 from scipy import stats
 
 from plan_recommender.data.csv_table import LabelledTable
-from plan_recommender.model.features import FEATURES
+from plan_recommender.data.plausibility import find_mistakes
+from plan_recommender.data.subscribers import find_id_column
+from plan_recommender.model.features import FEATURES, PLANS
 
 Column = npt.NDArray[np.float64]
+
+Kind = Literal["subscriber", "date", "plan", "attribute", "other"]
+"""Whose month a row is; when it was; the plan that is held; an attribute of a person or a place; or unknown."""
+
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}(-[0-9]{2})?([ T][0-9:.]+Z?)?")
+_PEOPLE: Final = frozenset(
+    {"age", "edad", "birth", "gender", "sex", "sexo", "genero", "region", "province", "provincia", "state", "city",
+     "ciudad", "town", "zip", "postcode", "country", "pais", "segment", "segmento", "income", "ingresos", "nationality",
+     "language", "idioma", "tenure", "antiguedad"}
+)  # fmt: skip
+"""Words in the names of columns that hold an attribute of a person or a place."""
 
 
 class ColumnFacts(BaseModel):
@@ -26,6 +42,18 @@ class ColumnFacts(BaseModel):
     median_ultra: float
 
 
+class OtherColumn(BaseModel):
+    """A column that is neither a feature nor the label, and so not learned from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: Kind = Field(description="what it seems to hold, by its name and its values")
+    different: int = Field(description="number of different values")
+    first: str = Field(description="of dates, the earliest; otherwise empty")
+    last: str = Field(description="of dates, the latest; otherwise empty")
+
+
 class DataFacts(BaseModel):
     """Facts about a whole table."""
 
@@ -37,6 +65,10 @@ class DataFacts(BaseModel):
         description="rank correlation, over rows that have both; None when one of them is constant"
     )
     repeated_rows: int = Field(description="rows beyond the first of their kind, label included")
+    groups: str | None = Field(description="the column that says whose month a row is; None: none was named")
+    subscribers: int | None = Field(description="how many it names")
+    other_columns: list[OtherColumn] = Field(description="in the order of the table")
+    mistakes: list[str] = Field(description="what looks like a mistake beside the usual ranges, without full stops")
 
 
 def describe(table: LabelledTable) -> DataFacts:
@@ -62,7 +94,32 @@ def describe(table: LabelledTable) -> DataFacts:
         ],
         calls_minutes_correlation=_rank_correlation(*table.features[both, :2].T),
         repeated_rows=len(rows) - len(np.unique(rows, axis=0)),
+        groups=table.groups,
+        subscribers=None if table.subscribers is None else len(np.unique(table.subscribers)),
+        other_columns=_other_columns(table),
+        mistakes=find_mistakes(table.features, None),
     )
+
+
+def _other_columns(table: LabelledTable) -> list[OtherColumn]:
+    id_column = table.groups or find_id_column(table)
+    found = []
+    for name, column in table.texts.items():
+        values = [value for value in column.values if value]
+        dates = sorted(values) if values and all(_DATE.fullmatch(value) for value in values) else []
+        words = set(re.split(r"[\W_]+", name.lower()))
+        kind: Kind = "other"
+        if name == id_column:
+            kind = "subscriber"
+        elif dates:
+            kind = "date"
+        elif set(map(str.lower, values)) == set(map(str.lower, PLANS)):
+            kind = "plan"
+        elif words & _PEOPLE:
+            kind = "attribute"
+        first, last = (dates[0], dates[-1]) if dates else ("", "")
+        found.append(OtherColumn(name=name, kind=kind, different=len(values), first=first, last=last))
+    return found
 
 
 def _rank_correlation(first: Column, second: Column) -> float | None:
