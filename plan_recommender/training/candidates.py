@@ -149,11 +149,13 @@ def _fit_average(pipeline: Pipeline, features: FeatureMatrix, target: Labels) ->
     scikit-learn's voting averages probabilities, and the log-odds of a mean probability are not a sum of the members'
     log-odds, so they could not be compiled. Its stacking adds log-odds with weights that it learns. Learned on the rows
     that the members were fitted on, these answer new subscribers worse than equal weights, which replace them here.
+    They are therefore learned on two rows only: learning them on all rows would take time and memory for nothing.
     """
     usage = pipeline[PREPROCESSOR].fit_transform(frame(features))
     for _, member in pipeline[CLASSIFIER].estimators:
         member.fit(usage, target)
-    pipeline.fit(frame(features), target)
+    one_of_each_plan = np.unique(target, return_index=True)[1]
+    pipeline[CLASSIFIER].fit(usage[one_of_each_plan], target[one_of_each_plan])
     weights = pipeline[CLASSIFIER].final_estimator_
     weights.coef_ = np.full_like(weights.coef_, 1 / weights.coef_.size)
     weights.intercept_ = np.zeros_like(weights.intercept_)
