@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import run
-from tests.tools.test_help import COMMANDS
+from tests.tools.test_help import COMMANDS as COMMANDS_WITH_HELP
 from tools.server import ROOT
 
 pytestmark = pytest.mark.slow
 
+COMMANDS = [*COMMANDS_WITH_HELP, "benchmark.scorer"]
 SENTENCE = "error: expected the environment that `make install` makes, found {}; run `make install` in {} and start "
 
 
