@@ -97,9 +97,8 @@ def cross_validate(
     folds = make_folds(target, selection.folds, selection.repeats, settings.seed, subscribers)
     results: dict[Candidate, CrossValidated] = {}
     for name in sorted(selection.candidates, key=lambda name: name == "average"):  # after its members
-        members = (
-            [results[member] for member in AVERAGED] if name == "average" and results.keys() >= {*AVERAGED} else []
-        )
+        averages = name == "average" and results.keys() >= {*AVERAGED}
+        members = [results[member] for member in AVERAGED] if averages else []
         results[name] = cross_validate_one(name, features, target, folds, settings, fitted, members)
     return [results[name] for name in selection.candidates]
 
@@ -148,9 +147,9 @@ def cross_validate_one(
 ) -> CrossValidated:
     """Measure one candidate on folds from `make_folds` with `selection.folds` folds; calls `fitted` after each fit.
 
-    Accuracy, precision, recall and F1 are those at `fold_threshold(settings)`. `members` are the results of an average's
-    members on these folds: it is then made of their pipelines. Fitting them again would give the same, and take most of
-    the time of a comparison.
+    Accuracy, precision, recall and F1 are those at `fold_threshold(settings)`. An average takes the pipelines of
+    `members`, its members' results on these folds, if they are given. To fit them again would give the same, and take
+    half of the time of a comparison.
 
     Raises:
         ConfigError: the candidate cannot be fitted.
