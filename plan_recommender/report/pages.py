@@ -59,7 +59,7 @@ th { border-bottom: 2px solid #222; vertical-align: bottom }
 td { border-bottom: 1px solid #ddd; vertical-align: top; white-space: nowrap }
 th:first-child, td:first-child, th:last-child, td:last-child, .text { text-align: left }
 :where(th, td):where(:first-child:not(.text)) { position: sticky; left: 0; background: #fff }
-td.text { white-space: normal; min-width: 7rem; overflow-wrap: anywhere } td.text:first-child { min-width: 9rem }
+td.text { white-space: normal; min-width: 7rem; overflow-wrap: anywhere } td.text:first-child { min-width: 9.6rem }
 td.text:last-child { min-width: 16rem }
 .champion td { font-weight: 600; background: #eaf2fb } .failed td, .drift td { background: #fdeee0 }
 .pair { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr)); gap: 0 1rem }
