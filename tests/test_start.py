@@ -11,12 +11,17 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import run
-from tests.tools.test_help import COMMANDS as COMMANDS_WITH_HELP
 from tools.server import ROOT
 
 pytestmark = pytest.mark.slow
 
-COMMANDS = [*COMMANDS_WITH_HELP, "benchmark.scorer"]
+FOLDERS = (".", "tools", "benchmark", "loadtest", "loadtest/trials")
+PROGRAMS = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for folder in FOLDERS
+    for path in sorted((ROOT / folder).glob("*.py"))
+    if "\nif __name__ ==" in path.read_text(encoding="utf-8")
+]
 SENTENCE = "error: expected the environment that `make install` makes, found {}; run `make install` in {} and start "
 
 
@@ -25,7 +30,7 @@ def started(command: str) -> list[str]:
     return ["-m", command.removesuffix(".__main__")] if "." in command else [f"{command}.py"]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", PROGRAMS)
 def test_a_python_without_the_packages_is_told_what_is_missing_and_what_to_do(command: str) -> None:
     ended = run("-S", *started(command), "--help")  # without site-packages
     assert (ended.returncode, ended.stdout) == (2, "")
@@ -53,7 +58,7 @@ def test_an_older_python_is_told_so() -> None:
     assert ended.stderr.startswith(SENTENCE.format("Python 3.9, which is older than 3.11", ROOT))
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "plan_recommender.start", "plan_recommender.__init__"])
+@pytest.mark.parametrize("command", [*PROGRAMS, "plan_recommender.start", "plan_recommender.__init__"])
 def test_an_older_python_can_read_what_tells_it(command: str) -> None:
     source = (ROOT / f"{command.replace('.', '/')}.py").read_text(encoding="utf-8")
     ast.parse(source, feature_version=(3, 9))
