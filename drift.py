@@ -1,11 +1,16 @@
 """Judge whether a current sample of subscribers has drifted from a reference sample."""
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("drift")
+
 import argparse
 import importlib.util
 from pathlib import Path
 
 from plan_recommender import cli
-from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
+from plan_recommender.config.load import DEFAULT_HELP, choose_config, load_settings
 from plan_recommender.config.settings import DriftSettings
 from plan_recommender.data.csv_table import read_features
 from plan_recommender.data.outputs import replacing, require_distinct
@@ -25,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     for sample in (options.ref, options.cur):  # one file may be both samples, but no report may overwrite it
         require_distinct(sample, options.out, options.html, options.evidently)
-    settings = load_settings(options.config).drift
+    settings = load_settings(choose_config(options.config, cli.say)).drift
     names = _features(options.features)
     if options.evidently is not None:
         _require_evidently()
@@ -68,9 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model", default=store.LATEST, metavar="TAG", help="whose profile, without --ref (default: %(default)s)"
     )
-    parser.add_argument(
-        "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="configuration (default: %(default)s)"
-    )
+    parser.add_argument("--config", type=Path, metavar="YAML", help=f"configuration (default: {DEFAULT_HELP})")
     add_table_options(parser)
     return parser
 
@@ -108,7 +111,3 @@ def _write_evidently(path: Path, reference: ReferenceProfile, current: Values) -
     snapshot = Report([DataDriftPreset()]).run(current_data=after, reference_data=before)
     with replacing(path) as file:
         file.write(snapshot.get_html_str(as_iframe=False))
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -1,5 +1,10 @@
 """Measure a registered model on a labelled table beside the majority rule; compare groups of rows, or two models."""
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("evaluate")
+
 import argparse
 import json
 from dataclasses import dataclass
@@ -8,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from plan_recommender import cli
-from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
+from plan_recommender.config.load import DEFAULT_HELP, choose_config, find_config, load_settings
 from plan_recommender.config.table_format import TableFormat
 from plan_recommender.data.cells import readable
 from plan_recommender.data.csv_table import LabelledTable, check_measurable, read_labelled
@@ -76,7 +81,7 @@ def _measure(model: store.RegisteredModel, options: argparse.Namespace) -> int:
         cli.warn(f"{chosen.what}: {mistake}")
     metrics = measure(table.target, probabilities, decisions)
     majority_rule = measure_majority_rule(table.target, model.record.data.training_ultra_share)
-    settings = load_settings(options.config)
+    settings = load_settings(choose_config(options.config, cli.say))
     owners = table.subscribers
     intervals = metric_intervals(table.target, probabilities, decisions, settings.comparison, settings.seed, owners)
     bins = settings.calibration.bins
@@ -128,7 +133,7 @@ def _measure(model: store.RegisteredModel, options: argparse.Namespace) -> int:
 
 
 def _compare(first: store.RegisteredModel, second: store.RegisteredModel, options: argparse.Namespace) -> int:
-    settings = load_settings(options.config)
+    settings = load_settings(choose_config(options.config, cli.say))
     chosen = _choose_rows(first, options)
     table = chosen.part
     check_measurable(table)
@@ -181,8 +186,9 @@ def _parser() -> argparse.ArgumentParser:
         "model was trained with, if the table has it)",
     )  # fmt: skip
     parser.add_argument(
-        "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML",
-        help="configuration of intervals, money, and of where training left its artifacts (default: %(default)s)",
+        "--config", type=Path, metavar="YAML",
+        help="configuration of intervals, money, and of where training left its artifacts "
+        f"(default: {DEFAULT_HELP})",
     )  # fmt: skip
     parser.add_argument(
         "--artifacts", type=Path, default=Path("artifacts"), metavar="DIR", help="results folder (default: %(default)s)"
@@ -244,8 +250,9 @@ def _table_of(model: store.RegisteredModel, options: argparse.Namespace) -> Path
     A model can be copied to another machine, so its record holds no path of this one.
     """
     places = [options.artifacts]
-    if options.config.is_file():
-        places.append(load_settings(options.config).artifacts.directory)
+    config = options.config or find_config()
+    if config is not None and config.is_file():
+        places.append(load_settings(config).artifacts.directory)
     for artifacts in places:
         try:
             run = json.loads((artifacts / RUN_FILE).read_text(encoding="utf-8"))
@@ -293,7 +300,3 @@ def _training_of_second(second: store.RegisteredModel, table: LabelledTable) -> 
     if not seen:
         return "never trained on them either"
     return f"trained on {seen:,} of them, so that the comparison favours it"
-
-
-if __name__ == "__main__":
-    cli.run(main)

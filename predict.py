@@ -3,6 +3,11 @@
 The file is read, scored and written in chunks, so that its size is not limited by memory.
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("predict")
+
 import argparse
 from collections import Counter
 from pathlib import Path
@@ -224,7 +229,3 @@ def _summary(source: Path, output: Path, rejects: Path, counts: Counter[str]) ->
         f"empty cells imputed: {imputed or 'none'}\n"
         f"{rejects}: {counts['rejected']:,} rejected"
     )
-
-
-if __name__ == "__main__":
-    cli.run(main)

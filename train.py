@@ -1,5 +1,10 @@
 """Train the plan recommender: compare candidates, fit the champion, compile, prove, evaluate, gate, register."""
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("train")
+
 import argparse
 import importlib
 from collections.abc import Sequence
@@ -10,7 +15,7 @@ from tqdm import tqdm
 
 from plan_recommender import cli
 from plan_recommender.cli import needing
-from plan_recommender.config.load import DEFAULT_CONFIG, load_settings
+from plan_recommender.config.load import DEFAULT_HELP, choose_config, load_settings
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.cells import readable
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
@@ -109,9 +114,7 @@ def _parser() -> argparse.ArgumentParser:
             f"refused, nothing has changed, and {REFUSED}/ beside the artifacts says what to do next."
         ),
     )
-    parser.add_argument(
-        "--config", type=Path, default=DEFAULT_CONFIG, metavar="YAML", help="configuration (default: %(default)s)"
-    )
+    parser.add_argument("--config", type=Path, metavar="YAML", help=f"configuration (default: {DEFAULT_HELP})")
     parser.add_argument("--data", type=Path, metavar="FILE", help="labelled table (default: data.path)")
     parser.add_argument(
         "--groups",
@@ -143,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    settings = load_settings(options.config)
+    settings = load_settings(choose_config(options.config, cli.say))
     format = format_of(options, settings.data.format)
     data = settings.data.model_copy(update={"path": options.data or settings.data.path, "format": format})
     settings = settings.model_copy(update={"data": data})
@@ -285,7 +288,3 @@ def _print_table(table: LabelledTable) -> None:
             f"warning: {repeated:,} rows repeat another one: where one of them trains and the other tests, every "
             "figure is too good"
         )
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmark.peers.model import VARIABLE, Assignment
-from loadtest.trials import several
+from loadtest.trials.service import several
 from plan_recommender.errors import MissingLibraryError
 from tools.server import ROOT, Server, free_port, running, serving
 

@@ -21,7 +21,7 @@ from pydantic_core import to_json
 from benchmark.contenders import Serve
 from loadtest.generator import closed_loop, open_loop, post
 from loadtest.record import Record
-from loadtest.trials import workers
+from loadtest.trials.service import workers
 from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage

@@ -3,6 +3,11 @@
 All contestants answer the same rows in the same process, in turns, so that a busy machine slows all of them equally.
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("benchmark.scorer")
+
 import importlib.metadata
 import platform
 import statistics
@@ -112,7 +117,3 @@ def _conditions(tag: str) -> str:
         f"{datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip() or 'unknown'}, {tag}, {platform.machine()} "
         f"{platform.system()}, Python {platform.python_version()}, {versions}; {ROUNDS} rounds of {ROWS} rows\n"
     )
-
-
-if __name__ == "__main__":
-    main()

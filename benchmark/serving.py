@@ -5,6 +5,11 @@ usage: python -m benchmark.serving [--seconds S] [--rounds N] [--only NAME]... [
 It writes docs/benchmark.md, and the key figures into README.md. Exit code 1: the service missed a goal.
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("benchmark.serving")
+
 import argparse
 import os
 import platform
@@ -172,7 +177,3 @@ def _positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
     return value
-
-
-if __name__ == "__main__":
-    cli.run(main)

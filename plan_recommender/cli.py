@@ -8,7 +8,6 @@ import argparse
 import io
 import math
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -25,11 +24,9 @@ COULD_NOT_DECIDE = 2
 def run(main: Callable[[], int]) -> None:
     """Run a command and exit with the code that it returns.
 
-    An expected error, an error of the operating system, Ctrl-C and SIGTERM exit with 2 and one sentence on stderr. Any
-    other exception exits with 2 and its stack trace as well.
+    An expected error, an error of the operating system and an interruption exit with 2 and one sentence on stderr. Any
+    other exception exits with 2 and its stack trace as well. `start.run` calls this for a command that is started.
     """
-    # SIGTERM becomes an exception, so that a terminated command removes its temporary files like an interrupted one.
-    signal.signal(signal.SIGTERM, _interrupt)
     _tolerate_any_output()
     try:
         code = main()
@@ -44,6 +41,11 @@ def run(main: Callable[[], int]) -> None:
         traceback.print_exc()
         code = _fail("error: the command failed in a way it does not know; this is a fault of the project")
     sys.exit(code)
+
+
+def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """Handle Ctrl-C and SIGTERM: an exception lets a terminated command remove its temporary files."""
+    raise KeyboardInterrupt
 
 
 def say(text: str) -> None:
@@ -119,7 +121,3 @@ def _tolerate_any_output() -> None:
 def _fail(sentence: str) -> int:
     print(sentence, file=sys.stderr)
     return COULD_NOT_DECIDE
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

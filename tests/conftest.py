@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -281,9 +280,8 @@ Command = Callable[..., Answer]
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
     """Run a command's main as `python command.py` does, in this process."""
-    handler = signal.getsignal(signal.SIGTERM)
 
     def execute(main: Main, *arguments: object) -> Answer:
         capsys.readouterr()
@@ -292,8 +290,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
         assert isinstance(caught.value.code, int)
         return Answer(caught.value.code, *capsys.readouterr())
 
-    yield execute
-    signal.signal(signal.SIGTERM, handler)
+    return execute
 
 
 @pytest.fixture

@@ -3,6 +3,11 @@
 usage: python -m tools.calibrate --data CSV --out JSON [--source TEXT]
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("tools.calibrate")
+
 import argparse
 from pathlib import Path
 
@@ -27,7 +32,3 @@ def main(arguments: list[str] | None = None) -> int:
         file.write(calibrate(table, options.source or options.data.name).model_dump_json(indent=1) + "\n")
     cli.say(f"{options.out}: summary of {len(table.target):,} rows")
     return cli.DONE
-
-
-if __name__ == "__main__":
-    cli.run(main)

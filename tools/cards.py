@@ -6,6 +6,11 @@ texts and not the pictures. The run has a model store and an artifacts folder of
 usage: python -m tools.cards [--check]
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("tools.cards")
+
 import argparse
 import os
 import subprocess
@@ -55,7 +60,3 @@ def check(fresh: dict[str, str]) -> int:
     for name in stale:
         cli.say(f"docs/{name}: stale; write it anew with `make cards`")
     return cli.ANSWER_IS_NO if stale else cli.DONE
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -3,6 +3,11 @@
 usage: python -m tools.containerize [OPTION ...]
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("tools.containerize")
+
 import argparse
 import subprocess
 import sys
@@ -158,7 +163,3 @@ def resident_mib(container: str) -> float:
     """Memory that all processes of a container hold, in MiB; pages that they share count once."""
     shown = docker("exec", container, "sh", "-c", "cat /proc/[0-9]*/smaps_rollup").splitlines()
     return sum(int(line.split()[1]) for line in shown if line.startswith("Pss:")) / 1024
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,6 +3,11 @@
 usage: python -m tools.demo
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("tools.demo")
+
 import argparse
 import subprocess
 import sys
@@ -65,7 +70,3 @@ def _expect(response: httpx.Response, status: int) -> dict[str, Any]:
 
 def _sentence(decision: dict[str, Any]) -> str:
     return f"{decision['recommended_plan']:<6} (probability of Ultra {decision['probability_is_ultra']:.0%})"
-
-
-if __name__ == "__main__":
-    main()

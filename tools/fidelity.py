@@ -6,6 +6,11 @@ On each fold the generator is calibrated on the training rows and draws as many 
 boosting is fitted once on the real and once on the synthetic rows, and both score the fold's held-out real rows.
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("tools.fidelity")
+
 import argparse
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,7 +86,3 @@ def main(arguments: list[str] | None = None) -> int:
         with replacing(options.out) as file:
             file.write(_PAGE.format(date=datetime.now(UTC).date(), scikit_learn=sklearn.__version__, table=table))
     return cli.DONE
-
-
-if __name__ == "__main__":
-    cli.run(main)

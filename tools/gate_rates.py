@@ -7,6 +7,11 @@ that is off by an amount says as much more than the truth. Where rows belong to 
 and one random number decides the labels of all of them.
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("tools.gate_rates")
+
 import argparse
 from typing import NamedTuple
 
@@ -77,7 +82,3 @@ def main(arguments: list[str] | None = None) -> int:
         who = f"{rows // _MONTHS:,} subscribers" if by_subscriber else "nobody else's"
         cli.say(f"| {rows:,} | {who} | {off_by:g} | {rates.accepted:.1%} | {rates.before:.1%} |")
     return cli.DONE
-
-
-if __name__ == "__main__":
-    cli.run(main)

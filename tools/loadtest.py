@@ -3,6 +3,11 @@
 usage: python -m tools.loadtest [--shape SHAPE] [--seconds N]
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("tools.loadtest")
+
 import argparse
 import subprocess
 import sys
@@ -42,7 +47,3 @@ def main(arguments: list[str] | None = None) -> int:
     except ServerDidNotStartError as error:
         print(f"error: {error}", file=sys.stderr)
         return cli.COULD_NOT_DECIDE
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -3,6 +3,11 @@
 usage: python -m tools.mlflow_demo
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("tools.mlflow_demo")
+
 import argparse
 import subprocess
 import sys
@@ -55,7 +60,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _show(name: str, value: str) -> None:
     print(f"{name:<28} {value}")
-
-
-if __name__ == "__main__":
-    main()

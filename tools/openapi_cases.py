@@ -5,6 +5,11 @@ OpenAPI document announces, with its status, content type, headers and schema; v
 ones refused, and no answer may be a 5xx.
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("tools.openapi_cases")
+
 import argparse
 import json
 import math
@@ -102,7 +107,3 @@ def _outcome(report: dict[str, Any], output: str) -> Outcome:
     if report["operations"]["tested"] != len(ROUTES) or not report["complete"]:
         failures["incomplete"] = [f"{report['operations']}, {report['stop_reason']}"]
     return Outcome(report["test_cases"]["generated"], failures, output)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

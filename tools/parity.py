@@ -7,6 +7,11 @@ is recommended to 54 % of these and to 8 % of the others. Then it deals groups a
 subscribers, a subscriber has 1 to 11 rows, and the decisions about two of them correlate by about 0.5.
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("tools.parity")
+
 import argparse
 from collections.abc import Iterable
 from itertools import combinations, product
@@ -183,7 +188,3 @@ def _header(*names: str) -> None:
 
 def _row(*cells: object) -> None:
     cli.say(f"| {' | '.join(map(str, cells))} |")
-
-
-if __name__ == "__main__":
-    cli.run(main)

@@ -3,6 +3,11 @@
 usage: python -m tools.rollback [TAG]
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("tools.rollback")
+
 import argparse
 
 from plan_recommender import cli
@@ -34,7 +39,3 @@ def main(arguments: list[str] | None = None) -> int:
     moved = "it was already" if was == target.tag else f"it was {was}"
     cli.say(f"{store.LATEST} is now {target.tag} (trained {target.record.trained_at}); {moved}")
     return cli.DONE
-
-
-if __name__ == "__main__":
-    cli.run(main)

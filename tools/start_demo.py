@@ -6,6 +6,11 @@ starts the service alone.
 usage: python -m tools.start_demo [--stop | OPTION ...]
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("tools.start_demo")
+
 import argparse
 import os
 import shutil
@@ -128,7 +133,3 @@ def _port(name: str, default: int) -> int:
     if not value.isascii() or not value.isdecimal() or not 0 < int(value) < 2**16:
         raise ContainerError(f"environment variable {name}: expected a port, 1 to 65535, found {value!r}")
     return int(value)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

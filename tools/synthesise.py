@@ -3,6 +3,11 @@
 usage: python -m tools.synthesise --out CSV [--rows N] [--seed N] [--shift NAME] [--calibration JSON]
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("tools.synthesise")
+
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +52,3 @@ def _parser() -> argparse.ArgumentParser:
         help="summary statistics from tools.calibrate (default: the shipped ones)",
     )  # fmt: skip
     return parser
-
-
-if __name__ == "__main__":
-    cli.run(main)

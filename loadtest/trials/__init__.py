@@ -4,33 +4,3 @@ A trial starts a service of its own and does it harm while the load generator re
 measured and which of its promises were broken; docs/reliability.md lists the promises. `make test` runs the trials in
 their short form, `python -m loadtest.trials` (`make soak`) in the long one.
 """
-
-from collections.abc import Callable
-from typing import Final
-
-from loadtest.trials.bad_clients import logs, oversize, slow
-from loadtest.trials.ended_processes import kill, stop
-from loadtest.trials.growth import memory, metrics
-from loadtest.trials.report import TrialReport
-from loadtest.trials.service import CONNECTIONS, PREDICT, USAGE, several, workers
-from loadtest.trials.too_many_requests import documents, overload
-
-__all__ = ["CONNECTIONS", "PREDICT", "QUICK", "TRIALS", "USAGE", "TrialReport", "several", "workers"]
-
-TRIALS: Final[dict[str, Callable[..., TrialReport]]] = {
-    trial.__name__: trial for trial in (stop, kill, overload, slow, memory, oversize, logs, metrics, documents)
-}
-"""Every trial by its name, in the order in which docs/reliability.md shows them."""
-
-QUICK: Final[dict[str, dict[str, float]]] = {
-    "stop": {"trials": 2, "seconds": 2.0},
-    "kill": {"kills": 1, "seconds_between": 6.0},
-    "overload": {"seconds": 2.0, "after_seconds": 2.0, "slack": 5.0},
-    "slow": {"clients": 100, "seconds": 26.0, "load": 0.02, "before_seconds": 1.0, "slack": 5.0},
-    "memory": {"valid": 30_000, "invalid": 5_000, "warm_seconds": 2.0},
-    "oversize": {"bodies": 50},
-    "logs": {"requests": 2_000},
-    "metrics": {"paths": 2_000},
-    "documents": {"seconds": 2.0, "slack": 2.0},
-}
-"""Arguments of the short form. `slack` loosens the promises that depend on the clock."""

@@ -3,6 +3,11 @@
 usage: python -m loadtest.trials [--quick] [--out FILE] [TRIAL ...]
 """
 
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("loadtest.trials.__main__")
+
 import argparse
 import os
 import platform
@@ -13,7 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from loadtest.trials import QUICK, TRIALS
+from loadtest.trials.catalogue import QUICK, TRIALS
 from loadtest.trials.report import TrialReport
 from tools.server import ROOT, ServerDidNotStartError
 
@@ -65,7 +70,3 @@ def _write(document: Path, found: Sequence[TrialReport]) -> None:
         sections[report.trial] = "\n".join([*head, *rows])
     ordered = [sections[name] for name in TRIALS if name in sections]
     document.write_text(before + heading + "\n" + "\n\n".join(ordered) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -47,13 +47,32 @@ _DESCRIBED = {
     "two features.",
     "average": "the mean log-odds of the boosted trees and the binned logistic regression.",
 }
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; width: 100% } th, td { padding: .35rem .6rem; text-align: right }
-th { border-bottom: 2px solid #222 } td { border-bottom: 1px solid #ddd }
-th:first-child, td:first-child, th:last-child, td:last-child, td.text { text-align: left }
-.drift td { background: #fdeee0 } img { width: 100% }
-"""
+_HEAD = """<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem auto; max-width: 72rem; padding: 0 .6rem; color: #222;
+  background: #fff; overflow-wrap: break-word }
+h1 { line-height: 1.2; overflow-wrap: anywhere } p, li { max-width: 48rem }
+/* A table, a picture or the settings scroll within themselves where the page is too narrow for them. */
+table, figure, pre { display: block; max-width: 100%; overflow-x: auto; margin: 1rem 0 }
+table { border-collapse: collapse; width: fit-content } img { display: block; width: 100% }
+th, td { padding: .35rem .5rem; text-align: right }
+th { border-bottom: 2px solid #222; vertical-align: bottom }
+td { border-bottom: 1px solid #ddd; vertical-align: top; white-space: nowrap }
+th:first-child, td:first-child, th:last-child, td:last-child, .text { text-align: left }
+:where(th, td):where(:first-child:not(.text)) { position: sticky; left: 0; background: #fff }
+td.text { white-space: normal; min-width: 7rem; overflow-wrap: anywhere } td.text:first-child { min-width: 9.6rem }
+td.text:last-child { min-width: 16rem }
+.champion td { font-weight: 600; background: #eaf2fb } .failed td, .drift td { background: #fdeee0 }
+.pair { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr)); gap: 0 1rem }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem }
+dd { margin: 0; overflow-wrap: anywhere }
+nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem }
+@media (max-width: 50rem) { th { white-space: nowrap }
+  body::before { content: "Wide tables and pictures scroll sideways."; color: #555 } }
+</style>"""
+"""What is in the head of every page beside its title."""
+
+_MIN_SCALE = 0.6
+"""A picture is not drawn smaller than this, because its smallest text would then have fewer than ten pixels."""
 
 
 def render_report(
@@ -78,8 +97,7 @@ def render_report(
     """
 
     def picture(name: str, alt: str) -> Markup:
-        data = base64.b64encode((pictures / name).read_bytes()).decode()
-        return Markup('<figure><img alt="{}" src="data:image/png;base64,{}"></figure>').format(alt, data)
+        return _picture((pictures / name).read_bytes(), alt)
 
     page = _environment().get_template("report.html.j2")
     return page.render(
@@ -88,7 +106,7 @@ def render_report(
         fit_seconds=fit_seconds,
         looks=looks,
         picture=picture,
-        style=Markup(_STYLE),  # noqa: S704  # a constant
+        head=Markup(_HEAD),  # noqa: S704  # a constant
         settings_yaml=yaml.safe_dump(record.settings, sort_keys=False),
     )
 
@@ -124,18 +142,17 @@ def drift_html(report: DriftReport, reference: ReferenceProfile, current: npt.ND
     """
     rows = "".join(_drift_row(feature) for feature in report.features)
     drifted = ", ".join(report.drifted_features) or "none"
-    picture = base64.b64encode(draw_distributions(reference, current)).decode()
+    picture = _picture(draw_distributions(reference, current), "Histogram of every feature in both samples")
     limits = ", ".join(f"{name} {value:g}" for name, value in report.thresholds.items())
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Drift report: {report.verdict}</title><style>{_STYLE}
-</style></head><body>
+<html lang="en"><head><title>Drift report: {report.verdict}</title>{_HEAD}</head><body>
 <h1>Verdict: {report.verdict}</h1>
 <p>Drifted features: {html.escape(drifted)}. {report.reference_rows:,} reference rows, {report.current_rows:,} current
 rows. Thresholds: {limits}.</p>
 <table><thead><tr><th>feature</th><th>PSI</th><th>KS</th><th>KS p</th><th>n ref.</th><th>n cur.</th>
-<th>median ref.</th><th>median cur.</th><th>verdict</th></tr></thead><tbody>{rows}</tbody></table>
+<th>median ref.</th><th>median cur.</th><th class="text">verdict</th></tr></thead><tbody>{rows}</tbody></table>
 <h2>Distributions</h2>
-<img alt="Histogram of every feature in both samples" src="data:image/png;base64,{picture}">
+{picture}
 </body></html>
 """
 
@@ -155,9 +172,17 @@ def _drift_row(f: FeatureDrift) -> str:
         f"{f.current_n:,}",
         f"{f.reference_median:,.2f}",
         number(f.current_median, ",.2f"),
-        html.escape("; ".join(f.reasons)) or "no drift",
     )
-    return f"<tr class='{'drift' if f.drifted else ''}'>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    numbers = "".join(f"<td>{cell}</td>" for cell in cells)
+    verdict = html.escape("; ".join(f.reasons)) or "no drift"
+    return f"<tr class='{'drift' if f.drifted else ''}'>{numbers}<td class='text'>{verdict}</td></tr>"
+
+
+def _picture(png: bytes, alt: str) -> Markup:
+    """Embed a picture, which scrolls within its figure where the page is too narrow for it to be readable."""
+    min_width = round(_MIN_SCALE * int.from_bytes(png[16:20], "big"))  # where a PNG has its width
+    figure = Markup('<figure><img alt="{}" style="min-width: {}px" src="data:image/png;base64,{}"></figure>')
+    return figure.format(alt, min_width, base64.b64encode(png).decode())
 
 
 def _provenance(path: Path, table: LabelledTable) -> str | None:

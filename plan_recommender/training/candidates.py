@@ -31,6 +31,9 @@ CLASSIFIER = "classifier"
 USAGE = "usage"
 """Names of the steps in a pipeline, and of the one transformer in its preprocessor."""
 
+AVERAGED: tuple[Candidate, ...] = ("boosted_trees", "binned_logistic")
+"""The members of the candidate `average`, in the order in which its classifier has them."""
+
 _MAX_ITERATIONS = 2000
 _MIN_VARIANCE = 1e-4  # of a product of two splines, which is between 0 and 1
 _TOLERANCE = 1e-6  # of the gradient; with scikit-learn's 1e-4, probabilities are still wrong by a thousandth
@@ -54,6 +57,8 @@ def fit(candidate: Candidate, settings: Settings, features: FeatureMatrix, targe
     Raises:
         ConfigError: scikit-learn refuses the parameters or these rows, or does not converge.
     """
+    if candidate == "average":
+        return average([fit(name, settings, features, target) for name in AVERAGED], settings, features, target)
     pipeline = build_pipeline(candidate, settings)
     try:
         # One thread, because sums then have one order, and because two are slower with matrices of this size.
@@ -63,16 +68,42 @@ def fit(candidate: Candidate, settings: Settings, features: FeatureMatrix, targe
             warnings.filterwarnings("ignore", "Bins whose width are too small", UserWarning)
             warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
             warnings.filterwarnings("ignore", "Feature . is constant and will be replaced with 0", UserWarning)
-            if candidate == "average":
-                _fit_average(pipeline, features, target)
-            else:
-                pipeline.fit(frame(features), target)
+            pipeline.fit(frame(features), target)
     except (ValueError, ConvergenceWarning) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(
             f"estimators.{candidate}: expected parameters that can be fitted, but scikit-learn refused: {reason}; "
             "change them (a smaller C, fewer bins or knots), or leave the candidate out of selection.candidates"
         ) from error
+    return pipeline
+
+
+def average(members: Sequence[Pipeline], settings: Settings, features: FeatureMatrix, target: Labels) -> Pipeline:
+    """Make the candidate `average` of its members; both have the same weight in the log-odds.
+
+    scikit-learn's voting averages probabilities, and the log-odds of a mean probability are not a sum of the members'
+    log-odds, so they could not be compiled. Its stacking adds log-odds with weights that it learns. Learned on the rows
+    that the members were fitted on, these answer new subscribers worse than equal weights, which replace them here.
+
+    Args:
+        members: one for each name of `AVERAGED`, fitted on these rows with these settings; they are not fitted again.
+        settings: the configuration.
+        features: shape (rows, 4).
+        target: labels, both of which occur, shape (rows,).
+    """
+    pipeline = build_pipeline("average", settings)
+    pipeline.steps[0] = (PREPROCESSOR, members[0][PREPROCESSOR])
+    stacking = pipeline[CLASSIFIER]
+    stacking.estimators = [
+        (name, member[CLASSIFIER]) for (name, _), member in zip(stacking.estimators, members, strict=True)
+    ]
+    one_of_each_plan = np.unique(target, return_index=True)[1]  # enough for weights that are replaced
+    with threadpool_limits(limits=1):
+        usage = pipeline[PREPROCESSOR].transform(frame(features[one_of_each_plan]))
+        stacking.fit(usage, target[one_of_each_plan])
+    weights = stacking.final_estimator_
+    weights.coef_ = np.full_like(weights.coef_, 1 / weights.coef_.size)
+    weights.intercept_ = np.zeros_like(weights.intercept_)
     return pipeline
 
 
@@ -141,22 +172,6 @@ def _boosted_trees(settings: Settings) -> ClassifierMixin:
 def _average(settings: Settings) -> ClassifierMixin:
     members = [("trees", _boosted_trees(settings)), ("bins", _binned_logistic(settings))]
     return StackingClassifier(members, LogisticRegression(), cv="prefit", stack_method="decision_function")
-
-
-def _fit_average(pipeline: Pipeline, features: FeatureMatrix, target: Labels) -> None:
-    """Fit the two members, and give both the same weight in the log-odds.
-
-    scikit-learn's voting averages probabilities, and the log-odds of a mean probability are not a sum of the members'
-    log-odds, so they could not be compiled. Its stacking adds log-odds with weights that it learns. Learned on the rows
-    that the members were fitted on, these answer new subscribers worse than equal weights, which replace them here.
-    """
-    usage = pipeline[PREPROCESSOR].fit_transform(frame(features))
-    for _, member in pipeline[CLASSIFIER].estimators:
-        member.fit(usage, target)
-    pipeline.fit(frame(features), target)
-    weights = pipeline[CLASSIFIER].final_estimator_
-    weights.coef_ = np.full_like(weights.coef_, 1 / weights.coef_.size)
-    weights.intercept_ = np.zeros_like(weights.intercept_)
 
 
 _CLASSIFIERS: dict[Candidate, Callable[[Settings], ClassifierMixin]] = {

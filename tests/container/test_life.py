@@ -11,7 +11,7 @@ import pytest
 
 from loadtest.generator import Event, closed_loop, open_loop
 from loadtest.record import LOST, UNSENT
-from loadtest.trials import CONNECTIONS, PREDICT, USAGE
+from loadtest.trials.service import CONNECTIONS, PREDICT, USAGE
 from tools.container import HARDENED, STOP_SECONDS, Container, ContainerError, docker, running, workers
 from tools.server import ROOT
 

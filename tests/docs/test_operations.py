@@ -9,7 +9,7 @@ from typing import get_type_hints
 import pytest
 from pydantic import ValidationError
 
-from loadtest.trials import TRIALS
+from loadtest.trials.catalogue import TRIALS
 from plan_recommender.model.features import CustomerUsage
 from plan_recommender.serving import auth, bentoml_routes, error_responses, limits
 from plan_recommender.serving.routes import ROUTES, Command

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from loadtest import trials
+from loadtest.trials import catalogue
 from tests.serving.faults import fault
 
 CONTROLS: list[tuple[str, str, dict[str, float], set[str]]] = [
@@ -91,7 +91,7 @@ CONTROLS: list[tuple[str, str, dict[str, float], set[str]]] = [
 def test_a_service_with_a_fault_breaks_them(
     trial: str, faulty: str, arguments: dict[str, float], promises: set[str], trained_tag: str
 ) -> None:
-    findings = trials.TRIALS[trial](**arguments, service=fault(faulty))
+    findings = catalogue.TRIALS[trial](**arguments, service=fault(faulty))
     assert promises <= set(findings.broken), str(findings)
 
 
@@ -100,4 +100,4 @@ def test_this_process_has_none_of_the_faults() -> None:
 
 
 def test_every_trial_has_a_control() -> None:
-    assert {trial for trial, *_ in CONTROLS} == set(trials.TRIALS)
+    assert {trial for trial, *_ in CONTROLS} == set(catalogue.TRIALS)

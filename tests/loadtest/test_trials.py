@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from loadtest import trials
+from loadtest.trials import catalogue
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", trials.TRIALS)
+@pytest.mark.parametrize("name", catalogue.TRIALS)
 def test_the_service_keeps_its_promises(name: str, trained_tag: str, record_property: Callable[..., None]) -> None:
-    findings = trials.TRIALS[name](**trials.QUICK[name])
+    findings = catalogue.TRIALS[name](**catalogue.QUICK[name])
     for figure in findings.figures.items():
         record_property(*figure)
     assert findings.figures

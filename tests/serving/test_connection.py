@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from loadtest.trials import workers
+from loadtest.trials.service import workers
 from plan_recommender.serving import error_responses
 from tests.serving.corpus import GOOD, MIB, usage
 from tests.serving.faults import SHORT_SECONDS, fault

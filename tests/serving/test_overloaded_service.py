@@ -10,7 +10,8 @@ from contextlib import closing
 import httpx
 import pytest
 
-from loadtest import generator, trials
+from loadtest import generator
+from loadtest.trials import service as trials
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.limits import HEAD_SECONDS, REFUSAL_PAUSE_SECONDS
 from plan_recommender.serving.settings import KEY_VARIABLE

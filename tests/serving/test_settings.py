@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from loadtest.trials import workers
+from loadtest.trials.service import workers
 from plan_recommender.errors import ConfigError
 from plan_recommender.serving.settings import KEY_VARIABLE, Environment, known_variables, variable
 from tests.serving.faults import fault

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from loadtest.trials import workers
+from loadtest.trials.service import workers
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.record import DOCUMENT_FILE, PIPELINE_FILE
 from tests.conftest import run

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from loadtest.generator import closed_loop
-from loadtest.trials import PREDICT, several, workers
+from loadtest.trials.service import PREDICT, several, workers
 from plan_recommender.serving.limits import MAX_REQUESTS
 from tests.serving.faults import fault
 from tools.server import ROOT, Server, free_port, serving

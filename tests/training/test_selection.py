@@ -78,7 +78,8 @@ def test_every_fold_has_the_share_of_ultra_and_every_row_is_left_out_once_a_repe
 
     monkeypatch.setattr(selection, "fit", watched)
     features, target = shipped().features[:1000], shipped().target[:1000]
-    settings = of_selection(folds=5, repeats=3)
+    fitted = ["majority_rule", "logistic_regression", "binned_logistic", "boosted_trees"]  # and no average of others
+    settings = of_selection(folds=5, repeats=3, candidates=fitted)
     results = cross_validate(features, target, settings)
     ultra = int(target.sum())
     assert len(shares) == len(settings.selection.candidates) * 5 * 3
@@ -91,6 +92,21 @@ def test_every_fold_has_the_share_of_ultra_and_every_row_is_left_out_once_a_repe
         # Every row has an out-of-fold answer in every repeat: the share of Ultra of a training part.
         assert result.probabilities.shape == (3, 1000)
         assert np.abs(result.probabilities - ultra / 1000).max() <= 1 / 800
+
+
+def test_an_average_of_fitted_members_is_the_one_that_is_fitted_by_itself() -> None:
+    features, target = shipped().features[:300], shipped().target[:300]
+    baselines = ["majority_rule", "logistic_regression"]
+    together = of_selection(candidates=[*baselines, "average", "boosted_trees", "binned_logistic"], folds=2, repeats=1)
+    alone = of_selection(candidates=[*baselines, "average", "boosted_trees"], folds=2, repeats=1)
+    results = cross_validate(features, target, together)
+    assert [result.candidate for result in results] == together.selection.candidates
+    _, _, average, *members = results
+    by_itself = cross_validate(features, target, alone)[2]
+    np.testing.assert_array_equal(average.probabilities, by_itself.probabilities)
+    assert average.folds == by_itself.folds
+    for fold in range(2):
+        assert average.fit_seconds[fold] > sum(member.fit_seconds[fold] for member in members)
 
 
 def test_out_of_fold_answers_come_from_models_that_did_not_see_the_row() -> None:

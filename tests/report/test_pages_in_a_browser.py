@@ -1,0 +1,123 @@
+"""The report and the drift report in a real browser, on a phone (390 pixels wide) and on a screen (1,100)."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import drift
+from tests.conftest import TrainedModel, leave_out
+from tools.synthesise import main as synthesise
+
+pytestmark = pytest.mark.slow
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WIDTHS = (390, 1100)
+MIN_PICTURE_SCALE = 0.59  # of its pixels: its text, of 16.7 pixels, then has about ten
+
+QUIET = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+)  # fmt: skip
+
+# Each page is in a frame of the given width, for which it is laid out as for a screen of this width. Chromium's own
+# windows cannot be so narrow. What the frames show is measured when all of them are loaded.
+FRAME = '<iframe id="{name}" style="border: 0" width="{width}" height="800" srcdoc="{page}"></iframe>'
+MEASURE = """<script>
+onload = () => {
+  const found = {};
+  for (const frame of document.querySelectorAll("iframe")) {
+    const page = frame.contentDocument, shown = frame.contentWindow;
+    const scroll = (e) => e.scrollWidth > e.clientWidth;
+    const boxes = [...page.querySelectorAll("table, figure, pre")];
+    const letters = [...page.querySelectorAll("h1, h2, p, td, th, small, dt, dd, a, code")];
+    found[frame.id] = {
+      width: page.documentElement.scrollWidth,
+      scrolling: boxes.filter(scroll).length,
+      scales: [...page.images].map((image) => image.getBoundingClientRect().width / image.naturalWidth),
+      smallest: Math.min(...letters.map((e) => parseFloat(shown.getComputedStyle(e).fontSize))),
+      color: shown.getComputedStyle(page.body).color,
+      background: shown.getComputedStyle(page.body).backgroundColor,
+      headings: [...page.querySelectorAll("h1, h2, h3, h4")].map((e) => e.tagName).join(" "),
+      links: [...page.querySelectorAll("nav a")].filter((a) => !page.querySelector(a.getAttribute("href"))).length,
+      described: [...page.images].every((image) => image.alt),
+    };
+  }
+  document.body.textContent = JSON.stringify(found);
+};
+</script>"""
+
+
+def browser() -> str:
+    """Give a browser of the Chromium family, on a machine that has one."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    return found or leave_out(
+        f"the pages are not looked at: expected one of {', '.join(BROWSERS)}, found none; see .ci/engine"
+    )
+
+
+def measured(pages: dict[str, tuple[str, int]], folder: Path) -> dict[str, Any]:
+    """Show pages, each in its width, in one run of the browser, and give what it measured by their names."""
+    frames = [FRAME.format(name=name, width=width, page=html.escape(page)) for name, (page, width) in pages.items()]
+    (folder / "frames.html").write_text(f'<!doctype html><meta charset="utf-8">{"".join(frames)}{MEASURE}')
+    command = [browser(), *QUIET, f"--user-data-dir={folder / 'profile'}", "--dump-dom", str(folder / "frames.html")]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    text = re.search("<body>(.*)</body>", shown.stdout, re.DOTALL)
+    assert text, shown.stderr
+    found: dict[str, Any] = json.loads(html.unescape(text[1]))
+    return found
+
+
+@pytest.fixture(scope="module")
+def drift_page(tmp_path_factory: pytest.TempPathFactory, trained: TrainedModel) -> str:
+    """The page about a sample that has drifted, whose table has the longest sentences."""
+    folder = tmp_path_factory.mktemp("drift")
+    current, page = folder / "current.csv", folder / "drift.html"
+    assert synthesise(["--shift", "new_subscribers", "--out", str(current)]) == 0
+    outputs = ["--out", str(folder / "report.json"), "--html", str(page)]
+    assert drift.main(["--ref", str(trained.data), "--cur", str(current), *outputs]) == 1
+    return page.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def looks(tmp_path_factory: pytest.TempPathFactory, trained: TrainedModel, drift_page: str) -> dict[str, Any]:
+    """What the browser measured of both pages at both widths, and of a page with a table that cannot scroll."""
+    pages = {"report": (trained.artifacts / "report.html").read_text(encoding="utf-8"), "drift": drift_page}
+    shown = {f"{name} {width}": (page, width) for name, page in pages.items() for width in WIDTHS}
+    wide = "<style>table { display: table !important; max-width: none !important }</style></head>"
+    shown["control 390"] = (pages["report"].replace("</head>", wide), 390)
+    return measured(shown, tmp_path_factory.mktemp("browser"))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", ["report", "drift"])
+def test_a_page_fits_its_screen_and_can_be_read(looks: dict[str, Any], name: str, width: int) -> None:
+    look = looks[f"{name} {width}"]
+    assert look["width"] == width  # so that the page itself does not scroll sideways
+    assert min(look["scales"]) >= MIN_PICTURE_SCALE
+    assert look["smallest"] >= 12
+    assert (look["color"], look["background"]) == ("rgb(34, 34, 34)", "rgb(255, 255, 255)")
+    assert re.fullmatch("H1( H2)+", look["headings"])
+    assert look["described"]
+    assert look["links"] == 0  # links of the navigation that lead nowhere
+
+
+def test_on_a_screen_nothing_scrolls_sideways_and_on_a_phone_what_is_wide_does(looks: dict[str, Any]) -> None:
+    assert (looks["report 1100"]["scrolling"], looks["drift 1100"]["scrolling"]) == (0, 0)
+    assert looks["report 390"]["scrolling"] > 0
+    assert looks["drift 390"]["scrolling"] > 0
+
+
+def test_the_control_is_wider_than_its_screen(looks: dict[str, Any]) -> None:
+    assert looks["control 390"]["width"] > 390
+
+
+def test_phones_are_told_that_the_pages_are_made_for_them(trained: TrainedModel, drift_page: str) -> None:
+    viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    assert viewport in (trained.artifacts / "report.html").read_text(encoding="utf-8")
+    assert viewport in drift_page
