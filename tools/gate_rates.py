@@ -79,6 +79,6 @@ def main(arguments: list[str] | None = None) -> int:
     cells = [(rows, by_subscriber, off_by) for off_by in OFF_BY for by_subscriber in (False, True) for rows in ROWS]
     for rows, by_subscriber, off_by in tqdm(cells, unit="cell", disable=None, leave=False):
         rates = measure(rows, off_by, by_subscriber, options.trials, options.seed)
-        who = f"{rows // _MONTHS:,} subscribers" if by_subscriber else "nobody else's"
+        who = f"{rows // _MONTHS:,} subscribers" if by_subscriber else "single rows"
         cli.say(f"| {rows:,} | {who} | {off_by:g} | {rates.accepted:.1%} | {rates.before:.1%} |")
     return cli.DONE
