@@ -1,4 +1,7 @@
-"""What people's files look like: read as they are, read with options, or named with what to do."""
+"""What people's files look like: read as they are, read with options, or named with what to do.
+
+The file is long because each format is written by the same helpers, then read, refused or proposed options for.
+"""
 
 import argparse
 import codecs

@@ -1,4 +1,7 @@
-"""Scoring a file: every row comes out once, untouched, with the scorer's answer or the reason why not."""
+"""Scoring a file: every row comes out once, untouched, with the scorer's answer or the reason why not.
+
+The file is long because whatever an option adds is held against the same output without it.
+"""
 
 import csv
 import hashlib

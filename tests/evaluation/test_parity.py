@@ -1,4 +1,7 @@
-"""Parity of groups: rates and intervals by hand, the verdict, the rows that would tell, --group of evaluate.py."""
+"""Parity of groups: rates and intervals by hand, the verdict, the rows that would tell, --group of evaluate.py.
+
+The file is long because the verdicts by hand and those of the command use the same groups.
+"""
 
 import json
 import math
