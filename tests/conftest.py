@@ -104,6 +104,14 @@ _LONG = (
 """Files that take longest: they begin first, or one of the workers would end long after the others."""
 
 
+_NOT_MEASURED = (
+    *("benchmark", "container", "deploy", "docs", "loadtest"),  # what they test runs in other processes
+    *("model/test_champion.py", "model/test_every_answer.py", "model/test_logistic.py", "model/test_reasons.py"),
+    *("model/test_sentences_are_true.py", "serving/test_exactness.py"),  # the same few lines, many thousand times
+)
+"""Folders and files whose tests run without coverage, which takes a third of their time and finds no other line."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long files; the tests of documents are slow, because they run the commands that are shown."""
     places = {TESTS / name: place for place, name in enumerate(_LONG)}
@@ -111,6 +119,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == TESTS / "docs":
             item.add_marker(pytest.mark.slow)
+        if any(item.path.is_relative_to(TESTS / name) for name in _NOT_MEASURED):
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.hookimpl(wrapper=True)
