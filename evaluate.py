@@ -40,7 +40,8 @@ from plan_recommender.report.terminal import (
     what_would_tell,
 )
 from plan_recommender.training import looks
-from plan_recommender.training.split import row_keys, split_table
+from plan_recommender.training.gate import seen_by
+from plan_recommender.training.split import split_table
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -142,7 +143,7 @@ def _compare(first: store.RegisteredModel, second: store.RegisteredModel, option
     one, other = [(p, scorer.decide(table.features, p)) for p, scorer in zip(probabilities, scorers, strict=True)]
     samples, confidence = settings.comparison.bootstrap_samples, settings.comparison.confidence
     found = compare_paired(table.target, one, other, samples, confidence, settings.seed, table.subscribers)
-    seen = _training_of_second(second, table)
+    seen = _training_of_both(first, second, table)
     with staged_directory(options.artifacts) as artifacts, writing(options.artifacts):
         document = {
             "first": {"model": first.tag, **scorers[0].threshold.summary()},
@@ -287,16 +288,19 @@ def _whole_file(model: store.RegisteredModel, options: argparse.Namespace) -> _R
             f"is; intervals are too narrow unless they go by subscriber: --groups {readable(suspect)}"
         )
     what = f"all {len(table.target):,} rows of {path}"
-    if table.sha256 == model.record.data.sha256:
-        what += (
-            f" (of which it was trained on {model.record.data.training_rows:,}: leave --data out for an honest figure)"
-        )
+    seen = int(seen_by(model, table).sum())
+    if seen:
+        what += f" (of which it was trained on {seen:,}, which flatters it: leave --data out for an honest figure)"
     return _Rows(table, what)
 
 
-def _training_of_second(second: store.RegisteredModel, table: LabelledTable) -> str:
-    """Say whether the second model was trained on rows of the comparison, which are those of the first model."""
-    seen = int(np.isin(row_keys(table), second.training_rows()).sum())
+def _training_of_both(first: store.RegisteredModel, second: store.RegisteredModel, table: LabelledTable) -> str:
+    """Say whether the models were trained on rows of the comparison, or on their subscribers."""
+    seen, seen_by_second = (int(seen_by(model, table).sum()) for model in (first, second))
+    if not seen and not seen_by_second:
+        return "neither was trained on them"
+    if not seen_by_second:
+        return f"never trained on them, the first on {seen:,}, so that the comparison favours the first"
     if not seen:
-        return "never trained on them either"
-    return f"trained on {seen:,} of them, so that the comparison favours it"
+        return f"trained on {seen_by_second:,} of them, so that the comparison favours it"
+    return f"trained on {seen_by_second:,} of them, the first on {seen:,}, so that both look better than they are"

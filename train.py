@@ -94,6 +94,9 @@ def _say_refused(trained: Trained, verdict: GateReport, table: LabelledTable, se
     failed = [check for check in verdict.checks if not check.passed]
     for check in failed:
         cli.say(f"refused: expected {check.name}, found {check.found}")
+    suspect = None if table.groups else find_id_column(table)
+    if suspect is not None:
+        cli.say(f"what helps first: train with --groups {readable(suspect)}; these figures are not of new subscribers")
     for advice in dict.fromkeys(check.advice for check in failed):
         cli.say(f"what helps: {advice}")
     try:

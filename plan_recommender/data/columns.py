@@ -65,7 +65,12 @@ def find_columns(
 def _missing(
     found: list[str], sample: Sequence[Row], columns: Sequence[str], missing: list[str], format: TableFormat
 ) -> str:
-    """Say what is missing and what to do: another separator, or columns to map."""
+    """Say what is missing and what to do: another encoding, another separator, or columns to map."""
+    if any("\udc80" <= character <= "\udcff" for name in found for character in name):
+        return (
+            "expected column names in UTF-8, found other bytes, as Latin-1 and Windows-1252 have them for letters such "
+            "as ó: save the table as CSV UTF-8, or convert it with `iconv -f WINDOWS-1252 -t UTF-8`"
+        )
     line = format.sep.join(found)
     for separator in _SEPARATED:
         header = _split(line, separator)

@@ -15,10 +15,13 @@ from plan_recommender.model.features import FEATURES, PLANS
 
 Column = npt.NDArray[np.float64]
 
-Kind = Literal["subscriber", "date", "plan", "attribute", "other"]
-"""Whose month a row is; when it was; the plan that is held; an attribute of a person or a place; or unknown."""
+Kind = Literal["subscriber", "date", "label", "plan", "attribute", "other"]
+"""Whose month a row is; when it was; the label, or a plan that equals it in every row; another plan; an attribute of a
+person or a place; or unknown."""
 
-_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}(-[0-9]{2})?([ T][0-9:.]+Z?)?")
+_DATE: Final = re.compile(
+    r"[0-9]{4}[-/][0-9]{2}([-/][0-9]{2})?([ T][0-9:.]+Z?)?|[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{4}|[0-9]{2})"
+)
 _PEOPLE: Final = frozenset(
     {"age", "edad", "birth", "gender", "sex", "sexo", "genero", "region", "province", "provincia", "state", "city",
      "ciudad", "town", "zip", "postcode", "country", "pais", "segment", "segmento", "income", "ingresos", "nationality",
@@ -50,8 +53,8 @@ class OtherColumn(BaseModel):
     name: str
     kind: Kind = Field(description="what it seems to hold, by its name and its values")
     different: int = Field(description="number of different values")
-    first: str = Field(description="of dates, the earliest; otherwise empty")
-    last: str = Field(description="of dates, the latest; otherwise empty")
+    first: str = Field(description="of dates that begin with the year, the earliest; otherwise empty")
+    last: str = Field(description="of dates that begin with the year, the latest; otherwise empty")
 
 
 class DataFacts(BaseModel):
@@ -114,10 +117,12 @@ def _other_columns(table: LabelledTable) -> list[OtherColumn]:
         elif dates:
             kind = "date"
         elif set(map(str.lower, values)) == set(map(str.lower, PLANS)):
-            kind = "plan"
+            ultra = np.array([value.lower() == PLANS[1].lower() for value in column.values])
+            kind = "label" if np.array_equal(ultra[column.codes], table.target == 1) else "plan"
         elif words & _PEOPLE:
             kind = "attribute"
-        first, last = (dates[0], dates[-1]) if dates else ("", "")
+        in_order = bool(dates) and dates[0][:4].isdigit()  # dd/mm and mm/dd cannot be told apart
+        first, last = (dates[0], dates[-1]) if in_order else ("", "")
         found.append(OtherColumn(name=name, kind=kind, different=len(values), first=first, last=last))
     return found
 

@@ -58,26 +58,40 @@ def find_mistakes(features: FeatureMatrix, reference: ReferenceProfile | None) -
         values = column[~np.isnan(column)]
         if len(values) >= MIN_ROWS:
             found += _of_feature(name, values, known.get(name, np.empty(0)))
+        elif len(column) >= MIN_ROWS and not len(values):
+            found.append(f"{name} is empty in every row: the column was lost")
     return [*found, *_of_calls(features)]
 
 
 def _of_feature(name: str, values: _Values, usual: _Values) -> list[str]:
     if np.all(values == values[0]) and not (len(usual) and np.all(usual == usual[0])):
-        return [f"{name} is {values[0]:,.6g} in every row: the column was filled in, or lost"]
+        value = _shown(values[0])
+        return [f"{name} is {value} in every row: the column was filled in or lost, or these are not all months"]
     found = []
     median = float(np.median(values))
     if len(usual):
         expected = float(np.median(usual))
         if max(median, expected) > 0 and not expected / _TENFOLD < median < expected * _TENFOLD:
-            found.append(f"{_guess(name, median, expected)}: median {median:,.4g}, in training {expected:,.4g}")
+            low, high = PLAUSIBLE_MEDIANS[name]
+            medians = f"median {_shown(median)}, in training {_shown(expected)}"
+            if low <= median <= high and not low <= expected <= high:
+                guess = _guess(name, expected, median).removeprefix(f"{name} ")
+                found.append(f"{name}: {medians}, which {guess}: the registered model seems to be what is wrong")
+            else:
+                found.append(f"{_guess(name, median, expected)}: {medians}")
     else:
         low, high = PLAUSIBLE_MEDIANS[name]
         if not low <= median <= high:
             middle = float(np.sqrt(max(low, 1.0) * high))
-            found.append(f"{_guess(name, median, middle)}: median {median:,.4g}, usual are {low:,.4g} to {high:,.4g}")
+            usual_are = f"usual are {_shown(low)} to {_shown(high)}"
+            found.append(f"{_guess(name, median, middle)}: median {_shown(median)}, {usual_are}")
     if len(usual) and np.mean(usual % 1 != 0) > _USUALLY_DECIMAL and np.all(values % 1 == 0):
         found.append(f"{name} holds whole numbers only, in training most have decimals: it was rounded or cut off")
     return found
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _guess(name: str, median: float, expected: float) -> str:

@@ -54,8 +54,8 @@ def money_lines(impact: BusinessImpact | None, money: MoneySettings) -> str:
     """Say what the decisions are expected to bring under the assumptions, or why that cannot be known."""
     if impact is None:
         return (
-            f"money: cannot be known, because no column {money.plan_held!r} (money.plan_held) says which plan each "
-            "subscriber holds, Smart or Ultra"
+            f"money: cannot be known, because no column {money.plan_held!r} (money.plan_held) holds Smart or Ultra in "
+            "every row, the plan that each subscriber is on"
         )
     row = impact.at_threshold
     return (

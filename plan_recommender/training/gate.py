@@ -5,6 +5,7 @@ probabilities of several repeats, and so does the comparison with the registered
 on: no verdict hangs on one split.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,9 @@ from plan_recommender.training.split import row_keys, subscriber_keys
 _BETTER_BY: tuple[Metric, ...] = ("roc_auc", "brier")
 _NAMES = {"roc_auc": "ROC AUC", "brier": "Brier score"}
 _NOT_WORSE = "Brier score not worse than that of"
+_TOO_MANY_TIMES = 20.0
+"""With a table so many times larger nobody is advised to wait for it."""
+
 _MIN_ROWS = 20  # of a test part, and of the rows on which two models are compared
 
 
@@ -59,12 +63,15 @@ class GateReport(BaseModel):
 
 
 def check_baselines(champion: CrossValidated, results: Sequence[CrossValidated], settings: Settings) -> list[Check]:
-    """Check that ROC AUC and Brier score are better than those of both baselines by more than one standard error.
+    """Check that ROC AUC and Brier score are better than those of both baselines.
 
-    The difference is the mean over the same folds; `selection.standard_error` defines its standard error.
+    They have to be better than the majority rule's by more than one standard error, as evidence that usage tells the
+    plans apart at all. Compared with version 1 any gain is enough: which of two models answers a little better cannot
+    be told from few rows, and would be decided by the seed. The gain is the mean over the same folds;
+    `selection.standard_error` defines its standard error.
     """
     return [
-        _better(champion, result, metric, settings.selection.folds)
+        _better(champion, result, metric, settings)
         for result in results
         if result.candidate in BASELINES
         for metric in _BETTER_BY
@@ -154,8 +161,9 @@ def check_registered(registered: RegisteredModel, test: Answers, out_of_fold: An
         found=f"{on_test.new.mean():.4f} against {on_test.old.mean():.4f} on {rows:,} rows of the test part that "
         f"neither was trained on: {difference:+.4f}, {confidence:.0%} interval {low:+.4f} to {high:+.4f}{together}, "
         f"margin {margin:g}",
-        advice=f"keep {registered.tag}, which is better on these rows; or bring more rows, or better parameters "
-        "(--search); gate.margin is how much worse a model may be"
+        advice=f"keep {registered.tag}, which is better on "
+        + ("the test part" if low > 0 else "these rows taken together")
+        + "; or bring more rows, or better parameters (--search); gate.margin is how much worse a model may be"
         + (" that is not worse for certain" if low <= 0 else ", unless it is worse for certain, as this one is"),
     )
 
@@ -195,30 +203,32 @@ def seen_by(model: RegisteredModel, table: LabelledTable) -> npt.NDArray[np.bool
     return np.isin(table.subscribers, table.subscribers[seen])
 
 
-def _better(champion: CrossValidated, baseline: CrossValidated, metric: Metric, folds: int) -> Check:
+def _better(champion: CrossValidated, baseline: CrossValidated, metric: Metric, settings: Settings) -> Check:
     sign = -1.0 if metric in LESS_IS_BETTER else 1.0
     ours, theirs = champion.scores(metric), baseline.scores(metric)
     gain = sign * (ours - theirs)
-    error = standard_error(gain, folds)
-    name = f"{_NAMES[metric]} better than {baseline.candidate}'s"
+    error = standard_error(gain, settings.selection.folds)
+    needed = error if baseline.candidate == "majority_rule" else 0.0
     return Check(
-        name=name,
-        passed=bool(gain.mean() > error),
+        name=f"{_NAMES[metric]} better than {baseline.candidate}'s",
+        passed=bool(gain.mean() > needed),
         found=f"{ours.mean():.4f} against {theirs.mean():.4f} by cross-validation: better by {gain.mean():+.4f}, "
         f"standard error {error:.4f}",
-        advice=_distinguish(float(gain.mean()), error, baseline.candidate),
+        advice=_distinguish(float(gain.mean()), error, baseline.candidate, settings.data.groups is not None),
     )
 
 
-def _distinguish(gain: float, error: float, baseline: str) -> str:
+def _distinguish(gain: float, error: float, baseline: str, by_subscriber: bool) -> str:
     """Say what could make a gain larger than its standard error, which falls with the square root of the rows."""
-    if gain <= 0:
+    who = "subscribers" if by_subscriber else "rows"
+    times = (2 * error / gain) ** 2 if gain > 0 else math.inf  # of two standard errors, chance takes one rarely
+    if times > _TOO_MANY_TIMES:
         return (
-            f"the champion is no better than {baseline}: look whether label, units and columns are what they should "
-            "be; usage may not tell the plans apart in this table"
+            f"the champion is hardly better than {baseline}, or not at all: look whether label, units and columns are "
+            "what they should be; usage may not tell the plans apart in this table"
         )
     return (
-        f"about {max(1.1, (error / gain) ** 2):.1f} times as many rows would show a gain of {gain:.4f}, if it is real"
+        f"if the gain of {gain:.4f} is real, about {max(1.1, times):.1f} times as many {who} would very likely show it"
     )
 
 

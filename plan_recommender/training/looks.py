@@ -1,4 +1,4 @@
-"""The history of looks: which runs have looked at the test part of a table.
+"""The history of looks: which runs have looked at a test part of a table.
 
 Whoever looks at a test part, changes something and looks again chooses what happens to suit these rows. Nothing can
 forbid that, but every look is counted, and shown beside the figures.
@@ -31,15 +31,6 @@ class Look(BaseModel):
     test_share: float
     groups: str | None
 
-    def same_rows(self, other: "Look") -> bool:
-        """Whether two looks are at the same test part."""
-        return (self.table, self.seed, self.test_share, self.groups) == (
-            other.table,
-            other.seed,
-            other.test_share,
-            other.groups,
-        )
-
 
 def look(
     by: Literal["train.py", "evaluate.py"], model: str | None, table: LabelledTable, seed: int, test_share: float
@@ -50,8 +41,9 @@ def look(
 
 
 def note(artifacts: Path, new: Look) -> int:
-    """Add a look to the history beside the folder of artifacts; returns how many models looked at these rows before.
+    """Add a look to the history beside the folder of artifacts; returns how many models looked at this table before.
 
+    With another seed, rows of the same table that trained one model test another, so that all of its test parts count.
     Looks of the same model count once, and those of `new.model` not at all. A line that cannot be read, as of another
     version, is kept and not counted.
 
@@ -65,7 +57,7 @@ def note(artifacts: Path, new: Look) -> int:
             found = Look.model_validate(json.loads(line))
         except (ValueError, ValidationError):
             continue
-        if found.same_rows(new) and (found.model is None or found.model not in [new.model, *earlier]):
+        if found.table == new.table and (found.model is None or found.model not in [new.model, *earlier]):
             earlier.append(found.model)
     with path.open("a", encoding="utf-8") as file:
         file.write(new.model_dump_json() + "\n")
@@ -73,11 +65,11 @@ def note(artifacts: Path, new: Look) -> int:
 
 
 def sentence(earlier: int) -> str:
-    """Say how many other models were measured on the same rows before."""
+    """Say how many other models were measured on a test part of the same table before."""
     if not earlier:
-        return "no other model was measured on this test part before"
+        return "no other model was measured on a test part of this table before"
     models = "1 other model was" if earlier == 1 else f"{earlier} other models were"
     return (
-        f"{models} measured on this test part before ({LOOKS_FILE}): if what was seen led to a change, these figures "
-        "flatter; trust the cross-validation, or bring new rows"
+        f"{models} measured on a test part of this table before ({LOOKS_FILE}): if what was seen led to a "
+        "change, these figures flatter; trust the cross-validation, or bring new rows"
     )

@@ -392,3 +392,10 @@ def test_impossible_options_are_refused_in_one_sentence(given: Format, arguments
         given(*arguments)
     assert str(caught.value).startswith(sentence)
     assert "\n" not in str(caught.value)
+
+
+def test_a_header_in_latin_1_is_named_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "latin.csv"
+    path.write_bytes("Llamadas,Duración,Mensajes,Megas,is_ultra\n1,2,3,4,0\n".encode("latin-1"))
+    with pytest.raises(TableError, match=r"as Latin-1 and Windows-1252 have them .* `iconv -f WINDOWS-1252 -t UTF-8`"):
+        read_labelled(path)

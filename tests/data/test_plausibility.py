@@ -31,8 +31,8 @@ def changed(column: int, values: object) -> FeatureMatrix:
         (MINUTES, lambda v: v * 60, "minutes looks like seconds: median 2"),
         (MINUTES, lambda v: v / 60, "minutes looks like hours: median 6.9"),
         (CALLS, lambda v: v * 20, "calls is unlike what is usual: median 1"),
-        (MB_USED, lambda v: v * 0, "mb_used is 0 in every row: the column was filled in, or lost"),
-        (MESSAGES, lambda v: v * 0 + 7, "messages is 7 in every row: the column was filled in, or lost"),
+        (MB_USED, lambda v: v * 0, "mb_used is 0 in every row: the column was filled in or lost"),
+        (MESSAGES, lambda v: v * 0 + 7, "messages is 7 in every row: the column was filled in or lost"),
         (MINUTES, np.floor, "minutes holds whole numbers only, in training most have decimals: it was rounded or cut"),
     ],
 )
@@ -45,7 +45,18 @@ def test_a_mistake_is_named_with_its_likely_cause(column: int, change: object, s
 def test_gigabytes_are_noticed_at_the_first_training_too() -> None:
     (found,) = find_mistakes(changed(MB_USED, OTHER[:, MB_USED] / 1024), None)
     assert found.startswith("mb_used looks like gigabytes: median 1")
-    assert found.endswith(", usual are 500 to 2e+05")
+    assert found.endswith(", usual are 500 to 200,000")
+
+
+def test_a_column_that_is_empty_is_noticed() -> None:
+    assert find_mistakes(changed(MB_USED, np.nan), REFERENCE) == ["mb_used is empty in every row: the column was lost"]
+
+
+def test_a_right_table_beside_a_model_of_gigabytes_is_not_blamed() -> None:
+    wrong = profile(TABLE / [1, 1, 1, 1024], list(FEATURE_NAMES), DriftSettings())
+    (found,) = find_mistakes(OTHER, wrong)
+    assert found.startswith("mb_used: median 1")
+    assert found.endswith(", which looks like gigabytes: the registered model seems to be what is wrong")
 
 
 def test_calls_without_minutes_are_noticed() -> None:
@@ -64,6 +75,5 @@ def test_ordinary_tables_and_lighter_or_heavier_ones_are_left_alone(factor: floa
 def test_of_a_few_rows_nothing_is_said() -> None:
     assert find_mistakes(np.zeros((19, 4)), REFERENCE) == []
     assert len(find_mistakes(np.zeros((20, 4)), REFERENCE)) == 4
-    empty = np.full((30, 4), np.nan)
-    assert find_mistakes(empty, REFERENCE) == []
+    assert find_mistakes(np.full((19, 4), np.nan), REFERENCE) == []
     assert set(PLAUSIBLE_MEDIANS) == set(FEATURE_NAMES)

@@ -246,7 +246,7 @@ def test_two_models_are_compared_on_the_test_part_of_the_first(
         ]  # fmt: skip
     assert found["accuracy"]["difference"] < -0.02  # the same probabilities, but Ultra is answered too often
     assert (found["roc_auc"]["difference"], found["brier"]["difference"]) == (0, 0)
-    assert f"second: {second} on the same rows, threshold 0.1; never trained on them either\n" in answer.out
+    assert f"second: {second} on the same rows, threshold 0.1; neither was trained on them\n" in answer.out
     assert f"first:  {first} on the 643 rows of {DATA.name} that it was never trained on, " in answer.out
 
 
@@ -271,7 +271,7 @@ def test_a_second_model_of_another_table_is_told(
     synthesise(["--rows", "5000", "--seed", "5", "--out", str(other)])
     first, second = two("--data", other)
     answer = command(evaluate.main, "--model", first, "--model", second, "--artifacts", tmp_path / "a")
-    assert "; never trained on them either\n" in answer.out
+    assert "; neither was trained on them\n" in answer.out
     # On the second's own table, it was trained on its training part.
     answer = command(evaluate.main, "--model", first, "--model", second, "--data", other, "--artifacts", tmp_path / "a")
     assert "; trained on 4,000 of them, so that the comparison favours it\n" in answer.out

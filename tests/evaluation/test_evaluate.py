@@ -17,6 +17,7 @@ from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.model import store as model_store
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.scorer import Scorer
+from plan_recommender.training.split import split_table
 from tests.conftest import Command, TrainedModel, run
 from tools.server import ROOT
 from tools.synthesise import main as synthesise
@@ -76,7 +77,14 @@ def test_the_training_table_as_a_file_is_measured_with_a_warning(
     answer = command(evaluate.main, "--data", DATA, "--model", trained.tag, "--artifacts", tmp_path / "artifacts")
     assert answer.code == 0
     assert report(tmp_path / "artifacts")["rows"] == 3214
-    assert "(of which it was trained on 2,571: leave --data out for an honest figure)" in answer.out
+    assert "(of which it was trained on 2,571, which flatters it: leave --data out for an honest figure)" in answer.out
+    # So is a part of it in another file, with a column more.
+    part = tmp_path / "part.csv"
+    header, *lines = DATA.read_text().splitlines()
+    part.write_text("\n".join([f"{header},region", *(f"{line},north" for line in lines[:1000])]) + "\n")
+    again = command(evaluate.main, "--data", part, "--model", trained.tag, "--artifacts", tmp_path / "again")
+    seen = np.isin(np.arange(1000), split_table(read_labelled(DATA), 0.2, 42).training).sum()
+    assert f"all 1,000 rows of {part} (of which it was trained on {seen}, which flatters it" in again.out
 
 
 def test_the_model_that_is_named_is_measured_and_not_the_latest(

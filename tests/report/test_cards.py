@@ -67,6 +67,7 @@ def test_a_table_with_subscribers_dates_and_regions_that_are_named(cards: Cards)
         "month": column([f"2026-{i % 6 + 1:02d}" for i in range(ROWS)]),
         "region": column([f"r{i // 6 % 3}" for i in range(ROWS)]),
         "plan": column([("Smart", "Ultra")[label] for label in shipped().target[:ROWS].tolist()]),
+        "fecha": column([f"{i % 28 + 1:02d}/06/2026" for i in range(ROWS)]),
         "shop": column([f"{i % 7}" for i in range(ROWS)]),
     }
     model, data = cards(replace(shipped().take(np.arange(ROWS)), texts=texts), "--groups", "customer")
@@ -75,12 +76,13 @@ def test_a_table_with_subscribers_dates_and_regions_that_are_named(cards: Cards)
         "| `customer` | whose month a row is | 200 |",
         "| `month` | a date, 2026-01 to 2026-06 | 6 |",
         "| `region` | an attribute of a person or a place | 3 |",
-        "| `plan` | a plan | 2 |",
+        "| `plan` | the label, or a plan that equals it in every row | 2 |",
+        "| `fecha` | a date | 28 |",
         "| `shop` | unknown | 7 |",
     ):
         assert line in data
     assert "no month of one subscriber trains where another one tests" in data
-    assert "`month` runs from 2026-01 to 2026-06. The split is not by time." in data
+    assert "`month` runs from 2026-01 to 2026-06; `fecha` holds dates. The split is not by time." in data
     assert "`region` is not learned from; `evaluate.py --group` compares its groups." in data
     assert "The table also has `region`, which the model does not see;" in model
     assert "`evaluate.py --group region` does." in model

@@ -188,18 +188,18 @@ def test_a_table_in_gigabytes_does_not_replace_a_model_in_megabytes(
 def test_who_looks_at_a_test_part_again_is_told(command: Command, store: Path, quick: Path) -> None:
     artifacts = load_settings(quick).artifacts.directory
     first = command(train.main, "--config", quick)
-    assert "no other model was measured on this test part before" in first.out.splitlines()
+    assert "no other model was measured on a test part of this table before" in first.out.splitlines()
     again = command(evaluate.main, "--config", quick, "--artifacts", artifacts)  # the same model: nothing was changed
-    assert "no other model was measured on this test part before" in again.out.splitlines()
-    assert command(train.main, "--config", quick, "--seed", 7).out.count("no other model") == 1  # another test part
+    assert "no other model was measured on a test part of this table before" in again.out.splitlines()
+    assert "1 other model was measured" in command(train.main, "--config", quick, "--seed", 7).out
     quick.write_text(quick.read_text() + "estimators: {boosted_trees: {trees: 90}}\n")
     changed = command(train.main, "--config", quick)
-    assert "1 other model was measured on this test part before (looks.jsonl): if what was seen led to a" in changed.out
-    assert "1 other model was measured" in (artifacts / "report.html").read_text()
+    assert "2 other models were measured on a test part of this table before (looks.jsonl): if what was" in changed.out
+    assert "2 other models were measured" in (artifacts / "report.html").read_text()
     quick.write_text(quick.read_text().replace("margin: 0.2", "margin: 0").replace("trees: 90", "trees: 10"))
     assert command(train.main, "--config", quick).code == 1  # compared with the registered model on these rows
     quick.write_text(quick.read_text().replace("margin: 0", "margin: 1").replace("trees: 10", "trees: 110"))
-    assert "3 other models were measured on this test part before" in command(train.main, "--config", quick).out
+    assert "4 other models were measured on a test part" in command(train.main, "--config", quick).out
 
 
 def test_a_model_that_is_as_good_as_the_registered_one_is_registered(
@@ -369,6 +369,16 @@ def test_both_baselines_must_be_beaten() -> None:
     assert [check.passed for check in checks] == [True, True, False, False]
     assert not gate.GateReport(checks=checks).passed
     assert gate.GateReport(checks=checks[:2]).passed
+
+
+def test_of_version_1_any_gain_is_enough_and_a_loss_is_refused() -> None:
+    settings = Settings.model_validate({"selection": {"folds": 2}})
+    strong = scored("majority_rule", 0.5, 0.25)
+    for auc, passed in (([0.62, 0.70], True), ([0.58, 0.70], True), ([0.58, 0.66], False)):  # against 0.63 and 0.63
+        champion = scored("boosted_trees", auc, 0.1)
+        results = [strong, scored("logistic_regression", [0.63, 0.63], 0.2), champion]
+        checks = {check.name: check for check in gate.check_baselines(champion, results, settings)}
+        assert checks["ROC AUC better than logistic_regression's"].passed == passed
 
 
 @pytest.mark.parametrize(("most", "passed"), [(0.0999, False), (0.1001, True)])
