@@ -56,6 +56,11 @@ def zipped(*names: str) -> bytes:
     return file.getvalue()
 
 
+def _id(value: object) -> str:
+    """Name a case without its bytes: an archive holds the time, which differs between processes of pytest-xdist."""
+    return value if isinstance(value, str) else type(value).__name__
+
+
 def tarred() -> bytes:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as archive:
@@ -196,6 +201,7 @@ def test_without_pyarrow_parquet_is_refused_with_the_remedy(tmp_path: Path, monk
          "a Parquet file, compressed with gzip: unpack it first: Parquet is compressed in itself"),
         (b"BZh91AY&SY", "a file compressed with bzip2: unpack it first"),
     ],
+    ids=_id,
 )  # fmt: skip
 def test_what_is_not_read_is_named_with_the_remedy(tmp_path: Path, content: bytes, sentence: str) -> None:
     # The name says nothing: people call a spreadsheet .csv, too.
@@ -240,6 +246,7 @@ def test_a_damaged_file_is_told_in_one_sentence(tmp_path: Path, content: bytes, 
         (b'"calls";"minutes";"x,y"\n1;2;3\n', TableFormat(),
          "expected comma-separated columns, found a header with ';': pass --sep ';'"),
     ],
+    ids=_id,
 )  # fmt: skip
 def test_another_separator_is_recognised_with_the_options_to_pass(
     tmp_path: Path, content: bytes | str, format: TableFormat, sentence: str
