@@ -161,6 +161,7 @@ def test_a_refused_model_leaves_everything_as_it_was_and_the_old_one_serving(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_a_table_in_gigabytes_does_not_replace_a_model_in_megabytes(
     command: Command, store: Path, registered: RegisteredModel, tmp_path: Path
 ) -> None:
@@ -185,6 +186,7 @@ def test_a_table_in_gigabytes_does_not_replace_a_model_in_megabytes(
     assert "warning: mb_used looks like gigabytes" in accepted.out
 
 
+@pytest.mark.slow
 def test_who_looks_at_a_test_part_again_is_told(command: Command, store: Path, quick: Path) -> None:
     artifacts = load_settings(quick).artifacts.directory
     first = command(train.main, "--config", quick)

@@ -187,6 +187,7 @@ def test_empty_cells_of_the_column_are_refused(tmp_path: Path) -> None:
 # Whole runs
 
 
+@pytest.mark.slow
 def test_what_is_recognition_of_subscribers_looks_good_by_row_and_is_refused_by_subscriber(
     command: Command, store: Path, quick: Path, tmp_path: Path
 ) -> None:
