@@ -233,7 +233,7 @@ def test_the_pods_pass_the_restricted_pod_security_standard(manifests: list[Mani
 def test_only_tmp_can_be_written_and_it_is_bounded_memory(manifests: list[Manifest]) -> None:
     (mount,) = container(manifests)["volumeMounts"]
     (volume,) = pod(manifests)["volumes"]
-    assert mount == {"name": volume["name"], "mountPath": "/tmp"}  # noqa: S108 - the path in the container
+    assert mount == {"name": volume["name"], "mountPath": "/tmp"}  # noqa: S108  # a path in the container
     assert volume["emptyDir"]["medium"] == "Memory"
     limits = container(manifests)["resources"]["limits"]
     assert quantity(volume["emptyDir"]["sizeLimit"]) < quantity(limits["memory"])

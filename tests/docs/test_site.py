@@ -104,7 +104,7 @@ def test_the_workflow_builds_what_make_docs_builds_and_publishes_main_only() -> 
     assert events == {"push": {"branches": ["main"]}, "pull_request": None}
     assert {"run": "make docs"} in jobs["build"]["steps"]
     (upload,) = (step for step in jobs["build"]["steps"] if "upload" in step.get("uses", ""))
-    assert upload["with"]["path"] == re.search(r"^site_dir: (\S+)$", CONFIGURATION, re.MULTILINE)[1]  # type: ignore[index]
+    assert f"\nsite_dir: {upload['with']['path']}\n" in CONFIGURATION
     assert upload["if"] == jobs["publish"]["if"] == "github.event_name == 'push'"
     assert workflow["permissions"] == {"contents": "read"}
     assert jobs["publish"]["needs"] == "build"
