@@ -40,7 +40,7 @@ from plan_recommender.report.terminal import (
     what_would_tell,
 )
 from plan_recommender.training import looks
-from plan_recommender.training.gate import seen_by
+from plan_recommender.training.gate import count_seen
 from plan_recommender.training.split import split_table
 
 
@@ -205,7 +205,7 @@ class _Rows:
     part: LabelledTable
     what: str
     earlier_looks: str | None = None
-    """A sentence about other models that were measured on these rows, if they are a test part."""
+    """A sentence about other models that were measured on this table, if the rows are its test part."""
 
 
 def _choose_rows(model: store.RegisteredModel, options: argparse.Namespace) -> _Rows:
@@ -288,7 +288,7 @@ def _whole_file(model: store.RegisteredModel, options: argparse.Namespace) -> _R
             f"is; intervals are too narrow unless they go by subscriber: --groups {readable(suspect)}"
         )
     what = f"all {len(table.target):,} rows of {path}"
-    seen = int(seen_by(model, table).sum())
+    seen = count_seen(model, table)
     if seen:
         what += f" (of which it was trained on {seen:,}, which flatters it: leave --data out for an honest figure)"
     return _Rows(table, what)
@@ -296,7 +296,7 @@ def _whole_file(model: store.RegisteredModel, options: argparse.Namespace) -> _R
 
 def _training_of_both(first: store.RegisteredModel, second: store.RegisteredModel, table: LabelledTable) -> str:
     """Say whether the models were trained on rows of the comparison, or on their subscribers."""
-    seen, seen_by_second = (int(seen_by(model, table).sum()) for model in (first, second))
+    seen, seen_by_second = (count_seen(model, table) for model in (first, second))
     if not seen and not seen_by_second:
         return "neither was trained on them"
     if not seen_by_second:

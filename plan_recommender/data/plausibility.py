@@ -22,8 +22,8 @@ PLAUSIBLE_MEDIANS: Final = {
     "messages": (0.0, 600.0),
     "mb_used": (500.0, 200_000.0),
 }
-"""Range of the median month of an operator's ordinary subscribers, from a third to three times and more of what two
-operators' tables show (docs/training.md); a table of one's own outside it gets a warning, and no more."""
+"""Range of the median month of an operator's ordinary subscribers: a tenth to ten times of what two operators' tables
+show (docs/training.md), and wider for messages and data. A first table outside it gets a warning, and no more."""
 
 _TENFOLD: Final = 10.0
 _USUALLY_DECIMAL: Final = 0.5  # share of the reference's values that are not whole
@@ -71,7 +71,8 @@ def _of_feature(name: str, values: _Values, usual: _Values) -> list[str]:
     median = float(np.median(values))
     if len(usual):
         expected = float(np.median(usual))
-        if max(median, expected) > 0 and not expected / _TENFOLD < median < expected * _TENFOLD:
+        # Where most months had none of it, any use would be more than ten times the median.
+        if expected > 0 and not expected / _TENFOLD < median < expected * _TENFOLD:
             low, high = PLAUSIBLE_MEDIANS[name]
             medians = f"median {_shown(median)}, in training {_shown(expected)}"
             if low <= median <= high and not low <= expected <= high:

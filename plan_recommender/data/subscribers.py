@@ -12,37 +12,12 @@ import numpy.typing as npt
 from plan_recommender.data.csv_table import LabelledTable, RowNumbers, TextColumn
 
 _ID_NAMES: Final = frozenset(
-    [
-        "id",
-        "subscriber",
-        "subscriberid",
-        "subscribers",
-        "customer",
-        "customerid",
-        "client",
-        "clientid",
-        "user",
-        "userid",
-        "account",
-        "accountid",
-        "contract",
-        "contractid",
-        "msisdn",
-        "imsi",
-        "phone",
-        "phonenumber",
-        "abonado",
-        "idabonado",
-        "cliente",
-        "idcliente",
-        "usuario",
-        "idusuario",
-        "suscriptor",
-        "linea",
-        "telefono",
-        "numero",
-    ]
-)
+    {"id", "subscriber", "subscriberid", "subscribers", "customer", "customerid", "client", "clientid", "user",
+     "userid", "account", "accountid", "contract", "contractid", "msisdn", "imsi", "phone", "phonenumber", "abonado",
+     "idabonado", "cliente", "idcliente", "usuario", "idusuario", "suscriptor", "linea", "telefono", "numero"}
+)  # fmt: skip
+"""Names of columns that say whose month a row is, in lower case without other signs."""
+
 _DECIMAL: Final = re.compile(r"[0-9]*[.,][0-9]+")
 _MIN_IDS: Final = 20
 _MIN_ROWS_EACH: Final = 1.5

@@ -22,7 +22,7 @@ class Findings(BaseModel):
     threshold: Threshold
     calibration: Calibration = Field(description="of the out-of-fold probabilities of the training part")
     gate: GateReport
-    test: HeldOutResults | None = Field(description="None: the model was refused, and the test part not looked at")
+    test: HeldOutResults | None = Field(description="None: the model was refused, and the test part not measured")
     data: DataFacts
 
 

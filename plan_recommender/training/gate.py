@@ -1,8 +1,8 @@
 """The gate: the checks that a model must pass to be registered.
 
 A model that fails one of them is refused, and the registered model stays. Checks on the training part use out-of-fold
-probabilities of several repeats, and so does the comparison with the registered model, on rows that it was not trained
-on: no verdict hangs on one split.
+probabilities of several repeats. The comparison with the registered model uses them as well as the test part, on rows
+that it was not trained on.
 """
 
 import math
@@ -20,7 +20,7 @@ from plan_recommender.evaluation.comparison import mean_interval
 from plan_recommender.evaluation.metrics import Probabilities
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.training.selection import LESS_IS_BETTER, CrossValidated, standard_error
-from plan_recommender.training.split import row_keys, subscriber_keys
+from plan_recommender.training.split import KEYS_A_SUBSCRIBER, row_keys, subscriber_keys
 
 _BETTER_BY: tuple[Metric, ...] = ("roc_auc", "brier")
 _NAMES = {"roc_auc": "ROC AUC", "brier": "Brier score"}
@@ -188,19 +188,42 @@ def not_worse_than(registered: RegisteredModel) -> str:
 def seen_by(model: RegisteredModel, table: LabelledTable) -> npt.NDArray[np.bool_]:
     """Tell which rows belong to the training part of a model, or to one of its subscribers, as far as is known.
 
-    Shape (rows,).
+    Shape (rows,). Of subscribers that it was not trained on, about one in 32 is taken for one that it was.
 
     Raises:
         ModelError: a file of the model is missing or was altered.
     """
-    seen: npt.NDArray[np.bool_] = np.isin(row_keys(table), model.training_rows())
+    seen = _trained_on(model, table)
     if table.subscribers is None:
         return seen
-    if model.record.data.training_subscribers:
-        seen = seen | np.isin(
-            subscriber_keys(table, model.record.data.training_subscribers), model.training_subscribers()
-        )
-    return np.isin(table.subscribers, table.subscribers[seen])
+    return np.isin(table.subscribers, table.subscribers[seen | _has_known_key(model, table)])
+
+
+def count_seen(model: RegisteredModel, table: LabelledTable) -> int:
+    """Count the rows that `seen_by` tells, but leave out subscribers whose keys are known as often as by chance.
+
+    Raises:
+        ModelError: a file of the model is missing or was altered.
+    """
+    seen = _trained_on(model, table)
+    if table.subscribers is None:
+        return int(seen.sum())
+    known = len(np.unique(table.subscribers[_has_known_key(model, table)]))
+    by_chance = len(np.unique(table.subscribers)) / KEYS_A_SUBSCRIBER
+    if known > by_chance + 3 * math.sqrt(by_chance):
+        return int(seen_by(model, table).sum())
+    return int(np.isin(table.subscribers, table.subscribers[seen]).sum())
+
+
+def _trained_on(model: RegisteredModel, table: LabelledTable) -> npt.NDArray[np.bool_]:
+    return np.isin(row_keys(table), model.training_rows())
+
+
+def _has_known_key(model: RegisteredModel, table: LabelledTable) -> npt.NDArray[np.bool_]:
+    trained_on = model.record.data.training_subscribers
+    if not trained_on:
+        return np.zeros(len(table.target), dtype=np.bool_)
+    return np.isin(subscriber_keys(table, trained_on), model.training_subscribers())
 
 
 def _better(champion: CrossValidated, baseline: CrossValidated, metric: Metric, settings: Settings) -> Check:

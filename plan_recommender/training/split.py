@@ -13,7 +13,7 @@ from plan_recommender.data.csv_table import LabelledTable, RowNumbers
 from plan_recommender.data.subscribers import Subscribers
 from plan_recommender.errors import TableError
 
-_KEYS_A_SUBSCRIBER = 32
+KEYS_A_SUBSCRIBER = 32
 """How many keys there are for each subscriber of a table, so that one in 32 others shares a key with one of them."""
 
 RowKeys = npt.NDArray[np.uint64]
@@ -103,4 +103,4 @@ def subscriber_keys(table: LabelledTable, trained_on: int) -> RowKeys:
     column = table.texts[table.groups]
     digests = [hashlib.sha256(name.encode()).digest()[:8] for name in column.values]
     keys = np.array([int.from_bytes(digest, "little") for digest in digests], dtype=np.uint64)
-    return np.asarray((keys % np.uint64(_KEYS_A_SUBSCRIBER * trained_on))[column.codes], dtype=np.uint64)
+    return np.asarray((keys % np.uint64(KEYS_A_SUBSCRIBER * trained_on))[column.codes], dtype=np.uint64)

@@ -72,6 +72,12 @@ def test_ordinary_tables_and_lighter_or_heavier_ones_are_left_alone(factor: floa
     assert find_mistakes(OTHER * factor, REFERENCE) == []
 
 
+def test_where_most_months_have_no_messages_a_few_are_no_mistake() -> None:
+    mostly_none = np.where(np.arange(2000) % 3 == 0, TABLE[:, MESSAGES], 0.0)
+    rare = profile(np.column_stack([TABLE[:, :2], mostly_none, TABLE[:, 3]]), list(FEATURE_NAMES), DriftSettings())
+    assert find_mistakes(OTHER, rare) == []
+
+
 def test_of_a_few_rows_nothing_is_said() -> None:
     assert find_mistakes(np.zeros((19, 4)), REFERENCE) == []
     assert len(find_mistakes(np.zeros((20, 4)), REFERENCE)) == 4

@@ -240,6 +240,11 @@ def test_a_model_knows_its_subscribers_again_in_other_months(
     assert set(column.codes[~seen].tolist()) <= set(range(300)) - trained_on
     assert 50 <= len(set(column.codes[~seen].tolist())) <= 60  # about one in 32 others shares a key
     assert gate.seen_by(model, replace(later, groups=None)).sum() == 0  # the control
+    assert gate.count_seen(model, later) == seen.sum()
+    strangers = TextColumn(column.codes, tuple(f"t{i}" for i in range(300)))
+    new = replace(later, texts={"who": strangers})
+    assert 0 < gate.seen_by(model, new).sum() < 150  # some share a key
+    assert gate.count_seen(model, new) == 0  # as many as by chance
     assert len(np.unique(subscriber_keys(later, 240))) < 300
 
     answer = command(evaluate.main, "--config", quick, "--artifacts", tmp_path / "a")
