@@ -1,4 +1,6 @@
-"""BentoML answers for itself on its own routes, as it would without the contract."""
+"""BentoML answers for itself on its own routes, as it would without the contract, and slowly: in the event loop."""
+
+import time
 
 from starlette.types import Receive, Scope, Send
 
@@ -12,6 +14,7 @@ __all__ = ["PlanRecommender"]
 async def pass_on(
     self: BentoRoutes, scope: Scope, receive: Receive, send: Send, exchange: Exchange | None = None
 ) -> None:
+    time.sleep(0.002)  # so that the fault is seen however busy the machine is
     await self._app({**scope, "headers": []}, receive, send)
 
 
