@@ -104,22 +104,29 @@ _LONG = (
 """Files that take longest: they begin first, or one of the workers would end long after the others."""
 
 
-_NOT_MEASURED = (
-    *("benchmark", "container", "deploy", "docs", "loadtest"),  # what they test runs in other processes
+_REPEATED_LINES = (
     *("model/test_champion.py", "model/test_every_answer.py", "model/test_logistic.py", "model/test_reasons.py"),
-    *("model/test_sentences_are_true.py", "serving/test_exactness.py"),  # the same few lines, many thousand times
+    *("model/test_sentences_are_true.py", "serving/test_exactness.py"),
 )
-"""Folders and files whose tests run without coverage, which takes a third of their time and finds no other line."""
+"""Files that run the same few lines many thousand times, which takes a third longer with coverage."""
+
+_SLOW_BUT_MEASURED = ("training/test_search.py", "training/test_tracking.py")
+"""Files of slow tests that alone reach what they test, in this process.
+
+Other slow tests are not measured: what they test runs in processes of its own, or quick tests reach it too.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long files; the tests of documents are slow, because they run the commands that are shown."""
     places = {TESTS / name: place for place, name in enumerate(_LONG)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+    repeated, measured = ({TESTS / name for name in names} for names in (_REPEATED_LINES, _SLOW_BUT_MEASURED))
     for item in items:
         if item.path.parent == TESTS / "docs":
             item.add_marker(pytest.mark.slow)
-        if any(item.path.is_relative_to(TESTS / name) for name in _NOT_MEASURED):
+        slow = item.get_closest_marker("slow") is not None and item.path not in measured
+        if slow or item.path in repeated:
             item.add_marker(pytest.mark.no_cover)
 
 

@@ -27,6 +27,7 @@ _DPI = 120
 _REPRODUCIBLE = {"Software": None}  # otherwise matplotlib writes its version into the file
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9730d", "#888888"
 _SMART, _ULTRA = "#7b3294", "#e66101"  # the colours at both ends of the maps' scale
+_MARGINS = {"left": 0.06, "right": 0.99, "bottom": 0.07, "top": 0.9}  # of the figure, around many panels
 _UNITS = {feature.name: feature.unit for feature in FEATURES}
 
 
@@ -138,7 +139,7 @@ def plot_curves(path: Path, document: ModelDocument) -> None:
     """Draw the curve of each feature, and the distribution of the training part below it."""
     figure = Figure(figsize=(10, 8))
     largest = max(float(np.abs(curve).max()) for curve in document.curves) or 1.0
-    panels = figure.subplots(2, 2, gridspec_kw={"hspace": 0.3, "wspace": 0.2})
+    panels = figure.subplots(2, 2, gridspec_kw={"hspace": 0.3, "wspace": 0.2, **_MARGINS})
     for axes, feature, curve in zip(panels.flat, document.features, document.curves, strict=True):
         edges = _drawn_edges(feature)
         axes.axhline(0, color=_GREY, linewidth=0.8)
@@ -152,15 +153,16 @@ def plot_curves(path: Path, document: ModelDocument) -> None:
         below.tick_params(labelbottom=True)
         below.set(xlabel=f"{feature.name} ({feature.unit})", ylabel="density", xlim=(edges[0], edges[-1]))
     panels.flat[0].legend(loc="best")
-    figure.suptitle("What each feature adds by itself, and the density of the training part", y=0.95)
-    _save(figure, path, "tight")
+    figure.suptitle("What each feature adds by itself, and the density of the training part", y=0.97)
+    _save(figure, path)
 
 
 def plot_maps(path: Path, document: ModelDocument) -> None:
     """Draw the map of each pair of features, and the distribution of the training part of both features beside it."""
     figure = Figure(figsize=(13, 9.5))
     largest = max(float(np.abs(matrix).max()) for matrix in document.matrices.values()) or 1.0
-    panels = figure.subplots(2, 3, gridspec_kw={"hspace": 0.35, "wspace": 0.3})
+    # Below the panels a colour bar takes room that it does not need, so they may begin below the lower edge.
+    panels = figure.subplots(2, 3, gridspec_kw={"hspace": 0.35, "wspace": 0.3, **_MARGINS, "bottom": -0.07})
     for axes, ((i, j), matrix) in zip(panels.flat, document.matrices.items(), strict=True):
         across, up = document.features[i], document.features[j]
         columns, rows = _drawn_edges(across), _drawn_edges(up)
@@ -180,8 +182,8 @@ def plot_maps(path: Path, document: ModelDocument) -> None:
         mesh, ax=panels, location="bottom", shrink=0.5, aspect=50, pad=0.09,
         label="log-odds of Ultra that the pair adds: purple speaks for Smart, orange for Ultra",
     )  # fmt: skip
-    figure.suptitle("What each pair adds beside the two curves, and the density of the training part", y=0.95)
-    _save(figure, path, "tight")
+    figure.suptitle("What each pair adds beside the two curves, and the density of the training part", y=0.97)
+    _save(figure, path)
 
 
 def draw_distributions(reference: ReferenceProfile, current: npt.NDArray[np.float64]) -> bytes:
@@ -230,5 +232,10 @@ def _square() -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _save(figure: Figure, path: Path, margins: Literal["tight"] | None = None) -> None:
-    figure.savefig(path, dpi=_DPI, metadata=_REPRODUCIBLE, bbox_inches=margins)
+def _save(figure: Figure, path: Path) -> None:
+    layout = figure.get_layout_engine()
+    if layout is not None:  # here, because savefig draws everything twice for it
+        figure.dpi = _DPI
+        layout.execute(figure)
+        figure.set_layout_engine("none")
+    figure.savefig(path, dpi=_DPI, metadata=_REPRODUCIBLE)

@@ -220,6 +220,7 @@ def stored(artifacts: Path) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.slow
 def test_two_models_are_compared_on_the_test_part_of_the_first(
     command: Command, two: Callable[..., tuple[str, str]], quick: Path, tmp_path: Path
 ) -> None:
@@ -250,6 +251,7 @@ def test_two_models_are_compared_on_the_test_part_of_the_first(
     assert f"first:  {first} on the 643 rows of {DATA.name} that it was never trained on, " in answer.out
 
 
+@pytest.mark.slow
 def test_a_second_model_that_saw_the_rows_is_told(
     command: Command, two: Callable[..., tuple[str, str]], tmp_path: Path
 ) -> None:
@@ -264,6 +266,7 @@ def test_a_second_model_that_saw_the_rows_is_told(
     assert stored(tmp_path / "a")["second"]["training"] == sentence
 
 
+@pytest.mark.slow
 def test_a_second_model_of_another_table_is_told(
     command: Command, two: Callable[..., tuple[str, str]], tmp_path: Path
 ) -> None:

@@ -87,6 +87,7 @@ def test_the_training_table_as_a_file_is_measured_with_a_warning(
     assert f"all 1,000 rows of {part} (of which it was trained on {seen}, which flatters it" in again.out
 
 
+@pytest.mark.slow
 def test_the_model_that_is_named_is_measured_and_not_the_latest(
     command: Command, store: Path, quick: Path, tmp_path: Path
 ) -> None:

@@ -131,6 +131,7 @@ ALONE = {"worse than the registered model"}
 """Nothing else is wrong with these."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REFUSALS)
 def test_a_refused_model_leaves_everything_as_it_was_and_the_old_one_serving(
     command: Command, store: Path, registered: RegisteredModel, tmp_path: Path, kind: str

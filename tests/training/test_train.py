@@ -222,6 +222,7 @@ def test_another_seed_gives_another_split_and_another_scorer(
     assert found["roc_auc"] != metrics_of(trained.artifacts)["roc_auc"]
 
 
+@pytest.mark.slow
 def test_the_model_does_not_depend_on_the_size_of_the_proof(command: Command, store: Path, quick: Path) -> None:
     assert command(train.main, "--config", quick).code == 0
     first = model_store.find()
@@ -242,6 +243,7 @@ def test_what_a_run_prints(command: Command, store: Path, quick: Path, tmp_path:
     assert lines[-1] == f"registered {model_store.find().tag}"
 
 
+@pytest.mark.slow
 def test_a_second_run_becomes_the_latest_and_keeps_the_first(command: Command, store: Path, quick: Path) -> None:
     command(train.main, "--config", quick)
     first = model_store.find()
