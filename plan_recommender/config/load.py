@@ -1,22 +1,19 @@
 """Read `model_config.yaml` strictly: unknown keys, repeated keys and wrong values are errors that name the place."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from plan_recommender.config.settings import SQLITE, Settings
 from plan_recommender.errors import ConfigError
+from plan_recommender.strict_yaml import problems, read_yaml
 
 DEFAULT_HELP = "model_config.yaml in this folder, otherwise the one beside the command"
 """The default of an option `--config`, for its help."""
 
 _FILE = "model_config.yaml"
 _PROJECT = Path(__file__).parents[2]  # the folder of the command lines
-
-_SHOWN = 60  # characters of a value that an error repeats
 
 
 def find_config() -> Path | None:
@@ -55,20 +52,11 @@ def load_settings(path: Path = Path(_FILE)) -> Settings:
     Raises:
         ConfigError: the file is missing, is not YAML, or holds an unknown, repeated or impossible setting.
     """
+    document = read_yaml(path, "a configuration file")
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506  # a SafeLoader
-    except OSError as error:
-        raise ConfigError(f"{path}: expected a readable configuration file, found: {error.strerror}") from error
-    except (
-        yaml.YAMLError,
-        ValueError,
-        RecursionError,
-    ) as error:  # ValueError: not UTF-8, or an impossible date
-        raise ConfigError(f"{path}: expected YAML, found: {' '.join(str(error).split())}") from error
-    try:
-        settings = Settings.model_validate({} if document is None else document)
+        settings = Settings.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_sentence(error)}") from error
+        raise ConfigError(f"{path}: {problems(error)}; docs/configuration.md describes every setting") from error
     folder = path.parent
     places = {
         "data": {"path": folder / settings.data.path},
@@ -81,32 +69,8 @@ def load_settings(path: Path = Path(_FILE)) -> Settings:
     )
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, which also refuses a key that occurs twice: one of the two values would be ignored."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} more than once in one section, {node.start_mark}")
-        return super().construct_mapping(node, deep)
-
-
 def _beside(uri: str, folder: Path) -> str:
     """Make the path of a local store relative to the working directory; any other address stays."""
     if not uri.startswith(SQLITE):
         return uri
     return f"{SQLITE}{folder / uri.removeprefix(SQLITE)}"
-
-
-def _sentence(error: ValidationError) -> str:
-    problems = [
-        f"{'.'.join(map(str, e['loc'])) or 'the document'}: {e['msg']}, found {_shortened(e['input'])}"
-        for e in error.errors()
-    ]
-    return "; ".join(problems) + "; docs/configuration.md describes every setting"
-
-
-def _shortened(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

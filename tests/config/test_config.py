@@ -189,8 +189,11 @@ def test_bytes_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "no.yaml") == "expected a readable configuration file, found: No such file or directory"
-    assert refusal(tmp_path) == "expected a readable configuration file, found: Is a directory"
+    assert (
+        refusal(tmp_path / "no.yaml")
+        == "expected a configuration file that can be read, found: No such file or directory"
+    )
+    assert refusal(tmp_path) == "expected a configuration file that can be read, found: Is a directory"
 
 
 def test_settings_cannot_be_changed_afterwards() -> None:

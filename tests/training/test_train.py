@@ -335,7 +335,10 @@ def test_a_real_command_line_exits_with_2_and_no_traceback(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--config", "no.yaml"], "error: no.yaml: expected a readable configuration file, found: No such file"),
+        (
+            ["--config", "no.yaml"],
+            "error: no.yaml: expected a configuration file that can be read, found: No such file",
+        ),
         (["--seed", "x"], "train.py: error: argument --seed: expected a whole number from 0 to 4294967295, found 'x'"),
         (["--artifacts", "."], "error: .: expected a folder of its own, found the working directory"),
     ],
