@@ -1,0 +1,1 @@
+"""What a month costs on every plan, exactly, what the next one may cost, and which plan that advises."""

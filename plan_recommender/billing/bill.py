@@ -1,0 +1,152 @@
+"""The biller: what a month costs on every plan, in whole smallest units of the currency.
+
+There are two forms of one definition: `Biller.bills` for one month in plain Python, `Biller.totals` for a table in
+NumPy. Both first turn usage into whole billed quantities (minutes, messages, steps of data), exactly, and then work
+with whole numbers only.
+"""
+
+from math import ceil
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from plan_recommender.billing.tariffs import Tariffs
+
+_CHUNK_ROWS: Final = 8_192
+"""Rows that are billed at once: their quantities stay in the processor's cache."""
+
+Whole = npt.NDArray[np.int64]
+
+
+class Billed(NamedTuple):
+    """What a month is billed for."""
+
+    minutes: int
+    messages: int
+    steps: int
+    """Of data; `data.step_mb` of the tariffs is their size."""
+    estimated: bool = False
+    """Whether the minutes are an estimate, because the billed minutes were not given."""
+
+
+class Bill(NamedTuple):
+    """The bill of one month on one plan, in smallest units."""
+
+    fee: int
+    minutes: int
+    """For the minutes beyond those included; so are the next two."""
+    messages: int
+    data: int
+    total: int
+
+
+class _Prices(NamedTuple):
+    """A plan in whole numbers: its fee, and what is included and costs extra of each quantity."""
+
+    fee: int
+    minutes: int
+    messages: int
+    steps: int
+    minute: int
+    message: int
+    step: int
+
+
+class Biller:
+    """Bills months on all plans of some tariffs."""
+
+    def __init__(self, tariffs: Tariffs) -> None:
+        self._step_mb = tariffs.data.step_mb
+        self._by_call = tariffs.minutes.rounding == "call"
+        self._call_hundredths = int(tariffs.minutes.call_share * 100)
+        self._plans = [
+            _Prices(
+                tariffs.units(plan.fee),
+                plan.included.minutes,
+                plan.included.messages,
+                plan.included.mb_used // tariffs.data.step_mb,
+                tariffs.units(plan.beyond.minute),
+                tariffs.units(plan.beyond.message),
+                tariffs.units(plan.beyond.data_step),
+            )
+            for plan in tariffs.plans
+        ]
+
+    def billed(
+        self, calls: float, minutes: float, messages: float, mb_used: float, billed_minutes: float | None = None
+    ) -> Billed:
+        """Turn the usage of one month into what is billed.
+
+        Where each call is rounded up, the sum of the minutes does not say how many are billed: at least the minutes,
+        and less than the minutes and one for each call. Without `billed_minutes` they are estimated as the minutes,
+        rounded up, and `minutes.call_share` for each call, rounded down, which lies within these bounds.
+
+        Args:
+            calls: calls made, from 0 to `MAX_USAGE`, as all arguments.
+            minutes: total call time (minutes).
+            messages: messages sent.
+            mb_used: data used (MB).
+            billed_minutes: minutes after the rounding of each call; None: not known.
+        """
+        estimated = False
+        if not self._by_call:
+            whole = ceil(minutes)
+        elif billed_minutes is None:
+            whole, estimated = ceil(minutes) + int(calls) * self._call_hundredths // 100, True
+        else:
+            whole = ceil(billed_minutes)
+        return Billed(whole, ceil(messages), -(-ceil(mb_used) // self._step_mb), estimated)
+
+    def bills(self, billed: Billed) -> list[Bill]:
+        """Bill one month on every plan, in the order of the tariffs."""
+        minutes, messages, steps, _ = billed
+        bills = []
+        for plan in self._plans:
+            for_minutes = (minutes - plan.minutes) * plan.minute if minutes > plan.minutes else 0
+            for_messages = (messages - plan.messages) * plan.message if messages > plan.messages else 0
+            for_data = (steps - plan.steps) * plan.step if steps > plan.steps else 0
+            total = plan.fee + for_minutes + for_messages + for_data
+            bills.append(Bill(plan.fee, for_minutes, for_messages, for_data, total))
+        return bills
+
+    def billed_table(
+        self, usage: npt.NDArray[np.float64], billed_minutes: npt.NDArray[np.float64] | None = None
+    ) -> Whole:
+        """Turn months into what is billed, as `billed` does: minutes, messages and steps of data.
+
+        Args:
+            usage: shape (months, 4), columns in the order of `FEATURE_NAMES`.
+            billed_minutes: shape (months,), NaN where they are not known; None: nowhere.
+
+        Returns:
+            Shape (3, months).
+        """
+        calls, minutes, messages, mb_used = usage.T
+        billed = np.empty((3, len(usage)), dtype=np.int64)
+        billed[0] = np.ceil(minutes)
+        if self._by_call:
+            billed[0] += calls.astype(np.int64) * self._call_hundredths // 100
+            if billed_minutes is not None:
+                known = ~np.isnan(billed_minutes)
+                billed[0, known] = np.ceil(billed_minutes[known])
+        billed[1] = np.ceil(messages)
+        billed[2] = -(-np.ceil(mb_used).astype(np.int64) // self._step_mb)
+        return billed
+
+    def totals(self, billed: Whole) -> Whole:
+        """Bill months on every plan: totals in smallest units, shape (plans, months).
+
+        Args:
+            billed: as `billed_table` gives it, shape (3, months).
+        """
+        months = billed.shape[1]
+        totals = np.empty((len(self._plans), months), dtype=np.int64)
+        for start in range(0, months, _CHUNK_ROWS):
+            minutes, messages, steps = billed[:, start : start + _CHUNK_ROWS]
+            for plan, row in zip(self._plans, totals[:, start : start + _CHUNK_ROWS], strict=True):
+                row[:] = np.maximum(minutes - plan.minutes, 0) * plan.minute
+                row += np.maximum(messages - plan.messages, 0) * plan.message
+                row += np.maximum(steps - plan.steps, 0) * plan.step
+                row += plan.fee
+        return totals

@@ -1,0 +1,119 @@
+"""Files of tariffs: read exactly as they are written, or refused with one sentence that names the place."""
+
+import copy
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from plan_recommender.billing.tariffs import Tariffs, load_tariffs
+from plan_recommender.errors import ConfigError
+from tools.server import ROOT
+
+SHIPPED = yaml.safe_load((ROOT / "tariffs.yaml").read_text())
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture
+def refusal(tmp_path: Path) -> Callable[[Change], str]:
+    """What is said of the shipped tariffs after a change."""
+
+    def refuse(change: Change) -> str:
+        document = copy.deepcopy(SHIPPED)
+        change(document)
+        path = tmp_path / "tariffs.yaml"
+        path.write_text(yaml.safe_dump(document))
+        with pytest.raises(ConfigError) as caught:
+            load_tariffs(path)
+        return str(caught.value).removeprefix(f"{path}: ")
+
+    return refuse
+
+
+def test_amounts_are_what_is_written_and_not_the_nearest_double(tmp_path: Path) -> None:
+    tariffs = load_tariffs(ROOT / "examples" / "tariffs_usd.yaml")
+    surf = tariffs.plans[0]
+    assert surf.beyond.minute == Decimal("0.03")
+    assert [tariffs.units(surf.fee), tariffs.units(surf.beyond.minute)] == [2000, 3]
+    assert [tariffs.amount(units) for units in (3, 2003, 10)] == [0.03, 20.03, 0.1]
+
+
+def test_the_digest_is_of_what_the_file_says_and_not_of_how(tmp_path: Path) -> None:
+    path, text = tmp_path / "tariffs.yaml", (ROOT / "tariffs.yaml").read_text()
+    path.write_text("# a comment\n" + text.replace("fee: 550", "fee: 550.00"))
+    assert load_tariffs(path).digest == load_tariffs(ROOT / "tariffs.yaml").digest
+    path.write_text(text.replace("fee: 550", "fee: 551"))
+    assert load_tariffs(path).digest != load_tariffs(ROOT / "tariffs.yaml").digest
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda d: d.update(currencey="RUB"), "currencey: Extra inputs are not permitted, found 'RUB'"),
+        (lambda d: d.pop("currency"), "currency: Field required"),
+        (lambda d: d.update(currency="roubles"), "currency: String should match pattern"),
+        (lambda d: d.update(smallest_unit=0.05), "smallest_unit: expected 1, 0.1, 0.01, 0.001 or 0.0001"),
+        (lambda d: d.update(valid_from="soon"), "valid_from: Input should be a valid date"),
+        (lambda d: d.update(plans=[]), "plans: List should have at least 1 item"),
+        (lambda d: d["plans"][0].update(fee=-1), "plans.0.fee: Input should be greater than or equal to 0, found"),
+        (lambda d: d["plans"][0].update(fee="550"), "plans.0.fee: "),
+        (lambda d: d["plans"][0].update(fee=True), "plans.0.fee: "),
+        (lambda d: d["plans"][0].update(fee=float("nan")), "plans.0.fee: "),
+        (
+            lambda d: d["plans"][0]["beyond"].update(minute=0.005),
+            "Smart.beyond.minute: expected a whole number of 0.01, found 0.005",
+        ),
+        (
+            lambda d: d["plans"][0]["included"].update(mb_used=15000),
+            "Smart.included.mb_used: expected whole steps of 1024 MB (data.step_mb), found 15000",
+        ),
+        (
+            lambda d: d["plans"][0].update(name="ultra"),
+            "expected plans with different names, found ultra more than once",
+        ),
+        (
+            lambda d: d["plans"][0]["beyond"].update(minute=10_000),
+            "Smart: expected prices with which the bill of 1e+09",
+        ),
+        (lambda d: d["minutes"].update(call_share=1), "minutes.call_share: Input should be less than 1"),
+        (lambda d: d["minutes"].update(rounding="second"), "minutes.rounding: Input should be 'call' or 'month'"),
+        (lambda d: d["data"].update(step_mb=0), "data.step_mb: Input should be greater than or equal to 1, found 0"),
+    ],
+)
+def test_what_is_wrong_is_named(refusal: Callable[[Change], str], change: Change, said: str) -> None:
+    sentence = refusal(change)
+    assert said in sentence
+    assert sentence.endswith("; docs/tariffs.md describes every entry")
+
+
+def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tariffs.yaml"
+    with pytest.raises(ConfigError, match="expected a file of tariffs that can be read, found: No such file"):
+        load_tariffs(path)
+    path.write_text("currency: RUB\ncurrency: USD\n")
+    with pytest.raises(ConfigError, match="expected YAML, found: currency more than once"):
+        load_tariffs(path)
+
+
+def test_every_entry_is_described() -> None:
+    page = (ROOT / "docs" / "tariffs.md").read_text()
+    described = re.findall(r"^\| `([a-z_.\[\]]+)` \|", page, re.M)
+    assert described == list(_entries(Tariffs))
+
+
+def _entries(part: Any, prefix: str = "") -> list[str]:
+    found = []
+    for name, field in part.model_fields.items():
+        if name == "plans":
+            found += _entries(field.annotation.__args__[0], "plans[].")
+        elif hasattr(field.annotation, "model_fields"):
+            found += _entries(field.annotation, f"{prefix}{name}.")
+        else:
+            assert field.description, name
+            found.append(f"{prefix}{name}")
+    return found
