@@ -28,6 +28,9 @@ _NOT_WORSE = "Brier score not worse than that of"
 _TOO_MANY_TIMES = 20.0
 """With a table so many times larger nobody is advised to wait for it."""
 
+_EVIDENCE = 2.0
+"""Standard errors by which usage has to tell the plans apart; where it does not, chance makes as many in one of 40."""
+
 _MIN_ROWS = 20  # of a test part, and of the rows on which two models are compared
 
 
@@ -65,9 +68,9 @@ class GateReport(BaseModel):
 def check_baselines(champion: CrossValidated, results: Sequence[CrossValidated], settings: Settings) -> list[Check]:
     """Check that ROC AUC and Brier score are better than those of both baselines.
 
-    They have to be better than the majority rule's by more than one standard error, as evidence that usage tells the
-    plans apart at all. Compared with version 1 any gain is enough: which of two models answers a little better cannot
-    be told from few rows, and would be decided by the seed. The gain is the mean over the same folds;
+    ROC AUC has to be better than the majority rule's by more than `_EVIDENCE` standard errors, as evidence that usage
+    tells the plans apart at all. Of everything else any gain is enough: which of two models answers a little better
+    cannot be told from few rows, and would be decided by the seed. The gain is the mean over the same folds;
     `selection.standard_error` defines its standard error.
     """
     return [
@@ -231,20 +234,27 @@ def _better(champion: CrossValidated, baseline: CrossValidated, metric: Metric, 
     ours, theirs = champion.scores(metric), baseline.scores(metric)
     gain = sign * (ours - theirs)
     error = standard_error(gain, settings.selection.folds)
-    needed = error if baseline.candidate == "majority_rule" else 0.0
+    is_evidence = baseline.candidate == "majority_rule" and metric == "roc_auc"
+    needed = _EVIDENCE * error if is_evidence else 0.0
     return Check(
-        name=f"{_NAMES[metric]} better than {baseline.candidate}'s",
+        name=f"{_NAMES[metric]} better than {baseline.candidate}'s"
+        + (f" by more than {_EVIDENCE:g} standard errors" if is_evidence else ""),
         passed=bool(gain.mean() > needed),
         found=f"{ours.mean():.4f} against {theirs.mean():.4f} by cross-validation: better by {gain.mean():+.4f}, "
         f"standard error {error:.4f}",
-        advice=_distinguish(float(gain.mean()), error, baseline.candidate, settings.data.groups is not None),
+        advice=_distinguish(float(gain.mean()), error, metric, baseline.candidate, settings.data.groups is not None),
     )
 
 
-def _distinguish(gain: float, error: float, baseline: str, by_subscriber: bool) -> str:
-    """Say what could make a gain larger than its standard error, which falls with the square root of the rows."""
+def _distinguish(gain: float, error: float, metric: Metric, baseline: str, by_subscriber: bool) -> str:
+    """Say what could make a gain large enough; its standard error falls with the square root of the rows."""
     who = "subscribers" if by_subscriber else "rows"
-    times = (2 * error / gain) ** 2 if gain > 0 else math.inf  # of two standard errors, chance takes one rarely
+    if metric == "brier":
+        return (
+            f"the probabilities are worse than those of {baseline}, mostly because there are few {who} for so flexible "
+            "a model: bring more, or fewer or smaller trees, or --search"
+        )
+    times = ((_EVIDENCE + 1) * error / gain) ** 2 if gain > 0 else math.inf  # chance rarely takes one more
     if times > _TOO_MANY_TIMES:
         return (
             f"the champion is hardly better than {baseline}, or not at all: look whether label, units and columns are "

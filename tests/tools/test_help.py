@@ -10,8 +10,8 @@ COMMANDS = [
     *(
         f"tools.{name}"
         for name in (
-            "calibrate", "cards", "containerize", "demo", "fidelity", "loadtest", "mlflow_demo", "openapi_cases",
-            "parity", "rollback", "start_demo", "synthesise",
+            "calibrate", "cards", "check_bills", "containerize", "demo", "fidelity", "gate_lottery", "gate_rates",
+            "loadtest", "mlflow_demo", "openapi_cases", "parity", "rollback", "start_demo", "synthesise",
         )
     ),
 ]  # fmt: skip
