@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from plan_recommender.billing.tariffs import Tariffs
 
-_CHUNK_ROWS: Final = 8_192
+_CHUNK_ROWS: Final = 4_096
 """Rows that are billed at once: their quantities stay in the processor's cache."""
 
 Whole = npt.NDArray[np.int64]
@@ -72,6 +72,9 @@ class Biller:
             )
             for plan in tariffs.plans
         ]
+        columns = np.array(self._plans, dtype=np.int64)  # shape (plans, 7), in the order of `_Prices`
+        self._fees = columns[:, :1]
+        self._included, self._prices = columns[:, 1:4, None], columns[:, 4:, None]
 
     def billed(
         self, calls: float, minutes: float, messages: float, mb_used: float, billed_minutes: float | None = None
@@ -141,12 +144,16 @@ class Biller:
             billed: as `billed_table` gives it, shape (3, months).
         """
         months = billed.shape[1]
-        totals = np.empty((len(self._plans), months), dtype=np.int64)
-        for start in range(0, months, _CHUNK_ROWS):
-            minutes, messages, steps = billed[:, start : start + _CHUNK_ROWS]
-            for plan, row in zip(self._plans, totals[:, start : start + _CHUNK_ROWS], strict=True):
-                row[:] = np.maximum(minutes - plan.minutes, 0) * plan.minute
-                row += np.maximum(messages - plan.messages, 0) * plan.message
-                row += np.maximum(steps - plan.steps, 0) * plan.step
-                row += plan.fee
+        if months <= _CHUNK_ROWS:
+            return self._totals(billed)
+        starts = range(0, months, _CHUNK_ROWS)
+        return np.concatenate([self._totals(billed[:, start : start + _CHUNK_ROWS]) for start in starts], axis=1)
+
+    def _totals(self, billed: Whole) -> Whole:
+        beyond = billed - self._included
+        np.maximum(beyond, 0, out=beyond)
+        beyond *= self._prices
+        totals: Whole = beyond[:, 0] + beyond[:, 1]
+        totals += beyond[:, 2]
+        totals += self._fees
         return totals
