@@ -9,7 +9,7 @@ that the sum is as well, with the shape multiplied by the number of calls.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple, TextIO
+from typing import Annotated, NamedTuple, TextIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,11 @@ KNOTS = (0.0, 0.005, 0.01, 0.025, 0.05, *(i / 20 for i in range(2, 19)), 0.95, 0
 
 _CHUNK_ROWS = 50_000  # changing it changes the rows that a seed gives
 _SIGNIFICANT_DIGITS = 3  # of a stored quantile, which are enough for the form of a distribution
-_DRAWN = ("calls", "messages", "mb_used")
+DRAWN = ("calls", "messages", "mb_used")
+"""The features that are drawn from the copula, in its order; minutes follow from the calls."""
 _CALLS, _MINUTES, _MESSAGES, _MB_USED = (FEATURE_NAMES.index(n) for n in ("calls", "minutes", "messages", "mb_used"))
+
+AnyCalibration = TypeVar("AnyCalibration", bound=BaseModel)
 
 _Rho = Annotated[float, Field(gt=-1, lt=1)]
 
@@ -62,9 +65,9 @@ class ClassCalibration(BaseModel):
     @field_validator("marginals")
     @classmethod
     def _are_complete(cls, marginals: dict[str, Marginal]) -> dict[str, Marginal]:
-        if set(marginals) != set(_DRAWN):
+        if set(marginals) != set(DRAWN):
             raise ValueError(
-                f"expected a marginal of each of {', '.join(_DRAWN)}, found {', '.join(marginals) or 'none'}"
+                f"expected a marginal of each of {', '.join(DRAWN)}, found {', '.join(marginals) or 'none'}"
             )
         return marginals
 
@@ -143,16 +146,28 @@ def load_calibration(path: Path = CALIBRATION_FILE) -> GeneratorCalibration:
     Raises:
         ConfigError: the file is missing, or was not written by tools.calibrate.
     """
+    return read_calibration(path, GeneratorCalibration, "tools.calibrate")
+
+
+def read_calibration(path: Path, kind: type[AnyCalibration], tool: str) -> AnyCalibration:
+    """Read a calibration of some kind.
+
+    Args:
+        path: of the file.
+        kind: the document that it holds.
+        tool: the program that writes such files, for the error.
+
+    Raises:
+        ConfigError: the file is missing, or was not written by that program.
+    """
     try:
-        return GeneratorCalibration.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"{path}: expected a readable calibration, found: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the document"
-        raise ConfigError(
-            f"{path}: expected a calibration written by tools.calibrate; {where}: {first['msg']}"
-        ) from error
+        raise ConfigError(f"{path}: expected a calibration written by {tool}; {where}: {first['msg']}") from error
 
 
 def calibrate(table: LabelledTable, source: str) -> GeneratorCalibration:
@@ -162,21 +177,26 @@ def calibrate(table: LabelledTable, source: str) -> GeneratorCalibration:
         table: without missing values; each class has values above 0 of every feature that is drawn.
         source: where the table comes from, for the record.
     """
-    calls, minutes = table.features[:, _CALLS], table.features[:, _MINUTES]
-    called = calls > 0
-    # The sum of n call lengths has variance n sd^2, so each row's deviation is divided by the root of its calls.
-    mean = float(minutes[called].sum() / calls[called].sum())
-    deviations = (minutes[called] - mean * calls[called]) / np.sqrt(calls[called])
-    smart, ultra = (_calibrate_class(table.features[table.target == label]) for label in (0, 1))
+    mean, sd = calibrate_lengths(table.features[:, _CALLS], table.features[:, _MINUTES])
+    smart, ultra = (calibrate_class(table.features[table.target == label]) for label in (0, 1))
     return GeneratorCalibration(
         source=source,
         rows=len(table.target),
         ultra_share=round(float(table.target.mean()), 4),
-        minutes_per_call_mean=round(mean, 3),
-        minutes_per_call_sd=round(float(np.sqrt(np.mean(deviations**2))), 3),
+        minutes_per_call_mean=mean,
+        minutes_per_call_sd=sd,
         smart=smart,
         ultra=ultra,
     )
+
+
+def calibrate_lengths(calls: npt.NDArray[np.float64], minutes: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Estimate mean and standard deviation of the length of a call (minutes) from rows, some of which have calls."""
+    called = calls > 0
+    # The sum of n call lengths has variance n sd^2, so each row's deviation is divided by the root of its calls.
+    mean = float(minutes[called].sum() / calls[called].sum())
+    deviations = (minutes[called] - mean * calls[called]) / np.sqrt(calls[called])
+    return round(mean, 3), round(float(np.sqrt(np.mean(deviations**2))), 3)
 
 
 def generate(
@@ -212,11 +232,16 @@ def write_csv(file: TextIO, subscribers: Iterator[Subscribers]) -> None:
         file.writelines(f"{calls},{minutes},{messages},{mb},{label}\n" for calls, minutes, messages, mb, label in rows)
 
 
+def draw_class(of_class: ClassCalibration, rows: int, rng: np.random.Generator) -> dict[str, npt.NDArray[np.float64]]:
+    """Draw rows of one class: calls, messages and megabytes, not rounded, each of shape (rows,)."""
+    uniforms = ndtr(rng.standard_normal((rows, len(DRAWN))) @ _cholesky(of_class.rank_correlations).T)
+    return {name: _quantile(of_class.marginals[name], uniforms[:, i]) for i, name in enumerate(DRAWN)}
+
+
 def _draw(
     of_class: ClassCalibration, rows: int, calibration: GeneratorCalibration, rng: np.random.Generator
 ) -> FeatureMatrix:
-    uniforms = ndtr(rng.standard_normal((rows, len(_DRAWN))) @ _cholesky(of_class.rank_correlations).T)
-    drawn = {name: _quantile(of_class.marginals[name], uniforms[:, i]) for i, name in enumerate(_DRAWN)}
+    drawn = draw_class(of_class, rows, rng)
     calls, messages = np.round(drawn["calls"]), np.round(drawn["messages"])
     shape = (calibration.minutes_per_call_mean / calibration.minutes_per_call_sd) ** 2
     minutes = rng.standard_gamma(shape * calls) * calibration.minutes_per_call_mean / shape
@@ -241,8 +266,9 @@ def _cholesky(rank_correlations: tuple[float, float, float]) -> npt.NDArray[np.f
     return np.array([[1, 0, 0], [ab, b, 0], [ac, cb, c]])
 
 
-def _calibrate_class(features: FeatureMatrix) -> ClassCalibration:
-    columns = {name: features[:, FEATURE_NAMES.index(name)] for name in _DRAWN}
+def calibrate_class(features: FeatureMatrix) -> ClassCalibration:
+    """Reduce the rows of one class, shape (rows, 4), to marginals and rank correlations; minutes do not matter."""
+    columns = {name: features[:, FEATURE_NAMES.index(name)] for name in DRAWN}
     rho = np.asarray(spearmanr(np.column_stack(list(columns.values()))).statistic)
     return ClassCalibration(
         marginals={name: _calibrate_marginal(values) for name, values in columns.items()},
