@@ -26,7 +26,7 @@ from plan_recommender.model.features import FEATURE_NAMES
 MONTHS_CALIBRATION_FILE = Path(__file__).with_name("months_calibration.json")
 
 _MIN_SUBSCRIBERS = 20  # on each plan; of fewer, a quantile would say too much about one of them
-_MIN_EXPOSURE = 1.0  # whole months that a subscriber has to have been seen for a level to be told
+_MIN_EXPOSURE = 1.0  # more months than this make a level, so that no month of anybody is one
 _DIGITS = 3
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Array = npt.NDArray[np.float64]
@@ -132,10 +132,10 @@ def _calibrate_plan(panel: Panel, of_plan: npt.NDArray[np.bool_]) -> PlanCalibra
     _, subscriber = np.unique(panel.subscribers[of_plan], return_inverse=True)
     share, usage = panel.share[of_plan], panel.usage[of_plan]
     exposure: _Array = np.bincount(subscriber, share).astype(np.float64)
-    seen = exposure >= _MIN_EXPOSURE
+    seen = exposure > _MIN_EXPOSURE
     if seen.sum() < _MIN_SUBSCRIBERS:
         raise TableError(
-            f"expected at least {_MIN_SUBSCRIBERS} subscribers of each plan who were there for a whole month, "
+            f"expected at least {_MIN_SUBSCRIBERS} subscribers of each plan who were there for more than a month, "
             f"found {seen.sum()}"
         )
     levels, dispersion = np.zeros((int(seen.sum()), len(FEATURE_NAMES))), {}

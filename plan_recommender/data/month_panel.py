@@ -104,8 +104,11 @@ def read_panel(path: Path) -> Panel:
 
 
 def _share(month: int, registered_on: str, left_on: str) -> float:
-    """Share of the days of a month from the day of registration to the day of leaving, both included."""
+    """Share of the days of a month from the day of registration to the day of leaving, both included.
+
+    A month that begins after the day of leaving counts as whole: if a file has it, the subscriber was there after all.
+    """
     start, days = date(month // 12, month % 12 + 1, 1).toordinal(), days_in(month)
     first = max(date.fromisoformat(registered_on).toordinal() - start, 0)
-    end = min(date.fromisoformat(left_on).toordinal() - start + 1, days) if left_on else days
-    return (end - first) / days
+    end = date.fromisoformat(left_on).toordinal() - start + 1 if left_on else days
+    return ((min(end, days) if end > 0 else days) - first) / days

@@ -100,7 +100,7 @@ COMMANDS = {
     "predict.py": ["--input", "--output", "--model", "--rejects"],
     "drift.py": ["--ref", "--cur", "--features", "--out", "--html"],
     "-m benchmark.serving": ["--seconds", "--rounds", "--only", "--open-seconds", "--mlserver-python", "--out"],
-    "-m tools.synthesise": ["--rows", "--seed", "--out", "--shift"],
+    "-m tools.synthesise": ["--rows", "--subscribers", "--months", "--seed", "--out", "--output", "--shift"],
 }
 
 
