@@ -14,11 +14,13 @@ import numpy as np
 from tqdm import tqdm
 
 from plan_recommender import cli
+from plan_recommender.billing.tariffs import TARIFFS_FILE, find_tariffs, load_tariffs
 from plan_recommender.cli import needing
 from plan_recommender.config.load import DEFAULT_HELP, choose_config, load_settings
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.cells import readable
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
+from plan_recommender.data.month_panel import SHIPPED_MONTHS
 from plan_recommender.data.plausibility import find_mistakes
 from plan_recommender.data.subscribers import find_id_column
 from plan_recommender.data.table_options import add_table_options, format_of
@@ -28,6 +30,7 @@ from plan_recommender.model.tables import write_document
 from plan_recommender.report.outcome import REFUSED, leave_refused, register
 from plan_recommender.report.terminal import candidates_table, metrics_table
 from plan_recommender.training.gate import GateReport
+from plan_recommender.training.habits import LearnedHabits, learn_habits
 from plan_recommender.training.publish import library_versions
 from plan_recommender.training.run import STEPS_AFTER_SELECTION, Tested, Trained, judge, look, train
 from plan_recommender.training.split import row_keys
@@ -41,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     settings = _settings(options)
     table = read_labelled(settings.data.path, groups=settings.data.groups, format=settings.data.format)
     check_trainable(table, settings.data.max_missing_share, settings.data.min_rows)
+    habits = learn_habits(settings.advice.months or SHIPPED_MONTHS, load_tariffs(options.tariffs or find_tariffs()))
     if settings.mlflow.enabled:
         _require_mlflow()
     _print_table(table)
@@ -50,12 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
     trained, verdict = _train(table, settings)
     cli.say(candidates_table(trained.results, trained.candidates))
     if not verdict.passed:
-        _say_refused(trained, verdict, table, settings)
+        _say_refused(trained, verdict, table, habits, settings)
         _track(trained, verdict, None, table, settings)
         return cli.ANSWER_IS_NO
     tested = look(trained, table, settings)
     cli.say(metrics_table(tested.results.model, tested.results.majority_rule, tested.results.intervals))
-    tag, written, looks_before = register(trained, verdict, tested, table, settings)
+    tag, written, looks_before = register(trained, verdict, tested, table, habits, settings)
     cli.say(looks_before)
     if tested.results.model.accuracy < tested.results.majority_rule.accuracy:
         cli.say("warning: with this threshold less accurate than recommending the majority plan to everybody")
@@ -66,6 +70,10 @@ def main(arguments: list[str] | None = None) -> int:
     cli.say(
         f"tables: same decision as the pipeline on {trained.proof.rows:,} rows, "
         f"largest difference in log-odds {trained.proof.largest_difference:.1e}"
+    )
+    cli.say(
+        f"next bills: how usage varies was learned from {habits.months:,} months of {habits.profile.subscribers:,} "
+        f"subscribers in {habits.path}"
     )
     cli.say("passed every check of the gate")
     cli.say(f"artifacts: {settings.artifacts.directory}, of which report.html is for people")
@@ -89,7 +97,9 @@ def _train(table: LabelledTable, settings: Settings) -> tuple[Trained, GateRepor
         return trained, judge(trained, table, settings, cli.say)
 
 
-def _say_refused(trained: Trained, verdict: GateReport, table: LabelledTable, settings: Settings) -> None:
+def _say_refused(
+    trained: Trained, verdict: GateReport, table: LabelledTable, habits: LearnedHabits, settings: Settings
+) -> None:
     """Say why a model was refused and what to do next, and leave the report of the run in a folder of its own."""
     failed = [check for check in verdict.checks if not check.passed]
     for check in failed:
@@ -100,7 +110,7 @@ def _say_refused(trained: Trained, verdict: GateReport, table: LabelledTable, se
     for advice in dict.fromkeys(check.advice for check in failed):
         cli.say(f"what helps: {advice}")
     try:
-        report = leave_refused(trained, verdict, table, settings)
+        report = leave_refused(trained, verdict, table, habits, settings)
     except OutputError as error:
         cli.warn(f"the report of this run is not kept: {error}")
     else:
@@ -124,6 +134,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="COLUMN",
         help="column that says which subscriber a row belongs to: each one's rows stay together in every split and "
         "interval (default: data.groups)",
+    )
+    parser.add_argument(
+        "--months",
+        type=Path,
+        metavar="CSV",
+        help="months of subscribers, from which the forecast of the next bill learns (default: advice.months, "
+        "otherwise the shipped ones)",
+    )
+    parser.add_argument(
+        "--tariffs",
+        type=Path,
+        metavar="YAML",
+        help=f"how minutes are billed (default: {TARIFFS_FILE} in this folder, otherwise the one beside the command)",
     )
     parser.add_argument("--artifacts", type=Path, metavar="DIR", help="results folder (default: artifacts.directory)")
     parser.add_argument(
@@ -155,6 +178,8 @@ def _settings(options: argparse.Namespace) -> Settings:
     settings = settings.model_copy(update={"data": data})
     if options.groups is not None:
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"groups": options.groups})})
+    if options.months is not None:
+        settings = settings.model_copy(update={"advice": settings.advice.model_copy(update={"months": options.months})})
     if options.artifacts is not None:
         directory = settings.artifacts.model_copy(update={"directory": options.artifacts})
         settings = settings.model_copy(update={"artifacts": directory})

@@ -63,7 +63,7 @@ class Adviser:
 
     def __init__(self, tariffs: Tariffs, profile: HabitProfile, policy: AdvicePolicy) -> None:
         self.tariffs = tariffs
-        self._policy = policy
+        self.policy = policy
         self._biller = Biller(tariffs)
         self._forecaster = Forecaster(self._biller, profile)
 
@@ -107,11 +107,11 @@ class Adviser:
         )  # fmt: skip
 
     def _judge(self, saving: Saving, expected: int, months: int) -> Reason:
-        if months < self._policy.min_months:
+        if months < self.policy.min_months:
             return "too few months"
-        if saving.expected <= 0 or saving.expected < self._policy.min_saving_share * expected:
+        if saving.expected <= 0 or saving.expected < self.policy.min_saving_share * expected:
             return "saves too little"
-        return "saves enough" if saving.p_saves >= self._policy.min_p_saves else "not sure enough"
+        return "saves enough" if saving.p_saves >= self.policy.min_p_saves else "not sure enough"
 
     @staticmethod
     def _cheapest_but(plan: int, plans: list[Range]) -> int:

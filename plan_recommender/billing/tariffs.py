@@ -10,7 +10,7 @@ import math
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -22,6 +22,10 @@ MAX_USAGE = 1e9
 
 It keeps every sum far below the whole numbers that a double, and with it a JSON number, holds exactly.
 """
+
+TARIFFS_FILE = "tariffs.yaml"
+
+_PROJECT = Path(__file__).parents[2]  # the folder of the command lines and of service.py
 
 _MAX_BILL = 10**15
 """Largest bill (smallest units): every number of so many digits is the nearest double's shortest decimal."""
@@ -151,6 +155,11 @@ class Tariffs(_Part):
         """SHA-256 of the tariffs, in hexadecimal digits; comments and the order of keys do not change it."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
+    def numbers(self) -> dict[str, Any]:
+        """Give what the file says, for JSON: amounts are numbers whose shortest decimal form is exact."""
+        document: dict[str, Any] = _numbers(self.model_dump())
+        return document
+
     def units(self, amount: Decimal) -> int:
         """Turn an amount of the currency into whole smallest units."""
         return int(amount.scaleb(self.decimals))
@@ -158,6 +167,17 @@ class Tariffs(_Part):
     def amount(self, units: int) -> float:
         """Turn smallest units into an amount; its shortest decimal form is exact."""
         return float(units / 10**self.decimals)
+
+
+def shipped_tariffs() -> Path:
+    """Give the path of the tariffs beside service.py, in a checkout as in a Bento."""
+    return _PROJECT / TARIFFS_FILE
+
+
+def find_tariffs() -> Path:
+    """Find the tariffs that a command uses if none are named: in the working directory, otherwise beside it."""
+    here = Path(TARIFFS_FILE)
+    return here if here.is_file() else shipped_tariffs()
 
 
 def load_tariffs(path: Path) -> Tariffs:
@@ -195,3 +215,13 @@ def _largest_bill(plan: Plan, step_mb: int) -> Decimal:
     beyond = plan.beyond
     # Billed minutes are at most the minutes and one for each call.
     return plan.fee + 2 * largest * beyond.minute + largest * beyond.message + largest * beyond.data_step / step_mb
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_numbers(inner) for inner in value]
+    if isinstance(value, Decimal):
+        return float(value) if value % 1 else int(value)
+    return value.isoformat() if isinstance(value, datetime.date) else value

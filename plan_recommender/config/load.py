@@ -60,6 +60,7 @@ def load_settings(path: Path = Path(_FILE)) -> Settings:
     folder = path.parent
     places = {
         "data": {"path": folder / settings.data.path},
+        "advice": {"months": None if settings.advice.months is None else folder / settings.advice.months},
         "artifacts": {"directory": folder / settings.artifacts.directory},
         "search": {"directory": folder / settings.search.directory},
         "mlflow": {"tracking_uri": _beside(settings.mlflow.tracking_uri, folder)},

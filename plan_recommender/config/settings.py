@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from plan_recommender.billing.advice import AdvicePolicy
 from plan_recommender.config.estimators import EstimatorsSettings
 from plan_recommender.config.load_shapes import LoadtestSettings
 from plan_recommender.config.section import PositiveInt, Section, Share
@@ -231,6 +232,16 @@ class MoneySettings(Section):
     confidence: Confidence = Field(0.95, description="Share of the resamples (0 to 1) that an interval covers.")
 
 
+class AdviceSettings(AdvicePolicy):
+    """When a switch of plans is advised, and what the forecast of the next bill learns from."""
+
+    months: Annotated[Path, Field(strict=False)] | None = Field(
+        None,
+        description="Table of subscribers' months, from which training learns how usage varies from month to month; "
+        "relative to the configuration file. None: the synthetic table that is shipped, subscriber_months.csv.",
+    )
+
+
 class SliceSettings(Section):
     """How many of the worst segments and of the most confident errors are shown."""
 
@@ -295,6 +306,7 @@ class Settings(Section):
     drift: DriftSettings = DriftSettings()
     loadtest: LoadtestSettings = LoadtestSettings()
     money: MoneySettings = MoneySettings()
+    advice: AdviceSettings = AdviceSettings()
     slices: SliceSettings = SliceSettings()
     parity: ParitySettings = ParitySettings()
     comparison: ComparisonSettings = ComparisonSettings()

@@ -1,7 +1,6 @@
 """Months of subscribers, as a file of such months holds them: usage, the plan held, and the days of activity."""
 
 import calendar
-import csv
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -9,11 +8,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from plan_recommender.data.table_file import open_table
 from plan_recommender.errors import TableError
 from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 
 COLUMNS = ("subscriber", "month", "plan", *FEATURE_NAMES, "billed_minutes")
 SHARE = "active_share"
+
+SHIPPED_MONTHS = Path(__file__).parents[2] / "subscriber_months.csv"
+"""The synthetic months that are shipped."""
+
+_REQUIRED = ("subscriber", "month", *FEATURE_NAMES)
 _DATES = ("registered_on", "left_on")
 
 Column = npt.NDArray[np.float64]
@@ -27,11 +32,11 @@ class Panel(NamedTuple):
     months: npt.NDArray[np.int64]
     """Shape (months,): calendar months since the year 0."""
     plans: npt.NDArray[np.str_]
-    """Shape (months,): name of the plan held, in lower case."""
+    """Shape (months,): name of the plan held, in lower case; empty where it is not known."""
     usage: FeatureMatrix
     """Shape (months, 4), columns in the order of `FEATURE_NAMES`."""
     billed_minutes: Column
-    """Shape (months,): minutes after the rounding of each call."""
+    """Shape (months,): minutes after the rounding of each call, NaN where they are not known."""
     share: Column
     """Shape (months,): share of the days of the month on which the subscriber was active, above 0, at most 1."""
 
@@ -63,47 +68,56 @@ def days_in(month: int) -> int:
 
 
 def read_panel(path: Path) -> Panel:
-    """Read a CSV file of months.
+    """Read a file of months, as text, compressed with gzip or as Parquet.
 
-    The share of active days is the column `active_share`, or follows from the columns `registered_on` and `left_on`
-    (dates; `left_on` may be empty).
+    The columns `plan` and `billed_minutes` may be missing, and `billed_minutes` may be empty. The share of active days
+    is the column `active_share`, or follows from the columns `registered_on` and `left_on` (dates; `left_on` may be
+    empty); without them, every month counts as whole.
 
     Raises:
         TableError: the file cannot be read, lacks a column, holds no month, or holds a cell that cannot be.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, ValueError) as error:
-        raise TableError(f"{path}: expected a readable CSV file of months, found: {error}") from error
-    if not rows:
-        raise TableError(f"{path}: expected months, found none")
-    missing = [name for name in COLUMNS if name not in rows[0]]
-    if SHARE not in rows[0] and not set(_DATES) <= set(rows[0]):
-        missing.append(f"{SHARE} (or {' and '.join(_DATES)})")
-    if missing:
-        raise TableError(f"{path}: expected the columns {', '.join(missing)}, found {', '.join(rows[0])}")
     codes: dict[str, int] = {}
-    months, numbers = [], []
-    for line, row in enumerate(rows, start=2):
-        try:
-            month = month_number(row["month"])
-            share = float(row[SHARE]) if SHARE in row else _share(month, row["registered_on"], row["left_on"])
-            values = [*(float(row[name]) for name in (*FEATURE_NAMES, "billed_minutes")), share]
-            if not (np.isfinite(values).all() and min(values) >= 0 and 0 < share <= 1):
-                raise ValueError("a number that cannot be")
-        except (ValueError, TypeError) as error:
-            raise TableError(f"{path}: line {line}: expected a month of usage, found {error}") from error
-        months.append((codes.setdefault(row["subscriber"], len(codes)), month))
-        numbers.append(values)
-    keys, table = np.array(months), np.array(numbers)
+    months: list[tuple[int, int]] = []
+    numbers: list[list[float]] = []
+    held: list[str] = []
+    with open_table(path) as table:
+        table.positions(_REQUIRED)
+        header = [name.strip() for name in table.header]
+        for chunk in table.chunks():
+            for cells in chunk.rows:
+                try:
+                    row = dict(zip(header, cells, strict=True))
+                    month = month_number(row["month"])
+                    values = [*(float(row[name]) for name in FEATURE_NAMES), _share(month, row)]
+                    billed = float(row.get("billed_minutes") or "nan")
+                    if not (np.isfinite(values).all() and min(values) >= 0 and 0 < values[-1] <= 1 and not billed < 0):
+                        raise ValueError("a number that cannot be")
+                except ValueError as error:
+                    raise TableError(
+                        f"{path}: row {len(months) + 1} after the header: expected a month of usage, found {error}"
+                    ) from error
+                months.append((codes.setdefault(row["subscriber"], len(codes)), month))
+                numbers.append([*values, billed])
+                held.append(row.get("plan", "").casefold())
+    if not months:
+        raise TableError(f"{path}: expected months, found none")
+    keys, usage = np.array(months), np.array(numbers)
     order = np.lexsort((keys[:, 1], keys[:, 0]))
-    keys, table = keys[order], table[order]
-    plans = np.array([row["plan"].casefold() for row in rows])[order]
-    return Panel(keys[:, 0], keys[:, 1], plans, table[:, :-2], table[:, -2], table[:, -1])
+    keys, usage = keys[order], usage[order]
+    return Panel(keys[:, 0], keys[:, 1], np.array(held)[order], usage[:, :4], usage[:, 5], usage[:, 4])
 
 
-def _share(month: int, registered_on: str, left_on: str) -> float:
+def _share(month: int, row: dict[str, str]) -> float:
+    """Share of the days of a month on which the subscriber was active, as the row says, otherwise 1."""
+    if row.get(SHARE):
+        return float(row[SHARE])
+    if not set(_DATES) <= set(row):
+        return 1.0
+    return _share_by_dates(month, row["registered_on"], row["left_on"])
+
+
+def _share_by_dates(month: int, registered_on: str, left_on: str) -> float:
     """Share of the days of a month from the day of registration to the day of leaving, both included.
 
     A month that begins after the day of leaving counts as whole: if a file has it, the subscriber was there after all.

@@ -19,13 +19,16 @@ DOCUMENT_FILE = "model.json"
 REFERENCE_FILE = "reference.json"
 """The reference profile of the training part, for drift."""
 
+HABITS_FILE = "habits.json"
+"""The profile of how subscribers' months vary, for the forecast of the next bill."""
+
 TRAINING_ROWS_FILE = "training_rows.bin"
 """The keys of the rows that the model was trained on, each a `ROW_KEY`."""
 
 TRAINING_SUBSCRIBERS_FILE = "training_subscribers.bin"
 """The keys of the subscribers that the model was trained on, each a `ROW_KEY`; only if the table says who they are."""
 
-MODEL_FILES = (PIPELINE_FILE, DOCUMENT_FILE, REFERENCE_FILE, TRAINING_ROWS_FILE)
+MODEL_FILES = (PIPELINE_FILE, DOCUMENT_FILE, REFERENCE_FILE, HABITS_FILE, TRAINING_ROWS_FILE)
 
 ROW_KEY = np.dtype("<u8")
 
@@ -47,18 +50,32 @@ class TrainingData(BaseModel):
     training_subscribers: int | None = None
 
 
+class MonthsData(BaseModel):
+    """The table of months from which the forecast learned how usage varies."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str
+    sha256: str
+    months: int
+    subscribers: int
+
+
 class ModelRecord(BaseModel):
     """Everything that is known about a registered model; a record without the digests of all its files is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     trained_at: str
     features: list[FeatureSpec]
     target: str
     estimator: str
     seed: int
     data: TrainingData
+    months: MonthsData
+    advice: dict[str, int | float]
+    """When a switch of plans is advised: a `billing.advice.AdvicePolicy`."""
     metrics: dict[str, Any]
     gate: list[dict[str, Any]]
     proof: dict[str, int | float]

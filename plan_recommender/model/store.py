@@ -23,6 +23,7 @@ from plan_recommender.model.features import FEATURES, TARGET
 from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.record import (
     DOCUMENT_FILE,
+    HABITS_FILE,
     MODEL_NAME,
     REFERENCE_FILE,
     ROW_KEY,
@@ -127,6 +128,14 @@ class RegisteredModel:
             ModelError: the file is missing or was altered.
         """
         return self._verified(REFERENCE_FILE, "reference profile", "train again, or name a reference sample with --ref")
+
+    def habits(self) -> bytes:
+        """Read the profile of habits for the forecast of the next bill, as the JSON of a `HabitProfile`.
+
+        Raises:
+            ModelError: the file is missing or was altered.
+        """
+        return self._verified(HABITS_FILE, "profile of habits", "train again, or roll back with `make rollback`")
 
     def profile(self) -> ReferenceProfile:
         """Read the reference profile of the training part.

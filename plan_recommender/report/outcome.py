@@ -13,6 +13,7 @@ from plan_recommender.report.pages import REPORT
 from plan_recommender.training import looks, publish
 from plan_recommender.training.findings import Findings
 from plan_recommender.training.gate import GateReport
+from plan_recommender.training.habits import LearnedHabits
 from plan_recommender.training.looks import LOOKS_FILE
 from plan_recommender.training.publish import publish_both, write_model
 from plan_recommender.training.run import Tested, Trained
@@ -32,7 +33,12 @@ class Registered(NamedTuple):
 
 
 def register(
-    trained: Trained, verdict: GateReport, tested: Tested, table: LabelledTable, settings: Settings
+    trained: Trained,
+    verdict: GateReport,
+    tested: Tested,
+    table: LabelledTable,
+    habits: LearnedHabits,
+    settings: Settings,
 ) -> Registered:
     """Write artifacts and model, both or neither.
 
@@ -45,7 +51,7 @@ def register(
         with writing(directory):
             write_artifacts(artifacts.path, trained, findings, tested, table, settings)
         with writing(store.store_path()):
-            record = write_model(model.path, artifacts.path, trained, findings, table, settings)
+            record = write_model(model.path, artifacts.path, trained, findings, table, habits, settings)
         looks_before = _note_look(model.tag, table, settings)
         with writing(directory):
             write_pages(artifacts.path, model.tag, record, trained, findings, table, looks_before)
@@ -56,7 +62,9 @@ def register(
         return Registered(model.tag, written, looks_before)
 
 
-def leave_refused(trained: Trained, verdict: GateReport, table: LabelledTable, settings: Settings) -> Path:
+def leave_refused(
+    trained: Trained, verdict: GateReport, table: LabelledTable, habits: LearnedHabits, settings: Settings
+) -> Path:
     """Write the report of a refused run into `REFUSED`, in place of the one before; returns the path of the page.
 
     Raises:
@@ -68,7 +76,7 @@ def leave_refused(trained: Trained, verdict: GateReport, table: LabelledTable, s
         _note_look(None, table, settings)
     with staged_directory(folder) as refused, publish.staging() as model, writing(folder):
         write_artifacts(refused.path, trained, findings, None, table, settings)
-        record = write_model(model.path, refused.path, trained, findings, table, settings)
+        record = write_model(model.path, refused.path, trained, findings, table, habits, settings)
         write_pages(refused.path, f"refused {trained.champion}", record, trained, findings, table)
         refused.publish()
     return folder / REPORT

@@ -4,6 +4,7 @@ Every month that somebody used in whole, after at least one known month, is esti
 functions of the forecast itself. What the estimates got wrong, as a share of the spread, are the errors of the profile.
 """
 
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -21,7 +22,10 @@ from plan_recommender.billing.forecast import (
     spread,
     summarise,
 )
+from plan_recommender.billing.tariffs import Tariffs
+from plan_recommender.data.month_panel import read_panel
 from plan_recommender.errors import TableError
+from plan_recommender.model.digests import sha256
 
 MAX_MONTHS: Final = 36
 """Months before a target from which it is estimated at most."""
@@ -44,6 +48,41 @@ _QUANTITIES: Final = ("billed minutes", "messages", "MB")
 _DIGITS: Final = 6
 
 Floats = npt.NDArray[np.float64]
+
+
+class LearnedHabits(NamedTuple):
+    """A profile of habits, and the table of months that it was fitted from."""
+
+    profile: HabitProfile
+    path: Path
+    sha256: str
+    months: int
+
+
+def learn_habits(path: Path, tariffs: Tariffs) -> LearnedHabits:
+    """Fit the profile of habits from a table of months.
+
+    Args:
+        path: of the table.
+        tariffs: say how many minutes rounding adds for each call, where billed minutes are not given.
+
+    Raises:
+        TableError: the table cannot be read, or has too few months.
+    """
+    panel = read_panel(path)
+    by_call = tariffs.minutes.rounding == "call"
+    try:
+        profile = fit_habits(
+            panel.subscribers,
+            panel.months,
+            panel.usage,
+            panel.billed_minutes if by_call else None,
+            panel.share,
+            float(tariffs.minutes.call_share) if by_call else 0.0,
+        )
+    except TableError as error:
+        raise TableError(f"{path}: {error} (advice.months, --months)") from error
+    return LearnedHabits(profile, path, sha256(path), len(panel.months))
 
 
 class _Target(NamedTuple):

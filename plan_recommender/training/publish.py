@@ -22,7 +22,8 @@ import numpy as np
 from bentoml.models import ModelContext
 from bentoml.types import ModelSignature
 
-from plan_recommender.config.settings import Settings
+from plan_recommender.billing.advice import AdvicePolicy
+from plan_recommender.config.settings import AdviceSettings, Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.data.outputs import StagedDirectory, uninterrupted
 from plan_recommender.drift.reference import profile
@@ -31,6 +32,7 @@ from plan_recommender.model.digests import digests
 from plan_recommender.model.features import FEATURES
 from plan_recommender.model.record import (
     DOCUMENT_FILE,
+    HABITS_FILE,
     MODEL_NAME,
     PIPELINE_FILE,
     REFERENCE_FILE,
@@ -38,6 +40,7 @@ from plan_recommender.model.record import (
     TRAINING_ROWS_FILE,
     TRAINING_SUBSCRIBERS_FILE,
     ModelRecord,
+    MonthsData,
     TrainingData,
 )
 from plan_recommender.model.store import (
@@ -51,6 +54,7 @@ from plan_recommender.model.store import (
     versions_folder,
 )
 from plan_recommender.training.findings import Findings, metrics_document
+from plan_recommender.training.habits import LearnedHabits
 from plan_recommender.training.run import Trained
 from plan_recommender.training.split import row_keys, subscriber_keys
 
@@ -176,7 +180,13 @@ def promote(model: RegisteredModel) -> None:
 
 
 def write_model(
-    folder: Path, artifacts: Path, trained: Trained, findings: Findings, table: LabelledTable, settings: Settings
+    folder: Path,
+    artifacts: Path,
+    trained: Trained,
+    findings: Findings,
+    table: LabelledTable,
+    habits: LearnedHabits,
+    settings: Settings,
 ) -> ModelRecord:
     """Write the files of a staged model into `folder`; returns its record, with the digests of these files.
 
@@ -186,6 +196,7 @@ def write_model(
         trained: the champion.
         findings: the results of the run.
         table: the whole table.
+        habits: the profile of habits.
         settings: of the run; paths and addresses of this machine are left out of the record.
     """
     training = table.take(trained.split.training)
@@ -193,6 +204,7 @@ def write_model(
     (folder / PIPELINE_FILE).write_bytes((artifacts / "model.joblib").read_bytes())
     (folder / DOCUMENT_FILE).write_bytes((artifacts / DOCUMENT_FILE).read_bytes())
     (folder / REFERENCE_FILE).write_text(reference.model_dump_json())
+    (folder / HABITS_FILE).write_text(habits.profile.model_dump_json())
     (folder / TRAINING_ROWS_FILE).write_bytes(row_keys(training).astype(ROW_KEY).tobytes())
     count = None if training.subscribers is None else len(np.unique(training.subscribers))
     if count is not None:
@@ -214,6 +226,10 @@ def write_model(
             subscribers=None if table.subscribers is None else len(np.unique(table.subscribers)),
             training_subscribers=count,
         ),
+        months=MonthsData(
+            file=habits.path.name, sha256=habits.sha256, months=habits.months, subscribers=habits.profile.subscribers
+        ),
+        advice=_policy(settings.advice).model_dump(),
         metrics=metrics_document(findings, table, settings),
         gate=[check.model_dump() for check in findings.gate.checks],
         proof=asdict(trained.proof),
@@ -246,9 +262,19 @@ def library_versions() -> dict[str, str]:
     }
 
 
+def _policy(advice: AdviceSettings) -> AdvicePolicy:
+    return AdvicePolicy(
+        min_saving_share=advice.min_saving_share, min_p_saves=advice.min_p_saves, min_months=advice.min_months
+    )
+
+
 def _portable(settings: Settings) -> dict[str, object]:
     """Settings without the folders and addresses of this machine, because models are copied to other machines."""
-    document = settings.model_dump(mode="json", exclude={"artifacts", "search", "mlflow"}, exclude_none=True)
+    document = settings.model_dump(
+        mode="json",
+        exclude={"artifacts", "search", "mlflow", "advice"},
+        exclude_none=True,
+    )
     path = settings.data.path.resolve()
     inside = path.is_relative_to(Path.cwd())
     return document | {"data": document["data"] | {"path": str(path.relative_to(Path.cwd())) if inside else path.name}}

@@ -323,11 +323,11 @@ def test_the_share_of_days_follows_from_dates(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         (DATED, "expected months, found none"),
-        ("subscriber,month\na,2019-01\n", r"expected the columns plan, .*, active_share \(or registered_on and left"),
-        (DATED + "a,2019-13,Surf,1,2,3,4,3,2019-01-01,\n", "line 2: expected a month of usage"),
-        (DATED + "a,2019-01,Surf,1,-2,3,4,3,2019-01-01,\n", "line 2: expected a month of usage"),
-        (DATED + "a,2019-01,Surf,1,2,3,4,3,2019-02-01,\n", "line 2: expected a month of usage"),
-        (DATED + "a,2019-01,Surf,1,2\n", "line 2: expected a month of usage"),
+        ("subscriber,month\na,2019-01\n", "expected the columns subscriber, month, calls, .*; missing calls, "),
+        (DATED + "a,2019-13,Surf,1,2,3,4,3,2019-01-01,\n", "row 1 after the header: expected a month of usage"),
+        (DATED + "a,2019-01,Surf,1,-2,3,4,3,2019-01-01,\n", "row 1 after the header: expected a month of usage"),
+        (DATED + "a,2019-01,Surf,1,2,3,4,3,2019-02-01,\n", "row 1 after the header: expected a month of usage"),
+        (DATED + "a,2019-01,Surf,1,2\n", "row 1 after the header: expected a month of usage"),
     ],
 )  # fmt: skip
 def test_a_file_that_holds_no_months_is_refused(tmp_path: Path, text: str, sentence: str) -> None:

@@ -167,6 +167,11 @@ def test_the_record_says_what_the_model_was_made_of(trained: TrainedModel, model
     assert record.settings["seed"] == record.seed == 42
     assert record.settings["estimators"]["logistic_regression"]["solver"] == "liblinear"
     assert record.settings["data"]["path"] == DATA.name, "relative to where it was trained"
+    assert record.advice == {"min_saving_share": 0.1, "min_p_saves": 0.5, "min_months": 1}
+    assert record.months.model_dump() == {
+        "file": "subscriber_months.csv", "sha256": sha256(ROOT / "subscriber_months.csv"), "months": 1841,
+        "subscribers": 300,
+    }  # fmt: skip
     assert not {"artifacts", "search", "mlflow"} & set(record.settings), "places of the machine it was trained on"
     assert record.proof["decisions_that_differ"] == 0
     assert record.proof["largest_difference"] <= record.proof["tolerance"] == 1e-12
@@ -175,7 +180,7 @@ def test_the_record_says_what_the_model_was_made_of(trained: TrainedModel, model
         name: version(name) for name in ("bentoml", "numpy", "pandas", "scikit-learn", "scipy")
     }
     assert record.digests == {name: sha256(model.path / name) for name in (
-        "model.json", "reference.json", "saved_model.pkl", "training_rows.bin")}  # fmt: skip
+        "habits.json", "model.json", "reference.json", "saved_model.pkl", "training_rows.bin")}  # fmt: skip
 
 
 def test_the_reference_profile_is_of_the_training_part(model: RegisteredModel) -> None:
