@@ -10,6 +10,8 @@ from typing import Any, cast
 import bentoml
 from bentoml.exceptions import BentoMLException
 
+from plan_recommender.billing.registered import adviser_of
+from plan_recommender.billing.tariffs import Tariffs, load_tariffs, shipped_tariffs
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.model import store
 from plan_recommender.model.features import CustomerUsage
@@ -17,9 +19,12 @@ from plan_recommender.serving import logs
 from plan_recommender.serving.app import ContractService
 from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.image import image
+from plan_recommender.serving.language import LANGUAGE
 from plan_recommender.serving.patches import expected, start_failures
 from plan_recommender.serving.recommender import Recommender
 from plan_recommender.serving.schemas import (
+    AdviceAnswer,
+    AdviceRequest,
     BatchRecommendation,
     Explanation,
     Health,
@@ -50,7 +55,7 @@ class PlanRecommender:
 
     def __init__(self) -> None:
         try:
-            self.recommender = Recommender(_model())
+            self.recommender = Recommender(_model(), _tariffs())
         except (PlanRecommenderError, BentoMLException) as error:  # the model was good when the service was started
             logs.end_worker(error)
             raise
@@ -61,7 +66,9 @@ class PlanRecommender:
         """Check what the service needs, so that what is wrong stops the start with one sentence."""
         try:
             expected.check()
-            _model().document()
+            model = _model()
+            model.document()
+            adviser_of(model, _tariffs())
         except PlanRecommenderError as error:
             raise BentoMLException(str(error)) from error
         from plan_recommender.serving.patches import supervisor  # after the check; and workers have no use for it
@@ -79,6 +86,11 @@ class PlanRecommender:
     def predict_batch(self, batch: UsageBatch, /) -> BatchRecommendation:
         """Recommend a plan for up to 10,000 subscribers, in the order sent."""
         return self.recommender.recommend_batch(batch)
+
+    @bentoml.api
+    def advise(self, request: AdviceRequest, /) -> AdviceAnswer:
+        """Bill the last month of one subscriber on every plan, forecast the next one, and advise."""
+        return self.recommender.advise(request, LANGUAGE.get())
 
     @bentoml.api
     def explain(self, usage: CustomerUsage, /) -> Explanation:
@@ -99,6 +111,15 @@ class PlanRecommender:
 
 
 _SERVICE = cast(Any, PlanRecommender)  # the decorator makes the class a bentoml.Service, which its types do not say
+
+
+def _tariffs() -> Tariffs:
+    """Read the tariffs in force.
+
+    Raises:
+        ConfigError: they cannot be read, or are not what they may be.
+    """
+    return load_tariffs(Environment.read().tariffs or shipped_tariffs())
 
 
 def _model() -> store.RegisteredModel:

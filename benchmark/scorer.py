@@ -20,6 +20,7 @@ import bentoml
 import numpy as np
 from pydantic_core import to_json
 
+from plan_recommender.billing.tariffs import load_tariffs, shipped_tariffs
 from plan_recommender.data.synthesis import generate
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage, FeatureMatrix
@@ -53,7 +54,8 @@ def main() -> None:
 
 
 def _contestants(model: store.RegisteredModel, rows: FeatureMatrix) -> dict[str, Answer]:
-    document, pipeline, recommender = model.document(), bentoml.sklearn.load_model(model.tag), Recommender(model)
+    document, pipeline = model.document(), bentoml.sklearn.load_model(model.tag)
+    recommender = Recommender(model, load_tariffs(shipped_tariffs()))
     scorer = Scorer(document)
     reasons = Reasons(document, scorer)
     frames = [frame(rows[i : i + 1]) for i in range(len(rows))]

@@ -35,6 +35,7 @@ from benchmark.measure import (
 from benchmark.page import Conditions, Results, findings, key_figures, with_key_figures, write_page
 from benchmark.peers.model import Assignment
 from plan_recommender import cli
+from plan_recommender.billing.tariffs import load_tariffs, shipped_tariffs
 from plan_recommender.data.outputs import replacing
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.model import store
@@ -97,7 +98,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def _run(options: argparse.Namespace) -> Results:
     model = store.find()
-    workload = Workload(Recommender(model), SEED)
+    workload = Workload(Recommender(model, load_tariffs(shipped_tariffs())), SEED)
     assignment = Assignment(
         tag=model.tag,
         pipeline=model.path / PIPELINE_FILE,

@@ -74,7 +74,8 @@ class _Lifespan:
     def _watching(self, send: Send) -> Send:
         async def send_watched(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
-                telemetry().begin(ROUTES, get_current_service().recommender.tag)
+                recommender = get_current_service().recommender
+                telemetry().begin(ROUTES, recommender.tag, recommender.tariffs)
                 self._settle()
             elif message["type"] == "lifespan.shutdown.complete":
                 telemetry().flush()

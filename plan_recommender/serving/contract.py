@@ -28,6 +28,7 @@ from plan_recommender.serving.bentoml_routes import BentoRoutes
 from plan_recommender.serving.bodies import Bodies, announced_length
 from plan_recommender.serving.error_responses import CLOSE, OVERLOAD, Header, Refusal
 from plan_recommender.serving.exchange import Exchange, send_answer, take_exchange
+from plan_recommender.serving.language import LANGUAGE, choose_language
 from plan_recommender.serving.limits import MAX_HEAD_BYTES, REFUSAL_PAUSE_SECONDS
 from plan_recommender.serving.metrics import NO_ROUTE, telemetry
 from plan_recommender.serving.overload import Admission
@@ -37,6 +38,7 @@ from plan_recommender.serving.schemas import Health
 
 _OK, _UNAVAILABLE = int(HTTPStatus.OK), int(HTTPStatus.SERVICE_UNAVAILABLE)  # an enumeration is slow to compare
 _CONTENT_TYPE: Final[Header] = (b"content-type", b"application/json")
+_VARIES: Final[Header] = (b"vary", b"accept-language")
 
 Method = Callable[..., Any]
 """A method of the service, bound to it."""
@@ -115,6 +117,8 @@ class HttpContract:
                 del answer, verdict  # a refusal refers to the frame that raised it
             else:
                 status, body = answer
+                if isinstance(verdict, Command) and verdict.in_languages:
+                    headers += ((b"content-language", LANGUAGE.get().encode()), _VARIES)
             headers.append((b"content-length", b"%d" % len(body)))
             if drain.started and CLOSE not in headers:
                 headers.append(CLOSE)
@@ -147,6 +151,8 @@ class HttpContract:
                 body = await self._bodies.read(receive, verdict.max_bytes)
             elif len(body) > verdict.max_bytes:
                 return error_responses.too_large(verdict.max_bytes)
+            if verdict.in_languages:
+                LANGUAGE.set(choose_language(scope["headers"]))
             if not verdict.in_thread:
                 return _carry_out(verdict, method, body)
             batches = self._admission.batches
@@ -178,8 +184,10 @@ def _carry_out(command: Command, method: Method, body: bytes) -> tuple[int, byte
     except ValidationError as error:
         return error_responses.not_valid(error)
     answer = method(request)
-    if command.counted:
+    if command.counted == "predictions":
         telemetry().answer(answer)
+    elif command.counted == "advice":
+        telemetry().advice(answer)
     return _OK, to_json(answer)
 
 

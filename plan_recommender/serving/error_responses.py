@@ -218,6 +218,14 @@ def too_many_names(max_names: int) -> Refusal:
     )
 
 
+def unknown_plan(plans: Sequence[str]) -> Refusal:
+    """400: the request names a plan that the tariffs do not have."""
+    expected = f"Input should be {' or '.join(map(repr, plans))}, or null"
+    return _refusal(
+        HTTPStatus.BAD_REQUEST, f"The request is not valid: plan: {expected}.", "plan", expected, reason="invalid"
+    )
+
+
 def overloaded() -> Refusal:
     """503: more requests come than can be answered soon."""
     return replace(

@@ -11,14 +11,17 @@ import asyncio
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, time
 from functools import cache
+from itertools import product
 from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 
+from plan_recommender.billing.tariffs import Tariffs
 from plan_recommender.model.features import PLANS
 from plan_recommender.serving.patches.prometheus import observe_many
-from plan_recommender.serving.schemas import BatchRecommendation, Decision, Recommendation
+from plan_recommender.serving.schemas import AdviceAnswer, BatchRecommendation, Decision, Recommendation
 
 LATENCY_BUCKETS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
@@ -72,16 +75,29 @@ class Telemetry:
         self._probability = prometheus_client.Histogram(
             "plan_recommender_probability_is_ultra", "Probabilities answered.", ["model"], buckets=PROBABILITY_BUCKETS
         )
+        self._advice = prometheus_client.Counter(
+            "plan_recommender_advice", "Subscribers advised, by kind of advice and plan advised.", ["advice", "plan"]
+        )
+        self._tariffs_since = prometheus_client.Gauge(
+            "plan_recommender_tariffs_valid_from_seconds", "First day of the tariffs in force, in Unix time.",
+            multiprocess_mode="max",
+        )  # fmt: skip
         self._children: dict[tuple[Any, ...], Any] = {}
         self._finished: list[tuple[str, int, str, float]] = []
+        self._advised: list[tuple[str, str]] = []
         self._single: list[tuple[str, int, float]] = []
         self._batches: list[tuple[str, Predictions]] = []
 
-    def begin(self, routes: Iterable[str], model: str) -> None:
+    def begin(self, routes: Iterable[str], model: str, tariffs: Tariffs) -> None:
         """Start series at 0, because a rate needs a first value, and so that the first request does not wait for files.
 
-        They are: for each route the status 200, the latency and `OWN_REASONS`; and what this model predicts.
+        They are: for each route the status 200, the latency and `OWN_REASONS`; what this model predicts; and what is
+        advised by these tariffs.
         """
+        since = datetime.combine(tariffs.valid_from, time.min, UTC)
+        self._tariffs_since.set(since.timestamp())
+        for kind, plan in product(("keep", "switch", "choose"), tariffs.names):
+            self._child(self._advice, kind, plan).inc(0)
         for route in routes:
             self._child(self._requests, route, "200").inc(0)
             observe_many(self._child(self._seconds, route), Counter({0: 0}), 0)
@@ -120,8 +136,14 @@ class Telemetry:
             single = cast(Recommendation, answer)
             self._single.append((single["model"], single["prediction"], single["probability_is_ultra"]))
 
+    def advice(self, answer: AdviceAnswer) -> None:
+        """Count an advice; it is in the series after the next `flush`."""
+        self._advised.append((answer["advice"], answer["advised_plan"]))
+
     def flush(self) -> None:
         """Add what was collected to the series; call it in the event loop."""
+        for (kind, plan), count in Counter(_taken(self._advised)).items():
+            self._child(self._advice, kind, plan).inc(count)
         if self._finished:
             self._add_requests(_taken(self._finished))
         if self._single:

@@ -12,7 +12,7 @@ from plan_recommender.serving import error_responses
 from plan_recommender.serving.error_responses import ErrorAnswer, Refusal
 from plan_recommender.serving.limits import BODY_SECONDS, HEAD_SECONDS, MAX_HEAD_BYTES
 from plan_recommender.serving.routes import ROUTES, Command, Query
-from plan_recommender.serving.schemas import Health, UsageBatch
+from plan_recommender.serving.schemas import AdviceRequest, Health, UsageBatch
 
 _TAG = "Service APIs"
 _REFERENCE = "#/components/schemas/{model}"
@@ -45,6 +45,7 @@ _MEANINGS: Final = {
 _INVALID: Final[dict[type[BaseModel], bytes]] = {
     CustomerUsage: b'{"calls":85,"minutes":-3,"messages":56}',
     UsageBatch: b'{"rows":[{"calls":85,"minutes":-3,"messages":56}]}',
+    AdviceRequest: b'{"plan":"Smart","months":[{"month":"2026-13","calls":85,"minutes":-3,"messages":56}]}',
 }
 
 

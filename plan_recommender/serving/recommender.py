@@ -2,18 +2,26 @@
 
 from typing import Literal
 
+from plan_recommender.billing.forecast import Month
+from plan_recommender.billing.registered import adviser_of
+from plan_recommender.billing.tariffs import Tariffs
+from plan_recommender.billing.wording import Language, sentence
 from plan_recommender.model.features import FEATURE_NAMES, PLANS, CustomerUsage, matrix
 from plan_recommender.model.reasons import Reasons, effect_points
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.sentences import Sentences, change_sentence
 from plan_recommender.model.store import RegisteredModel
+from plan_recommender.serving.error_responses import unknown_plan
 from plan_recommender.serving.schemas import (
+    AdviceAnswer,
+    AdviceRequest,
     BatchRecommendation,
     Contribution,
     Decision,
     Explanation,
     Health,
     ModelDescription,
+    PlanOutlook,
     Recommendation,
     UsageBatch,
 )
@@ -24,12 +32,15 @@ _PROBE = CustomerUsage(calls=60, minutes=420, messages=30, mb_used=17000)
 class Recommender:
     """A registered model, loaded and ready."""
 
-    def __init__(self, model: RegisteredModel) -> None:
+    def __init__(self, model: RegisteredModel, tariffs: Tariffs) -> None:
         """Load the model, and let it answer.
 
         Raises:
             ModelError: it is damaged.
         """
+        self.tariffs = tariffs
+        self._places = {name: place for place, name in enumerate(tariffs.names)}
+        self._adviser = adviser_of(model, tariffs)
         self._record = model.record
         self.tag = model.tag
         document = model.document()
@@ -59,6 +70,54 @@ class Recommender:
             for prediction, probability in zip(predictions, probabilities.tolist(), strict=True)
         ]
         return {"predictions": decisions, "model": self.tag}
+
+    def advise(self, request: AdviceRequest, language: Language = "en") -> AdviceAnswer:
+        """Bill the last month on every plan, forecast the next one, and advise.
+
+        Raises:
+            Refusal: the tariffs have no plan of that name.
+        """
+        held = None
+        if request.plan is not None:
+            held = self._places.get(request.plan)
+            if held is None:
+                raise unknown_plan(self.tariffs.names)
+        months = [
+            Month(m.calls, m.minutes, m.messages, m.mb_used, m.billed_minutes, m.active_share) for m in request.months
+        ]
+        advice = self._adviser.advise(held, months)
+        units, names = 10**self.tariffs.decimals, self.tariffs.names
+        plans: list[PlanOutlook] = [
+            {
+                "plan": name,
+                "last_bill": {
+                    "fee": bill.fee / units,
+                    "minutes": bill.minutes / units,
+                    "messages": bill.messages / units,
+                    "data": bill.data / units,
+                    "total": bill.total / units,
+                    "estimated": advice.estimated,
+                },
+                "expected": outlook.expected / units,
+                "low": outlook.low / units,
+                "high": outlook.high / units,
+            }
+            for name, bill, outlook in zip(names, advice.last_bills, advice.plans, strict=True)
+        ]
+        return {
+            "advice": advice.kind,
+            "plan": request.plan,
+            "advised_plan": names[advice.advised],
+            "expected_saving": advice.saving.expected / units,
+            "saving_low": advice.saving.low / units,
+            "saving_high": advice.saving.high / units,
+            "p_saves": advice.saving.p_saves,
+            "plans": plans,
+            "sentence": sentence(advice, self.tariffs, self._adviser.policy, language),
+            "currency": self.tariffs.currency,
+            "model": self.tag,
+            "tariffs": self.tariffs.digest,
+        }
 
     def explain(self, usage: CustomerUsage) -> Explanation:
         """Answer for one subscriber, and say how much each feature contributed and where the plan would change."""
@@ -118,6 +177,8 @@ class Recommender:
             metrics=record.metrics,
             data=record.data.model_dump(),
             versions=record.versions,
+            tariffs={"sha256": self.tariffs.digest} | self.tariffs.numbers(),
+            advice=self._adviser.policy.model_dump() | {"months": record.months.model_dump()},
         )
 
     def _probe(self) -> tuple[Explanation, BatchRecommendation]:

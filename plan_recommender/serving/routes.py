@@ -1,7 +1,7 @@
 """The routes of the HTTP contract: one table, which the service, its documents, its metrics and its limits share."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
@@ -10,6 +10,8 @@ from plan_recommender.serving.error_responses import Refusal
 from plan_recommender.serving.limits import MIB
 from plan_recommender.serving.schemas import (
     MAX_BATCH_ROWS,
+    AdviceAnswer,
+    AdviceRequest,
     BatchRecommendation,
     Explanation,
     Health,
@@ -50,8 +52,10 @@ class Command:
     """Names and strings in a body; each that is unknown makes an error of some hundred bytes."""
     in_thread: bool = False
     """Whether answering takes so long that it would hold up the event loop."""
-    counted: bool = True
-    """Whether the metrics count what it predicts."""
+    counted: Literal["predictions", "advice"] | None = "predictions"
+    """What the metrics count of its answers."""
+    in_languages: bool = False
+    """Whether the answer has sentences in the language that the request asks for."""
     methods: tuple[str, ...] = ("POST",)
 
 
@@ -78,7 +82,16 @@ ROUTES: Final[dict[str, Query | Command]] = {
         Explanation,
         "Answer for one subscriber and say why, as JSON of an `Explanation`.",
         max_bytes=1 * MIB,
-        counted=False,
+        counted=None,
+    ),
+    "/advise": Command(
+        "advise",
+        AdviceRequest,
+        AdviceAnswer,
+        "Bill the last month on every plan, forecast the next one, and advise, as JSON of an `AdviceAnswer`.",
+        max_bytes=1 * MIB,
+        counted="advice",
+        in_languages=True,
     ),
     "/health": Query("health", Health, "Ask the model, and tell whether it answers as it did when it was loaded."),
     "/model": Query("about", ModelDescription, "Tell what was stored with the model when it was registered."),

@@ -4,16 +4,25 @@ A request is validated, so it is a pydantic model. An answer is the service's ow
 types are declared: pydantic describes it, and writing it as JSON takes a third of the time that a model takes.
 """
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before Python 3.12
 
-from plan_recommender.model.features import EXAMPLE, CustomerUsage, FeatureSpec
+from plan_recommender.billing.tariffs import MAX_USAGE
+from plan_recommender.model.features import EXAMPLE, FEATURE_NAMES, CustomerUsage, FeatureSpec
 from plan_recommender.model.regions import FEW_ROWS
 from plan_recommender.model.threshold import SegmentThresholds
 
 MAX_BATCH_ROWS = 10_000
+MAX_MONTHS = 36
+
+# As OpenAPI 3.0 says it.
+_NULLABLE = WithJsonSchema({"type": "number", "format": "double", "nullable": True})
+_NULLABLE_USAGE = WithJsonSchema({"type": "number", "minimum": 0, "maximum": MAX_USAGE, "nullable": True})
+_NULLABLE_TEXT = WithJsonSchema({"type": "string", "nullable": True})
 
 
 class UsageBatch(BaseModel):
@@ -36,6 +45,127 @@ class Recommendation(Decision):
     """The answer for one subscriber, and the model that gave it."""
 
     model: Annotated[str, Field(description="tag of the model that answered")]
+
+
+def _describe_month(schema: dict[str, Any]) -> None:
+    schema["example"] = {"month": "2026-10", **EXAMPLE}
+    for name in FEATURE_NAMES:
+        schema["properties"][name]["maximum"] = MAX_USAGE
+
+
+class UsageMonth(CustomerUsage):
+    """What one subscriber used in one calendar month, up to 1,000,000,000 of each quantity."""
+
+    model_config = ConfigDict(json_schema_extra=_describe_month)
+
+    month: Annotated[str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$", description="calendar month, YYYY-MM")]
+    billed_minutes: Annotated[
+        float | None,
+        Field(ge=0, le=MAX_USAGE, description="minutes after the rounding of each call; null: not known"),
+        _NULLABLE_USAGE,
+    ] = None
+    active_share: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="share of the month's days on which the subscriber was active: less than 1 in the months of "
+            "registration and of leaving",
+        ),
+        WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMinimum": True, "maximum": 1}),  # as OpenAPI 3.0
+    ] = 1.0
+
+    @field_validator(*FEATURE_NAMES)
+    @classmethod
+    def _is_possible(cls, value: float) -> float:
+        if value > MAX_USAGE:
+            raise PydanticCustomError("less_than_equal", f"Input should be less than or equal to {MAX_USAGE:.0f}")
+        return value
+
+
+class AdviceRequest(BaseModel):
+    """The plan held and the past months of one subscriber."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        json_schema_extra={
+            "example": {
+                "plan": "Smart",
+                "months": [
+                    {"month": "2026-09", "calls": 78, "minutes": 493.2, "messages": 61, "mb_used": 21110.5},
+                    {"month": "2026-10", **EXAMPLE},
+                ],
+            }
+        },
+    )
+
+    plan: Annotated[
+        str | None, Field(max_length=40, description="name of the plan held; null: none, or not known"), _NULLABLE_TEXT
+    ] = None
+    months: Annotated[
+        list[UsageMonth], Field(min_length=1, max_length=MAX_MONTHS, description="ascending, each month once")
+    ]
+
+    @field_validator("months")
+    @classmethod
+    def _ascend(cls, months: list[UsageMonth]) -> list[UsageMonth]:
+        for before, after in pairwise(months):
+            if after.month <= before.month:
+                raise PydanticCustomError(
+                    "not_ascending",
+                    f"Input should be months in ascending order, each once; {after.month} stands after {before.month}",
+                )
+        return months
+
+
+class BillItems(TypedDict):
+    """The bill of one month on one plan (currency)."""
+
+    fee: float
+    minutes: Annotated[float, Field(description="for billed minutes beyond those included")]
+    messages: Annotated[float, Field(description="for messages beyond those included")]
+    data: Annotated[float, Field(description="for data beyond what is included")]
+    total: float
+    estimated: Annotated[
+        bool, Field(description="whether the billed minutes were not given, so that the bill rests on an estimate")
+    ]
+
+
+class PlanOutlook(TypedDict):
+    """What one plan costs one subscriber (currency)."""
+
+    plan: str
+    last_bill: Annotated[BillItems, Field(description="of the last month that was sent")]
+    expected: Annotated[float, Field(description="expected bill of the next whole month")]
+    low: Annotated[float, Field(description="lower end of its 90 % interval")]
+    high: Annotated[float, Field(description="upper end of its 90 % interval")]
+
+
+class AdviceAnswer(TypedDict):
+    """Which plan fits the next month of one subscriber."""
+
+    advice: Annotated[
+        Literal["keep", "switch", "choose"], Field(description="`choose` where the plan held is not known")
+    ]
+    plan: Annotated[str | None, Field(description="the plan held, as sent"), _NULLABLE_TEXT]
+    advised_plan: str
+    expected_saving: Annotated[
+        float,
+        Field(
+            description="what the next month is expected to cost less than on the plan held: 0 for `keep`; for "
+            "`choose`, less than on the next cheapest plan"
+        ),
+    ]
+    saving_low: Annotated[float, Field(description="lower end of the 90 % interval of that saving")]
+    saving_high: Annotated[float, Field(description="upper end of it")]
+    p_saves: Annotated[float, Field(ge=0, le=1, description="probability that the next month costs less")]
+    plans: Annotated[list[PlanOutlook], Field(description="every plan, in the order of the tariffs")]
+    sentence: Annotated[str, Field(description="the advice in words, English or Spanish by Accept-Language")]
+    currency: Annotated[str, Field(description="ISO 4217 code of all amounts")]
+    model: Annotated[str, Field(description="tag of the model whose profile of habits was used")]
+    tariffs: Annotated[str, Field(description="SHA-256 of the tariffs in force, as in GET /model")]
 
 
 class Contribution(TypedDict):
@@ -67,7 +197,7 @@ class Contribution(TypedDict):
             description="nearest value of the feature at which, everything else equal, the other plan would be "
             "recommended; null where there is none"
         ),
-        WithJsonSchema({"type": "number", "format": "double", "nullable": True}),  # as OpenAPI 3.0 says it
+        _NULLABLE,
     ]
     change: Annotated[str, Field(description="where the plan changes, in plain English")]
 
@@ -121,3 +251,5 @@ class ModelDescription(BaseModel):
     metrics: dict[str, Any] = Field(description="on the test part, beside the majority rule")
     data: dict[str, Any] = Field(description="the table it was trained on")
     versions: dict[str, str] = Field(description="of the libraries that trained it")
+    tariffs: dict[str, Any] = Field(description="in force: their SHA-256, currency, first day and plans")
+    advice: dict[str, Any] = Field(description="when a switch is advised, and the months that this learned from")

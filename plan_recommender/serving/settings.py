@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -46,6 +47,8 @@ class Environment(BaseModel):
     """Worker processes."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _IN_ANY_CASE] = "info"
     log_format: Annotated[Literal["text", "json"], _IN_ANY_CASE] = "text"
+    tariffs: Path | None = None
+    """File of the tariffs in force; None: tariffs.yaml beside the service."""
     max_batches: int = Field(16, ge=1, le=10_000)
     """Batches that may wait or be answered in one worker."""
     max_bodies_mib: int = Field(64, ge=10, le=1024 * 1024)
