@@ -50,6 +50,9 @@ _TELLING: Final = 0.5
 _FIRST_PRIOR: Final = 0.25
 """Months by which what is usual counts when the first month is compared with what the others let expect."""
 
+_FIRST_LEAST: Final = 0.05
+"""What a first month counts at least (whole months)."""
+
 _SPREAD_PRIOR: Final = 4.0
 """Months by which the usual spread counts beside the subscriber's own one."""
 
@@ -280,7 +283,7 @@ def summarise(used: Sequence[Used], usual: tuple[float, float, float]) -> Summar
         of_data = first[2] * others / (mb_used + _FIRST_PRIOR * usual[2])
         share = (of_minutes + of_data) / 2
         if share < 1:
-            counts = share * share * share
+            counts = max(share * share * share, _FIRST_LEAST)
     totals = (minutes + counts * first[0], messages + counts * first[1], mb_used + counts * first[2])
     months += counts * first[3]
     telling = [month for month in (used if counts >= _TELLING else used[1:]) if month[3] >= _TELLING]

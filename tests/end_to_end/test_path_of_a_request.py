@@ -11,7 +11,12 @@ from plan_recommender.serving.routes import ROUTES, Command
 from tests.conftest import GOOD, TrainedModel
 from tools.server import ROOT, serving
 
-BODIES = {"/predict": GOOD, "/explain": GOOD, "/predict_batch": {"rows": [GOOD]}}
+BODIES = {
+    "/predict": GOOD,
+    "/explain": GOOD,
+    "/predict_batch": {"rows": [GOOD]},
+    "/advise": {"months": [{"month": "2026-10", **GOOD}]},
+}
 
 
 @pytest.mark.slow

@@ -43,6 +43,16 @@ def rows(*documents: Any) -> bytes:
     return encode({"rows": list(documents)})
 
 
+def months(*usages: dict[str, Any], plan: Any = "Smart", first: int = 1) -> bytes:
+    """A request for advice on consecutive months of 2026."""
+    listed = [{"month": f"2026-{month:02d}", **usage} for month, usage in enumerate(usages, start=first)]
+    return encode({"plan": plan, "months": listed})
+
+
+def advice(name: str, body: bytes, status: int, loc: list[str | int] | None = None, **changes: Any) -> "Case":
+    return Case(f"advise {name}", body, status, loc or [], path="/advise", **changes)
+
+
 def twice(first: str, second: str) -> bytes:
     """The good request with two values for the number of calls."""
     return usage()[:1] + f'"calls":{first},'.encode() + raw(second)[1:]
@@ -99,6 +109,15 @@ VALID = [
     Case("explain huge", usage(calls=0, minutes=1.7e308, messages=1.7e308, mb_used=1.7e308), 200, path="/explain"),
     Case("explain smallest", usage(calls=5e-324), 200, path="/explain"),
     Case("explain minus zero", raw("-0.0"), 200, path="/explain"),
+    advice("one month", months(GOOD), 200),
+    advice("a year", months(*[GOOD, LIGHT] * 6), 200),
+    advice("without a plan", months(GOOD, plan=None), 200),
+    advice("in Spanish", months(GOOD), 200, headers=JSON | {"accept-language": "es-MX,es;q=0.9,en;q=0.1"}),
+    advice("exact minutes of a part of a month", months(GOOD | {"billed_minutes": 540, "active_share": 0.5}), 200),
+    advice("unknown minutes", months(GOOD | {"billed_minutes": None}), 200),
+    advice("nothing used", months(dict.fromkeys(GOOD, 0)), 200),
+    advice("the most", months(dict.fromkeys(GOOD, 1e9)), 200),
+    advice("smallest", months(dict.fromkeys(GOOD, 5e-324) | {"active_share": 5e-324}), 200),
     Case("health", b"", 200, path="/health", method="GET", headers={}),
     Case("model", b"", 200, path="/model", method="GET", headers={}),
 ]
@@ -181,6 +200,24 @@ REFUSED = [
     Case("explain nan", raw("NaN"), 400, ["calls"], path="/explain"),
     Case("explain overflow", raw("1e400"), 400, ["calls"], path="/explain"),
     Case("explain numeric text", usage(calls="85"), 400, ["calls"], path="/explain"),
+    advice("empty body", b"", 400),
+    advice("no months", encode({"plan": "Smart", "months": []}), 400, ["months"]),
+    advice("37 months", encode({"months": [{"month": "2026-01", **GOOD}] * 37}), 400, ["months"]),
+    advice("the same month twice", encode({"months": [{"month": "2026-01", **GOOD}] * 2}), 400, ["months"]),
+    advice("a month that is none", encode({"months": [{"month": "2026-13", **GOOD}]}), 400, ["months", 0, "month"]),
+    advice("a plan that nobody sells", months(GOOD, plan="Gold"), 400, ["plan"]),
+    advice("a plan in other letters", months(GOOD, plan="smart"), 400, ["plan"]),
+    advice("a plan that is no name", months(GOOD, plan=1), 400, ["plan"]),
+    advice("more than anybody can use", months(GOOD, GOOD | {"mb_used": 1.1e9}), 400, ["months", 1, "mb_used"]),
+    advice("negative", months(GOOD | {"minutes": -1}), 400, ["months", 0, "minutes"]),
+    advice("no share", months(GOOD | {"active_share": 0}), 400, ["months", 0, "active_share"]),
+    advice("more than whole", months(GOOD | {"active_share": 1.01}), 400, ["months", 0, "active_share"]),
+    advice("missing field", months({"calls": 1}), 400, ["months", 0, "minutes"]),
+    advice("unknown field", months(GOOD | {"plan": "Ultra"}), 400, ["months", 0, "plan"]),
+    advice("overflow", months(GOOD | {"calls": "@"}).replace(b'"@"', b"1e400"), 400, ["months", 0, "calls"]),
+    advice("deep nesting", b'{"months":' + b"[" * 250_000, 400),
+    advice("too large", b" " * (MIB + 1), 413, ["body"]),
+    advice("text type", months(GOOD), 415, ["content-type"], headers={"content-type": "text/plain"}),
     Case("too large", b" " * (MIB + 1), 413, ["body"]),
     Case("too large batch", b" " * (10 * MIB + 1), 413, ["body"], path="/predict_batch"),
     Case("explain too large", b" " * (MIB + 1), 413, ["body"], path="/explain"),
@@ -214,7 +251,7 @@ REFUSED = [
     Case("compressed without a word", gzip.compress(usage()), 400),
     *[
         Case(f"{method} {path}", b"", 405, ["method"], path, method, headers={})
-        for path in ("/predict", "/predict_batch", "/explain")
+        for path in ("/predict", "/predict_batch", "/explain", "/advise")
         for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
     ],
     *[

@@ -47,9 +47,10 @@ INVALID = {"calls": 85, "minutes": -3, "messages": 56}
 EXAMPLES = [
     *[Case(f"400 {path}", encode(INVALID), 400, path=path) for path in ("/predict", "/explain")],
     Case("400 /predict_batch", rows(INVALID), 400, path="/predict_batch"),
+    Case("400 /advise", encode({"plan": "Smart", "months": [{"month": "2026-13", **INVALID}]}), 400, path="/advise"),
     *[
         Case(f"{name} {path}", body, status, path=path, headers=headers)
-        for path, limit in {"/predict": MIB, "/explain": MIB, "/predict_batch": 10 * MIB}.items()
+        for path, limit in {"/predict": MIB, "/explain": MIB, "/advise": MIB, "/predict_batch": 10 * MIB}.items()
         for name, body, status, headers in (
             ("truncated", b"{", 400, JSON),
             ("large", b" " * (limit + 1), 413, JSON),
@@ -211,7 +212,7 @@ def test_a_batch_of_ten_thousand_is_answered_in_order(client: TestClient, traine
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode) | USAGE.map(encode))
 @settings(max_examples=300, deadline=None)
 def test_no_body_gets_a_5xx_or_an_answer_that_is_not_json(client: TestClient, body: bytes) -> None:
-    for path in ("/predict", "/predict_batch", "/explain"):
+    for path in ("/predict", "/predict_batch", "/explain", "/advise"):
         status, document = ask(client, Case("fuzz", body, 0, path=path))
         assert status in (200, 400)
         if status == 400:
