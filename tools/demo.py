@@ -25,6 +25,24 @@ SUBSCRIBERS = {
     "talks and writes a lot": {"calls": 150, "minutes": 1050.0, "messages": 120, "mb_used": 9000.0},
 }
 
+MONTHS: dict[str, dict[str, Any]] = {
+    "pays for more than she uses": {
+        "plan": "Ultra",
+        "months": [
+            {"month": "2026-08", "calls": 41, "minutes": 260.3, "messages": 12, "mb_used": 9_870.0},
+            {"month": "2026-09", "calls": 37, "minutes": 244.8, "messages": 9, "mb_used": 11_240.5},
+            {"month": "2026-10", "calls": 44, "minutes": 281.1, "messages": 15, "mb_used": 10_512.2},
+        ],
+    },
+    "uses more than his plan includes": {
+        "plan": "Smart",
+        "months": [
+            {"month": "2026-09", "calls": 91, "minutes": 603.4, "messages": 61, "mb_used": 26_110.5},
+            {"month": "2026-10", "calls": 85, "minutes": 566.7, "messages": 56, "mb_used": 27_696.9},
+        ],
+    },
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the demo; exits with 1 and one sentence if the service does not start or does not answer as expected."""
@@ -56,6 +74,15 @@ def _show_answers(client: httpx.Client) -> None:
     explanation = _expect(client.post("/explain", json=SUBSCRIBERS["a heavy data user"]), 200)
     for contribution in explanation["contributions"]:
         print(contribution["sentence"])
+    print("\n== POST /advise: which plan costs least next month?")
+    for who, request in MONTHS.items():
+        advice = _expect(client.post("/advise", json=request), 200)
+        print(f"{who}:\n  {advice['sentence']}")
+        for plan in advice["plans"]:
+            bill = plan["last_bill"]
+            items = ", ".join(f"{bill[item]:g} for {item}" for item in ("minutes", "messages", "data") if bill[item])
+            print(f"  last month on {plan['plan']}: {bill['total']:g} {advice['currency']}"
+                  f" ({bill['fee']:g} fee{', ' + items if items else ''})")  # fmt: skip
     print("\n== POST /predict with minutes = -1, which nobody can have used")
     refused = _expect(client.post("/predict", json=SUBSCRIBERS["an average month"] | {"minutes": -1}), 400)
     print(f"refused with 400: {refused['error']}", flush=True)

@@ -207,14 +207,18 @@ class Forecast:
 
     def ranges(self) -> list[Range]:
         """Give expectation and 90 % interval of the bill on every plan, in the order of the tariffs."""
-        return [Range(_mean(bills), *_shortest(bills)) for bills in np.sort(self._totals, axis=1).tolist()]
+        ranges = []
+        for bills in np.sort(self._totals, axis=1).tolist():
+            expected = _mean(bills)
+            ranges.append(Range(expected, *_around(expected, *_shortest(bills))))
+        return ranges
 
     def saving(self, held: int, advised: int) -> Saving:
         """Compare two plans, given as places in the tariffs: what the advised one costs less than the held one."""
         savings: list[int] = np.sort(self._totals[held] - self._totals[advised]).tolist()
-        low, high = _shortest(savings)
         saves = SCENARIOS - bisect_right(savings, 0)
         expected = _mean(self._totals[held].tolist()) - _mean(self._totals[advised].tolist())
+        low, high = _around(expected, *_shortest(savings))
         return Saving(expected, low, high, saves / SCENARIOS)
 
 
@@ -341,6 +345,11 @@ def _root(value: float) -> float:
 
 def _mean(bills: list[int]) -> int:
     return (2 * sum(bills) + SCENARIOS) // (2 * SCENARIOS)
+
+
+def _around(expected: int, low: int, high: int) -> tuple[int, int]:
+    """Extend an interval to what is expected, which may lie beyond it: rare dear months count in it, and not here."""
+    return min(low, expected), max(high, expected)
 
 
 def _shortest(values: list[int]) -> tuple[int, int]:

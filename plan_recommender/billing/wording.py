@@ -74,7 +74,7 @@ def sentence(advice: Advice, tariffs: Tariffs, policy: AdvicePolicy, language: L
         other_expected=amount(rival.expected),
         saving=amount(abs(compared.expected)),
         saving_range=interval(compared.low, compared.high),
-        of_100=round(100 * compared.p_saves),
+        of_100=min(max(round(100 * compared.p_saves), 1), 99),  # 64 scenarios make nothing certain
         months=advice.months,
         needed=policy.min_months,
     )

@@ -158,11 +158,11 @@ def test_a_sentence_in_full(tariffs: Tariffs, profile: HabitProfile) -> None:
     assert advice.plans[SMART].expected == 55_000
     assert sentence(advice, tariffs, AdvicePolicy()) == (
         "Switch from Ultra to Smart: next month is expected to cost about 550 RUB instead of 1,950 RUB, which saves "
-        f"about {saving:,.0f} RUB (90 % interval 1,400 to 1,400 RUB); it saves in about 100 of 100 such months."
+        f"about {saving:,.0f} RUB (90 % interval 1,400 to 1,400 RUB); it saves in about 99 of 100 such months."
     )
     assert sentence(advice, tariffs, AdvicePolicy(), "es") == (
         "Cambie de Ultra a Smart: se espera que el próximo mes cueste unos 550 RUB en lugar de 1\u202f950 RUB, un "
-        "ahorro de unos 1\u202f400 RUB (intervalo del 90 %: de 1\u202f400 a 1\u202f400 RUB); ahorra en unos 100 de "
+        "ahorro de unos 1\u202f400 RUB (intervalo del 90 %: de 1\u202f400 a 1\u202f400 RUB); ahorra en unos 99 de "
         "cada 100 meses como este."
     )
 

@@ -322,6 +322,10 @@ def _write_past(promtool: str, data: Path, model: str) -> None:
         labels = f'instance="past",job="plan_recommender",model="{model}",le="{limit}"'
         name = f"plan_recommender_probability_is_ultra_bucket{{{labels}}}"
         lines += [f"{name} {10 * share * i} {t}" for i, t in enumerate(times)]
+    lines.append("# TYPE plan_recommender_advice counter")
+    for advice, share in (("switch", 0.2), ("keep", 0.8)):
+        labels = f'instance="past",job="plan_recommender",advice="{advice}",plan="Smart"'
+        lines += [f"plan_recommender_advice_total{{{labels}}} {10 * share * i} {t}" for i, t in enumerate(times)]
     text = data.with_name("past.txt")
     text.write_text("\n".join([*lines, "# EOF", ""]), encoding="utf-8")
     done = _run(promtool, "tsdb", "create-blocks-from", "openmetrics", str(text), str(data), cwd=data.parent)
@@ -345,6 +349,8 @@ def _ask_for_everything(service: str) -> None:
             http.post("/predict", json=GOOD).raise_for_status()
             http.post("/predict_batch", json={"rows": [LIGHT] * 100}).raise_for_status()
             http.post("/explain", json=GOOD).raise_for_status()
+            months = {"plan": "Smart", "months": [{"month": "2026-10", **GOOD}]}
+            http.post("/advise", json=months).raise_for_status()
             http.get("/health").raise_for_status()
             assert http.post("/predict", json={}).status_code == HTTPStatus.BAD_REQUEST
             time.sleep(1)  # so that a scrape sees the numbers grow
