@@ -19,6 +19,7 @@ FORBIDDEN = {
     "serving/recommender.py": ["plan_recommender.training.candidates", "plan_recommender.config.load"],
     "serving/overload.py": ["uvicorn", "circus.watcher", "click"],
     "evaluation/metrics.py": ["plan_recommender.training.gate", "plan_recommender.serving.schemas"],
+    "campaign/outcomes.py": ["plan_recommender.evaluation.comparison", "plan_recommender.config.settings"],
     "drift/verdict.py": ["plan_recommender.training.publish"],
     "data/synthesis.py": ["plan_recommender.cli", "plan_recommender.training.split"],
     "model/scorer.py": ["tools.demo", "train", "service", "drift"],

@@ -88,10 +88,12 @@ def design_lines(contacts: int, controls: int, churn: float = USUAL_CHURN, contr
     if contacts and controls:
         visible = visible_change(churn, Arms(contacts, controls))
         ends = [
-            f"a {name} to {rate:.1%}" for name, rate in zip(("fall", "rise"), visible, strict=True) if rate is not None
+            f"a {name} to about {rate:.1%}"
+            for name, rate in zip(("fall", "rise"), visible, strict=True)
+            if rate is not None
         ]
         seen = " or ".join(ends) or "no change at all"
-        lines.append(f"this campaign ({contacts:,} contacts, {controls:,} controls) shows {seen}, from {churn:.1%}")
+        lines.append(f"this campaign ({contacts:,} contacts, {controls:,} controls) can show {seen}, from {churn:.1%}")
     else:
         lines.append(f"this campaign has {contacts:,} contacts and {controls:,} controls, so it shows nothing")
     return "\n".join(lines)
@@ -116,8 +118,8 @@ def effect_table(found: Effect, currency: str) -> str:
     )
     if found.realised is not None:
         lines.append(
-            f"saving: {found.realised.share:.0%} of what was expected if all of them switched "
-            f"({found.realised.low:.0%} to {found.realised.high:.0%})"
+            f"saving: {found.realised.share:z.0%} of what was expected if all of them switched "
+            f"({found.realised.low:z.0%} to {found.realised.high:z.0%})"
         )
     churn = found.churn
     lines.append(f"churn: {churn.verdict}. {_CHURN[churn.verdict]}" if churn else _nothing("churn", "outcomes"))
@@ -183,5 +185,5 @@ def _left(group: GroupOutcome) -> str:
 def _difference(found: Difference | None, form: str) -> str:
     if found is None:
         return f"{'-':>12}"
-    difference, low, high = (format(value, f"+{form}") for value in found)
+    difference, low, high = (format(value, f"+z{form}") for value in found)
     return f"{difference:>12}   {low} to {high}"
