@@ -18,7 +18,7 @@ _RISES: Final = (1 / 6, 1 / 3, 2 / 3)
 
 _CHURN: Final = {
     "lower": "Contacts left less often than controls.",
-    "higher": "Contacts left more often than controls: the contact drove subscribers away.",
+    "higher": "Contacts left more often than controls: the contact seems to drive subscribers away.",
     "cannot tell": "Whether contacts leave more or less often than controls, these outcomes cannot tell.",
 }
 _BILLS: Final = {
@@ -110,7 +110,7 @@ def effect_table(found: Effect, currency: str) -> str:
         f"{'left':<26} {_left(groups[0])} {_left(groups[1])} {_difference(found.churn, '.2%')}",
         f"{'outcome missing':<26} {groups[0].missing:>12,} {groups[1].missing:>12,} "
         f"{_difference(found.missing, '.2%')}",
-        "everybody counts in the group that was drawn, whether they switched or not",
+        "everybody counts in the group that was drawn, whether they switched or not; shares differ by points",
     ]
     lines += _cautions(found)
     lines.append(
