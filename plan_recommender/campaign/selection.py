@@ -87,6 +87,7 @@ class Campaign:
         self._ledger = Ledger(tariffs)
         self._limit, self._contact_cost, self._excluded = limit, contact_cost, excluded
         self._best: list[_Rank] = []  # a heap of the ranks of the best contacts, one more than the limit
+        self._assigned = False
         self._counts = {"contact": 0, "control": 0, "beyond": 0, "excluded": 0}
         self._savings = {"contact": 0, "control": 0}
 
@@ -97,7 +98,12 @@ class Campaign:
             subscriber: who it is.
             advice: by the tariffs of the campaign.
             mb_used: mean data of the past months (MB per month), at least 0.
+
+        Raises:
+            ValueError: there is a limit, and somebody was assigned already by what it left of fewer subscribers.
         """
+        if self._limit is not None and self._assigned:
+            raise ValueError("expected everybody to be added before anybody is assigned, because there is a limit")
         self._ledger.add(advice, mb_used)
         if self._limit is None or advice.kind != "switch" or subscriber.strip() in self._excluded:
             return
@@ -122,6 +128,7 @@ class Campaign:
         Returns:
             `contact`, `control`, or an empty text for who takes no part.
         """
+        self._assigned = True
         if kind != "switch":
             return ""
         if subscriber.strip() in self._excluded:

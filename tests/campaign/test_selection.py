@@ -95,6 +95,16 @@ def test_savings_of_both_groups_are_alike_and_a_list_filled_with_contacts_is_not
     assert z(filled) > 20, "the control: contacts of the largest savings beside all controls"
 
 
+def test_with_a_limit_nobody_is_assigned_before_everybody_was_added() -> None:
+    limited, free = (Campaign("spring", 0.1, TARIFFS, limit=limit) for limit in (1, None))
+    for campaign in (limited, free):
+        campaign.add("a", switch(1), 0.0)
+        campaign.assign("a", "switch", 1)
+    free.add("b", switch(2), 0.0)
+    with pytest.raises(ValueError, match="expected everybody to be added before anybody is assigned"):
+        limited.add("b", switch(2), 0.0)
+
+
 def test_memory_does_not_grow_with_the_file() -> None:
     assert held_memory(40_000) < held_memory(4_000) + 20_000
     assert held_memory(4_000, limit=None) < 20_000
