@@ -14,3 +14,7 @@ with bentoml.SyncHTTPClient(URL) as client:
     light = {"calls": 4, "minutes": 21.5, "messages": 0, "mb_used": 1200.0}
     batch = client.predict_batch({"rows": [usage, light]})
     print([decision["recommended_plan"] for decision in batch["predictions"]])
+
+    months = [{"month": "2026-09", **light}, {"month": "2026-10", **light}]
+    advice = client.advise({"plan": "Ultra", "months": months})
+    print(advice["advice"], advice["advised_plan"], advice["expected_saving"], advice["currency"])

@@ -12,3 +12,9 @@ curl --fail-with-body --silent --show-error "$url/predict_batch" \
   --data '{"rows": [{"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96},
                     {"calls": 4, "minutes": 21.5, "messages": 0, "mb_used": 1200.0}]}'
 echo
+curl --fail-with-body --silent --show-error "$url/advise" \
+  --header 'Content-Type: application/json' --header 'Accept-Language: es' \
+  --data '{"plan": "Ultra", "months": [
+            {"month": "2026-09", "calls": 4, "minutes": 21.5, "messages": 0, "mb_used": 1200.0},
+            {"month": "2026-10", "calls": 4, "minutes": 21.5, "messages": 0, "mb_used": 1200.0}]}'
+echo

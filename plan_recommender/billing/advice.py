@@ -6,7 +6,8 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from plan_recommender.billing.bill import Bill, Biller
-from plan_recommender.billing.forecast import Forecaster, HabitProfile, Month, Range, Saving
+from plan_recommender.billing.forecast import Forecaster, Month, Range, Saving
+from plan_recommender.billing.habits import HabitProfile
 from plan_recommender.billing.tariffs import Tariffs
 
 Kind = Literal["keep", "switch", "choose"]

@@ -81,10 +81,6 @@ class Biller:
     ) -> Billed:
         """Turn the usage of one month into what is billed.
 
-        Where each call is rounded up, the sum of the minutes does not say how many are billed: at least the minutes,
-        and less than the minutes and one for each call. Without `billed_minutes` they are estimated as the minutes,
-        rounded up, and `minutes.call_share` for each call, rounded down, which lies within these bounds.
-
         Args:
             calls: calls made, from 0 to `MAX_USAGE`, as all arguments.
             minutes: total call time (minutes).
@@ -92,14 +88,22 @@ class Biller:
             mb_used: data used (MB).
             billed_minutes: minutes after the rounding of each call; None: not known.
         """
-        estimated = False
-        if not self._by_call:
-            whole = ceil(minutes)
-        elif billed_minutes is None:
-            whole, estimated = ceil(minutes) + int(calls) * self._call_hundredths // 100, True
-        else:
-            whole = ceil(billed_minutes)
+        whole = self.minutes(calls, minutes, billed_minutes)
+        estimated = self._by_call and billed_minutes is None
         return Billed(whole, ceil(messages), -(-ceil(mb_used) // self._step_mb), estimated)
+
+    def minutes(self, calls: float, minutes: float, billed_minutes: float | None) -> int:
+        """Give the minutes that are billed; arguments are as in `billed`.
+
+        Where each call is rounded up, the sum of the minutes does not say how many are billed: at least the minutes,
+        and less than the minutes and one for each call. Without `billed_minutes` they are estimated as the minutes,
+        rounded up, and `minutes.call_share` for each call, rounded down, which lies within these bounds.
+        """
+        if not self._by_call:
+            return ceil(minutes)
+        if billed_minutes is None:
+            return ceil(minutes) + int(calls) * self._call_hundredths // 100
+        return ceil(billed_minutes)
 
     def bills(self, billed: Billed) -> list[Bill]:
         """Bill one month on every plan, in the order of the tariffs."""

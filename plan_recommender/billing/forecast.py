@@ -18,21 +18,14 @@ computed with whole numbers.
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from functools import cached_property
-from typing import Annotated, Final, Literal, NamedTuple, Self
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from plan_recommender.billing.bill import Biller, Whole
+from plan_recommender.billing.habits import ERROR_UNITS, SCENARIOS, Habit, HabitErrors, HabitProfile
 from plan_recommender.billing.tariffs import MAX_USAGE
-
-SCENARIOS: Final = 64
-"""Scenarios of the next month."""
-
-ERROR_UNITS: Final = 100
-"""The errors of a profile are whole hundredths of a spread."""
 
 _COVERED: Final = 57
 """Scenarios that a 90 % interval spans, with both of its ends.
@@ -60,78 +53,6 @@ _ROOT_STEPS: Final = 8
 """Steps of Newton's method; six are enough for the numbers that occur."""
 
 Errors = npt.NDArray[np.float64]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Habit(_Part):
-    """How one quantity varies between subscribers, and between the months of one."""
-
-    usual: Annotated[float, Field(ge=0, le=MAX_USAGE, description="Mean of a whole month, over all subscribers.")]
-    prior_months: Annotated[
-        float,
-        Field(
-            ge=0.01,
-            le=100,
-            description="Whole months by which what is usual counts in the estimate of a subscriber's level: in theory "
-            "the variance within subscribers divided by the one between them.",
-        ),
-    ]
-    spread: Annotated[
-        float, Field(ge=0, le=MAX_USAGE, description="Typical distance of a month from the level, at a level of 0.")
-    ]
-    spread_share: Annotated[
-        float, Field(ge=0, le=100, description="What is added to `spread`, as a share of the level.")
-    ]
-
-
-_ErrorColumn = Annotated[
-    list[Annotated[int, Field(ge=-1_000_000, le=1_000_000)]], Field(min_length=SCENARIOS, max_length=SCENARIOS)
-]
-
-
-class HabitErrors(_Part):
-    """Errors of the estimate in other people's months (hundredths of a spread); equal places belong together."""
-
-    minutes: _ErrorColumn
-    messages: _ErrorColumn
-    mb_used: _ErrorColumn
-
-
-class HabitProfile(_Part):
-    """How months of subscribers vary: all that a forecast needs besides the tariffs and the subscriber's own months.
-
-    It is about usage only, so that prices change without fitting it again. It holds no months: each error is a mean
-    over several months of several subscribers, for each quantity by itself.
-    """
-
-    schema_version: Literal[1] = 1
-    subscribers: Annotated[int, Field(ge=1, description="Subscribers from whose months the profile was fitted.")]
-    targets: Annotated[int, Field(ge=1, description="Months that were estimated from the months before them.")]
-    minutes: Habit = Field(description="Billed minutes (minutes per month).")
-    messages: Habit = Field(description="Messages (SMS per month).")
-    mb_used: Habit = Field(description="Data (MB per month).")
-    errors_after_one: HabitErrors = Field(description="Where one month is known.")
-    errors_after_more: HabitErrors = Field(description="Where two or more months are known.")
-
-    @model_validator(mode="after")
-    def _is_possible(self) -> Self:
-        for name, habit in (("minutes", self.minutes), ("mb_used", self.mb_used)):
-            if habit.usual == 0:
-                raise ValueError(f"{name}.usual: expected more than 0, found 0; nobody used any")
-        return self
-
-    @cached_property
-    def habits(self) -> tuple[Habit, Habit, Habit]:
-        """The habits, in the order of a month's quantities."""
-        return self.minutes, self.messages, self.mb_used
-
-    @cached_property
-    def usual(self) -> tuple[float, float, float]:
-        """What is usual of each quantity in a whole month (billed minutes, SMS, MB)."""
-        return self.minutes.usual, self.messages.usual, self.mb_used.usual
 
 
 class Month(NamedTuple):
@@ -204,12 +125,12 @@ class Forecast:
             totals: in smallest units, shape (plans, `SCENARIOS`).
         """
         self._totals = totals
+        self._expected = [_rounded_mean(total) for total in totals.sum(axis=1).tolist()]
 
     def ranges(self) -> list[Range]:
         """Give expectation and 90 % interval of the bill on every plan, in the order of the tariffs."""
         ranges = []
-        for bills in np.sort(self._totals, axis=1).tolist():
-            expected = _mean(bills)
+        for expected, bills in zip(self._expected, np.sort(self._totals, axis=1).tolist(), strict=True):
             ranges.append(Range(expected, *_around(expected, *_shortest(bills))))
         return ranges
 
@@ -217,7 +138,7 @@ class Forecast:
         """Compare two plans, given as places in the tariffs: what the advised one costs less than the held one."""
         savings: list[int] = np.sort(self._totals[held] - self._totals[advised]).tolist()
         saves = SCENARIOS - bisect_right(savings, 0)
-        expected = _mean(self._totals[held].tolist()) - _mean(self._totals[advised].tolist())
+        expected = self._expected[held] - self._expected[advised]
         low, high = _around(expected, *_shortest(savings))
         return Saving(expected, low, high, saves / SCENARIOS)
 
@@ -242,20 +163,20 @@ class Forecaster:
         """
         if not months:
             raise ValueError("months: expected at least one month, found none")
-        billed = self._biller.billed
+        billed = self._biller.minutes
         used = [
-            Used(billed(calls, minutes, messages, mb_used, billed_minutes).minutes, messages, mb_used, active_share)
+            Used(billed(calls, minutes, billed_minutes), messages, mb_used, active_share)
             for calls, minutes, messages, mb_used, billed_minutes, active_share in months
         ]
         summary = summarise(used, self._profile.usual)
         errors = self._after_one if len(months) == 1 else self._after_more
-        levels, steps = [0.0], [0.0]
+        scale = np.zeros((2, 4, 1))  # the size of a hundredth of a spread, and the level, of each quantity
         for i, habit in enumerate(self._profile.habits):
             at = level(summary, i, habit)
-            levels.append(at)
-            steps.append(spread(summary, i, habit, at) / ERROR_UNITS)
-        usage = errors * np.array(steps)[:, None]
-        usage += np.array(levels)[:, None]
+            scale[0, i + 1, 0] = spread(summary, i, habit, at) / ERROR_UNITS
+            scale[1, i + 1, 0] = at
+        usage = errors * scale[0]
+        usage += scale[1]
         np.maximum(usage, 0.0, out=usage)
         np.minimum(usage, MAX_USAGE, out=usage)
         return Forecast(self._biller.totals(self._biller.billed_table(usage.T)))
@@ -343,8 +264,9 @@ def _root(value: float) -> float:
     return root
 
 
-def _mean(bills: list[int]) -> int:
-    return (2 * sum(bills) + SCENARIOS) // (2 * SCENARIOS)
+def _rounded_mean(total: int) -> int:
+    """Divide the sum of the scenarios' bills by their number, rounded half up."""
+    return (2 * total + SCENARIOS) // (2 * SCENARIOS)
 
 
 def _around(expected: int, low: int, high: int) -> tuple[int, int]:
@@ -359,9 +281,9 @@ def _shortest(values: list[int]) -> tuple[int, int]:
     than it says; the shortest one begins at the fee and leaves out only what is dear and rare.
     """
     low, high = values[0], values[_COVERED - 1]
-    for i in range(1, SCENARIOS - _COVERED + 1):
-        if values[i + _COVERED - 1] - values[i] < high - low:
-            low, high = values[i], values[i + _COVERED - 1]
+    for other_low, other_high in zip(values[1:], values[_COVERED:], strict=False):
+        if other_high - other_low < high - low:
+            low, high = other_low, other_high
     return low, high
 
 

@@ -3,7 +3,7 @@
 from pydantic import ValidationError
 
 from plan_recommender.billing.advice import AdvicePolicy, Adviser
-from plan_recommender.billing.forecast import HabitProfile
+from plan_recommender.billing.habits import HabitProfile
 from plan_recommender.billing.tariffs import Tariffs
 from plan_recommender.errors import ModelError
 from plan_recommender.model.store import RegisteredModel

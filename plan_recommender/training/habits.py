@@ -10,18 +10,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from plan_recommender.billing.forecast import (
-    ERROR_UNITS,
-    SCENARIOS,
-    Habit,
-    HabitErrors,
-    HabitProfile,
-    Summary,
-    Used,
-    level,
-    spread,
-    summarise,
-)
+from plan_recommender.billing.forecast import Summary, Used, level, spread, summarise
+from plan_recommender.billing.habits import ERROR_UNITS, SCENARIOS, Habit, HabitErrors, HabitProfile
 from plan_recommender.billing.tariffs import Tariffs
 from plan_recommender.data.month_panel import read_panel
 from plan_recommender.errors import TableError

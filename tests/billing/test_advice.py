@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from plan_recommender.billing.advice import Advice, AdvicePolicy, Adviser
-from plan_recommender.billing.forecast import HabitProfile, Month
+from plan_recommender.billing.forecast import Month
+from plan_recommender.billing.habits import HabitProfile
 from plan_recommender.billing.tariffs import Tariffs, load_tariffs, shipped_tariffs
 from plan_recommender.billing.wording import LANGUAGES, Language, sentence
 from plan_recommender.data.month_panel import SHIPPED_MONTHS

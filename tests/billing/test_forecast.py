@@ -11,20 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from plan_recommender.billing.bill import Biller
-from plan_recommender.billing.forecast import (
-    SCENARIOS,
-    Forecast,
-    Forecaster,
-    Habit,
-    HabitErrors,
-    HabitProfile,
-    Month,
-    Summary,
-    Used,
-    level,
-    spread,
-    summarise,
-)
+from plan_recommender.billing.forecast import Forecast, Forecaster, Month, Summary, Used, level, spread, summarise
+from plan_recommender.billing.habits import SCENARIOS, Habit, HabitErrors, HabitProfile
 from plan_recommender.billing.tariffs import MAX_USAGE, load_tariffs, shipped_tariffs
 
 AMOUNT = st.floats(0, MAX_USAGE) | st.floats(0, 50_000)

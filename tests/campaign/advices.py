@@ -4,7 +4,8 @@ import numpy as np
 
 from plan_recommender.billing.advice import Advice, AdvicePolicy, Adviser, Kind
 from plan_recommender.billing.bill import Bill
-from plan_recommender.billing.forecast import SCENARIOS, Habit, HabitErrors, HabitProfile, Month, Range, Saving
+from plan_recommender.billing.forecast import Month, Range, Saving
+from plan_recommender.billing.habits import SCENARIOS, Habit, HabitErrors, HabitProfile
 from plan_recommender.billing.tariffs import Tariffs
 
 _NOTHING = Saving(0, 0, 0, 0.0)

@@ -1,5 +1,6 @@
 """The service as a user starts it from source: a real server on a real socket."""
 
+import re
 import subprocess
 import sys
 import time
@@ -88,13 +89,16 @@ def test_bentomls_own_client_and_curl_work(server: Server, trained_tag: str) -> 
     python = subprocess.run(
         [sys.executable, "examples/client.py", server.url], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert python.stdout == f"Smart {probability(trained_tag):.3f}\n['Smart', 'Ultra']\n"
+    *predicted, advised = python.stdout.splitlines()
+    assert predicted == [f"Smart {probability(trained_tag):.3f}", "['Smart', 'Ultra']"]
+    assert re.fullmatch(r"switch Smart 1[0-9]{3}\.[0-9]+ RUB", advised)
     curl = subprocess.run(
         ["bash", "examples/client.sh", server.url], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    single, batch = curl.stdout.splitlines()
+    single, batch, advice = curl.stdout.splitlines()
     assert f'"model":"{trained_tag}"' in single
     assert batch.count("recommended_plan") == 2
+    assert '"sentence":"Cambie de Ultra a Smart: ' in advice
 
 
 def test_the_pipeline_example_gives_the_services_probability(trained_tag: str) -> None:

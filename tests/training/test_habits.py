@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from plan_recommender.billing.forecast import HabitProfile
+from plan_recommender.billing.habits import HabitProfile
 from plan_recommender.billing.tariffs import load_tariffs, shipped_tariffs
 from plan_recommender.data.month_panel import SHIPPED_MONTHS, read_panel
 from plan_recommender.errors import TableError
