@@ -16,14 +16,29 @@ import numpy as np
 from tqdm import tqdm
 
 from plan_recommender import cli
-from plan_recommender.data.cells import DECIMAL_REMEDY, Row, expected_usage, has_decimal_comma, parse_usage, shortened
+from plan_recommender.data.cells import (
+    DECIMAL_REMEDY,
+    Row,
+    expected_usage,
+    fitted,
+    has_decimal_comma,
+    parse_usage,
+    shortened,
+    wrong_width,
+)
 from plan_recommender.data.csv_file import write_rows
 from plan_recommender.data.outputs import require_distinct
 from plan_recommender.data.parquet_file import NewCell, ParquetReader
 from plan_recommender.data.plausibility import find_mistakes
 from plan_recommender.data.table_file import open_table
 from plan_recommender.data.table_options import add_table_options, format_of
-from plan_recommender.data.table_output import check_names, replacing_table, replacing_text
+from plan_recommender.data.table_output import (
+    REJECT_COLUMNS,
+    check_names,
+    rejects_beside,
+    replacing_table,
+    replacing_text,
+)
 from plan_recommender.data.table_reader import TableReader
 from plan_recommender.errors import TableError
 from plan_recommender.model import store
@@ -35,7 +50,6 @@ from plan_recommender.model.threshold import Threshold
 
 NEW_COLUMNS: dict[str, type[NewCell]] = {"pred_is_ultra": int, "proba_is_ultra": float}
 REASONS_COLUMN = "reasons"
-REJECT_COLUMNS = ("row", "reason")
 MAX_REJECTS = 0.1  # of the rows; with more, the exit code is 1
 
 
@@ -46,8 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     format = format_of(options)
-    rejects_name = f"{Path(options.output.resolve().name.removesuffix('.gz')).stem}.rejects.csv"
-    rejects_path = options.rejects or options.output.parent / rejects_name
+    rejects_path = options.rejects or rejects_beside(options.output)
     require_distinct(options.input, options.output, rejects_path)
     model = store.find(options.model)
     document = model.document()
@@ -91,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--max-rejects",
-        type=_share,
+        type=cli.share,
         default=MAX_REJECTS,
         metavar="SHARE",
         help="largest share of rejected rows with which the exit code is 0: 0.1 or 10%% (default: %(default)s)",
@@ -112,17 +125,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_table_options(parser)
     return parser
-
-
-def _share(text: str) -> float:
-    """Parse a share, for argparse: a number from 0 to 1, or a percentage."""
-    try:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        value = -1
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1 or a percentage such as 10%, found {text!r}")
-    return value
 
 
 def _score_table(
@@ -192,7 +194,7 @@ def _divide(
 ) -> tuple[list[int], FeatureMatrix, list[Row]]:
     """Divide the rows of a chunk: the positions of those that are usage, their features, and the rejects' rows."""
     width, decimal = len(table.header), table.format.decimal
-    reasons: dict[int, list[str]] = {i: [_wrong_width(row, width)] for i, row in enumerate(rows) if len(row) != width}
+    reasons: dict[int, list[str]] = {i: [wrong_width(row, width)] for i, row in enumerate(rows) if len(row) != width}
     whole = [i for i in range(len(rows)) if i not in reasons]
     features = np.empty((len(whole), len(FEATURE_NAMES)))
     commas: set[int] = set()
@@ -207,17 +209,8 @@ def _divide(
     usable = np.array([i not in reasons for i in whole], dtype=bool)
     kept = [i for i, fits in zip(whole, usable, strict=True) if fits]
     sentences = {i: "; ".join(found) + (DECIMAL_REMEDY if i in commas else "") for i, found in reasons.items()}
-    rejected = [[str(first_row + i), sentences[i], *_fitted(rows[i], width)] for i in sorted(sentences)]
+    rejected = [[str(first_row + i), sentences[i], *fitted(rows[i], width)] for i in sorted(sentences)]
     return kept, features[usable], rejected
-
-
-def _wrong_width(row: Row, width: int) -> str:
-    beyond = f"; beyond them: {', '.join(map(repr, row[width:]))}" if len(row) > width else ""
-    return f"expected {width} cells, found {len(row)}{beyond}"
-
-
-def _fitted(row: Row, width: int) -> Row:
-    return (row + [""] * width)[:width]
 
 
 def _summary(source: Path, output: Path, rejects: Path, counts: Counter[str]) -> str:

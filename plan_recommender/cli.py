@@ -86,6 +86,17 @@ def probability(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """Parse a share, for argparse: a number from 0 to 1, or a percentage."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1 or a percentage such as 10%, found {text!r}")
+    return value
+
+
 @contextmanager
 def needing(library: str, what: str) -> Iterator[None]:
     """Turn a failed import of an optional library within the block into an error that says how to install it.

@@ -72,6 +72,17 @@ def readable(name: str) -> str:
     return name if name.isprintable() and len(name) <= _CELL_SHOWN else shortened(name)
 
 
+def wrong_width(row: Row, width: int) -> str:
+    """Say that a row has more or fewer cells than the header, and what is in those beyond."""
+    beyond = f"; beyond them: {', '.join(map(repr, row[width:]))}" if len(row) > width else ""
+    return f"expected {width} cells, found {len(row)}{beyond}"
+
+
+def fitted(row: Row, width: int) -> Row:
+    """Give a row as many cells as the header has: cells beyond are dropped, and missing ones are empty."""
+    return (row + [""] * width)[:width]
+
+
 def _number(cell: str) -> float:
     """Read a number; NaN for anything that Python's float() does not read."""
     try:

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from plan_recommender.config.table_format import EXPECTED_COLUMNS, TableFormat
+from plan_recommender.config.table_format import TableFormat
 from plan_recommender.data.cells import Row, has_decimal_comma, readable
 from plan_recommender.data.table_options import map_option
 from plan_recommender.errors import TableError
@@ -31,6 +31,9 @@ _ALSO_CALLED = {
     "mb_used": "mb mbs megabytes mb_data data_mb used_mb megabytes_used mega megas megas_usados megas_consumidos "
     "datos datos_mb mb_datos datos_usados datos_moviles mb_usados mb_consumidos mb_usado megabytes_usados",
     TARGET: "ultra es_ultra isultra plan_ultra",
+    "subscriber": "subscriber_id customer customer_id client client_id user user_id account account_id msisdn phone "
+    "phone_number abonado id_abonado cliente id_cliente usuario id_usuario suscriptor linea telefono",
+    "month": "period year_month yearmonth date mes periodo fecha",
 }
 """Other names of the columns in English and Spanish. None is in another unit: gigabytes are not mb_used."""
 
@@ -60,6 +63,18 @@ def find_columns(
     if twice:
         raise TableError(f"{path}: expected each column once, found {', '.join(twice)} more than once")
     return [found.index(name) for name in columns]
+
+
+def require_no_similar(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
+    """Refuse a table that seems to have a column that may be missing, under a name that differs in case or signs.
+
+    Raises:
+        TableError: it has, and would be read without that column.
+    """
+    for name in columns:
+        for column in (column.strip() for column in header):
+            if column not in columns and _key(column) == _key(name):
+                raise TableError(f"{path}: expected the column {name}, found {column}: pass {map_option(name, column)}")
 
 
 def _missing(
@@ -104,7 +119,7 @@ def _known(header: list[str], columns: Sequence[str]) -> int:
 def _suggestions(found: list[str], sample: Sequence[Row], missing: list[str], format: TableFormat) -> list[str]:
     """Write a `--map` for each missing column that another column of the table could be."""
     options = []
-    expected = {format.column(name): name for name in EXPECTED_COLUMNS}
+    expected = {format.column(name): name for name in format.names}
     free = [column for column in found if column not in expected and _can_be_suggested(column)]
     for column in missing:
         if column not in expected:

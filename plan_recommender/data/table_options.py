@@ -5,15 +5,18 @@ import shlex
 
 from pydantic import ValidationError
 
-from plan_recommender.config.table_format import EXPECTED_COLUMNS, TableFormat
+from plan_recommender.config.table_format import MonthsFormat, TableFormat
 from plan_recommender.errors import ConfigError
 
 AS_USUAL = TableFormat()
 """Columns separated by commas, decimal points, and the project's names."""
 
+MONTHS_AS_USUAL = MonthsFormat()
+"""The same, for a table of subscribers' months."""
 
-def add_table_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options to a parser; `format_of` reads what they were given."""
+
+def add_table_options(parser: argparse.ArgumentParser, base: TableFormat = AS_USUAL) -> None:
+    """Add the options to a parser; `format_of` reads what they were given, with the same `base`."""
     group = parser.add_argument_group("how tables are written")
     group.add_argument("--sep", metavar="CHARACTER", help="what separates the columns, or `tab` (usually a comma)")
     group.add_argument(
@@ -23,7 +26,7 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
         "--map",
         action="append",
         metavar="FEATURE=COLUMN",
-        help=f"column of the table that holds one of {', '.join(EXPECTED_COLUMNS)}; may be repeated",
+        help=f"column of the table that holds one of {', '.join(base.names)}; may be repeated",
     )
 
 
@@ -33,13 +36,13 @@ def names_format(options: argparse.Namespace) -> bool:
 
 
 def format_of(options: argparse.Namespace, base: TableFormat = AS_USUAL) -> TableFormat:
-    """Give the format that the options describe; what they leave out is that of `base`.
+    """Give the format that the options describe, of the kind of `base`; what they leave out is that of `base`.
 
     Raises:
         ConfigError: an option is malformed or impossible, or names a feature or a column twice.
     """
     columns = dict(base.map)
-    pairs = [_pair(text) for text in options.map or ()]
+    pairs = [_pair(text, base.names) for text in options.map or ()]
     twice = sorted({name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1})
     if twice:
         raise ConfigError(f"--map: expected each feature once, found {', '.join(twice)} more than once")
@@ -49,7 +52,7 @@ def format_of(options: argparse.Namespace, base: TableFormat = AS_USUAL) -> Tabl
         "map": columns | dict(pairs),
     }
     try:
-        return TableFormat.model_validate(given)
+        return type(base).model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         sentence = first["msg"].removeprefix("Value error, ")
@@ -62,11 +65,11 @@ def map_option(name: str, column: str) -> str:
     return f"--map {shlex.quote(f'{name}={column}')}"
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _pair(text: str, names: tuple[str, ...]) -> tuple[str, str]:
     name, equals, column = (part.strip() for part in text.partition("="))
-    if not equals or not column or name not in EXPECTED_COLUMNS:
-        turned = f"; did you mean {map_option(column, name)}?" if column in EXPECTED_COLUMNS and name else ""
+    if not equals or not column or name not in names:
+        turned = f"; did you mean {map_option(column, name)}?" if column in names and name else ""
         raise ConfigError(
-            f"--map: expected FEATURE=COLUMN with FEATURE one of {', '.join(EXPECTED_COLUMNS)}, found {text!r}{turned}"
+            f"--map: expected FEATURE=COLUMN with FEATURE one of {', '.join(names)}, found {text!r}{turned}"
         )
     return name, column

@@ -12,6 +12,9 @@ from plan_recommender.data.parquet_file import NewCell, ParquetOutput, ParquetRe
 from plan_recommender.data.table_reader import Chunk, TableReader
 from plan_recommender.errors import OutputError
 
+REJECT_COLUMNS = ("row", "reason")
+"""What a table of rejects has before the columns of the table that was read."""
+
 _PARQUET = ".parquet"
 _NOT_WRITTEN = (".xlsx", ".xls", ".ods", ".zip")
 
@@ -21,6 +24,11 @@ class WideTable(Protocol):
 
     def write(self, chunk: Chunk, kept: list[int], *new: Sequence[NewCell]) -> None:
         """Write some rows of a chunk, by their positions in it, with the values of each new column."""
+
+
+def rejects_beside(output: Path) -> Path:
+    """Name the file of rejects of an output for which no other is named: `x.rejects.csv` beside `x.csv`."""
+    return output.parent / f"{Path(output.resolve().name.removesuffix('.gz')).stem}.rejects.csv"
 
 
 def check_names(output: Path, rejects: Path, *, parquet: bool) -> None:

@@ -1,0 +1,186 @@
+"""Advise every subscriber of a file of months which plan fits next month: one line each, with bills, saving and reason.
+
+The file may have any size and order: its months are put aside in a temporary file, and read from there subscriber by
+subscriber.
+"""
+
+if __name__ == "__main__":
+    from plan_recommender.start import run
+
+    run("advise")
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from plan_recommender import cli
+from plan_recommender.billing.advice import Advice, AdvicePolicy, Adviser
+from plan_recommender.billing.tariffs import Tariffs, load_tariffs
+from plan_recommender.data.advice_table import AdviceTable, exact_amount
+from plan_recommender.data.csv_file import write_rows
+from plan_recommender.data.month_intake import Intake, take_in
+from plan_recommender.data.month_spill import MonthSpill, spilled_months
+from plan_recommender.data.outputs import require_distinct
+from plan_recommender.data.table_file import open_table
+from plan_recommender.data.table_options import MONTHS_AS_USUAL, add_table_options, format_of
+from plan_recommender.data.table_output import REJECT_COLUMNS, check_names, rejects_beside, replacing_text
+from plan_recommender.data.table_reader import TableReader
+from plan_recommender.errors import OutputError
+from plan_recommender.model import store
+from plan_recommender.model.profile import ReferenceProfile
+
+MAX_REJECTS = 0.1  # of the rows; with more, the exit code is 1
+TARIFFS = Path("tariffs.yaml")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Advise on one file; returns 0, or 1 if too many rows were rejected.
+
+    Output and rejects appear only if the whole file could be read, and then with both exit codes.
+    """
+    options = _parser().parse_args(arguments)
+    format = format_of(options, MONTHS_AS_USUAL)
+    rejects_path = options.rejects or rejects_beside(options.output)
+    tariffs_path = _tariffs_path(options.tariffs)
+    require_distinct(options.input, tariffs_path, options.output, rejects_path)
+    tariffs = load_tariffs(tariffs_path)
+    model = store.find(options.model)
+    adviser, policy = _adviser(model, tariffs)
+    usual = None if options.accept_drift else model.profile()
+    with open_table(options.input, format) as table:
+        check_output(options.output, rejects_path)
+        intake, counts = advise_table(table, options.output, rejects_path, adviser, policy, usual)
+    advised = sum(counts[kind] for kind in ("keep", "switch", "choose"))
+    cli.say(
+        f"{options.input}: {intake.rows:,} rows\n"
+        f"{options.output}: {advised:,} subscribers advised: {counts['keep']:,} keep, {counts['switch']:,} switch, "
+        f"{counts['choose']:,} choose; the switches are expected to save "
+        f"{exact_amount(counts['saving'], tariffs.decimals)} {tariffs.currency} a month\n"
+        f"{rejects_path}: {intake.rejected:,} rejected\n"
+        f"{_described(tariffs_path, tariffs)}\n"
+        f"model: {model.tag}"
+    )
+    return judge(intake, options.max_rejects)
+
+
+def advise_table(
+    table: TableReader,
+    output_path: Path,
+    rejects_path: Path,
+    adviser: Adviser,
+    policy: AdvicePolicy,
+    usual: ReferenceProfile | None,
+) -> tuple[Intake, Counter[str]]:
+    """Advise on an open table, into both files.
+
+    Returns:
+        What became of the rows; and the number of subscribers by the kind of advice, with what the switches are
+        expected to save under `saving` (smallest units).
+
+    Raises:
+        TableError: the table cannot be read, or its first rows look mistaken beside what is usual.
+        OutputError: a file cannot be written.
+    """
+    lines = AdviceTable(adviser.tariffs, policy, table.format.decimal)
+    counts: Counter[str] = Counter()
+    with (
+        replacing_text(output_path, table, lines.columns) as output,
+        replacing_text(rejects_path, table, [*REJECT_COLUMNS, *table.header]) as rejects,
+        spilled_months(output_path) as spill,
+    ):
+        intake = take_in(table, adviser.tariffs.names, spill, rejects, usual)
+        for subscriber, advice in advised(spill, adviser):
+            write_rows(output, [lines.row(subscriber, advice)], table.format.sep)
+            counts[advice.kind] += 1
+            if advice.kind == "switch":
+                counts["saving"] += advice.saving.expected
+    return intake, counts
+
+
+def advised(spill: MonthSpill, adviser: Adviser) -> Iterator[tuple[str, Advice]]:
+    """Yield the advice for every subscriber, sorted by the bytes of the subscriber's name."""
+    with tqdm(unit=" subscribers", unit_scale=True, disable=None, leave=False) as progress:
+        for history in spill.histories():
+            held, months = history.before(len(history.used))
+            yield history.subscriber, adviser.advise(held, months)
+            progress.update()
+
+
+def judge(intake: Intake, max_rejects: float) -> int:
+    """Give the exit code that the share of rejected rows asks for, and say why if it is not 0."""
+    accepted = intake.rows - intake.rejected
+    if intake.rejected / intake.rows <= max_rejects and accepted:
+        return cli.DONE
+    limit = f"more than --max-rejects {max_rejects:.4g}" if accepted else "which is all of them"
+    cli.warn(f"{intake.rejected:,} of {intake.rows:,} rows were rejected, {limit}; the first: {intake.first_reject}")
+    return cli.ANSWER_IS_NO
+
+
+def check_output(output: Path, rejects: Path) -> None:
+    """Refuse names of formats that are not written, whatever the format of the input.
+
+    Raises:
+        OutputError: a name ends in one of them.
+    """
+    check_names(output, rejects, parquet=True)
+    if output.suffix.lower() == ".parquet":
+        raise OutputError(f"{output}: expected a name that ends in .csv, because advice is written as CSV")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="advise.py",
+        description="Advise every subscriber of a file of months which plan fits next month, by what the months before "
+        "cost on every plan. There is one line a subscriber, sorted by subscriber. Every row of the input counts for "
+        "its subscriber or goes to the rejects, with its row number (from 1 after the header) and the reason.",
+        epilog="The input is CSV, also compressed with gzip, or Parquet. The output is CSV with the same separator and "
+        "decimal sign, compressed if OUT ends in .gz. Exit code 0: done; 1: done, but too many rows were rejected, or "
+        "all; 2: could not be done.",
+    )
+    parser.add_argument(
+        "--input", type=Path, required=True, metavar="MONTHS",
+        help="table with subscriber, month (YYYY-MM) and the four usage columns, and if they are known plan, "
+        "billed_minutes and active_share (of the month's days, above 0 to 1)",
+    )  # fmt: skip
+    parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="file to write, once complete")
+    parser.add_argument(
+        "--tariffs", type=Path, metavar="YAML",
+        help="what each plan costs (default: tariffs.yaml in this folder, otherwise the one beside the command)",
+    )  # fmt: skip
+    parser.add_argument("--model", default=store.LATEST, metavar="TAG", help="registered model (default: %(default)s)")
+    parser.add_argument(
+        "--rejects", type=Path, metavar="FILE", help="CSV for rows that are no months (default: OUT with .rejects.csv)"
+    )
+    parser.add_argument(
+        "--max-rejects", type=cli.share, default=MAX_REJECTS, metavar="SHARE",
+        help="largest share of rejected rows with which the exit code is 0: 0.1 or 10%% (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--accept-drift", action="store_true",
+        help="advise although the first rows look as if they had a mistake, such as another unit than in training",
+    )  # fmt: skip
+    add_table_options(parser, MONTHS_AS_USUAL)
+    return parser
+
+
+def _tariffs_path(named: Path | None) -> Path:
+    if named is not None:
+        return named
+    return TARIFFS if TARIFFS.is_file() else Path(__file__).with_name(TARIFFS.name)
+
+
+def _adviser(model: store.RegisteredModel, tariffs: Tariffs) -> tuple[Adviser, AdvicePolicy]:
+    registered: Any = model  # until both methods are there
+    policy: AdvicePolicy = registered.advice_policy()
+    return Adviser(tariffs, registered.habits(), policy), policy
+
+
+def _described(path: Path, tariffs: Tariffs) -> str:
+    return (
+        f"tariffs: {path}, {tariffs.currency}, valid from {tariffs.valid_from}, digest {tariffs.digest[:12]}, "
+        f"{', '.join(tariffs.names)}"
+    )

@@ -1,0 +1,173 @@
+"""The rows of a table of months: whose month each is, when, on which plan, and what was used; or why it is none."""
+
+import functools
+import re
+from collections.abc import Sequence
+from datetime import date, datetime
+from math import isnan
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from plan_recommender.billing.forecast import Month
+from plan_recommender.billing.tariffs import MAX_USAGE
+from plan_recommender.config.table_format import MONTHS_COLUMNS
+from plan_recommender.data.cells import (
+    DECIMAL_REMEDY,
+    Row,
+    has_decimal_comma,
+    parse_usage,
+    shortened,
+    wrong_width,
+)
+from plan_recommender.data.columns import require_no_similar
+from plan_recommender.data.table_reader import TableReader
+from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
+
+_REQUIRED: Final = MONTHS_COLUMNS[:-3]
+_OPTIONAL: Final = MONTHS_COLUMNS[-3:]
+
+_MONTH: Final = re.compile(r"([0-9]{4}-[0-9]{2})(-[0-9]{2}(?:[T ].+)?)?")
+
+Values = npt.NDArray[np.float64]
+
+
+class MonthRow(NamedTuple):
+    """One month of one subscriber."""
+
+    subscriber: str
+    """As it is written."""
+    month: int
+    """Calendar months since the year 0."""
+    plan: int | None
+    """The plan held, as its place in the tariffs; None: not known."""
+    used: Month
+
+
+class Divided(NamedTuple):
+    """The rows of a chunk; keys are positions in it, in ascending order."""
+
+    months: dict[int, MonthRow]
+    reasons: dict[int, str]
+    """Why the others are no months."""
+
+    def features(self) -> FeatureMatrix:
+        """Arrange the usage of the months, shape (months, 4), columns in the order of `FEATURE_NAMES`."""
+        used = [row.used[: len(FEATURE_NAMES)] for row in self.months.values()]
+        return np.array(used, dtype=np.float64).reshape(-1, len(FEATURE_NAMES))
+
+
+class MonthReader:
+    """Reads the rows of one open table as months."""
+
+    def __init__(self, table: TableReader, plans: Sequence[str]) -> None:
+        """Find the columns.
+
+        Args:
+            table: just opened.
+            plans: names of the plans, in the order of the tariffs.
+
+        Raises:
+            TableError: a column that is needed is missing, or one that is used is there more than once.
+        """
+        present = [column.strip() for column in table.header]
+        optional = [name for name in _OPTIONAL if table.format.column(name) in present or name in table.format.map]
+        names = [*_REQUIRED, *optional]
+        positions = table.positions([table.format.column(name) for name in names])
+        taken = [table.format.column(name) for name in names]
+        free = [column for column in present if column not in taken]
+        require_no_similar(table.path, free, [name for name in _OPTIONAL if name not in optional])
+        self._positions = dict(zip(names, positions, strict=True))
+        self._header = [table.header[position].strip() for position in positions]
+        self._width = len(table.header)
+        self._decimal = table.format.decimal
+        self._plans = {name.casefold(): i for i, name in enumerate(plans)}
+        self._expected_plan = f"expected {', '.join(plans)} or an empty cell"
+
+    def divide(self, rows: Sequence[Row]) -> Divided:
+        """Tell the rows of a chunk that are months from the others."""
+        reasons: dict[int, list[str]] = {
+            i: [wrong_width(row, self._width)] for i, row in enumerate(rows) if len(row) != self._width
+        }
+        whole = [i for i in range(len(rows)) if i not in reasons]
+        cells = {name: [rows[i][position] for i in whole] for name, position in self._positions.items()}
+        commas: set[int] = set()
+
+        def reject(k: int, name: str, expected: str) -> None:
+            found = shortened(cells[name][k])
+            reasons.setdefault(whole[k], []).append(f"{self._shown(name)}: {expected}, found {found}")
+
+        for k in (k for k, cell in enumerate(cells["subscriber"]) if not cell.strip()):
+            reject(k, "subscriber", "expected whose month it is")
+        months = [month_number(cell) for cell in cells["month"]]
+        for k in (k for k, month in enumerate(months) if month is None):
+            reject(k, "month", "expected a month YYYY-MM, a date or a timestamp")
+        values: dict[str, list[float]] = {}
+        for name in (*FEATURE_NAMES, "billed_minutes", "active_share"):
+            if name not in cells:
+                continue
+            numbers, bad = self._numbers(name, cells[name])
+            values[name] = numbers.tolist()
+            for k in np.flatnonzero(bad).tolist():
+                reject(k, name, self._expected(name))
+                if self._decimal == "." and has_decimal_comma(cells[name][k]):
+                    commas.add(whole[k])
+        plans: list[int | None] = [None] * len(whole)
+        for k, cell in enumerate(cells.get("plan", [])):
+            name = cell.strip().casefold()
+            plans[k] = self._plans.get(name)
+            if name and plans[k] is None:
+                reject(k, "plan", self._expected_plan)
+        found = {}
+        used = _used(values, len(whole))
+        for k, i in enumerate(whole):
+            month = months[k]
+            if i not in reasons and month is not None:
+                found[i] = MonthRow(cells["subscriber"][k], month, plans[k], used[k])
+        remedies = {i: DECIMAL_REMEDY if i in commas else "" for i in reasons}
+        return Divided(found, {i: "; ".join(reasons[i]) + remedies[i] for i in sorted(reasons)})
+
+    def _numbers(self, name: str, cells: list[str]) -> tuple[Values, npt.NDArray[np.bool_]]:
+        """Read a column of numbers; returns them and a mask of those that cannot be."""
+        values, bad = parse_usage(cells, self._decimal)
+        if name == "active_share":
+            return values, bad | (values == 0) | (values > 1)
+        bad |= values > MAX_USAGE
+        return values, bad | np.isnan(values) if name in FEATURE_NAMES else bad
+
+    def _expected(self, name: str) -> str:
+        number = "a number with a decimal comma" if self._decimal == "," else "a number"
+        if name == "active_share":
+            return f"expected {number} above 0 and at most 1, or an empty cell"
+        empty = "" if name in FEATURE_NAMES else ", or an empty cell"
+        return f"expected {number} from 0 to {MAX_USAGE:,.0f}{empty}"
+
+    def _shown(self, name: str) -> str:
+        return self._header[list(self._positions).index(name)]
+
+
+@functools.lru_cache(maxsize=4096)
+def month_number(text: str) -> int | None:
+    """Turn `YYYY-MM`, a date or a timestamp into calendar months since the year 0; None if it is none of them."""
+    match = _MONTH.fullmatch(text.strip())
+    if match is None:
+        return None
+    try:
+        first = date.fromisoformat(f"{match[1]}-01")
+        if match[2] is not None:
+            datetime.fromisoformat(match[0])  # the whole of it must be possible
+    except ValueError:
+        return None
+    return first.year * 12 + first.month - 1
+
+
+def _used(values: dict[str, list[float]], rows: int) -> list[Month]:
+    """Put the quantities of each month together; an empty share of days is a whole month."""
+    nothing = [np.nan] * rows
+    billed, shares = values.get("billed_minutes", nothing), values.get("active_share", nothing)
+    columns = [values[name] for name in FEATURE_NAMES]
+    return [
+        Month(calls, minutes, messages, mb_used, None if isnan(known) else known, 1.0 if isnan(share) else share)
+        for calls, minutes, messages, mb_used, known, share in zip(*columns, billed, shares, strict=True)
+    ]
