@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 COMMANDS = [
-    "train", "evaluate", "predict", "drift", "benchmark.serving", "loadtest.trials.__main__",
+    "train", "evaluate", "predict", "advise", "drift", "benchmark.serving", "loadtest.trials.__main__",
     *(
         f"tools.{name}"
         for name in (

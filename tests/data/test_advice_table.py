@@ -1,0 +1,88 @@
+"""The table of advice: exact amounts, and for every subscriber what the adviser said."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plan_recommender.billing.advice import Advice, AdvicePolicy, Adviser
+from plan_recommender.billing.forecast import Month
+from plan_recommender.billing.tariffs import load_tariffs
+from plan_recommender.billing.wording import sentence
+from plan_recommender.data.advice_table import AdviceTable, exact_amount
+from tests.made_up_months import POLICY, adviser, habits, tariffs
+from tools.server import ROOT
+
+HEAVY = [Month(60, 420.5, 30, 40_000.25, 450.0)] * 3
+
+
+@pytest.mark.parametrize(
+    ("units", "decimals", "text"),
+    [(123450, 2, "1234.50"), (-5, 2, "-0.05"), (0, 2, "0.00"), (0, 0, "0"), (-7, 0, "-7"), (10**15 + 1, 4,
+      "100000000000.0001"), (-100, 2, "-1.00")],
+)  # fmt: skip
+def test_an_amount_is_written_exactly(units: int, decimals: int, text: str) -> None:
+    assert exact_amount(units, decimals) == text
+    assert exact_amount(units, decimals, ",") == text.replace(".", ",")
+
+
+@given(units=st.integers(-(10**15), 10**15), decimals=st.integers(0, 4))
+def test_an_amount_reads_back_as_the_same(units: int, decimals: int) -> None:
+    assert Decimal(exact_amount(units, decimals)) == Decimal(units).scaleb(-decimals)
+
+
+def named(advice: Advice, decimal: str = ".") -> dict[str, str]:
+    table = AdviceTable(tariffs(), POLICY, decimal)
+    return dict(zip(table.columns, table.row("Zoë", advice), strict=True))
+
+
+def test_the_columns_are_those_of_the_contract() -> None:
+    assert AdviceTable(tariffs(), POLICY).columns == [
+        "subscriber", "plan", "advice", "advised_plan", "expected_saving", "saving_low", "saving_high", "p_saves",
+        "last_smart", "expected_smart", "low_smart", "high_smart",
+        "last_ultra", "expected_ultra", "low_ultra", "high_ultra",
+        "estimated_minutes", "months", "reason",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("held", [0, 1, None])
+def test_a_row_says_what_the_adviser_said(held: int | None) -> None:
+    advice = adviser().advise(held, HEAVY)
+    row = named(advice)
+    assert row["subscriber"] == "Zoë"
+    assert (row["plan"], row["advice"]) == (("Smart", "switch"), ("Ultra", "keep"), ("", "choose"))[
+        2 if held is None else held
+    ]
+    assert row["advised_plan"] == "Ultra"
+    names = ("expected_saving", "saving_low", "saving_high")
+    assert [Decimal(row[name]) * 100 for name in names] == list(advice.saving[:3])
+    assert float(row["p_saves"]) == advice.saving.p_saves
+    for i, plan in enumerate(("smart", "ultra")):
+        amounts = [Decimal(row[f"{what}_{plan}"]) * 100 for what in ("last", "expected", "low", "high")]
+        assert amounts == [advice.last_bills[i].total, *advice.plans[i]]
+    # 40,000.25 MB are begun gigabytes: 40, of which Smart includes 15 and Ultra 30.
+    assert (row["last_smart"], row["last_ultra"]) == ("5550.00", "3450.00")
+    assert (row["estimated_minutes"], row["months"]) == ("no", "3")
+    assert row["reason"] == sentence(advice, tariffs(), POLICY)
+
+
+def test_with_decimal_commas_every_number_has_one_and_the_sentence_stays() -> None:
+    advice = adviser().advise(0, HEAVY)
+    point, comma = named(advice), named(advice, ",")
+    numbers = [name for name in point if name.startswith(("last", "expected", "low", "high", "saving", "p_"))]
+    assert all("," in comma[name] for name in numbers if "." in point[name])
+    assert {name: cell.replace(",", ".") if name in numbers else cell for name, cell in comma.items()} == point
+
+
+def test_an_estimate_is_told() -> None:
+    assert named(adviser().advise(0, [Month(60, 420.5, 30, 40_000.25)]))["estimated_minutes"] == "yes"
+
+
+def test_another_currency_has_its_own_plans_and_decimals() -> None:
+    dollars = load_tariffs(ROOT / "examples" / "tariffs_usd.yaml")
+    policy = AdvicePolicy()
+    table = AdviceTable(dollars, policy)
+    row = dict(zip(table.columns, table.row("1", Adviser(dollars, habits(), policy).advise(None, HEAVY)), strict=True))
+    assert row["last_surf"] == "270.00"
+    assert row["last_ultimate"] == "140.00"
