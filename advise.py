@@ -13,13 +13,13 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from plan_recommender import cli
-from plan_recommender.billing.advice import Advice, AdvicePolicy, Adviser
-from plan_recommender.billing.tariffs import Tariffs, load_tariffs
+from plan_recommender.billing.advice import Advice, Adviser
+from plan_recommender.billing.registered import adviser_of
+from plan_recommender.billing.tariffs import TARIFFS_FILE, Tariffs, find_tariffs, load_tariffs
 from plan_recommender.data.advice_table import AdviceTable, exact_amount
 from plan_recommender.data.csv_file import write_rows
 from plan_recommender.data.month_intake import Intake, take_in
@@ -34,7 +34,6 @@ from plan_recommender.model import store
 from plan_recommender.model.profile import ReferenceProfile
 
 MAX_REJECTS = 0.1  # of the rows; with more, the exit code is 1
-TARIFFS = Path("tariffs.yaml")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,15 +44,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     format = format_of(options, MONTHS_AS_USUAL)
     rejects_path = options.rejects or rejects_beside(options.output)
-    tariffs_path = _tariffs_path(options.tariffs)
+    tariffs_path = options.tariffs or find_tariffs()
     require_distinct(options.input, tariffs_path, options.output, rejects_path)
     tariffs = load_tariffs(tariffs_path)
     model = store.find(options.model)
-    adviser, policy = _adviser(model, tariffs)
+    adviser = adviser_of(model, tariffs)
     usual = None if options.accept_drift else model.profile()
     with open_table(options.input, format) as table:
         check_output(options.output, rejects_path)
-        intake, counts = advise_table(table, options.output, rejects_path, adviser, policy, usual)
+        intake, counts = advise_table(table, options.output, rejects_path, adviser, usual)
     advised = sum(counts[kind] for kind in ("keep", "switch", "choose"))
     cli.say(
         f"{options.input}: {intake.rows:,} rows\n"
@@ -72,7 +71,6 @@ def advise_table(
     output_path: Path,
     rejects_path: Path,
     adviser: Adviser,
-    policy: AdvicePolicy,
     usual: ReferenceProfile | None,
 ) -> tuple[Intake, Counter[str]]:
     """Advise on an open table, into both files.
@@ -85,7 +83,7 @@ def advise_table(
         TableError: the table cannot be read, or its first rows look mistaken beside what is usual.
         OutputError: a file cannot be written.
     """
-    lines = AdviceTable(adviser.tariffs, policy, table.format.decimal)
+    lines = AdviceTable(adviser.tariffs, adviser.policy, table.format.decimal)
     counts: Counter[str] = Counter()
     with (
         replacing_text(output_path, table, lines.columns) as output,
@@ -149,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="file to write, once complete")
     parser.add_argument(
         "--tariffs", type=Path, metavar="YAML",
-        help="what each plan costs (default: tariffs.yaml in this folder, otherwise the one beside the command)",
+        help=f"what each plan costs (default: {TARIFFS_FILE} in this folder, otherwise the one beside the command)",
     )  # fmt: skip
     parser.add_argument("--model", default=store.LATEST, metavar="TAG", help="registered model (default: %(default)s)")
     parser.add_argument(
@@ -165,18 +163,6 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add_table_options(parser, MONTHS_AS_USUAL)
     return parser
-
-
-def _tariffs_path(named: Path | None) -> Path:
-    if named is not None:
-        return named
-    return TARIFFS if TARIFFS.is_file() else Path(__file__).with_name(TARIFFS.name)
-
-
-def _adviser(model: store.RegisteredModel, tariffs: Tariffs) -> tuple[Adviser, AdvicePolicy]:
-    registered: Any = model  # until both methods are there
-    policy: AdvicePolicy = registered.advice_policy()
-    return Adviser(tariffs, registered.habits(), policy), policy
 
 
 def _described(path: Path, tariffs: Tariffs) -> str:

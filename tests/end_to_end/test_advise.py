@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import advise
-from plan_recommender.billing.advice import Adviser
 from plan_recommender.billing.forecast import Month
+from plan_recommender.billing.registered import adviser_of
 from plan_recommender.config.table_format import MonthsFormat, TableFormat
 from plan_recommender.data.advice_table import AdviceTable
 from plan_recommender.data.table_file import open_table
@@ -37,7 +36,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 def advise_on(path: Path, out: Path, format: TableFormat | None = None) -> list[dict[str, str]]:
     with open_table(path, format or MonthsFormat()) as table:
-        advise.advise_table(table, out, out.with_name("rejects.csv"), adviser(), POLICY, None)
+        advise.advise_table(table, out, out.with_name("rejects.csv"), adviser(), None)
     return read(out)
 
 
@@ -98,7 +97,7 @@ def test_the_output_is_written_as_the_input_was(tmp_path: Path) -> None:
     format = MonthsFormat(sep=";", decimal=",")
     with open_table(source, format) as table:
         out = tmp_path / "out.csv.gz"
-        advise.advise_table(table, out, tmp_path / "rejects.csv", adviser(), POLICY, None)
+        advise.advise_table(table, out, tmp_path / "rejects.csv", adviser(), None)
     written = gzip.decompress(out.read_bytes()).decode()
     assert written.startswith("\ufeffsubscriber;plan;advice;")
     rows = list(csv.DictReader(written.removeprefix("\ufeff").splitlines(), delimiter=";"))
@@ -149,21 +148,14 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, record_property: Cal
     assert peaks["kept"] > peaks["small"] + 60
 
 
-def adviser_of(model: RegisteredModel) -> tuple[Adviser, Any]:
-    registered: Any = model
-    policy = registered.advice_policy()
-    return Adviser(tariffs(), registered.habits(), policy), policy
-
-
 @pytest.mark.slow
 def test_a_real_command_line_advises_and_says_what_it_did(model: RegisteredModel, tmp_path: Path) -> None:
     out = tmp_path / "new" / "out.csv"
     ran = run("advise.py", "--input", DATA, "--output", out, "--model", model.tag)
     assert (ran.returncode, ran.stderr) == (0, "")
-    registered, policy = adviser_of(model)
     expected = tmp_path / "expected.csv"
     with open_table(DATA, MonthsFormat()) as table:
-        advise.advise_table(table, expected, tmp_path / "rejects.csv", registered, policy, model.profile())
+        advise.advise_table(table, expected, tmp_path / "rejects.csv", adviser_of(model, tariffs()), model.profile())
     assert out.read_bytes() == expected.read_bytes()
     rows = read(out)
     saving = sum(round(100 * float(row["expected_saving"])) for row in rows)
