@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 
 import advise
 from plan_recommender.billing.forecast import Month
@@ -239,3 +240,23 @@ def test_names_of_formats_that_are_not_written_are_refused(
         assert answer.code == 2
         assert expected in answer.err
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_and_a_request_get_the_same_advice(
+    client: TestClient, command: Command, trained: TrainedModel, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    assert command(advise.main, "--input", DATA, "--output", out, "--model", trained.tag).code == 0
+    frame = pd.read_csv(DATA, dtype={"subscriber": str}).groupby("subscriber")
+    for row in read(out)[:40]:
+        months = frame.get_group(row["subscriber"]).sort_values("month")
+        used = months[["month", "calls", "minutes", "messages", "mb_used", "billed_minutes", "active_share"]]
+        body = {"plan": row["plan"], "months": used.to_dict("records")}
+        answer = client.post("/advise", json=body).json()
+        for name, key in (("advice", "advice"), ("advised_plan", "advised_plan"), ("reason", "sentence")):
+            assert row[name] == answer[key]
+        for name in ("expected_saving", "saving_low", "saving_high", "p_saves"):
+            assert float(row[name]) == answer[name]
+        for plan in answer["plans"]:
+            found = [float(row[f"{what}_{plan['plan'].lower()}"]) for what in ("last", "expected", "low", "high")]
+            assert found == [plan["last_bill"]["total"], plan["expected"], plan["low"], plan["high"]]
