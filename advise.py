@@ -12,6 +12,7 @@ if __name__ == "__main__":
 import argparse
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 from tqdm import tqdm
@@ -20,47 +21,52 @@ from plan_recommender import cli
 from plan_recommender.billing.advice import Advice, Adviser
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.billing.tariffs import TARIFFS_FILE, Tariffs, find_tariffs, load_tariffs
-from plan_recommender.data.advice_table import AdviceTable, exact_amount
+from plan_recommender.data.advice_table import AdviceTable
 from plan_recommender.data.csv_file import write_rows
 from plan_recommender.data.month_intake import Intake, take_in
-from plan_recommender.data.month_spill import MonthSpill, spilled_months
-from plan_recommender.data.outputs import require_distinct
+from plan_recommender.data.month_spill import History, MonthSpill, spilled_months
+from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.data.table_file import open_table
 from plan_recommender.data.table_options import MONTHS_AS_USUAL, add_table_options, format_of
 from plan_recommender.data.table_output import REJECT_COLUMNS, check_names, rejects_beside, replacing_text
 from plan_recommender.data.table_reader import TableReader
 from plan_recommender.errors import OutputError
 from plan_recommender.model import store
+from plan_recommender.model.digests import sha256
 from plan_recommender.model.profile import ReferenceProfile
 
+REPORT = Path("artifacts") / "backtest.html"
 MAX_REJECTS = 0.1  # of the rows; with more, the exit code is 1
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Advise on one file; returns 0, or 1 if too many rows were rejected.
+    """Advise on one file, or say how good the advice would have been; returns 0, or 1 if too many rows were rejected.
 
-    Output and rejects appear only if the whole file could be read, and then with both exit codes.
+    Results and rejects appear only if the whole file could be read, and then with both exit codes.
     """
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     format = format_of(options, MONTHS_AS_USUAL)
-    rejects_path = options.rejects or rejects_beside(options.output)
+    result = options.report if options.backtest else options.output
+    rejects_path = options.rejects or rejects_beside(result)
     tariffs_path = options.tariffs or find_tariffs()
-    require_distinct(options.input, tariffs_path, options.output, rejects_path)
+    require_distinct(options.input, tariffs_path, result, rejects_path)
     tariffs = load_tariffs(tariffs_path)
     model = store.find(options.model)
     adviser = adviser_of(model, tariffs)
     usual = None if options.accept_drift else model.profile()
     with open_table(options.input, format) as table:
-        check_output(options.output, rejects_path)
-        intake, counts = advise_table(table, options.output, rejects_path, adviser, usual)
-    advised = sum(counts[kind] for kind in ("keep", "switch", "choose"))
+        check_result(result, rejects_path)
+        if options.backtest:
+            intake, said = _backtest(table, result, rejects_path, adviser, model, usual)
+        else:
+            intake, counts = advise_table(table, result, rejects_path, adviser, usual)
+            said = f"{result}: {_counted(counts, tariffs)}"
     cli.say(
         f"{options.input}: {intake.rows:,} rows\n"
-        f"{options.output}: {advised:,} subscribers advised: {counts['keep']:,} keep, {counts['switch']:,} switch, "
-        f"{counts['choose']:,} choose; the switches are expected to save "
-        f"{exact_amount(counts['saving'], tariffs.decimals)} {tariffs.currency} a month\n"
+        f"{said}\n"
         f"{rejects_path}: {intake.rejected:,} rejected\n"
-        f"{_described(tariffs_path, tariffs)}\n"
+        f"tariffs: {tariffs_path}, {tariffs.currency}, valid from {tariffs.valid_from}, digest {tariffs.digest[:12]}, "
+        f"{', '.join(tariffs.names)}\n"
         f"model: {model.tag}"
     )
     return judge(intake, options.max_rejects)
@@ -101,11 +107,9 @@ def advise_table(
 
 def advised(spill: MonthSpill, adviser: Adviser) -> Iterator[tuple[str, Advice]]:
     """Yield the advice for every subscriber, sorted by the bytes of the subscriber's name."""
-    with tqdm(unit=" subscribers", unit_scale=True, disable=None, leave=False) as progress:
-        for history in spill.histories():
-            held, months = history.before(len(history.used))
-            yield history.subscriber, adviser.advise(held, months)
-            progress.update()
+    for history in _shown(spill.histories()):
+        held, months = history.before(len(history.used))
+        yield history.subscriber, adviser.advise(held, months)
 
 
 def judge(intake: Intake, max_rejects: float) -> int:
@@ -118,7 +122,7 @@ def judge(intake: Intake, max_rejects: float) -> int:
     return cli.ANSWER_IS_NO
 
 
-def check_output(output: Path, rejects: Path) -> None:
+def check_result(output: Path, rejects: Path) -> None:
     """Refuse names of formats that are not written, whatever the format of the input.
 
     Raises:
@@ -127,6 +131,19 @@ def check_output(output: Path, rejects: Path) -> None:
     check_names(output, rejects, parquet=True)
     if output.suffix.lower() == ".parquet":
         raise OutputError(f"{output}: expected a name that ends in .csv, because advice is written as CSV")
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.backtest == (options.output is not None):
+        parser.error("expected --output for advice, or --backtest, which writes a report instead; found " + (
+            "both" if options.backtest else "neither"
+        ))  # fmt: skip
+    if options.report is not None and not options.backtest:
+        parser.error("expected --report together with --backtest, found it without")
+    options.report = options.report or REPORT
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -144,15 +161,27 @@ def _parser() -> argparse.ArgumentParser:
         help="table with subscriber, month (YYYY-MM) and the four usage columns, and if they are known plan, "
         "billed_minutes and active_share (of the month's days, above 0 to 1)",
     )  # fmt: skip
-    parser.add_argument("--output", type=Path, required=True, metavar="OUT", help="file to write, once complete")
+    parser.add_argument("--output", type=Path, metavar="OUT", help="file to write, once complete")
+    parser.add_argument(
+        "--backtest",
+        action="store_true",
+        help="instead of advising, advise on every whole month of the file from the months before it, bill it, and say "
+        "what was overpaid by this and by other rules",
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="HTML", help=f"page that --backtest writes, with pictures (default: {REPORT})"
+    )
     parser.add_argument(
         "--tariffs", type=Path, metavar="YAML",
         help=f"what each plan costs (default: {TARIFFS_FILE} in this folder, otherwise the one beside the command)",
     )  # fmt: skip
     parser.add_argument("--model", default=store.LATEST, metavar="TAG", help="registered model (default: %(default)s)")
     parser.add_argument(
-        "--rejects", type=Path, metavar="FILE", help="CSV for rows that are no months (default: OUT with .rejects.csv)"
-    )
+        "--rejects",
+        type=Path,
+        metavar="FILE",
+        help="CSV for rows that are no months (default: the result with .rejects.csv)",
+    )  # fmt: skip
     parser.add_argument(
         "--max-rejects", type=cli.share, default=MAX_REJECTS, metavar="SHARE",
         help="largest share of rejected rows with which the exit code is 0: 0.1 or 10%% (default: %(default)s)",
@@ -165,8 +194,48 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _described(path: Path, tariffs: Tariffs) -> str:
-    return (
-        f"tariffs: {path}, {tariffs.currency}, valid from {tariffs.valid_from}, digest {tariffs.digest[:12]}, "
-        f"{', '.join(tariffs.names)}"
+def _backtest(
+    table: TableReader,
+    report_path: Path,
+    rejects_path: Path,
+    adviser: Adviser,
+    model: store.RegisteredModel,
+    usual: ReferenceProfile | None,
+) -> tuple[Intake, str]:
+    """Backtest on an open table, into a page; returns what became of the rows, and a table for the terminal."""
+    # Here, because matplotlib takes most of a second, and advice does without it.
+    from plan_recommender.evaluation.backtest import backtest
+    from plan_recommender.report.backtest_page import IN_SAMPLE, backtest_table, render_backtest
+
+    with (
+        replacing(report_path) as report,
+        replacing_text(rejects_path, table, [*REJECT_COLUMNS, *table.header]) as rejects,
+        spilled_months(report_path) as spill,
+    ):
+        intake = take_in(table, adviser.tariffs.names, spill, rejects, usual)
+        found = backtest(_shown(spill.histories()), adviser, model.record.seed)
+        in_sample = table.path.is_file() and sha256(table.path) == model.record.months.sha256
+        page = render_backtest(found, adviser.tariffs, model.tag, model.record, table.path.name, in_sample)
+        report.write(page)
+    if in_sample:
+        cli.warn(IN_SAMPLE)
+    left_out = f", {found.without_plan:,} left out because no plan was known before them" if found.without_plan else ""
+    return intake, (
+        f"{found.cases:,} whole months of {found.subscribers:,} subscribers billed after advice from the months before"
+        f"{left_out}\n{backtest_table(found, adviser.tariffs)}\n{report_path}: the same, with pictures"
     )
+
+
+def _counted(counts: Counter[str], tariffs: Tariffs) -> str:
+    advised = sum(counts[kind] for kind in ("keep", "switch", "choose"))
+    saving = Decimal(counts["saving"]).scaleb(-tariffs.decimals)
+    return (
+        f"{advised:,} subscribers advised: {counts['keep']:,} keep, {counts['switch']:,} switch, "
+        f"{counts['choose']:,} choose; the switches are expected to save {saving:,.{tariffs.decimals}f} "
+        f"{tariffs.currency} a month"
+    )
+
+
+def _shown(histories: Iterator[History]) -> Iterator[History]:
+    """Show the progress on a terminal."""
+    yield from tqdm(histories, unit=" subscribers", unit_scale=True, disable=None, leave=False)

@@ -47,7 +47,7 @@ _DESCRIBED = {
     "two features.",
     "average": "the mean log-odds of the boosted trees and the binned logistic regression.",
 }
-_HEAD = """<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><style>
+HEAD = """<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><style>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem auto; max-width: 72rem; padding: 0 .6rem; color: #222;
   background: #fff; overflow-wrap: break-word }
 h1 { line-height: 1.2; overflow-wrap: anywhere } p, li { max-width: 48rem }
@@ -97,16 +97,16 @@ def render_report(
     """
 
     def picture(name: str, alt: str) -> Markup:
-        return _picture((pictures / name).read_bytes(), alt)
+        return embedded_picture((pictures / name).read_bytes(), alt)
 
-    page = _environment().get_template("report.html.j2")
+    page = environment().get_template("report.html.j2")
     return page.render(
         **_context(record, document, findings),
         tag=tag,
         fit_seconds=fit_seconds,
         looks=looks,
         picture=picture,
-        head=Markup(_HEAD),  # noqa: S704  # a constant
+        head=Markup(HEAD),  # noqa: S704  # a constant
         settings_yaml=yaml.safe_dump(record.settings, sort_keys=False),
     )
 
@@ -115,13 +115,13 @@ def render_cards(
     record: ModelRecord, document: ModelDocument, findings: Findings, table: LabelledTable
 ) -> dict[str, str]:
     """Write the model card and the data card as Markdown, by file name; equal runs give equal cards."""
-    environment = _environment()
+    templates = environment()
     path = provenance_path(table)
     context = _context(record, document, findings) | {
         "provenance": _provenance(path, table),
         "provenance_file": path.name,
     }
-    return {name: environment.get_template(f"{name}.j2").render(context) for name in CARDS}
+    return {name: templates.get_template(f"{name}.j2").render(context) for name in CARDS}
 
 
 def provenance_path(table: LabelledTable) -> Path:
@@ -142,10 +142,10 @@ def drift_html(report: DriftReport, reference: ReferenceProfile, current: npt.ND
     """
     rows = "".join(_drift_row(feature) for feature in report.features)
     drifted = ", ".join(report.drifted_features) or "none"
-    picture = _picture(draw_distributions(reference, current), "Histogram of every feature in both samples")
+    picture = embedded_picture(draw_distributions(reference, current), "Histogram of every feature in both samples")
     limits = ", ".join(f"{name} {value:g}" for name, value in report.thresholds.items())
     return f"""<!doctype html>
-<html lang="en"><head><title>Drift report: {report.verdict}</title>{_HEAD}</head><body>
+<html lang="en"><head><title>Drift report: {report.verdict}</title>{HEAD}</head><body>
 <h1>Verdict: {report.verdict}</h1>
 <p>Drifted features: {html.escape(drifted)}. {report.reference_rows:,} reference rows, {report.current_rows:,} current
 rows. Thresholds: {limits}.</p>
@@ -178,7 +178,7 @@ def _drift_row(f: FeatureDrift) -> str:
     return f"<tr class='{'drift' if f.drifted else ''}'>{numbers}<td class='text'>{verdict}</td></tr>"
 
 
-def _picture(png: bytes, alt: str) -> Markup:
+def embedded_picture(png: bytes, alt: str) -> Markup:
     """Embed a picture, which scrolls within its figure where the page is too narrow for it to be readable."""
     min_width = round(_MIN_SCALE * int.from_bytes(png[16:20], "big"))  # where a PNG has its width
     figure = Markup('<figure><img alt="{}" style="min-width: {}px" src="data:image/png;base64,{}"></figure>')
@@ -231,7 +231,8 @@ def _threshold(threshold: Threshold) -> str:
     return f"{by_segment}, by {threshold.segments.feature},"
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Give the environment of the templates."""
     return Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=select_autoescape(["html.j2"]),  # not Markdown
