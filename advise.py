@@ -30,7 +30,7 @@ from plan_recommender.data.table_file import open_table
 from plan_recommender.data.table_options import MONTHS_AS_USUAL, add_table_options, format_of
 from plan_recommender.data.table_output import REJECT_COLUMNS, check_names, rejects_beside, replacing_text
 from plan_recommender.data.table_reader import TableReader
-from plan_recommender.errors import OutputError
+from plan_recommender.errors import OutputError, TableError
 from plan_recommender.model import store
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.profile import ReferenceProfile
@@ -213,7 +213,10 @@ def _backtest(
         spilled_months(report_path) as spill,
     ):
         intake = take_in(table, adviser.tariffs.names, spill, rejects, usual)
-        found = backtest(_shown(spill.histories()), adviser, model.record.seed)
+        try:
+            found = backtest(_shown(spill.histories()), adviser, model.record.seed)
+        except TableError as error:
+            raise TableError(f"{table.path}: {error}") from error
         in_sample = table.path.is_file() and sha256(table.path) == model.record.months.sha256
         page = render_backtest(found, adviser.tariffs, model.tag, model.record, table.path.name, in_sample)
         report.write(page)

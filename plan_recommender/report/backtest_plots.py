@@ -6,6 +6,7 @@ from typing import Final
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -44,11 +45,14 @@ def draw_savings(found: Backtest, currency: str) -> bytes:
     figure, axes = _wide(3.6)
     savings = found.savings
     if len(savings):
-        low, high = float(min(savings.min(), 0)), float(max(savings.max(), 0))
-        edges = np.linspace(low, high, _BINS + 1) if high > low else np.array([-0.5, 0.5])
-        kinds = ((savings > 0, _BLUE, "cost less"), (savings == 0, _GREY, "cost the same"))
-        for chosen, color, label in (*kinds, (savings < 0, _ORANGE, "cost more")):
-            axes.hist(savings[chosen], bins=edges.tolist(), color=color, label=f"{label}: {chosen.mean():.0%}")
+        kinds = {"cost less": savings > 0, "cost the same": savings == 0, "cost more": savings < 0}
+        axes.hist(
+            [savings[chosen] for chosen in kinds.values()],
+            bins=_edges(savings),
+            stacked=True,
+            color=[_BLUE, _GREY, _ORANGE],
+            label=[f"{label}: {chosen.mean():.0%}" for label, chosen in kinds.items()],
+        )
         axes.axvline(float(savings.mean()), color="black", linestyle="--", label=f"mean: {savings.mean():,.4g}")
         axes.legend()
     axes.set(
@@ -71,12 +75,20 @@ def draw_coverage(found: Backtest) -> bytes:
             2 * (share * (1 - share) / group.cases) ** 0.5 for share, group in zip(shares, found.coverage, strict=True)
         ]
         axes.errorbar(shares, places + offset, xerr=errors, fmt="o", color=color, capsize=3, label=label)
-    axes.axvline(_NOMINAL, color=_GREY, linestyle="--", label="as it should be")
+    axes.axvline(_NOMINAL, color=_GREY, linestyle="--", label="90 %")
     axes.set_yticks(places, [f"{group.group} ({group.cases:,})" for group in found.coverage])
     axes.invert_yaxis()
     axes.set(title="Coverage of the 90 % intervals of the bill", xlabel="share of the months whose bill they held")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return _png(figure)
+
+
+def _edges(savings: npt.NDArray[np.float64]) -> list[float]:
+    """Give the edges of about `_BINS` equally wide bins, one of which is 0."""
+    low, high = min(savings.min(), 0), max(savings.max(), 0)
+    step = float(high - low) / _BINS or 1.0
+    edges: list[float] = (np.arange(np.floor(low / step), np.ceil(high / step) + 2) * step).tolist()
+    return edges
 
 
 def _wide(height: float) -> tuple[Figure, Axes]:

@@ -1,4 +1,4 @@
-"""The report and the drift report in a real browser, on a phone (390 pixels wide) and on a screen (1,100)."""
+"""The pages in a real browser, on a phone (390 pixels wide) and on a screen (1,100)."""
 
 import html
 import json
@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+import advise
 import drift
 from tests.conftest import TrainedModel, leave_out
+from tools.server import ROOT
 from tools.synthesise import main as synthesise
 
 pytestmark = pytest.mark.slow
@@ -85,9 +87,21 @@ def drift_page(tmp_path_factory: pytest.TempPathFactory, trained: TrainedModel) 
 
 
 @pytest.fixture(scope="module")
-def looks(tmp_path_factory: pytest.TempPathFactory, trained: TrainedModel, drift_page: str) -> dict[str, Any]:
-    """What the browser measured of both pages at both widths, and of a page with a table that cannot scroll."""
-    pages = {"report": (trained.artifacts / "report.html").read_text(encoding="utf-8"), "drift": drift_page}
+def backtest_page(tmp_path_factory: pytest.TempPathFactory, trained: TrainedModel) -> str:
+    """The page of a backtest of the advice."""
+    page = tmp_path_factory.mktemp("backtest") / "backtest.html"
+    months = ["--input", str(ROOT / "subscriber_months.csv"), "--model", trained.tag]
+    assert advise.main([*months, "--backtest", "--report", str(page)]) == 0
+    return page.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def looks(
+    tmp_path_factory: pytest.TempPathFactory, trained: TrainedModel, drift_page: str, backtest_page: str
+) -> dict[str, Any]:
+    """What the browser measured of the pages at both widths, and of a page with a table that cannot scroll."""
+    report = (trained.artifacts / "report.html").read_text(encoding="utf-8")
+    pages = {"report": report, "drift": drift_page, "backtest": backtest_page}
     shown = {f"{name} {width}": (page, width) for name, page in pages.items() for width in WIDTHS}
     wide = "<style>table { display: table !important; max-width: none !important }</style></head>"
     shown["control 390"] = (pages["report"].replace("</head>", wide), 390)
@@ -95,7 +109,7 @@ def looks(tmp_path_factory: pytest.TempPathFactory, trained: TrainedModel, drift
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["report", "drift"])
+@pytest.mark.parametrize("name", ["report", "drift", "backtest"])
 def test_a_page_fits_its_screen_and_can_be_read(looks: dict[str, Any], name: str, width: int) -> None:
     look = looks[f"{name} {width}"]
     assert look["width"] == width  # so that the page itself does not scroll sideways
@@ -108,9 +122,9 @@ def test_a_page_fits_its_screen_and_can_be_read(looks: dict[str, Any], name: str
 
 
 def test_on_a_screen_nothing_scrolls_sideways_and_on_a_phone_what_is_wide_does(looks: dict[str, Any]) -> None:
-    assert (looks["report 1100"]["scrolling"], looks["drift 1100"]["scrolling"]) == (0, 0)
-    assert looks["report 390"]["scrolling"] > 0
-    assert looks["drift 390"]["scrolling"] > 0
+    for name in ("report", "drift", "backtest"):
+        assert looks[f"{name} 1100"]["scrolling"] == 0
+        assert looks[f"{name} 390"]["scrolling"] > 0
 
 
 def test_the_control_is_wider_than_its_screen(looks: dict[str, Any]) -> None:
