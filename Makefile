@@ -9,6 +9,8 @@ BIN := .venv/bin
 DATA ?= users_behavior.csv
 INPUT ?= users_behavior.csv
 OUTPUT ?= artifacts/scored.csv
+MONTHS ?= subscriber_months.csv
+ADVICE ?= artifacts/advice.csv
 REF ?= users_behavior.csv
 CUR ?= users_behavior.csv
 HOST ?= 127.0.0.1
@@ -20,7 +22,7 @@ export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps
 
-.PHONY: help install optional demo start-demo stop-demo mlflow-demo test test-quick lint check docs cards model train rollback evaluate predict drift serve build containerize loadtest soak benchmark clean
+.PHONY: help install optional demo start-demo stop-demo mlflow-demo test test-quick lint check docs cards model train rollback evaluate predict advise drift serve build containerize loadtest soak benchmark clean
 .DEFAULT_GOAL := help
 
 .venv/training: requirements/training.txt
@@ -92,6 +94,9 @@ rollback: .venv/training  ## make the model before the latest the latest again (
 
 predict: model  ## score a file (INPUT=CSV OUTPUT=CSV)
 	@$(BIN)/python predict.py --input "$(INPUT)" --output "$(OUTPUT)"
+
+advise: model  ## advise a file of months (MONTHS=CSV ADVICE=CSV)
+	@$(BIN)/python advise.py --input "$(MONTHS)" --output "$(ADVICE)"
 
 drift: .venv/training  ## compare two samples (REF=CSV CUR=CSV)
 	@$(BIN)/python drift.py --ref "$(REF)" --cur "$(CUR)"

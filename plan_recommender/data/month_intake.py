@@ -43,13 +43,15 @@ def take_in(
         usual: what the first rows are compared with; None: nothing.
 
     Raises:
-        TableError: the table lacks a column, has no row, cannot be read to its end, or its first rows look mistaken
-            beside what is usual.
+        TableError: the table lacks a column or seems to have it under another name, has no row, cannot be read to its
+            end, or its first rows look mistaken beside what is usual.
     """
     reader = MonthReader(table, plans)
     intake = Intake()
     with tqdm(unit=" rows", unit_scale=True, disable=None, leave=False) as progress:
         for chunk in table.chunks():
+            if not intake.rows:
+                reader.require_plans_read(chunk.rows)
             divided = reader.divide(chunk.rows)
             if usual is not None and not intake.rows:
                 _refuse_mistakes(table.path, divided.features(), usual)

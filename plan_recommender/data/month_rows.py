@@ -18,11 +18,14 @@ from plan_recommender.data.cells import (
     Row,
     has_decimal_comma,
     parse_usage,
+    readable,
     shortened,
     wrong_width,
 )
 from plan_recommender.data.columns import require_no_similar
+from plan_recommender.data.table_options import map_option
 from plan_recommender.data.table_reader import TableReader
+from plan_recommender.errors import TableError
 from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 
 _REQUIRED: Final = MONTHS_COLUMNS[:-3]
@@ -80,6 +83,7 @@ class MonthReader:
         require_no_similar(table.path, free, [name for name in _OPTIONAL if name not in optional])
         self._positions = dict(zip(names, positions, strict=True))
         self._header = [table.header[position].strip() for position in positions]
+        self._table = table
         self._width = len(table.header)
         self._decimal = table.format.decimal
         self._plans = {name.casefold(): i for i, name in enumerate(plans)}
@@ -127,6 +131,22 @@ class MonthReader:
                 found[i] = MonthRow(cells["subscriber"][k], month, plans[k], used[k])
         remedies = {i: DECIMAL_REMEDY if i in commas else "" for i in reasons}
         return Divided(found, {i: "; ".join(reasons[i]) + remedies[i] for i in sorted(reasons)})
+
+    def require_plans_read(self, rows: Sequence[Row]) -> None:
+        """Refuse a table without a column for the plan held if some rows show that another column holds it.
+
+        Raises:
+            TableError: it would be read as if nobody's plan were known.
+        """
+        if "plan" in self._positions:
+            return
+        for position, column in enumerate(self._table.header):
+            cells = {row[position].strip().casefold() for row in rows if len(row) == self._width} - {""}
+            if cells and cells <= self._plans.keys():
+                raise TableError(
+                    f"{self._table.path}: expected the plan held in a column plan, found names of plans in "
+                    f"{readable(column.strip())}: pass {map_option('plan', column.strip())}, or leave that column out"
+                )
 
     def _numbers(self, name: str, cells: list[str]) -> tuple[Values, npt.NDArray[np.bool_]]:
         """Read a column of numbers; returns them and a mask of those that cannot be."""

@@ -137,12 +137,14 @@ def test_separators_decimal_commas_names_and_gzip_make_no_difference(tmp_path: P
          "messages, mb_used; did you mean --map subscriber=abonado --map month=Mes?"),
         (f"{NEEDED},Plan", "expected the column plan, found Plan: pass --map plan=Plan"),
         (f"{NEEDED},billed minutes", "pass --map 'billed_minutes=billed minutes'"),
+        (f"{NEEDED},Tarifa", "expected the plan held in a column plan, found names of plans in Tarifa: pass "
+         "--map plan=Tarifa, or leave that column out"),
         (f"{NEEDED},plan,plan", "expected each column once, found plan more than once"),
     ],
-    ids=["missing", "almost a plan", "almost billed minutes", "twice"],
+    ids=["missing", "almost a plan", "almost billed minutes", "plans elsewhere", "twice"],
 )  # fmt: skip
 def test_columns_under_other_names_are_told_and_not_passed_over(tmp_path: Path, header: str, found: str) -> None:
-    cells = ["a", "2018-01", "1", "2", "3", "4", "", ""][: header.count(",") + 1]
+    cells = ["a", "2018-01", "1", "2", "3", "4", "smart", ""][: header.count(",") + 1]
     with pytest.raises(TableError) as caught:
         take(write_months(tmp_path / "months.csv", [",".join(cells)], header))
     assert found in str(caught.value)

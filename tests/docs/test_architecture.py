@@ -36,7 +36,9 @@ def names(file: str) -> set[str]:
     return defined
 
 
-@pytest.mark.parametrize("title", ["One request", "One training run", "One row of a file"])
+@pytest.mark.parametrize(
+    "title", ["One request", "One training run", "One row of a file", "One subscriber of a file of months"]
+)
 def test_the_files_and_functions_of_a_path_exist(title: str) -> None:
     steps = re.findall(r"^\d+\. (.*(?:\n   .*)*)", section(title), re.MULTILINE)
     assert len(steps) >= 5

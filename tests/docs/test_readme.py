@@ -82,7 +82,7 @@ def test_make_targets_that_are_named_exist(document: Path) -> None:
 
 
 CONTRACT_TARGETS = (
-    "install demo test lint check train evaluate predict drift serve build containerize loadtest benchmark clean"
+    "install demo test lint check train evaluate predict advise drift serve build containerize loadtest benchmark clean"
 )
 
 
@@ -98,6 +98,7 @@ COMMANDS = {
     "train.py": ["--config", "--data", "--artifacts", "--seed", "--search", "--mlflow"],
     "evaluate.py": ["--data", "--model", "--artifacts"],
     "predict.py": ["--input", "--output", "--model", "--rejects"],
+    "advise.py": ["--input", "--output", "--tariffs", "--model", "--rejects", "--backtest", "--report"],
     "drift.py": ["--ref", "--cur", "--features", "--out", "--html"],
     "-m benchmark.serving": ["--seconds", "--rounds", "--only", "--open-seconds", "--mlserver-python", "--out"],
     "-m tools.synthesise": ["--rows", "--subscribers", "--months", "--seed", "--out", "--output", "--shift"],
