@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from plan_recommender.billing.advice import AdvicePolicy, Adviser
-from plan_recommender.billing.forecast import HabitProfile
+from plan_recommender.billing.habits import HabitProfile
 from plan_recommender.billing.tariffs import Tariffs, load_tariffs
 from plan_recommender.data.month_synthesis import HEADER, csv_lines, generate_months
 from plan_recommender.training.habits import fit_habits

@@ -14,27 +14,38 @@ _FIRST: Final = (
 )
 _OF_PLAN: Final = ("last", "expected", "low", "high")
 _LAST: Final = ("estimated_minutes", "months", "reason")
+_GROUP: Final = "group"
 
 
 class AdviceTable:
     """The columns of the table, and the row of each subscriber."""
 
-    def __init__(self, tariffs: Tariffs, policy: AdvicePolicy, decimal: str = ".") -> None:
+    def __init__(
+        self, tariffs: Tariffs, policy: AdvicePolicy, decimal: str = ".", *, with_groups: bool = False
+    ) -> None:
         """Take what rows are written with.
 
         Args:
             tariffs: those that the advice was given by.
             policy: the one that the advice was given by.
             decimal: decimal sign of the numbers.
+            with_groups: whether the last column is the group of a campaign.
         """
         self._tariffs = tariffs
         self._policy = policy
         self._decimal = decimal
         of_plans = [f"{what}_{name.lower()}" for name in tariffs.names for what in _OF_PLAN]
-        self.columns: Row = [*_FIRST, *of_plans, *_LAST]
+        self.columns: Row = [*_FIRST, *of_plans, *_LAST, *([_GROUP] if with_groups else [])]
+        self._with_groups = with_groups
 
-    def row(self, subscriber: str, advice: Advice) -> Row:
-        """Write the advice for one subscriber, with amounts that are exact and have the currency's decimals."""
+    def row(self, subscriber: str, advice: Advice, group: str = "") -> Row:
+        """Write the advice for one subscriber, with amounts that are exact and have the currency's decimals.
+
+        Args:
+            subscriber: as the table of months writes it.
+            advice: for this subscriber.
+            group: in the campaign; empty: takes no part.
+        """
         names = self._tariffs.names
         saving = advice.saving
         amounts = [saving.expected, saving.low, saving.high]
@@ -53,6 +64,7 @@ class AdviceTable:
             "yes" if advice.estimated else "no",
             str(advice.months),
             sentence(advice, self._tariffs, self._policy),
+            *([group] if self._with_groups else []),
         ]
 
     def _amounts(self, units: Sequence[int]) -> Row:

@@ -86,3 +86,11 @@ def test_another_currency_has_its_own_plans_and_decimals() -> None:
     row = dict(zip(table.columns, table.row("1", Adviser(dollars, habits(), policy).advise(None, HEAVY)), strict=True))
     assert row["last_surf"] == "270.00"
     assert row["last_ultimate"] == "140.00"
+
+
+def test_in_a_campaign_the_last_column_is_the_group() -> None:
+    advice = adviser().advise(0, HEAVY)
+    table, plain = AdviceTable(tariffs(), POLICY, with_groups=True), AdviceTable(tariffs(), POLICY)
+    assert table.columns == [*plain.columns, "group"]
+    assert table.row("1", advice, "control") == [*plain.row("1", advice), "control"]
+    assert table.row("1", advice) == [*plain.row("1", advice), ""]
