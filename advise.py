@@ -1,7 +1,8 @@
 """Advise every subscriber of a file of months which plan fits next month: one line each, with bills, saving and reason.
 
 The file may have any size and order: its months are put aside in a temporary file, and read from there subscriber by
-subscriber.
+subscriber. This file is long because the command has three tasks that share its options: to advise, with or without a
+campaign; to backtest the advice; and to compare the groups of a campaign afterwards.
 """
 
 if __name__ == "__main__":
@@ -12,8 +13,11 @@ if __name__ == "__main__":
 import argparse
 from collections import Counter
 from collections.abc import Iterator
-from decimal import Decimal
+from contextlib import ExitStack
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from statistics import fmean
+from typing import Literal
 
 from tqdm import tqdm
 
@@ -21,7 +25,13 @@ from plan_recommender import cli
 from plan_recommender.billing.advice import Advice, Adviser
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.billing.tariffs import TARIFFS_FILE, Tariffs, find_tariffs, load_tariffs
+from plan_recommender.campaign.export import contact_list
+from plan_recommender.campaign.groups import Group
+from plan_recommender.campaign.outcomes import check_groups, compare, read_members, read_outcomes
+from plan_recommender.campaign.selection import Campaign, contact_limit, read_excluded
+from plan_recommender.config.table_format import TableFormat
 from plan_recommender.data.advice_table import AdviceTable
+from plan_recommender.data.cells import readable
 from plan_recommender.data.csv_file import write_rows
 from plan_recommender.data.month_intake import Intake, take_in
 from plan_recommender.data.month_spill import History, MonthSpill, spilled_months
@@ -34,8 +44,17 @@ from plan_recommender.errors import OutputError, TableError
 from plan_recommender.model import store
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.profile import ReferenceProfile
+from plan_recommender.report.campaign_tables import (
+    USUAL_CHURN,
+    design_lines,
+    economics_table,
+    effect_table,
+    summary_lines,
+)
 
 REPORT = Path("artifacts") / "backtest.html"
+CONTROL = 0.1  # share of the control group of a campaign
+_OF_CAMPAIGN = ("control", "top", "budget", "contact_cost", "exclude", "contacts", "churn", "campaign_file")
 MAX_REJECTS = 0.1  # of the rows; with more, the exit code is 1
 
 
@@ -46,11 +65,15 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parse(arguments)
     format = format_of(options, MONTHS_AS_USUAL)
+    if options.outcomes is not None:
+        return _compare_groups(options, format)
     result = options.report if options.backtest else options.output
     rejects_path = options.rejects or rejects_beside(result)
     tariffs_path = options.tariffs or find_tariffs()
-    require_distinct(options.input, tariffs_path, result, rejects_path)
+    others = [path for path in (options.exclude, options.contacts) if path is not None]
+    require_distinct(options.input, tariffs_path, result, rejects_path, *others)
     tariffs = load_tariffs(tariffs_path)
+    campaign = _campaign(options, tariffs)
     model = store.find(options.model)
     adviser = adviser_of(model, tariffs)
     usual = None if options.accept_drift else model.profile()
@@ -59,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.backtest:
             intake, said = _backtest(table, result, rejects_path, adviser, model, usual)
         else:
-            intake, counts = advise_table(table, result, rejects_path, adviser, usual)
+            intake, counts = advise_table(table, result, rejects_path, adviser, usual, campaign, options.contacts)
             said = f"{result}: {_counted(counts, tariffs)}"
     cli.say(
         f"{options.input}: {intake.rows:,} rows\n"
@@ -69,6 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
         f"{', '.join(tariffs.names)}\n"
         f"model: {model.tag}"
     )
+    if campaign is not None:
+        _say_campaign(campaign, options, tariffs)
     return judge(intake, options.max_rejects)
 
 
@@ -78,8 +103,10 @@ def advise_table(
     rejects_path: Path,
     adviser: Adviser,
     usual: ReferenceProfile | None,
+    campaign: Campaign | None = None,
+    contacts_path: Path | None = None,
 ) -> tuple[Intake, Counter[str]]:
-    """Advise on an open table, into both files.
+    """Advise on an open table, into both files; with a campaign also say who is in which group, and list the contacts.
 
     Returns:
         What became of the rows; and the number of subscribers by the kind of advice, with what the switches are
@@ -89,27 +116,45 @@ def advise_table(
         TableError: the table cannot be read, or its first rows look mistaken beside what is usual.
         OutputError: a file cannot be written.
     """
-    lines = AdviceTable(adviser.tariffs, adviser.policy, table.format.decimal)
+    tariffs = adviser.tariffs
+    lines = AdviceTable(tariffs, adviser.policy, table.format.decimal, with_groups=campaign is not None)
     counts: Counter[str] = Counter()
     with (
         replacing_text(output_path, table, lines.columns) as output,
         replacing_text(rejects_path, table, [*REJECT_COLUMNS, *table.header]) as rejects,
         spilled_months(output_path) as spill,
+        ExitStack() as stack,
     ):
-        intake = take_in(table, adviser.tariffs.names, spill, rejects, usual)
-        for subscriber, advice in advised(spill, adviser):
-            write_rows(output, [lines.row(subscriber, advice)], table.format.sep)
+        contacts = None
+        if campaign is not None and contacts_path is not None:
+            contacts = stack.enter_context(contact_list(contacts_path, campaign.name, tariffs.currency))
+        intake = take_in(table, tariffs.names, spill, rejects, usual)
+        if campaign is not None and campaign.is_limited:  # who is contacted depends on everybody
+            for subscriber, advice, mb_used in advised(spill, adviser):
+                campaign.add(subscriber, advice, mb_used)
+        for subscriber, advice, mb_used in advised(spill, adviser):
+            group: Group | Literal[""] = ""
+            if campaign is not None:
+                if not campaign.is_limited:
+                    campaign.add(subscriber, advice, mb_used)
+                group = campaign.assign(subscriber, advice.kind, advice.saving.expected)
+            row = lines.row(subscriber, advice, group)
+            write_rows(output, [row], table.format.sep)
+            if contacts is not None:
+                cells = dict(zip(lines.columns, row, strict=True))
+                saving = tariffs.amount(advice.saving.expected)
+                contacts.add(group, subscriber, cells["plan"], cells["advised_plan"], saving, cells["reason"])
             counts[advice.kind] += 1
             if advice.kind == "switch":
                 counts["saving"] += advice.saving.expected
     return intake, counts
 
 
-def advised(spill: MonthSpill, adviser: Adviser) -> Iterator[tuple[str, Advice]]:
-    """Yield the advice for every subscriber, sorted by the bytes of the subscriber's name."""
+def advised(spill: MonthSpill, adviser: Adviser) -> Iterator[tuple[str, Advice, float]]:
+    """Yield every subscriber, sorted by the bytes of the name, with the advice and the mean data (MB per month)."""
     for history in _shown(spill.histories()):
         held, months = history.before(len(history.used))
-        yield history.subscriber, adviser.advise(held, months)
+        yield history.subscriber, adviser.advise(held, months), fmean(month.mb_used for month in months)
 
 
 def judge(intake: Intake, max_rejects: float) -> int:
@@ -136,6 +181,18 @@ def check_result(output: Path, rejects: Path) -> None:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.outcomes is not None:
+        if options.campaign_file is None:
+            parser.error("expected --campaign-file beside --outcomes: the output of the campaign")
+        return options
+    if options.input is None:
+        parser.error("expected --input, or --outcomes of a campaign; found neither")
+    if options.campaign is None and (
+        given := [f"--{name.replace('_', '-')}" for name in _OF_CAMPAIGN if getattr(options, name) is not None]
+    ):
+        parser.error(f"expected --campaign beside {', '.join(given)}, found it without")
+    if options.campaign is not None and options.backtest:
+        parser.error("expected --campaign or --backtest, found both")
     if options.backtest == (options.output is not None):
         parser.error("expected --output for advice, or --backtest, which writes a report instead; found " + (
             "both" if options.backtest else "neither"
@@ -157,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
         "all; 2: could not be done.",
     )
     parser.add_argument(
-        "--input", type=Path, required=True, metavar="MONTHS",
+        "--input", type=Path, metavar="MONTHS",
         help="table with subscriber, month (YYYY-MM) and the four usage columns, and if they are known plan, "
         "billed_minutes and active_share (of the month's days, above 0 to 1)",
     )  # fmt: skip
@@ -190,8 +247,86 @@ def _parser() -> argparse.ArgumentParser:
         "--accept-drift", action="store_true",
         help="advise although the first rows look as if they had a mistake, such as another unit than in training",
     )  # fmt: skip
+    _add_campaign_options(parser.add_argument_group("a campaign, which contacts only who is advised to switch"))
     add_table_options(parser, MONTHS_AS_USUAL)
     return parser
+
+
+def _add_campaign_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--campaign", metavar="NAME",
+        help="draw the contacts and a control group of the campaign with this name, add the column `group`, and say "
+        "what subscribers would save, what the operator would lose, and what such groups can show",
+    )  # fmt: skip
+    group.add_argument(
+        "--control", type=cli.share, metavar="SHARE", help=f"share of the control group (default: {CONTROL:g})"
+    )
+    group.add_argument("--top", type=cli.positive_int, metavar="N", help="contact at most N, who save most")
+    group.add_argument("--budget", type=_amount, metavar="AMOUNT", help="contact as many as this pays for (currency)")
+    group.add_argument("--contact-cost", type=_amount, metavar="AMOUNT", help="cost of one contact (currency)")
+    group.add_argument("--exclude", type=Path, metavar="CSV", help="subscribers who take no part (column `subscriber`)")
+    group.add_argument("--contacts", type=Path, metavar="FILE", help="list of the contacts for a CRM, CSV")
+    group.add_argument(
+        "--churn", type=cli.share, metavar="SHARE",
+        help=f"churn without the campaign, for the size of an experiment (default: {USUAL_CHURN:g})",
+    )  # fmt: skip
+    group.add_argument(
+        "--outcomes", type=Path, metavar="CSV",
+        help="instead of advising, compare the groups of --campaign-file by what became of them: a table with "
+        "subscriber, bill (currency per month) and left (0 or 1); with --campaign and --control also check the groups",
+    )  # fmt: skip
+    group.add_argument("--campaign-file", type=Path, metavar="OUT", help="the output of the campaign")
+
+
+def _amount(text: str) -> Decimal:
+    """Parse an amount, for argparse."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise argparse.ArgumentTypeError(f"expected an amount such as 12.50, found {text!r}") from None
+
+
+def _campaign(options: argparse.Namespace, tariffs: Tariffs) -> Campaign | None:
+    """Set up the campaign that the options describe, if they name one."""
+    if options.campaign is None:
+        return None
+    excluded: frozenset[str] = frozenset()
+    if options.exclude is not None:
+        with open_table(options.exclude) as table:
+            excluded = read_excluded(table)
+    return Campaign(
+        options.campaign,
+        CONTROL if options.control is None else options.control,
+        tariffs,
+        limit=contact_limit(options.top, options.budget, options.contact_cost),
+        contact_cost=options.contact_cost,
+        excluded=excluded,
+    )
+
+
+def _say_campaign(campaign: Campaign, options: argparse.Namespace, tariffs: Tariffs) -> None:
+    summary = campaign.summary()
+    control = CONTROL if options.control is None else options.control
+    churn = USUAL_CHURN if options.churn is None else options.churn
+    cli.say(f"\ncampaign {readable(campaign.name)}")
+    cli.say(economics_table(campaign.economics(), tariffs))
+    cli.say(summary_lines(summary, tariffs))
+    cli.say(design_lines(summary.contacts, summary.controls, churn, control))
+    if options.contacts is not None:
+        cli.say(f"{options.contacts}: the contacts, for a CRM")
+
+
+def _compare_groups(options: argparse.Namespace, format: TableFormat) -> int:
+    """Compare the groups of a campaign by their outcomes; returns 0."""
+    tariffs = load_tariffs(options.tariffs or find_tariffs())
+    written = format.model_copy(update={"map": {}})
+    with open_table(options.campaign_file, written) as table:
+        members = read_members(table)
+    if options.campaign is not None:
+        check_groups(members, options.campaign, CONTROL if options.control is None else options.control)
+    with open_table(options.outcomes, written) as table:
+        cli.say(effect_table(compare(members, read_outcomes(table, members)), tariffs.currency))
+    return cli.DONE
 
 
 def _backtest(

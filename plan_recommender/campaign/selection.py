@@ -83,6 +83,9 @@ class Campaign:
         Raises:
             ConfigError: the name or the share is not possible.
         """
+        self.name = name
+        self.is_limited = limit is not None
+        """Whether everybody has to be added before anybody is assigned."""
         self._lottery = Lottery(name, control)
         self._ledger = Ledger(tariffs)
         self._limit, self._contact_cost, self._excluded = limit, contact_cost, excluded

@@ -14,6 +14,7 @@ PAGES_WITH_COMMANDS = (
     "docs/serving.md",
     "docs/files.md",
     "docs/advice.md",
+    "docs/campaign.md",
     "docs/drift.md",
     "docs/operations.md",
 )
