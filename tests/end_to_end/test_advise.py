@@ -2,8 +2,10 @@
 
 import csv
 import gzip
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,6 +130,30 @@ def test_a_run_that_fails_halfway_leaves_the_previous_files(tmp_path: Path, monk
     assert len(advise_on(write_months(source, LINES), out)) == 12  # the control
 
 
+@pytest.mark.slow
+def test_a_command_that_is_stopped_leaves_the_previous_files_and_no_temporary_one(
+    trained: TrainedModel, tmp_path: Path
+) -> None:
+    """It reads from a pipe that stays open, so that it is stopped while months are put aside."""
+    source, out = tmp_path / "in", tmp_path / "out.csv"
+    out.write_text("previous")
+    os.mkfifo(source)
+    command = [sys.executable, "advise.py", "--input", str(source), "--output", str(out), "--model", trained.tag]
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with running, source.open("w") as pipe:
+        pipe.write("\n".join([COLUMNS, *LINES]))
+        pipe.flush()
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".out.csv.months.*/months")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert list(tmp_path.glob(".out.csv.months.*/months"))  # the control
+        running.terminate()
+        printed = running.communicate(timeout=60)
+    assert (running.returncode, printed) == (2, ("", "interrupted\n"))
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "out.csv"}
+    assert out.read_text() == "previous"
+
+
 def measured(source: Path, mode: str) -> int:
     program = [sys.executable, "-m", "tests.programs.advise_and_measure"]
     arguments = [str(source), str(source.with_name("out.csv")), mode]
@@ -137,11 +163,11 @@ def measured(source: Path, mode: str) -> int:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
-    """300,000 rows in a random order; the control holds them all."""
+    """300,000 rows in a random order, and a third of them, which is two chunks; the control holds them all."""
     lines = lines_of_months(48_100)
     rng = np.random.default_rng(0)
     large = write_months(tmp_path / "large.csv", [lines[i] for i in rng.permutation(len(lines))])
-    small = write_months(tmp_path / "small.csv", lines[: len(lines) // 5])
+    small = write_months(tmp_path / "small.csv", lines[: len(lines) // 3])
     assert len(lines) >= 300_000
     peaks = {"small": measured(small, "spill"), "large": measured(large, "spill"), "kept": measured(large, "keep")}
     record_property("peaks (MB)", peaks)
@@ -164,7 +190,7 @@ def test_a_real_command_line_advises_and_says_what_it_did(model: RegisteredModel
     assert ran.stdout.splitlines() == [
         f"{DATA}: 1,841 rows",
         f"{out}: 300 subscribers advised: {kinds.count('keep')} keep, {kinds.count('switch')} switch, 0 choose; the "
-        f"switches are expected to save {saving // 100}.{saving % 100:02} RUB a month",
+        f"switches are expected to save {saving // 100:,}.{saving % 100:02} RUB a month",
         f"{out.with_name('out.rejects.csv')}: 0 rejected",
         f"tariffs: tariffs.yaml, RUB, valid from 2018-01-01, digest {tariffs().digest[:12]}, Smart, Ultra",
         f"model: {model.tag}",
