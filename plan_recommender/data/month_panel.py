@@ -19,7 +19,7 @@ SHIPPED_MONTHS = Path(__file__).parents[2] / "subscriber_months.csv"
 """The synthetic months that are shipped."""
 
 _REQUIRED = ("subscriber", "month", *FEATURE_NAMES)
-_DATES = ("registered_on", "left_on")
+DATES = ("registered_on", "left_on")
 
 Column = npt.NDArray[np.float64]
 
@@ -108,17 +108,8 @@ def read_panel(path: Path) -> Panel:
     return Panel(keys[:, 0], keys[:, 1], np.array(held)[order], usage[:, :4], usage[:, 5], usage[:, 4])
 
 
-def _share(month: int, row: dict[str, str]) -> float:
-    """Share of the days of a month on which the subscriber was active, as the row says, otherwise 1."""
-    if row.get(SHARE):
-        return float(row[SHARE])
-    if not set(_DATES) <= set(row):
-        return 1.0
-    return _share_by_dates(month, row["registered_on"], row["left_on"])
-
-
-def _share_by_dates(month: int, registered_on: str, left_on: str) -> float:
-    """Share of the days of a month from the day of registration to the day of leaving, both included.
+def share_by_dates(month: int, registered_on: str, left_on: str) -> float:
+    """Compute the share of the days of a month from the day of registration to the day of leaving, both included.
 
     A month that begins after the day of leaving counts as whole: if a file has it, the subscriber was there after all.
     """
@@ -126,3 +117,12 @@ def _share_by_dates(month: int, registered_on: str, left_on: str) -> float:
     first = max(date.fromisoformat(registered_on).toordinal() - start, 0)
     end = date.fromisoformat(left_on).toordinal() - start + 1 if left_on else days
     return ((min(end, days) if end > 0 else days) - first) / days
+
+
+def _share(month: int, row: dict[str, str]) -> float:
+    """Share of the days of a month on which the subscriber was active, as the row says, otherwise 1."""
+    if row.get(SHARE):
+        return float(row[SHARE])
+    if not set(DATES) <= set(row):
+        return 1.0
+    return share_by_dates(month, row["registered_on"], row["left_on"])

@@ -23,6 +23,7 @@ from plan_recommender.data.cells import (
     wrong_width,
 )
 from plan_recommender.data.columns import require_no_similar
+from plan_recommender.data.month_panel import DATES, share_by_dates
 from plan_recommender.data.table_options import map_option
 from plan_recommender.data.table_reader import TableReader
 from plan_recommender.errors import TableError
@@ -76,7 +77,9 @@ class MonthReader:
         """
         present = [column.strip() for column in table.header]
         optional = [name for name in _OPTIONAL if table.format.column(name) in present or name in table.format.map]
-        names = [*_REQUIRED, *optional]
+        # An operator's file often has the days of registration and of leaving instead of the share.
+        by_dates = "active_share" not in optional and set(DATES) <= set(present)
+        names = [*_REQUIRED, *optional, *(DATES if by_dates else ())]
         positions = table.positions([table.format.column(name) for name in names])
         taken = [table.format.column(name) for name in names]
         free = [column for column in present if column not in taken]
@@ -117,6 +120,13 @@ class MonthReader:
                 reject(k, name, self._expected(name))
                 if self._decimal == "." and has_decimal_comma(cells[name][k]):
                     commas.add(whole[k])
+        if DATES[0] in cells:
+            values["active_share"] = [1.0] * len(whole)
+            for k, (month, registered_on, left_on) in enumerate(zip(months, *(cells[d] for d in DATES), strict=True)):
+                share = 0.0 if month is None else _share(month, registered_on.strip(), left_on.strip())
+                values["active_share"][k] = share
+                if share <= 0 and month is not None:
+                    reject(k, DATES[0], "expected dates YYYY-MM-DD, and a registration before the month was over")
         plans: list[int | None] = [None] * len(whole)
         for k, cell in enumerate(cells.get("plan", [])):
             name = cell.strip().casefold()
@@ -165,6 +175,14 @@ class MonthReader:
 
     def _shown(self, name: str) -> str:
         return self._header[list(self._positions).index(name)]
+
+
+def _share(month: int, registered_on: str, left_on: str) -> float:
+    """Compute the share of active days; 0 if a date is none, or the month was over before the registration."""
+    try:
+        return share_by_dates(month, registered_on, left_on) if registered_on else 1.0
+    except ValueError:
+        return 0.0
 
 
 @functools.lru_cache(maxsize=4096)

@@ -335,3 +335,16 @@ def test_a_file_that_holds_no_months_is_refused(tmp_path: Path, text: str, sente
     path.write_text(text)
     with pytest.raises(TableError, match=sentence):
         read_panel(path)
+
+
+def test_plan_billed_minutes_and_share_may_be_missing(tmp_path: Path) -> None:
+    path = tmp_path / "months.csv"
+    path.write_text("subscriber,month,calls,minutes,messages,mb_used\na,2019-01,1,2,3,4\n")
+    panel = read_panel(path)
+    assert panel.plans.tolist() == [""]
+    assert np.isnan(panel.billed_minutes).all()
+    assert panel.share.tolist() == [1]
+    path.write_text(
+        "subscriber,month,calls,minutes,messages,mb_used,billed_minutes\na,2019-01,1,2,3,4,\na,2019-02,1,2,3,4,5\n"
+    )
+    np.testing.assert_array_equal(read_panel(path).billed_minutes, [np.nan, 5])

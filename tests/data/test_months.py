@@ -67,6 +67,26 @@ def test_what_the_optional_columns_hold_is_known_and_the_rest_is_not(tmp_path: P
     assert history == History("a", [2018 * 12], [None], [Month(1, 2, 3, 4)])
 
 
+def test_days_of_registration_and_of_leaving_give_the_share_of_a_month(tmp_path: Path) -> None:
+    header = f"{NEEDED},registered_on,left_on"
+    lines = [
+        "a,2019-02,1,2,3,4,2019-02-15,",
+        "a,2019-03,1,2,3,4,2019-02-15,2019-04-10",
+        "a,2019-04,1,2,3,4,2019-02-15,2019-04-10",
+        "a,2019-05,1,2,3,4,,",
+        "b,2019-01,1,2,3,4,2019-02-15,",
+        "b,2019-03,1,2,3,4,yesterday,",
+    ]
+    path = write_months(tmp_path / "months.csv", lines, header)
+    (history,), *_ = take(path)
+    assert [month.active_share for month in history.used] == [14 / 28, 1, 10 / 30, 1]
+    expected = "registered_on: expected dates YYYY-MM-DD, and a registration before the month was over, found "
+    assert reasons(path) == {"5": f"{expected}'2019-02-15'", "6": f"{expected}'yesterday'"}
+    told = write_months(tmp_path / "told.csv", ["a,2019-02,1,2,3,4,2019-02-15,,0.25"], f"{header},active_share")
+    (history,), *_ = take(told)
+    assert history.used[0].active_share == 0.25, "what is told counts more"
+
+
 def test_the_plan_held_is_the_one_that_was_named_last(tmp_path: Path) -> None:
     lines = ["a,2018-03,,1,2,3,4,,", "a,2018-02,Ultra,1,2,3,4,,", "a,2018-01,Smart,1,2,3,4,,"]
     (history,), *_ = take(write_months(tmp_path / "months.csv", lines))
