@@ -82,7 +82,7 @@ def test_days_of_registration_and_of_leaving_give_the_share_of_a_month(tmp_path:
     assert [month.active_share for month in history.used] == [14 / 28, 1, 10 / 30, 1]
     expected = "registered_on: expected dates YYYY-MM-DD, and a registration before the month was over, found "
     assert reasons(path) == {"5": f"{expected}'2019-02-15'", "6": f"{expected}'yesterday'"}
-    told = write_months(tmp_path / "told.csv", ["a,2019-02,1,2,3,4,2019-02-15,,0.25"], f"{header},active_share")
+    told = write_months(path, ["a,2019-02,1,2,3,4,2019-02-15,,0.25"], f"{header},active_share")
     (history,), *_ = take(told)
     assert history.used[0].active_share == 0.25, "what is told counts more"
 
