@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     cli.say(
         f"next bills: how usage varies was learned from {habits.months:,} months of {habits.profile.subscribers:,} "
-        f"subscribers in {habits.path}"
+        f"subscribers in {habits.path.name}"
     )
     cli.say("passed every check of the gate")
     cli.say(f"artifacts: {settings.artifacts.directory}, of which report.html is for people")

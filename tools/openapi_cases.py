@@ -29,6 +29,14 @@ _MIN_CASES_PER_SECOND = 10  # for the time limit; far fewer than were ever measu
 _START_SECONDS = 60
 
 
+_CONFIGURATION = """
+# OpenAPI can say neither that months ascend nor which plans the tariffs in force have.
+[[operations]]
+include-path = "/advise"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400"]
+"""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The result of one run of schemathesis."""
@@ -55,9 +63,19 @@ def ask(document: str, url: str, cases: int, seed: int) -> Outcome:
         TimeoutExpired: it took much longer than usual.
     """
     with tempfile.TemporaryDirectory(prefix="plan-recommender-cases-") as folder:
-        report = Path(folder) / "report.json"
+        report, configuration = Path(folder) / "report.json", Path(folder) / "schemathesis.toml"
+        configuration.write_text(_CONFIGURATION, encoding="utf-8")
         command = [
-            *(str(Path(sys.executable).with_name("schemathesis")), "run", document, "--url", url, "--no-color"),
+            *(
+                str(Path(sys.executable).with_name("schemathesis")),
+                "--config-file",
+                str(configuration),
+                "run",
+                document,
+                "--url",
+                url,
+                "--no-color",
+            ),
             *(part for path in ROUTES for part in ("--include-path", path)),
             *("--max-examples", str(math.ceil(cases / _BODIES)), "--seed", str(seed), "--continue-on-failure"),
             *("--generation-database", "none", "--report", "json", "--report-json-path", str(report)),

@@ -24,7 +24,8 @@ def test_every_route_calls_the_method_that_the_table_names(trained: TrainedModel
     reached = tmp_path / "reached"
     served = tmp_path / "served"
     served.mkdir()
-    (served / "plan_recommender").symlink_to(ROOT / "plan_recommender")
+    for name in ("plan_recommender", "tariffs.yaml"):
+        (served / name).symlink_to(ROOT / name)
     (served / "service.py").write_text(with_breakpoints((ROOT / "service.py").read_text(), reached))
     with serving(cwd=served) as server, httpx.Client(base_url=server.url, timeout=30) as client:
         for path, route in ROUTES.items():
