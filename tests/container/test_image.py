@@ -150,12 +150,17 @@ def test_its_configuration_is_the_environment(image: str) -> None:
         "PLAN_RECOMMENDER_LOG_FORMAT": "json",
         "PLAN_RECOMMENDER_LOG_LEVEL": "info",
         "PLAN_RECOMMENDER_API_KEY": key,
+        "PLAN_RECOMMENDER_TARIFFS": "/tariffs.yaml",
     }
-    with running(image, env) as container, httpx.Client(base_url=container.url) as http:
+    dollars = ROOT / "examples" / "tariffs_usd.yaml"
+    options = (*HARDENED, "--volume", f"{dollars}:/tariffs.yaml:ro")
+    with running(image, env, options) as container, httpx.Client(base_url=container.url) as http:
         usage = {"calls": 1, "minutes": 1, "messages": 1, "mb_used": 1}
         assert http.post("/predict", json=usage).status_code == 401
         assert http.post("/predict", json=usage, headers={"Authorization": f"Bearer {key}"}).status_code == 200
         assert len(workers(container)) == 2
+        tariffs = http.get("/model", headers={"Authorization": f"Bearer {key}"}).json()["tariffs"]
+        assert tariffs["currency"] == "USD"
         deadline = time.monotonic() + 20  # the second may be up later than the first, which answered
         while (messages := _messages(container)).count(INITIALIZED) < 2 and time.monotonic() < deadline:
             time.sleep(0.1)

@@ -189,6 +189,33 @@ def test_a_bad_variable_stops_the_start(name: str, value: str, trained_tag: str)
 
 
 @pytest.mark.slow
+def test_tariffs_that_are_wrong_or_absent_stop_the_start(trained_tag: str, tmp_path: Path) -> None:
+    tariffs = tmp_path / "tariffs.yaml"
+    tariffs.write_text((ROOT / "tariffs.yaml").read_text().replace("fee: 550", "fee: -550"))
+    said = failed_start(free_port(), **{variable("tariffs"): str(tariffs)})
+    assert f"{tariffs}: plans.0.fee: Input should be greater than or equal to 0" in said
+    assert len(said.splitlines()) == 1
+    said = failed_start(free_port(), **{variable("tariffs"): str(tmp_path / "none.yaml")})
+    assert "none.yaml: expected a file of tariffs that can be read, found: No such file or directory" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_prices_change_without_training(trained_tag: str) -> None:
+    dollars = ROOT / "examples" / "tariffs_usd.yaml"
+    months = [
+        {"month": "2026-10", "calls": 1, "minutes": 700.0, "messages": 9, "mb_used": 16_000, "billed_minutes": 710}
+    ]
+    with serving(env={variable("tariffs"): str(dollars)}) as server, httpx.Client(base_url=server.url) as client:
+        answer = client.post("/advise", json={"plan": "Surf", "months": [month]}).json()
+        assert client.post("/advise", json={"plan": "Smart", "months": [month]}).status_code == 400
+    assert answer["model"] == trained_tag
+    assert answer["currency"] == "USD"
+    assert [plan["plan"] for plan in answer["plans"]] == ["Surf", "Ultimate"]
+    assert answer["plans"][0]["last_bill"]["total"] == 20 + 210 * 0.03 + 10
+
+
+@pytest.mark.slow
 def test_a_misspelt_key_stops_the_start_and_is_not_repeated(trained_tag: str) -> None:
     for log_format in ("text", "json"):
         said = failed_start(free_port(), PLAN_RECOMMENDER_APIKEY=KEY, PLAN_RECOMMENDER_LOG_FORMAT=log_format)
