@@ -30,7 +30,7 @@ from plan_recommender.campaign.groups import Group
 from plan_recommender.campaign.outcomes import check_groups, compare, read_members, read_outcomes
 from plan_recommender.campaign.selection import Campaign, contact_limit, read_excluded
 from plan_recommender.config.table_format import TableFormat
-from plan_recommender.data.advice_table import AdviceTable
+from plan_recommender.data.advice_table import AdviceTable, exact_amount
 from plan_recommender.data.cells import readable
 from plan_recommender.data.csv_file import write_rows
 from plan_recommender.data.month_intake import Intake, take_in
@@ -53,6 +53,7 @@ from plan_recommender.report.campaign_tables import (
 )
 
 REPORT = Path("artifacts") / "backtest.html"
+MAX_CHURN = 0.5  # above it no rise that is planned for is possible
 CONTROL = 0.1  # share of the control group of a campaign
 _OF_CAMPAIGN = ("control", "top", "budget", "contact_cost", "exclude", "contacts", "churn", "campaign_file")
 MAX_REJECTS = 0.1  # of the rows; with more, the exit code is 1
@@ -142,7 +143,7 @@ def advise_table(
             write_rows(output, [row], table.format.sep)
             if contacts is not None:
                 cells = dict(zip(lines.columns, row, strict=True))
-                saving = tariffs.amount(advice.saving.expected)
+                saving = exact_amount(advice.saving.expected, tariffs.decimals)
                 contacts.add(group, subscriber, cells["plan"], cells["advised_plan"], saving, cells["reason"])
             counts[advice.kind] += 1
             if advice.kind == "switch":
@@ -191,6 +192,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         given := [f"--{name.replace('_', '-')}" for name in _OF_CAMPAIGN if getattr(options, name) is not None]
     ):
         parser.error(f"expected --campaign beside {', '.join(given)}, found it without")
+    if options.churn is not None and not 0 < options.churn <= MAX_CHURN:
+        parser.error(f"expected --churn above 0 and at most {MAX_CHURN:g}, found {options.churn:g}")
     if options.campaign is not None and options.backtest:
         parser.error("expected --campaign or --backtest, found both")
     if options.backtest == (options.output is not None):
@@ -216,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--input", type=Path, metavar="MONTHS",
         help="table with subscriber, month (YYYY-MM) and the four usage columns, and if they are known plan, "
-        "billed_minutes and active_share (of the month's days, above 0 to 1)",
+        "billed_minutes and active_share (of the month's days, 0.01 to 1)",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, metavar="OUT", help="file to write, once complete")
     parser.add_argument(

@@ -17,15 +17,17 @@ from plan_recommender import cli
 from plan_recommender.billing.tariffs import TARIFFS_FILE, find_tariffs, load_tariffs
 from plan_recommender.cli import needing
 from plan_recommender.config.load import DEFAULT_HELP, choose_config, load_settings
-from plan_recommender.config.settings import Candidate, Settings
+from plan_recommender.config.settings import Candidate, DriftSettings, Settings
 from plan_recommender.data.cells import readable
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.month_panel import SHIPPED_MONTHS
 from plan_recommender.data.plausibility import find_mistakes
 from plan_recommender.data.subscribers import find_id_column
 from plan_recommender.data.table_options import add_table_options, format_of
+from plan_recommender.drift.reference import profile
 from plan_recommender.errors import ConfigError, ModelError, OutputError, TableError, TrackingError
 from plan_recommender.model import store
+from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.tables import write_document
 from plan_recommender.report.outcome import REFUSED, leave_refused, register
 from plan_recommender.report.terminal import candidates_table, metrics_table
@@ -48,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     if settings.mlflow.enabled:
         _require_mlflow()
     _print_table(table)
-    _check_plausible(table, options.accept_drift)
+    _check_plausible(table, habits, options.accept_drift)
     if options.search is not None:
         settings = _searched(table, settings, options.search)
     trained, verdict = _train(table, settings)
@@ -272,8 +274,11 @@ def _track(
         cli.say(f"tracked as run {run_id} in {settings.mlflow.tracking_uri}, experiment {settings.mlflow.experiment}")
 
 
-def _check_plausible(table: LabelledTable, accept_drift: bool) -> None:
-    """Refuse a table that looks mistaken beside the registered model; without one, or if it is accepted, warn of it."""
+def _check_plausible(table: LabelledTable, habits: LearnedHabits, accept_drift: bool) -> None:
+    """Refuse tables that look mistaken beside the registered model; without one, or if they are accepted, warn of it.
+
+    The months for the forecast are compared with the table to train on, too, because both are usage of subscribers.
+    """
     try:
         registered = store.latest()
         reference = None if registered is None else registered.profile()
@@ -287,6 +292,14 @@ def _check_plausible(table: LabelledTable, accept_drift: bool) -> None:
         )
     for mistake in mistakes:
         cli.say(f"warning: {mistake}")
+    beside = find_mistakes(habits.usage, profile(table.features, list(FEATURE_NAMES), DriftSettings(), 0))
+    if beside and not accept_drift:
+        raise TableError(
+            f"{habits.path}: expected months like the usage in {table.path}, found: {'; '.join(beside)}. Put them "
+            "right, or pass --accept-drift if these subscribers are so unlike"
+        )
+    for mistake in beside:
+        cli.say(f"warning: {habits.path}: {mistake}")
 
 
 def _print_table(table: LabelledTable) -> None:

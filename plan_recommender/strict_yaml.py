@@ -33,11 +33,7 @@ def read_yaml(path: Path, what: str) -> Any:
 
 def problems(error: ValidationError) -> str:
     """Say in one sentence what is wrong with the values of a file: where, what was expected, and what was found."""
-    return "; ".join(
-        f"{'.'.join(map(str, e['loc'])) or 'the document'}: {e['msg'].removeprefix('Value error, ')}, "
-        f"found {_shortened(e['input'])}"
-        for e in error.errors()
-    )
+    return "; ".join(_problem(".".join(map(str, e["loc"])), e["msg"], e["input"]) for e in error.errors())
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -49,6 +45,12 @@ class _StrictLoader(yaml.SafeLoader):
         if twice:
             raise ValueError(f"{', '.join(twice)} more than once in one section, {node.start_mark}")
         return super().construct_mapping(node, deep)
+
+
+def _problem(where: str, expected: str, found: object) -> str:
+    sentence = f"{where or 'the document'}: {expected.removeprefix('Value error, ')}"
+    # Of a whole section, what was found says nothing that helps.
+    return sentence if isinstance(found, dict) and ", found " in sentence else f"{sentence}, found {_shortened(found)}"
 
 
 def _shortened(value: object) -> str:

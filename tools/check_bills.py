@@ -54,7 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
         exact = biller.billed(*usage, minutes)
         found = [bill.total for bill in biller.bills(Billed(exact.minutes, exact.messages, steps))]
         if [tariffs.units(amount) for amount in expected] != found:
-            different.append(f"row {number}: expected {expected}, found {[tariffs.amount(total) for total in found]}")
+            different.append(
+                f"row {number}: expected {', '.join(map(str, expected))}, found "
+                f"{', '.join(str(tariffs.amount(total)) for total in found)}"
+            )
         estimated = [bill.total for bill in biller.bills(biller.billed(*usage))]
         errors.append(np.mean(np.abs(np.subtract(estimated, found))))
         mistaken += found[int(np.argmin(estimated))] != min(found)

@@ -7,6 +7,7 @@ currency, which have to be whole numbers of it.
 import datetime
 import hashlib
 import math
+import os
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,13 @@ MAX_USAGE = 1e9
 It keeps every sum far below the whole numbers that a double, and with it a JSON number, holds exactly.
 """
 
+MIN_ACTIVE_SHARE = 0.01
+"""Smallest share of a month's days that counts (0 to 1); a day is three times as much."""
+
 TARIFFS_FILE = "tariffs.yaml"
+
+TARIFFS_VARIABLE = "PLAN_RECOMMENDER_TARIFFS"
+"""Environment variable that names the file of the tariffs in force, for the service and the commands."""
 
 _PROJECT = Path(__file__).parents[2]  # the folder of the command lines and of service.py
 
@@ -35,14 +42,16 @@ _MAX_DECIMALS = 4
 
 def _decimal(value: object) -> object:
     """Take a number of a YAML file as it is written there: 0.03 is three hundredths, not the nearest double."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):
+        raise ValueError("expected a number, not in quotes")
+    if isinstance(value, Decimal):
         return value
     amount = Decimal(repr(value))
     return amount if amount % 1 else Decimal(int(amount))  # 550.0 is 550, also for the digest
 
 
 _Amount = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, le=10**9, allow_inf_nan=False)]
-_Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^\w[\w +.-]*$")]
+_Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^\w([\w +.-]*[\w+.])?$")]
 _Count = Annotated[int, Field(ge=0, le=10**9)]
 
 
@@ -175,7 +184,14 @@ def shipped_tariffs() -> Path:
 
 
 def find_tariffs() -> Path:
-    """Find the tariffs that a command uses if none are named: in the working directory, otherwise beside it."""
+    """Find the tariffs that a command uses if no option names them.
+
+    They are those that the environment variable names, otherwise those in the working directory, otherwise those beside
+    the command.
+    """
+    named = os.environ.get(TARIFFS_VARIABLE)
+    if named:
+        return Path(named)
     here = Path(TARIFFS_FILE)
     return here if here.is_file() else shipped_tariffs()
 

@@ -19,7 +19,7 @@ class ContactList:
         self._file, self._campaign, self._currency = file, campaign, currency
 
     def add(
-        self, group: Group | Literal[""], subscriber: str, held: str, advised: str, saving: float, message: str
+        self, group: Group | Literal[""], subscriber: str, held: str, advised: str, saving: str, message: str
     ) -> None:
         """Write a subscriber who is a contact; a control, and who takes no part, is left out.
 
@@ -32,7 +32,7 @@ class ContactList:
             message: the sentence of the advice.
         """
         if group == "contact":
-            row = [self._campaign, subscriber, held, advised, str(saving), self._currency, message]
+            row = [self._campaign, subscriber, held, advised, saving, self._currency, message]
             write_rows(self._file, [row])
 
 

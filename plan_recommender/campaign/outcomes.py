@@ -7,7 +7,7 @@ those who did not in more than the switch, and those advised to switch from thos
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import nan
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,6 +20,9 @@ from plan_recommender.campaign.selection import SUBSCRIBER
 from plan_recommender.data.cells import shortened
 from plan_recommender.data.table_reader import TableReader
 from plan_recommender.errors import TableError
+
+_MAX_BILL: Final = 1e12
+"""Largest bill (currency) that is believed."""
 
 _SHOWN: Final = 5
 """Subscribers or rows that a message names."""
@@ -260,7 +263,7 @@ def _number(cell: str, decimal: str) -> float | None:
         value = float(cell.replace(decimal, "."))
     except ValueError:
         return None
-    return value if isfinite(value) else None
+    return value if 0 <= value <= _MAX_BILL else None
 
 
 def _first(names: list[str]) -> str:

@@ -34,6 +34,9 @@ _ALSO_CALLED = {
     "subscriber": "subscriber_id customer customer_id client client_id user user_id account account_id msisdn phone "
     "phone_number abonado id_abonado cliente id_cliente usuario id_usuario suscriptor linea telefono",
     "month": "period year_month yearmonth date mes periodo fecha",
+    "plan": "tariff plan_held current_plan tarifa plan_actual plan_contratado",
+    "billed_minutes": "minutes_billed billable_minutes charged_minutes minutos_facturados facturados minutos_cobrados",
+    "active_share": "active share share_active active_days_share share_of_days activo proporcion_activa",
 }
 """Other names of the columns in English and Spanish. None is in another unit: gigabytes are not mb_used."""
 
@@ -66,14 +69,15 @@ def find_columns(
 
 
 def require_no_similar(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
-    """Refuse a table that seems to have a column that may be missing, under a name that differs in case or signs.
+    """Refuse a table that seems to have a column that may be missing, under another name that is known.
 
     Raises:
         TableError: it has, and would be read without that column.
     """
     for name in columns:
         for column in (column.strip() for column in header):
-            if column not in columns and _key(column) == _key(name):
+            known = {_key(other) for other in (name, *_ALSO_CALLED.get(name, "").split())}
+            if column not in columns and _key(column) in known:
                 raise TableError(f"{path}: expected the column {name}, found {column}: pass {map_option(name, column)}")
 
 

@@ -102,6 +102,9 @@ def read_panel(path: Path) -> Panel:
                 held.append(row.get("plan", "").casefold())
     if not months:
         raise TableError(f"{path}: expected months, found none")
+    repeated = len(months) - len(set(months))
+    if repeated:
+        raise TableError(f"{path}: expected each month of a subscriber once, found {repeated:,} rows with one again")
     keys, usage = np.array(months), np.array(numbers)
     order = np.lexsort((keys[:, 1], keys[:, 0]))
     keys, usage = keys[order], usage[order]

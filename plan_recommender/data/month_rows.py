@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plan_recommender.billing.forecast import Month
-from plan_recommender.billing.tariffs import MAX_USAGE
+from plan_recommender.billing.tariffs import MAX_USAGE, MIN_ACTIVE_SHARE
 from plan_recommender.config.table_format import MONTHS_COLUMNS
 from plan_recommender.data.cells import (
     DECIMAL_REMEDY,
@@ -162,14 +162,14 @@ class MonthReader:
         """Read a column of numbers; returns them and a mask of those that cannot be."""
         values, bad = parse_usage(cells, self._decimal)
         if name == "active_share":
-            return values, bad | (values == 0) | (values > 1)
+            return values, bad | (values < MIN_ACTIVE_SHARE) | (values > 1)
         bad |= values > MAX_USAGE
         return values, bad | np.isnan(values) if name in FEATURE_NAMES else bad
 
     def _expected(self, name: str) -> str:
         number = "a number with a decimal comma" if self._decimal == "," else "a number"
         if name == "active_share":
-            return f"expected {number} above 0 and at most 1, or an empty cell"
+            return f"expected {number} from {MIN_ACTIVE_SHARE:g} to 1, or an empty cell"
         empty = "" if name in FEATURE_NAMES else ", or an empty cell"
         return f"expected {number} from 0 to {MAX_USAGE:,.0f}{empty}"
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from plan_recommender.billing.advice import Adviser
+from plan_recommender.billing.advice import Advice, Adviser
 from plan_recommender.billing.bill import Biller
 from plan_recommender.billing.forecast import Month
 from plan_recommender.data.month_spill import History
@@ -57,6 +57,23 @@ class Coverage(NamedTuple):
     """On all plans, each counted as one (0 to 1)."""
 
 
+class Savings(NamedTuple):
+    """What was expected of advice to switch, and what became of it; means over such cases."""
+
+    group: str
+    cases: int
+    expected: float
+    """Saving that was expected (currency)."""
+    real: float
+    """Saving (currency)."""
+    p_saves: float
+    """Probability of a saving that was told (0 to 1)."""
+    saved: float
+    """Share of the cases in which something was saved (0 to 1)."""
+    covered: float
+    """Share of the 90 % intervals of the saving that held it (0 to 1)."""
+
+
 class Backtest(NamedTuple):
     """What was found out."""
 
@@ -71,6 +88,8 @@ class Backtest(NamedTuple):
     """What each month after an advice to switch cost less on the plan advised (currency)."""
     coverage: list[Coverage]
     """Of all cases, and of groups of them."""
+    expectations: list[Savings]
+    """Of all advice to switch, and by the months that were known."""
 
     @property
     def switches(self) -> float:
@@ -97,6 +116,7 @@ def backtest(histories: Iterable[History], adviser: Adviser, seed: int) -> Backt
     biller = Biller(tariffs)
     names = [KEEP, *(f"everybody on {name}" for name in tariffs.names), LAST, ADVICE, CLAIRVOYANT]
     rows, past_data, without_plan = array("q"), array("d"), 0
+    told = array("d")
     for number, history in enumerate(histories):
         for place in range(1, len(history.used)):
             if history.used[place].active_share < 1:
@@ -105,7 +125,9 @@ def backtest(histories: Iterable[History], adviser: Adviser, seed: int) -> Backt
             if held is None:
                 without_plan += 1
                 continue
-            rows.extend((number, len(months), *_case(adviser, biller, held, months, history.used[place])))
+            advice = adviser.advise(held, months)
+            rows.extend((number, len(months), *_case(advice, biller, held, history.used[place])))
+            told.extend((advice.saving.expected, advice.saving.low, advice.saving.high, advice.saving.p_saves))
             past_data.append(sum(month.mb_used for month in months) / sum(month.active_share for month in months))
     if not rows:
         raise TableError(
@@ -128,16 +150,42 @@ def backtest(histories: Iterable[History], adviser: Adviser, seed: int) -> Backt
         advised=counts,
         savings=(overpaid[switched, 0] - overpaid[switched, names.index(ADVICE)]) / unit,
         coverage=_coverage(covered, held_plans, known, np.array(past_data)),
+        expectations=_expectations(
+            np.array(told).reshape(-1, 4)[switched],
+            (overpaid[switched, 0] - overpaid[switched, names.index(ADVICE)]).astype(np.float64),
+            known[switched],
+            unit,
+        ),
     )
 
 
-def _case(adviser: Adviser, biller: Biller, held: int, months: list[Month], month: Month) -> list[int]:
-    """Advise from some months and bill the one after them.
+def _expectations(
+    told: npt.NDArray[np.float64], real: npt.NDArray[np.float64], known: Whole, unit: int
+) -> list[Savings]:
+    """Compare what was told of each switch, shape (switches, 4), with what it saved, shape (switches,)."""
+    groups = {"all": known > 0}
+    groups |= {name: (known >= low) & (known <= (high or np.inf)) for name, (low, high) in _KNOWN.items()}
+    return [
+        Savings(
+            group=name,
+            cases=int(chosen.sum()),
+            expected=float(told[chosen, 0].mean()) / unit,
+            real=float(real[chosen].mean()) / unit,
+            p_saves=float(told[chosen, 3].mean()),
+            saved=float(np.mean(real[chosen] > 0)),
+            covered=float(np.mean((told[chosen, 1] <= real[chosen]) & (real[chosen] <= told[chosen, 2]))),
+        )
+        for name, chosen in groups.items()
+        if chosen.any()
+    ]
+
+
+def _case(advice: Advice, biller: Biller, held: int, month: Month) -> list[int]:
+    """Bill the month after an advice.
 
     Returns:
         The plan held, the plan advised, for each plan whether the interval held the bill, and what each rule overpays.
     """
-    advice = adviser.advise(held, months)
     bills = [bill.total for bill in biller.bills(biller.billed(*month[:5]))]
     last = [bill.total for bill in advice.last_bills]
     by_last = held if last[held] == min(last) else last.index(min(last))

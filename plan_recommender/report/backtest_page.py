@@ -63,6 +63,17 @@ def backtest_table(found: Backtest, tariffs: Tariffs) -> str:
         f"{group.group:<{width}} {group.cases:>10,} {group.held:>10.1%} {group.pooled:>10.1%}"
         for group in found.coverage
     ]
+    if found.expectations:
+        title = f"switches, {tariffs.currency}: saving"
+        lines.append(
+            f"{title:<{width}} {'switches':>10} {'expected':>10} {'real':>10} {'told p':>8} {'saved':>8} "
+            f"{'interval':>9}"
+        )
+    lines += [
+        f"{group.group:<{width}} {group.cases:>10,} {_amount(group.expected, tariffs):>10} "
+        f"{_amount(group.real, tariffs):>10} {group.p_saves:>8.1%} {group.saved:>8.1%} {group.covered:>9.1%}"
+        for group in found.expectations
+    ]
     return "\n".join(line.rstrip() for line in lines)
 
 

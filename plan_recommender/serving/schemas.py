@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validat
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before Python 3.12
 
-from plan_recommender.billing.tariffs import MAX_USAGE
+from plan_recommender.billing.tariffs import MAX_USAGE, MIN_ACTIVE_SHARE
 from plan_recommender.model.features import EXAMPLE, FEATURE_NAMES, CustomerUsage, FeatureSpec
 from plan_recommender.model.regions import FEW_ROWS
 from plan_recommender.model.threshold import SegmentThresholds
@@ -58,7 +58,7 @@ class UsageMonth(CustomerUsage):
 
     model_config = ConfigDict(json_schema_extra=_describe_month)
 
-    month: Annotated[str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$", description="calendar month, YYYY-MM")]
+    month: Annotated[str, Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$", description="calendar month, YYYY-MM")]
     billed_minutes: Annotated[
         float | None,
         Field(ge=0, le=MAX_USAGE, description="minutes after the rounding of each call; null: not known"),
@@ -67,12 +67,12 @@ class UsageMonth(CustomerUsage):
     active_share: Annotated[
         float,
         Field(
-            gt=0,
+            ge=MIN_ACTIVE_SHARE,
             le=1,
             description="share of the month's days on which the subscriber was active: less than 1 in the months of "
             "registration and of leaving",
         ),
-        WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMinimum": True, "maximum": 1}),  # as OpenAPI 3.0
+        WithJsonSchema({"type": "number", "minimum": MIN_ACTIVE_SHARE, "maximum": 1}),
     ] = 1.0
 
     @field_validator(*FEATURE_NAMES)

@@ -47,7 +47,7 @@ class Environment(BaseModel):
     """Worker processes."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _IN_ANY_CASE] = "info"
     log_format: Annotated[Literal["text", "json"], _IN_ANY_CASE] = "text"
-    tariffs: Path | None = None
+    tariffs: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
     """File of the tariffs in force; None: tariffs.yaml beside the service."""
     max_batches: int = Field(16, ge=1, le=10_000)
     """Batches that may wait or be answered in one worker."""

@@ -47,6 +47,8 @@ class LearnedHabits(NamedTuple):
     path: Path
     sha256: str
     months: int
+    usage: Floats
+    """Of its months, shape (months, 4), columns in the order of `FEATURE_NAMES`."""
 
 
 def learn_habits(path: Path, tariffs: Tariffs) -> LearnedHabits:
@@ -59,7 +61,13 @@ def learn_habits(path: Path, tariffs: Tariffs) -> LearnedHabits:
     Raises:
         TableError: the table cannot be read, or has too few months.
     """
-    panel = read_panel(path)
+    try:
+        panel = read_panel(path)
+    except TableError as error:
+        raise TableError(
+            f"{error} (advice.months, --months; such a table is read with commas between columns, decimal points and "
+            "the names that docs/advice.md lists, whatever the options say of the table to train on)"
+        ) from error
     by_call = tariffs.minutes.rounding == "call"
     try:
         profile = fit_habits(
@@ -72,7 +80,7 @@ def learn_habits(path: Path, tariffs: Tariffs) -> LearnedHabits:
         )
     except TableError as error:
         raise TableError(f"{path}: {error} (advice.months, --months)") from error
-    return LearnedHabits(profile, path, sha256(path), len(panel.months))
+    return LearnedHabits(profile, path, sha256(path), len(panel.months), panel.usage)
 
 
 class _Target(NamedTuple):

@@ -1,5 +1,6 @@
 """The advice: keep, switch or choose, by the policy, and the sentence that says so."""
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -132,7 +133,12 @@ def test_of_three_plans_the_cheapest_is_advised(tariffs: Tariffs, profile: Habit
         (None, [LIGHT] * 4, {}, ("Choose Smart: ", "Elija Smart: ")),
         (SMART, [HEAVY], {"min_months": 3}, ("Keep Smart for now: ", "Mantenga Smart por ahora: ")),
         (SMART, [HEAVY], {"min_saving_share": 1.0}, ("too little to be worth a switch.", "demasiado poco para que")),
-        (ULTRA, [NEAR], {"min_saving_share": 0.0, "min_p_saves": 1.0}, ("of 100 such months.", "de cada 100 meses")),
+        (
+            ULTRA,
+            [NEAR],
+            {"min_saving_share": 0.0, "min_p_saves": 1.0},
+            ("of 100 months like this", "de cada 100 meses"),
+        ),
     ],
 )
 def test_sentences_say_what_is_advised(
@@ -159,13 +165,37 @@ def test_a_sentence_in_full(tariffs: Tariffs, profile: HabitProfile) -> None:
     assert advice.plans[SMART].expected == 55_000
     assert sentence(advice, tariffs, AdvicePolicy()) == (
         "Switch from Ultra to Smart: next month is expected to cost about 550 RUB instead of 1,950 RUB, which saves "
-        f"about {saving:,.0f} RUB (90 % interval 1,400 to 1,400 RUB); it saves in about 99 of 100 such months."
+        f"about {saving:,.0f} RUB (in 9 of 10 months exactly that); it saves in about 99 of 100 months like this."
     )
     assert sentence(advice, tariffs, AdvicePolicy(), "es") == (
         "Cambie de Ultra a Smart: se espera que el próximo mes cueste unos 550 RUB en lugar de 1\u202f950 RUB, un "
-        "ahorro de unos 1\u202f400 RUB (intervalo del 90 %: de 1\u202f400 a 1\u202f400 RUB); ahorra en unos 99 de "
-        "cada 100 meses como este."
+        "ahorro de unos 1\u202f400 RUB (en 9 de cada 10 meses, exactamente eso); ahorra en unos 99 de cada 100 meses "
+        "como este."
     )
+
+
+def test_what_may_cost_more_is_said_and_that_one_month_says_little(tariffs: Tariffs, profile: HabitProfile) -> None:
+    policy = AdvicePolicy(min_saving_share=0.0, min_p_saves=0.0)
+    advice = Adviser(tariffs, profile, policy).advise(ULTRA, [NEAR])
+    assert advice.kind == "switch"
+    assert advice.saving.low < 0 < advice.saving.high
+    more, less = -advice.saving.low / 100, advice.saving.high / 100
+    said = sentence(advice, tariffs, policy)
+    assert f"(90 % interval: from {more:,.0f} RUB more to {less:,.0f} RUB less)" in said
+    assert said.endswith("; only one month is known, so this is uncertain.")
+    assert sentence(advice, tariffs, policy, "es").endswith("; solo se conoce un mes, así que es incierto.")
+
+
+def test_the_amounts_of_a_sentence_add_up(profile: HabitProfile) -> None:
+    for path in (shipped_tariffs(), ROOT / "examples" / "tariffs_usd.yaml"):
+        tariffs = load_tariffs(path)
+        for gigabytes in range(16, 60):
+            month = Month(60, 400, 30, 1024 * gigabytes + 37, 421)
+            said = sentence(Adviser(tariffs, profile, AdvicePolicy()).advise(0, [month] * 3), tariffs, AdvicePolicy())
+            amounts = re.search(r"cost about (\S+) \w+ instead of (\S+) \w+, which saves about (\S+) ", said)
+            if amounts is not None:
+                cost, instead, saved = (Decimal(amount.replace(",", "")) for amount in amounts.groups())
+                assert instead - cost == saved, said
 
 
 def test_small_amounts_are_told_with_their_decimals(profile: HabitProfile) -> None:

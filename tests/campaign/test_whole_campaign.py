@@ -68,7 +68,7 @@ def _campaign(folder: Path, rows: list[tuple[str, Advice, float]]) -> Summary:
             saving = advice.saving.expected
             group = campaign.assign(name, advice.kind, saving)
             out.writerow([name, advice.kind, TARIFFS.amount(saving), group])
-            contacts.add(group, name, "held", "advised", TARIFFS.amount(saving), "Switch.")
+            contacts.add(group, name, "held", "advised", str(TARIFFS.amount(saving)), "Switch.")
     assert campaign.economics().everybody.subscribers + campaign.economics().without_plan == len(rows)
     return campaign.summary()
 

@@ -116,7 +116,7 @@ def test_every_cell_that_cannot_be_is_named(tmp_path: Path) -> None:
         'a,2018-02,Smart,1,2,3,"4,5",5,1',
     ]
     path = write_months(tmp_path / "months.csv", lines)
-    share = "active_share: expected a number above 0 and at most 1, or an empty cell"
+    share = "active_share: expected a number from 0.01 to 1, or an empty cell"
     assert reasons(path) == {
         "1": "subscriber: expected whose month it is, found ' '",
         "2": "month: expected a month YYYY-MM, a date or a timestamp, found 'January'",
@@ -157,8 +157,8 @@ def test_separators_decimal_commas_names_and_gzip_make_no_difference(tmp_path: P
          "messages, mb_used; did you mean --map subscriber=abonado --map month=Mes?"),
         (f"{NEEDED},Plan", "expected the column plan, found Plan: pass --map plan=Plan"),
         (f"{NEEDED},billed minutes", "pass --map 'billed_minutes=billed minutes'"),
-        (f"{NEEDED},Tarifa", "expected the plan held in a column plan, found names of plans in Tarifa: pass "
-         "--map plan=Tarifa, or leave that column out"),
+        (f"{NEEDED},Contrato", "expected the plan held in a column plan, found names of plans in Contrato: pass "
+         "--map plan=Contrato, or leave that column out"),
         (f"{NEEDED},plan,plan", "expected each column once, found plan more than once"),
     ],
     ids=["missing", "almost a plan", "almost billed minutes", "plans elsewhere", "twice"],
