@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from plan_recommender.config.settings import BASELINES, GateSettings, Metric, Settings
 from plan_recommender.data.csv_table import LabelledTable
@@ -54,6 +54,11 @@ class GateReport(BaseModel):
 
     checks: list[Check]
 
+    @field_validator("checks")
+    @classmethod
+    def _advise_only_where_one_failed(cls, checks: list[Check]) -> list[Check]:
+        return [check.model_copy(update={"advice": ""}) if check.passed else check for check in checks]
+
     @property
     def passed(self) -> bool:
         """Whether the model may be registered: it passed every check."""
@@ -69,9 +74,8 @@ def check_baselines(champion: CrossValidated, results: Sequence[CrossValidated],
     """Check that ROC AUC and Brier score are better than those of both baselines.
 
     ROC AUC has to be better than the majority rule's by more than `_EVIDENCE` standard errors, as evidence that usage
-    tells the plans apart at all. Of everything else any gain is enough: which of two models answers a little better
-    cannot be told from few rows, and would be decided by the seed. The gain is the mean over the same folds;
-    `selection.standard_error` defines its standard error.
+    tells the plans apart at all. Of everything else any gain is enough: few rows cannot show more, even where it is
+    there. The gain is the mean over the same folds; `selection.standard_error` defines its standard error.
     """
     return [
         _better(champion, result, metric, settings)
@@ -251,8 +255,9 @@ def _distinguish(gain: float, error: float, metric: Metric, baseline: str, by_su
     who = "subscribers" if by_subscriber else "rows"
     if metric == "brier":
         return (
-            f"the probabilities are worse than those of {baseline}, mostly because there are few {who} for so flexible "
-            "a model: bring more, or fewer or smaller trees, or --search"
+            f"the probabilities are no better than those of {baseline}: usage may not tell the plans apart in this "
+            f"table, or there are too few {who} for so flexible a model; bring more, or try fewer or smaller trees, or "
+            "--search"
         )
     times = ((_EVIDENCE + 1) * error / gain) ** 2 if gain > 0 else math.inf  # chance rarely takes one more
     if times > _TOO_MANY_TIMES:

@@ -10,8 +10,15 @@ from typing import Any
 import pytest
 import yaml
 
-from plan_recommender.billing.tariffs import Tariffs, load_tariffs
+from plan_recommender.billing.tariffs import (
+    TARIFFS_VARIABLE,
+    Tariffs,
+    find_tariffs,
+    load_tariffs,
+    shipped_tariffs,
+)
 from plan_recommender.errors import ConfigError
+from plan_recommender.serving.settings import variable
 from tools.server import ROOT
 
 SHIPPED = yaml.safe_load((ROOT / "tariffs.yaml").read_text())
@@ -61,9 +68,10 @@ def test_the_digest_is_of_what_the_file_says_and_not_of_how(tmp_path: Path) -> N
         (lambda d: d.update(valid_from="soon"), "valid_from: Input should be a valid date"),
         (lambda d: d.update(plans=[]), "plans: List should have at least 1 item"),
         (lambda d: d["plans"][0].update(fee=-1), "plans.0.fee: Input should be greater than or equal to 0, found"),
-        (lambda d: d["plans"][0].update(fee="550"), "plans.0.fee: "),
-        (lambda d: d["plans"][0].update(fee=True), "plans.0.fee: "),
-        (lambda d: d["plans"][0].update(fee=float("nan")), "plans.0.fee: "),
+        (lambda d: d["plans"][0].update(fee="550"), "plans.0.fee: expected a number, not in quotes, found '550'"),
+        (lambda d: d["plans"][0].update(fee=True), "plans.0.fee: expected a number, not in quotes, found True"),
+        (lambda d: d["plans"][0].update(fee=float("nan")), "plans.0.fee: expected a number"),
+        (lambda d: d["plans"][0].update(name="Smart "), "plans.0.name: String should match pattern"),
         (
             lambda d: d["plans"][0]["beyond"].update(minute=0.005),
             "Smart.beyond.minute: expected a whole number of 0.01, found 0.005",
@@ -89,6 +97,17 @@ def test_what_is_wrong_is_named(refusal: Callable[[Change], str], change: Change
     sentence = refusal(change)
     assert said in sentence
     assert sentence.endswith("; docs/tariffs.md describes every entry")
+
+
+def test_every_command_finds_the_same_tariffs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TARIFFS_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert find_tariffs() == shipped_tariffs() == ROOT / "tariffs.yaml"
+    (tmp_path / "tariffs.yaml").write_text("")
+    assert find_tariffs() == Path("tariffs.yaml")
+    monkeypatch.setenv(TARIFFS_VARIABLE, "/prices.yaml")  # the service's, so that file and service bill alike
+    assert find_tariffs() == Path("/prices.yaml")
+    assert variable("tariffs") == TARIFFS_VARIABLE
 
 
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:

@@ -159,9 +159,15 @@ def test_separators_decimal_commas_names_and_gzip_make_no_difference(tmp_path: P
         (f"{NEEDED},billed minutes", "pass --map 'billed_minutes=billed minutes'"),
         (f"{NEEDED},Contrato", "expected the plan held in a column plan, found names of plans in Contrato: pass "
          "--map plan=Contrato, or leave that column out"),
+        (f"{NEEDED},minutos_facturados", "expected the column billed_minutes, found minutos_facturados: pass "
+         "--map billed_minutes=minutos_facturados"),
+        (f"{NEEDED},activo", "expected the column active_share, found activo: pass --map active_share=activo"),
         (f"{NEEDED},plan,plan", "expected each column once, found plan more than once"),
     ],
-    ids=["missing", "almost a plan", "almost billed minutes", "plans elsewhere", "twice"],
+    ids=[
+        *("missing", "almost a plan", "almost billed minutes", "plans elsewhere"),
+        *("Spanish minutes", "Spanish share", "twice"),
+    ],
 )  # fmt: skip
 def test_columns_under_other_names_are_told_and_not_passed_over(tmp_path: Path, header: str, found: str) -> None:
     cells = ["a", "2018-01", "1", "2", "3", "4", "smart", ""][: header.count(",") + 1]

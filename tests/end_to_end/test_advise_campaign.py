@@ -123,6 +123,8 @@ def test_outcomes_are_compared_by_the_groups_that_were_drawn(run: Run, command: 
         (["--campaign", "spring", "--budget", "10"], "expected the cost of a contact beside it (--contact-cost)"),
         (["--campaign", "spring", "--budget", "x"], "expected an amount such as 12.50, found 'x'"),
         (["--campaign", "spring", "--control", "1"], "control"),
+        (["--campaign", "spring", "--churn", "0"], "expected --churn above 0 and at most 0.5, found 0"),
+        (["--campaign", "spring", "--churn", "97%"], "expected --churn above 0 and at most 0.5, found 0.97"),
         (["--campaign", "spring", "--exclude", "no.csv"], "no.csv: expected a readable CSV file"),
         (["--outcomes", "o.csv"], "expected --campaign-file beside --outcomes"),
     ],

@@ -66,6 +66,15 @@ def test_what_rules_overpay_is_what_a_hand_computes() -> None:
     assert (found.rule(ADVICE).low, found.rule(ADVICE).high) == pytest.approx((0, 1400))
     assert found.advised.tolist() == [[0, 3], [0, 0]]
     assert sorted(found.savings) == [-1400, 1600, 1600]
+    everybody, *by_months = found.expectations
+    assert everybody.cases == 3
+    assert [everybody.real, everybody.saved] == pytest.approx([600, 2 / 3])
+    assert [(group.group, group.cases, group.real, group.saved) for group in by_months] == [
+        ("1 month known", 2, 100, 0.5),
+        ("2 or 3 months known", 1, 1600, 1),
+    ]
+    assert 0 < everybody.expected < 1600
+    assert 0.5 <= everybody.p_saves <= 1
     assert found.switches == 1
 
 

@@ -117,7 +117,7 @@ VALID = [
     advice("unknown minutes", months(GOOD | {"billed_minutes": None}), 200),
     advice("nothing used", months(dict.fromkeys(GOOD, 0)), 200),
     advice("the most", months(dict.fromkeys(GOOD, 1e9)), 200),
-    advice("smallest", months(dict.fromkeys(GOOD, 5e-324) | {"active_share": 5e-324}), 200),
+    advice("smallest", months(dict.fromkeys(GOOD, 5e-324) | {"active_share": 0.01}), 200),
     Case("health", b"", 200, path="/health", method="GET", headers={}),
     Case("model", b"", 200, path="/model", method="GET", headers={}),
 ]

@@ -21,7 +21,7 @@ from tests.serving.corpus import GOOD, JSON, LIGHT
 AMOUNT = st.floats(0, MAX_USAGE) | st.integers(0, 100_000)
 MONTH = st.fixed_dictionaries(
     dict.fromkeys(FEATURE_NAMES, AMOUNT),
-    optional={"billed_minutes": AMOUNT | st.none(), "active_share": st.floats(0, 1, exclude_min=True)},
+    optional={"billed_minutes": AMOUNT | st.none(), "active_share": st.floats(0.01, 1)},
 )
 HEAVY = {"calls": 150, "minutes": 1200.5, "messages": 120, "mb_used": 32_000.25}
 

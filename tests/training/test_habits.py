@@ -1,13 +1,17 @@
 """The profile of habits: fitted from months of many subscribers, about usage only, and holding nobody's month."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import train
 from plan_recommender.billing.habits import HabitProfile
 from plan_recommender.billing.tariffs import load_tariffs, shipped_tariffs
 from plan_recommender.data.month_panel import SHIPPED_MONTHS, read_panel
 from plan_recommender.errors import TableError
 from plan_recommender.training.habits import fit_habits, learn_habits
+from tests.conftest import Command
 
 
 def fitted(rows: np.ndarray | None = None, scale: float = 1.0, **changes: object) -> HabitProfile:
@@ -70,6 +74,35 @@ def test_too_few_months_are_refused_with_the_numbers() -> None:
     panel = read_panel(SHIPPED_MONTHS)
     with pytest.raises(TableError, match="expected a table of months with MB, found none used in 1841 rows"):
         fitted(usage=panel.usage * np.array([1, 1, 1, 0]))
+
+
+def test_a_month_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    lines = SHIPPED_MONTHS.read_text().splitlines()
+    path = tmp_path / "months.csv"
+    path.write_text("\n".join([*lines, *lines[5:8]]) + "\n")
+    with pytest.raises(TableError, match="expected each month of a subscriber once, found 3 rows with one again"):
+        learn_habits(path, load_tariffs(shipped_tariffs()))
+
+
+@pytest.mark.slow
+def test_months_in_gigabytes_are_refused_beside_a_table_in_megabytes(
+    command: Command, store: Path, quick: Path, tmp_path: Path
+) -> None:
+    header, *lines = (line.split(",") for line in SHIPPED_MONTHS.read_text().splitlines())
+    place = header.index("mb_used")
+    for line in lines:
+        line[place] = f"{float(line[place]) / 1024:.2f}"
+    path = tmp_path / "months.csv"
+    path.write_text("\n".join(",".join(line) for line in [header, *lines]) + "\n")
+    asked = ("--config", quick, "--artifacts", tmp_path / "artifacts", "--months", path)
+    refused = command(train.main, *asked)
+    assert refused.code == 2
+    assert f"{path}: expected months like the usage in" in refused.err
+    assert "mb_used looks like gigabytes" in refused.err
+    assert not (tmp_path / "artifacts").exists()
+    accepted = command(train.main, *asked, "--accept-drift")
+    assert (accepted.code, accepted.err) == (0, "")
+    assert "warning: " in accepted.out
 
 
 def test_the_profile_of_a_table_says_where_it_comes_from() -> None:
