@@ -22,7 +22,7 @@ from plan_recommender.data.table_reader import TableReader
 from plan_recommender.errors import TableError
 
 _MAX_BILL: Final = 1e12
-"""Largest bill (currency) that is believed."""
+"""Largest bill or credit (currency) that is believed."""
 
 _SHOWN: Final = 5
 """Subscribers or rows that a message names."""
@@ -263,7 +263,7 @@ def _number(cell: str, decimal: str) -> float | None:
         value = float(cell.replace(decimal, "."))
     except ValueError:
         return None
-    return value if 0 <= value <= _MAX_BILL else None
+    return value if abs(value) <= _MAX_BILL else None
 
 
 def _first(names: list[str]) -> str:

@@ -160,7 +160,9 @@ def test_at_the_change_the_plan_is_the_other_one_and_between_it_is_the_same(
         assert scorer.recommend(*changed)[0] == 1 - before
         for step in steps:
             between = month[i] + step * (change - month[i])
-            changed[i] = between if between != change else month[i]
+            # Rounded, it may be the change itself, or the double beyond it.
+            is_between = min(month[i], change) < between < max(month[i], change)
+            changed[i] = between if is_between else month[i]
             assert scorer.recommend(*changed)[0] == before
 
 
