@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plan_recommender.config.settings import Candidate
@@ -148,6 +148,7 @@ def test_the_plan_changes_at_the_nearest_value_that_brute_force_finds(threshold:
 
 @PROPERTY
 @given(month=USUAL, steps=st.lists(st.floats(0, 1), min_size=5, max_size=5))
+@example(month=(5.0, 25.0, 101.0, 0.0), steps=[1.0] * 5)  # 1.0 of the way was beyond the change
 def test_at_the_change_the_plan_is_the_other_one_and_between_it_is_the_same(
     reasons: Reasons, scorer: Scorer, month: Month, steps: list[float]
 ) -> None:
