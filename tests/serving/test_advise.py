@@ -28,6 +28,17 @@ HEAVY = {"calls": 150, "minutes": 1200.5, "messages": 120, "mb_used": 32_000.25}
 Document = dict[str, Any]
 
 
+PRICES = oracle.read(shipped_tariffs())
+
+
+@pytest.fixture(scope="module")
+def service(trained_tag: str) -> Any:
+    """The service as an object of Python."""
+    from service import PlanRecommender
+
+    return cast(Any, PlanRecommender).inner()  # the decorated class is a bentoml.Service, which its types do not say
+
+
 def request(*usages: Document, plan: str | None = "Smart") -> Document:
     """A request on consecutive months."""
     numbered = [{"month": f"{2024 + i // 12}-{i % 12 + 1:02d}", **usage} for i, usage in enumerate(usages)]
@@ -130,11 +141,8 @@ def test_several_headers_are_one(client: TestClient) -> None:
 @given(st.sampled_from(["Smart", "Ultra", None]), st.lists(MONTH, min_size=1, max_size=36))
 @settings(max_examples=200, deadline=None)
 def test_every_answer_is_the_typed_apis_and_its_bills_are_the_oracles(
-    client: TestClient, plan: str | None, usages: list[Document]
+    client: TestClient, service: Any, plan: str | None, usages: list[Document]
 ) -> None:
-    from service import PlanRecommender
-
-    service = cast(Any, PlanRecommender).inner()  # the decorated class is a bentoml.Service, which its types do not say
     body = request(*usages, plan=plan)
     typed = service.advise(AdviceRequest.model_validate(body))
     declared = TypeAdapter(AdviceAnswer)
@@ -143,9 +151,8 @@ def test_every_answer_is_the_typed_apis_and_its_bills_are_the_oracles(
     assert (answer.status_code, answer.content) == (200, declared.dump_json(typed))
 
     last = usages[-1]
-    prices = oracle.read(shipped_tariffs())
     bills = oracle.bill(
-        prices, last["calls"], last["minutes"], last["messages"], last["mb_used"], last.get("billed_minutes")
+        PRICES, last["calls"], last["minutes"], last["messages"], last["mb_used"], last.get("billed_minutes")
     )
     for outlook, items in zip(json.loads(answer.content, parse_float=Decimal)["plans"], bills, strict=True):
         assert tuple(outlook["last_bill"][item] for item in ("fee", "minutes", "messages", "data")) == items
