@@ -24,7 +24,7 @@ from tqdm import tqdm
 from plan_recommender import cli
 from plan_recommender.billing.advice import Advice, Adviser
 from plan_recommender.billing.registered import adviser_of
-from plan_recommender.billing.tariffs import TARIFFS_FILE, Tariffs, find_tariffs, load_tariffs
+from plan_recommender.billing.tariffs import TARIFFS_DEFAULT, Tariffs, find_tariffs, load_tariffs
 from plan_recommender.campaign.export import contact_list
 from plan_recommender.campaign.groups import Group
 from plan_recommender.campaign.outcomes import check_groups, compare, read_members, read_outcomes
@@ -233,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--tariffs", type=Path, metavar="YAML",
-        help=f"what each plan costs (default: {TARIFFS_FILE} in this folder, otherwise the one beside the command)",
+        help=f"what each plan costs (default: {TARIFFS_DEFAULT})",
     )  # fmt: skip
     parser.add_argument("--model", default=store.LATEST, metavar="TAG", help="registered model (default: %(default)s)")
     parser.add_argument(

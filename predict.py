@@ -29,7 +29,7 @@ from plan_recommender.data.cells import (
 from plan_recommender.data.csv_file import write_rows
 from plan_recommender.data.outputs import require_distinct
 from plan_recommender.data.parquet_file import NewCell, ParquetReader
-from plan_recommender.data.plausibility import find_mistakes
+from plan_recommender.data.plausibility import refuse_mistakes
 from plan_recommender.data.table_file import open_table
 from plan_recommender.data.table_options import add_table_options, format_of
 from plan_recommender.data.table_output import (
@@ -155,7 +155,7 @@ def _score_table(
         for chunk in table.chunks():
             kept, features, rejected = _divide(chunk.rows, counts["rows"] + 1, table, positions)
             if usual is not None and not counts["rows"]:
-                _refuse_mistakes(table.path, features, usual)
+                refuse_mistakes(table.path, features, usual)
             probabilities = scorer.probabilities(features)
             decisions = scorer.decide(features, probabilities)
             columns: list[list[NewCell]] = [decisions.tolist(), probabilities.tolist()]
@@ -178,15 +178,6 @@ def _score_table(
         if not counts["rows"]:
             raise TableError(f"{table.path}: expected at least one row after the header, found none")
     return counts, first_reject
-
-
-def _refuse_mistakes(path: Path, features: FeatureMatrix, usual: ReferenceProfile) -> None:
-    mistakes = find_mistakes(features, usual)
-    if mistakes:
-        raise TableError(
-            f"{path}: expected usage like that of the model's training table, found: {'; '.join(mistakes)}. Put it "
-            "right, or pass --accept-drift if these subscribers are so unlike"
-        )
 
 
 def _divide(

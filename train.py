@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from plan_recommender import cli
-from plan_recommender.billing.tariffs import TARIFFS_FILE, find_tariffs, load_tariffs
+from plan_recommender.billing.tariffs import TARIFFS_DEFAULT, find_tariffs, load_tariffs
 from plan_recommender.cli import needing
 from plan_recommender.config.load import DEFAULT_HELP, choose_config, load_settings
 from plan_recommender.config.settings import Candidate, DriftSettings, Settings
@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         "--tariffs",
         type=Path,
         metavar="YAML",
-        help=f"how minutes are billed (default: {TARIFFS_FILE} in this folder, otherwise the one beside the command)",
+        help=f"how minutes are billed (default: {TARIFFS_DEFAULT})",
     )
     parser.add_argument("--artifacts", type=Path, metavar="DIR", help="results folder (default: artifacts.directory)")
     parser.add_argument(

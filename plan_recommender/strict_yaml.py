@@ -23,7 +23,7 @@ def read_yaml(path: Path, what: str) -> Any:
         ConfigError: the file cannot be read, is not YAML, or holds a key twice in one section.
     """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506  # a SafeLoader
+        document = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506  # it is a SafeLoader
     except OSError as error:
         raise ConfigError(f"{path}: expected {what} that can be read, found: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or an impossible date

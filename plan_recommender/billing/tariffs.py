@@ -32,6 +32,11 @@ TARIFFS_FILE = "tariffs.yaml"
 TARIFFS_VARIABLE = "PLAN_RECOMMENDER_TARIFFS"
 """Environment variable that names the file of the tariffs in force, for the service and the commands."""
 
+TARIFFS_DEFAULT = (
+    f"the file that {TARIFFS_VARIABLE} names, otherwise {TARIFFS_FILE} in this folder or beside the command"
+)
+"""The default of an option `--tariffs`, for its help; `find_tariffs` finds it."""
+
 _PROJECT = Path(__file__).parents[2]  # the folder of the command lines and of service.py
 
 _MAX_BILL = 10**15

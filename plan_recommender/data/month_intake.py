@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TextIO
 
 from tqdm import tqdm
@@ -11,10 +10,9 @@ from plan_recommender.data.cells import Row, fitted
 from plan_recommender.data.csv_file import write_rows
 from plan_recommender.data.month_rows import MonthReader
 from plan_recommender.data.month_spill import MonthSpill
-from plan_recommender.data.plausibility import find_mistakes
+from plan_recommender.data.plausibility import refuse_mistakes
 from plan_recommender.data.table_reader import TableReader
 from plan_recommender.errors import TableError
-from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.model.profile import ReferenceProfile
 
 
@@ -54,7 +52,7 @@ def take_in(
                 reader.require_plans_read(chunk.rows)
             divided = reader.divide(chunk.rows)
             if usual is not None and not intake.rows:
-                _refuse_mistakes(table.path, divided.features(), usual)
+                refuse_mistakes(table.path, divided.features(), usual)
             reasons = dict(divided.reasons)
             for i, month in divided.months.items():
                 earlier = spill.add(intake.rows + 1 + i, month)
@@ -74,12 +72,3 @@ def take_in(
     if not intake.rows:
         raise TableError(f"{table.path}: expected at least one row after the header, found none")
     return intake
-
-
-def _refuse_mistakes(path: Path, features: FeatureMatrix, usual: ReferenceProfile) -> None:
-    mistakes = find_mistakes(features, usual)
-    if mistakes:
-        raise TableError(
-            f"{path}: expected usage like that of the model's training table, found: {'; '.join(mistakes)}. Put it "
-            "right, or pass --accept-drift if these subscribers are so unlike"
-        )

@@ -5,11 +5,13 @@ is compared with the range in which the median of ordinary subscribers lies.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from plan_recommender.errors import TableError
 from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 from plan_recommender.model.profile import ReferenceProfile
 
@@ -61,6 +63,20 @@ def find_mistakes(features: FeatureMatrix, reference: ReferenceProfile | None) -
         elif len(column) >= MIN_ROWS and not len(values):
             found.append(f"{name} is empty in every row: the column was lost")
     return [*found, *_of_calls(features)]
+
+
+def refuse_mistakes(path: Path, features: FeatureMatrix, usual: ReferenceProfile) -> None:
+    """Refuse to answer for the first rows of a file in which `find_mistakes` finds any.
+
+    Raises:
+        TableError: it does.
+    """
+    mistakes = find_mistakes(features, usual)
+    if mistakes:
+        raise TableError(
+            f"{path}: expected usage like that of the model's training table, found: {'; '.join(mistakes)}. Put it "
+            "right, or pass --accept-drift if these subscribers are so unlike"
+        )
 
 
 def _of_feature(name: str, values: _Values, usual: _Values) -> list[str]:

@@ -8,4 +8,4 @@ from tests.serving.faults import SHORT_SECONDS
 __all__ = ["PlanRecommender"]
 
 limits.HEAD_SECONDS = SHORT_SECONDS
-connection._LOOK_SECONDS = 0.1  # type: ignore[misc]  # it is meant to be constant
+connection._LOOK_SECONDS = 0.1  # type: ignore[misc]  # the fault: another constant

@@ -21,5 +21,5 @@ def linger(self: overload.Drain, stop: Callable[[int, Any], object]) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop_late)
 
 
-supervisor._STOP_SECONDS = 60  # type: ignore[misc]  # it is meant to be constant
+supervisor._STOP_SECONDS = 60  # type: ignore[misc]  # the fault: another constant
 overload.Drain.before = linger

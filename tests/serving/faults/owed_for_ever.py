@@ -7,4 +7,4 @@ from service import PlanRecommender
 __all__ = ["PlanRecommender"]
 
 limits.BODY_SECONDS = limits.HEAD_SECONDS = 1e9
-supervisor._STOP_SECONDS = 60  # type: ignore[misc]  # it is meant to be constant
+supervisor._STOP_SECONDS = 60  # type: ignore[misc]  # the fault: another constant
