@@ -1,13 +1,13 @@
 """Months of subscribers, as a file of such months holds them: usage, the plan held, and the days of activity."""
 
-import calendar
-from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from plan_recommender.config.table_format import MonthsFormat
+from plan_recommender.data.month_rows import MonthReader, MonthRow
 from plan_recommender.data.table_file import open_table
 from plan_recommender.errors import TableError
 from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
@@ -17,9 +17,6 @@ SHARE = "active_share"
 
 SHIPPED_MONTHS = Path(__file__).parents[2] / "subscriber_months.csv"
 """The synthetic months that are shipped."""
-
-_REQUIRED = ("subscriber", "month", *FEATURE_NAMES)
-DATES = ("registered_on", "left_on")
 
 Column = npt.NDArray[np.float64]
 
@@ -56,17 +53,6 @@ class Panel(NamedTuple):
         return np.not_equal(self.subscribers[1:], self.subscribers[:-1])
 
 
-def month_number(text: str) -> int:
-    """Turn `YYYY-MM` into calendar months since the year 0."""
-    day = date.fromisoformat(f"{text}-01")
-    return day.year * 12 + day.month - 1
-
-
-def days_in(month: int) -> int:
-    """Count the days of a month (calendar months since the year 0)."""
-    return calendar.monthrange(month // 12, month % 12 + 1)[1]
-
-
 def read_panel(path: Path) -> Panel:
     """Read a file of months, as text, compressed with gzip or as Parquet.
 
@@ -78,54 +64,25 @@ def read_panel(path: Path) -> Panel:
         TableError: the file cannot be read, lacks a column, holds no month, or holds a cell that cannot be.
     """
     codes: dict[str, int] = {}
-    months: list[tuple[int, int]] = []
-    numbers: list[list[float]] = []
-    held: list[str] = []
-    with open_table(path) as table:
-        table.positions(_REQUIRED)
-        header = [name.strip() for name in table.header]
+    found: list[MonthRow] = []
+    with open_table(path, MonthsFormat()) as table:
+        reader = MonthReader(table, None)
         for chunk in table.chunks():
-            for cells in chunk.rows:
-                try:
-                    row = dict(zip(header, cells, strict=True))
-                    month = month_number(row["month"])
-                    values = [*(float(row[name]) for name in FEATURE_NAMES), _share(month, row)]
-                    billed = float(row.get("billed_minutes") or "nan")
-                    if not (np.isfinite(values).all() and min(values) >= 0 and 0 < values[-1] <= 1 and not billed < 0):
-                        raise ValueError("a number that cannot be")
-                except ValueError as error:
-                    raise TableError(
-                        f"{path}: row {len(months) + 1} after the header: expected a month of usage, found {error}"
-                    ) from error
-                months.append((codes.setdefault(row["subscriber"], len(codes)), month))
-                numbers.append([*values, billed])
-                held.append(row.get("plan", "").casefold())
-    if not months:
+            divided = reader.divide(chunk.rows)
+            if divided.reasons:
+                position, reason = next(iter(divided.reasons.items()))
+                raise TableError(f"{path}: row {len(found) + position + 1} after the header: {reason}")
+            found += divided.months.values()
+    if not found:
         raise TableError(f"{path}: expected months, found none")
-    repeated = len(months) - len(set(months))
+    keys = [(codes.setdefault(row.subscriber, len(codes)), row.month) for row in found]
+    repeated = len(keys) - len(set(keys))
     if repeated:
         raise TableError(f"{path}: expected each month of a subscriber once, found {repeated:,} rows with one again")
-    keys, usage = np.array(months), np.array(numbers)
-    order = np.lexsort((keys[:, 1], keys[:, 0]))
-    keys, usage = keys[order], usage[order]
-    return Panel(keys[:, 0], keys[:, 1], np.array(held)[order], usage[:, :4], usage[:, 5], usage[:, 4])
-
-
-def share_by_dates(month: int, registered_on: str, left_on: str) -> float:
-    """Compute the share of the days of a month from the day of registration to the day of leaving, both included.
-
-    A month that begins after the day of leaving counts as whole: if a file has it, the subscriber was there after all.
-    """
-    start, days = date(month // 12, month % 12 + 1, 1).toordinal(), days_in(month)
-    first = max(date.fromisoformat(registered_on).toordinal() - start, 0)
-    end = date.fromisoformat(left_on).toordinal() - start + 1 if left_on else days
-    return ((min(end, days) if end > 0 else days) - first) / days
-
-
-def _share(month: int, row: dict[str, str]) -> float:
-    """Share of the days of a month on which the subscriber was active, as the row says, otherwise 1."""
-    if row.get(SHARE):
-        return float(row[SHARE])
-    if not set(DATES) <= set(row):
-        return 1.0
-    return share_by_dates(month, row["registered_on"], row["left_on"])
+    numbers = np.array(keys)
+    order = np.lexsort((numbers[:, 1], numbers[:, 0]))
+    names = ["", *reader.plans]
+    plans = np.array([names[0 if row.plan is None else row.plan + 1] for row in found])[order]
+    # None, where billed minutes are not known, becomes NaN.
+    used = np.array([row.used for row in found], dtype=np.float64)[order]
+    return Panel(numbers[order, 0], numbers[order, 1], plans, used[:, :4], used[:, 4], used[:, 5])

@@ -1,9 +1,6 @@
 """The rows of a table of months: whose month each is, when, on which plan, and what was used; or why it is none."""
 
-import functools
-import re
 from collections.abc import Sequence
-from datetime import date, datetime
 from math import isnan
 from typing import Final, NamedTuple
 
@@ -23,7 +20,7 @@ from plan_recommender.data.cells import (
     wrong_width,
 )
 from plan_recommender.data.columns import require_no_similar
-from plan_recommender.data.month_panel import DATES, share_by_dates
+from plan_recommender.data.months import month_number, share_by_dates
 from plan_recommender.data.table_options import map_option
 from plan_recommender.data.table_reader import TableReader
 from plan_recommender.errors import TableError
@@ -32,7 +29,8 @@ from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 _REQUIRED: Final = MONTHS_COLUMNS[:-3]
 _OPTIONAL: Final = MONTHS_COLUMNS[-3:]
 
-_MONTH: Final = re.compile(r"([0-9]{4}-[0-9]{2})(-[0-9]{2}(?:[T ].+)?)?")
+DATES: Final = ("registered_on", "left_on")
+"""Columns from which the share of active days follows where no column has it."""
 
 Values = npt.NDArray[np.float64]
 
@@ -65,12 +63,12 @@ class Divided(NamedTuple):
 class MonthReader:
     """Reads the rows of one open table as months."""
 
-    def __init__(self, table: TableReader, plans: Sequence[str]) -> None:
+    def __init__(self, table: TableReader, plans: Sequence[str] | None) -> None:
         """Find the columns.
 
         Args:
             table: just opened.
-            plans: names of the plans, in the order of the tariffs.
+            plans: names of the plans, in the order of the tariffs; None: any text in the column of the plan is one.
 
         Raises:
             TableError: a column that is needed is missing, or one that is used is there more than once.
@@ -89,8 +87,14 @@ class MonthReader:
         self._table = table
         self._width = len(table.header)
         self._decimal = table.format.decimal
-        self._plans = {name.casefold(): i for i, name in enumerate(plans)}
-        self._expected_plan = f"expected {', '.join(plans)} or an empty cell"
+        self._any_plan = plans is None
+        self._plans = {name.casefold(): i for i, name in enumerate(plans or ())}
+        self._expected_plan = f"expected {', '.join(plans or ())} or an empty cell"
+
+    @property
+    def plans(self) -> list[str]:
+        """Names of the plans in lower case, by the places that the months have."""
+        return list(self._plans)
 
     def divide(self, rows: Sequence[Row]) -> Divided:
         """Tell the rows of a chunk that are months from the others."""
@@ -130,6 +134,8 @@ class MonthReader:
         plans: list[int | None] = [None] * len(whole)
         for k, cell in enumerate(cells.get("plan", [])):
             name = cell.strip().casefold()
+            if self._any_plan and name:
+                self._plans.setdefault(name, len(self._plans))
             plans[k] = self._plans.get(name)
             if name and plans[k] is None:
                 reject(k, "plan", self._expected_plan)
@@ -183,21 +189,6 @@ def _share(month: int, registered_on: str, left_on: str) -> float:
         return share_by_dates(month, registered_on, left_on) if registered_on else 1.0
     except ValueError:
         return 0.0
-
-
-@functools.lru_cache(maxsize=4096)
-def month_number(text: str) -> int | None:
-    """Turn `YYYY-MM`, a date or a timestamp into calendar months since the year 0; None if it is none of them."""
-    match = _MONTH.fullmatch(text.strip())
-    if match is None:
-        return None
-    try:
-        first = date.fromisoformat(f"{match[1]}-01")
-        if match[2] is not None:
-            datetime.fromisoformat(match[0])  # the whole of it must be possible
-    except ValueError:
-        return None
-    return first.year * 12 + first.month - 1
 
 
 def _used(values: dict[str, list[float]], rows: int) -> list[Month]:

@@ -20,11 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from plan_recommender.data.month_calibration import MonthsCalibration, load_months_calibration
-from plan_recommender.data.month_panel import COLUMNS, SHARE, days_in, month_number
+from plan_recommender.data.month_panel import COLUMNS, SHARE
+from plan_recommender.data.months import days_in
 from plan_recommender.data.synthesis import DRAWN, draw_class
 from plan_recommender.model.features import FeatureMatrix
 
-FIRST_MONTH = "2018-01"
+FIRST_MONTH = 12 * 2018  # January, in calendar months since the year 0
 MAX_MONTHS = 120
 PLANS = ("Smart", "Ultra")
 HEADER = ",".join((*COLUMNS, SHARE)) + "\n"
@@ -94,14 +95,12 @@ def _draw_block(start: int, months: int, seed: int, calibration: MonthsCalibrati
     active = share > 0
     row, column = np.nonzero(active)
     usage = np.stack([calls, minutes, messages, mb_used], axis=-1)[active]
-    first = month_number(FIRST_MONTH)
-    return Months(_FIRST_ID + start + row, first + column, is_ultra[row], usage, billed[active], share[active])
+    return Months(_FIRST_ID + start + row, FIRST_MONTH + column, is_ultra[row], usage, billed[active], share[active])
 
 
 def _active_shares(months: int, leaving_share: float, rng: np.random.Generator) -> _Array:
     """Draw when subscribers register and leave: the share of each month's days, 0 outside; shape (`_BLOCK`, months)."""
-    first = month_number(FIRST_MONTH)
-    days = np.array([days_in(first + month) for month in range(months)])
+    days = np.array([days_in(FIRST_MONTH + month) for month in range(months)])
     registered = np.floor(rng.random(_BLOCK) * months).astype(np.int64)
     leaves = rng.random((_BLOCK, months)) < leaving_share
     before_joining, to_leaving = rng.random(_BLOCK), rng.random(_BLOCK)

@@ -12,8 +12,8 @@ from plan_recommender.billing.forecast import Month
 from plan_recommender.config.table_format import MonthsFormat, TableFormat
 from plan_recommender.data import month_spill
 from plan_recommender.data.month_intake import Intake, take_in
-from plan_recommender.data.month_rows import month_number
 from plan_recommender.data.month_spill import MAX_MONTHS, History, spilled_months
+from plan_recommender.data.months import month_number
 from plan_recommender.data.outputs import replacing
 from plan_recommender.data.table_file import open_table
 from plan_recommender.errors import OutputError, TableError
