@@ -60,7 +60,7 @@ MAX_REJECTS = 0.1  # of the rows; with more, the exit code is 1
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Advise on one file, or say how good the advice would have been; returns 0, or 1 if too many rows were rejected.
+    """Advise on a file, backtest the advice, or compare the groups of a campaign; returns 0, or 1 at too many rejects.
 
     Results and rejects appear only if the whole file could be read, and then with both exit codes.
     """

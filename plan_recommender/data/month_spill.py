@@ -13,12 +13,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from plan_recommender.billing.forecast import Month
+from plan_recommender.billing.forecast import MAX_MONTHS, Month
 from plan_recommender.data.month_rows import MonthRow
 from plan_recommender.errors import OutputError
-
-MAX_MONTHS: Final = 36
-"""Months before the next one that count."""
 
 _CACHE_KB: Final = 32 * 1024
 

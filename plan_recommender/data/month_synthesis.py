@@ -23,11 +23,10 @@ from plan_recommender.data.month_calibration import MonthsCalibration, load_mont
 from plan_recommender.data.month_panel import COLUMNS, SHARE
 from plan_recommender.data.months import days_in
 from plan_recommender.data.synthesis import DRAWN, draw_class
-from plan_recommender.model.features import FeatureMatrix
+from plan_recommender.model.features import PLANS, FeatureMatrix
 
 FIRST_MONTH = 12 * 2018  # January, in calendar months since the year 0
 MAX_MONTHS = 120
-PLANS = ("Smart", "Ultra")
 HEADER = ",".join((*COLUMNS, SHARE)) + "\n"
 
 _BLOCK = 100  # subscribers that are drawn at once, always all of them; changing it changes what a seed gives

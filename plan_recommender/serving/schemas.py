@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validat
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before Python 3.12
 
+from plan_recommender.billing.forecast import MAX_MONTHS
 from plan_recommender.billing.tariffs import MAX_USAGE, MIN_ACTIVE_SHARE
 from plan_recommender.model.features import EXAMPLE, FEATURE_NAMES, CustomerUsage, FeatureSpec
 from plan_recommender.model.regions import FEW_ROWS
 from plan_recommender.model.threshold import SegmentThresholds
 
 MAX_BATCH_ROWS = 10_000
-MAX_MONTHS = 36
 
 # As OpenAPI 3.0 says it.
 _NULLABLE = WithJsonSchema({"type": "number", "format": "double", "nullable": True})

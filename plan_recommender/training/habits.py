@@ -10,15 +10,12 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from plan_recommender.billing.forecast import Summary, Used, level, spread, summarise
+from plan_recommender.billing.forecast import MAX_MONTHS, Summary, Used, level, spread, summarise
 from plan_recommender.billing.habits import ERROR_UNITS, SCENARIOS, Habit, HabitErrors, HabitProfile
 from plan_recommender.billing.tariffs import Tariffs
 from plan_recommender.data.month_panel import read_panel
 from plan_recommender.errors import TableError
 from plan_recommender.model.digests import sha256
-
-MAX_MONTHS: Final = 36
-"""Months before a target from which it is estimated at most."""
 
 _MIN_TARGETS: Final = 2 * SCENARIOS
 """Targets for each set of errors: every error has to be a mean of at least two."""

@@ -231,27 +231,6 @@ def test_memory_does_not_grow_with_the_subscribers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["--subscribers", "0"], "argument --subscribers: expected a whole number above 0, found '0'"),
-        (["--subscribers", "5", "--months", "0"], "argument --months: expected a whole number above 0, found '0'"),
-        (["--subscribers", "5", "--months", "121"], "argument --months: expected at most 120 months, found '121'"),
-        (["--months", "5"], "argument --months: expected with --subscribers only"),
-        (["--subscribers", "5", "--rows", "5"], "argument --subscribers: expected without --rows and --shift"),
-        (["--subscribers", "5", "--shift", "data_growth"], "argument --subscribers: expected without --rows and"),
-    ],
-)
-def test_bad_arguments_exit_with_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main([*arguments, "--out", str(tmp_path / "out.csv")])
-    assert caught.value.code == 2
-    assert sentence in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
     "spoil",
     [
         lambda c: c.pop("smart"),

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plan_recommender.billing.forecast import Month
+from plan_recommender.billing.forecast import MAX_MONTHS, Month
 from plan_recommender.config.table_format import MonthsFormat, TableFormat
 from plan_recommender.data import month_spill
 from plan_recommender.data.month_intake import Intake, take_in
-from plan_recommender.data.month_spill import MAX_MONTHS, History, spilled_months
+from plan_recommender.data.month_spill import History, spilled_months
 from plan_recommender.data.months import month_number
 from plan_recommender.data.outputs import replacing
 from plan_recommender.data.table_file import open_table

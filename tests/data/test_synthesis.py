@@ -257,6 +257,12 @@ def test_csv_is_written_as_the_project_reads_it() -> None:
         (["--seed", "4294967296"], "argument --seed: expected a whole number from 0 to 4294967295, found"),
         (["--shift", "growth"], "argument --shift: invalid choice: 'growth'"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["--subscribers", "0"], "argument --subscribers: expected a whole number above 0, found '0'"),
+        (["--subscribers", "5", "--months", "0"], "argument --months: expected a whole number above 0, found '0'"),
+        (["--subscribers", "5", "--months", "121"], "argument --months: expected at most 120 months, found '121'"),
+        (["--months", "5"], "argument --months: expected with --subscribers only"),
+        (["--subscribers", "5", "--rows", "5"], "argument --subscribers: expected without --rows and --shift"),
+        (["--subscribers", "5", "--shift", "data_growth"], "argument --subscribers: expected without --rows and"),
     ],
 )
 def test_bad_arguments_exit_with_2(
