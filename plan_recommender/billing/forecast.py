@@ -37,6 +37,16 @@ They are 89 % of all, and a few others cost exactly as much as an end. Measured 
 intervals cover 88 to 92 % of the bills on the plan held, and 91 to 94 % on all plans; with 58 it is one point more.
 """
 
+_COVERED_AFTER_ONE: Final = 58
+"""The same, where only part of one month is known: what is usual elsewhere fits less than a subscriber's own months."""
+
+_COVERED_AFTER_WHOLE: Final = 61
+"""The same, where one month is known and recorded as whole: it may be the first one, and usage may begin within it.
+
+Other months would show that, but there are none. At one of two operators such months held half the usage of later ones,
+and intervals of 57 scenarios covered 77 % of the bills that followed.
+"""
+
 _WHOLE: Final = 0.99
 """Share of a month's days (0 to 1) from which a month counts as whole."""
 
@@ -121,20 +131,22 @@ class Saving(NamedTuple):
 class Forecast:
     """The bills of the scenarios of one subscriber's next month, and what follows from them."""
 
-    def __init__(self, totals: Whole) -> None:
+    def __init__(self, totals: Whole, covered: int = _COVERED) -> None:
         """Take the bills of the scenarios.
 
         Args:
             totals: in smallest units, shape (plans, `SCENARIOS`).
+            covered: scenarios that an interval spans, with both of its ends.
         """
         self._totals = totals
+        self._covered = covered
         self._expected = [_rounded_mean(total) for total in totals.sum(axis=1).tolist()]
 
     def ranges(self) -> list[Range]:
         """Give expectation and 90 % interval of the bill on every plan, in the order of the tariffs."""
         ranges = []
         for expected, bills in zip(self._expected, np.sort(self._totals, axis=1).tolist(), strict=True):
-            ranges.append(Range(expected, *_around(expected, *_shortest(bills))))
+            ranges.append(Range(expected, *_around(expected, *_shortest(bills, self._covered))))
         return ranges
 
     def saving(self, held: int, advised: int) -> Saving:
@@ -142,7 +154,7 @@ class Forecast:
         savings: list[int] = np.sort(self._totals[held] - self._totals[advised]).tolist()
         saves = SCENARIOS - bisect_right(savings, 0)
         expected = self._expected[held] - self._expected[advised]
-        low, high = _around(expected, *_shortest(savings))
+        low, high = _around(expected, *_shortest(savings, self._covered))
         return Saving(expected, low, high, saves / SCENARIOS)
 
 
@@ -182,7 +194,7 @@ class Forecaster:
         usage += scale[1]
         np.maximum(usage, 0.0, out=usage)
         np.minimum(usage, MAX_USAGE, out=usage)
-        return Forecast(self._biller.totals(self._biller.billed_table(usage.T)))
+        return Forecast(self._biller.totals(self._biller.billed_table(usage.T)), _covered(used))
 
 
 def summarise(used: Sequence[Used], usual: tuple[float, float, float]) -> Summary:
@@ -277,14 +289,21 @@ def _around(expected: int, low: int, high: int) -> tuple[int, int]:
     return min(low, expected), max(high, expected)
 
 
-def _shortest(values: list[int]) -> tuple[int, int]:
-    """Find the shortest interval that spans `_COVERED` of ascending values; of equally short ones the lowest.
+def _covered(used: Sequence[Used]) -> int:
+    """Say how many scenarios an interval spans, by the months known."""
+    if len(used) > 1:
+        return _COVERED
+    return _COVERED_AFTER_WHOLE if used[0].active_share >= _WHOLE else _COVERED_AFTER_ONE
+
+
+def _shortest(values: list[int], covered: int) -> tuple[int, int]:
+    """Find the shortest interval that spans so many of ascending values; of equally short ones the lowest.
 
     Many months cost exactly the fee. An interval with equal tails leaves out nothing below the fee, and so covers more
     than it says; the shortest one begins at the fee and leaves out only what is dear and rare.
     """
-    low, high = values[0], values[_COVERED - 1]
-    for other_low, other_high in zip(values[1:], values[_COVERED:], strict=False):
+    low, high = values[0], values[covered - 1]
+    for other_low, other_high in zip(values[1:], values[covered:], strict=False):
         if other_high - other_low < high - low:
             low, high = other_low, other_high
     return low, high

@@ -87,21 +87,7 @@ def test_a_spread_follows_level_own_distances_and_months() -> None:
 
 def test_a_forecast_is_the_bills_of_its_scenarios(forecaster: Forecaster, profile: HabitProfile) -> None:
     months = [Month(60, 400, 30, 16_000, 430), Month(60, 400, 30, 16_000, 430), Month(60, 400, 30, 16_000, 430)]
-    summary = summarise([Used(430, 30, 16_000, 1.0)] * 3, profile.usual)
-    usage = []
-    for i, (habit, errors) in enumerate(zip(profile.habits, vars(profile.errors_after_more).values(), strict=True)):
-        at = level(summary, i, habit)
-        usage.append([max(0.0, at + error / 100 * spread(summary, i, habit, at)) for error in errors])
-    smart, ultra = [], []
-    for minutes, messages, mb_used in zip(*usage, strict=True):
-        gigabytes = math.ceil(math.ceil(mb_used) / 1024)
-        smart.append(
-            55_000
-            + 300 * max(0, math.ceil(minutes) - 500)
-            + 300 * max(0, math.ceil(messages) - 50)
-            + 20_000 * max(0, gigabytes - 15)
-        )
-        ultra.append(195_000)
+    smart = smart_by_hand(summarise([Used(430, 30, 16_000, 1.0)] * 3, profile.usual), profile)
     assert len(set(smart)) > 5, "the scenarios differ"
     forecast = forecaster.forecast(months)
     found = forecast.ranges()
@@ -114,12 +100,32 @@ def test_a_forecast_is_the_bills_of_its_scenarios(forecaster: Forecaster, profil
     assert saving.p_saves == sum(bill < 195_000 for bill in smart) / SCENARIOS
 
 
-@given(st.lists(st.integers(0, 2000), min_size=SCENARIOS, max_size=SCENARIOS))
+@given(st.lists(st.integers(0, 2000), min_size=SCENARIOS, max_size=SCENARIOS), st.sampled_from([57, 58, 61]))
 @settings(max_examples=200, deadline=None)
-def test_an_interval_is_the_shortest_with_57_scenarios_and_of_equal_ones_the_lowest(bills: list[int]) -> None:
-    (found,) = Forecast(np.array([bills])).ranges()
+def test_an_interval_is_the_shortest_with_so_many_scenarios_and_of_equal_ones_the_lowest(
+    bills: list[int], covered: int
+) -> None:
+    (found,) = Forecast(np.array([bills]), covered).ranges()
     assert found.expected == math.floor(Fraction(sum(bills), SCENARIOS) + Fraction(1, 2))
-    assert (found.low, found.high) == around(found.expected, bills)
+    assert (found.low, found.high) == around(found.expected, bills, covered)
+
+
+@pytest.mark.parametrize(
+    ("shares", "covered"),
+    [([0.5], 58), ([0.98], 58), ([0.99], 61), ([1.0], 61), ([1.0, 1.0], 57), ([0.5, 1.0], 57), ([1.0] * 12, 57)],
+)
+def test_after_one_month_an_interval_spans_more_scenarios_and_most_where_it_is_recorded_as_whole(
+    forecaster: Forecaster, profile: HabitProfile, shares: list[float], covered: int
+) -> None:
+    months = [Month(60, 900, 10, 1000, 930, share) for share in shares]
+    summary = summarise([Used(930, 10, 1000, share) for share in shares], profile.usual)
+    smart = smart_by_hand(summary, profile)
+    forecast = forecaster.forecast(months)
+    found = forecast.ranges()[0]
+    assert (found.low, found.high) == around(found.expected, smart, covered)
+    assert len({around(found.expected, smart, other) for other in (57, 58, 61)}) == 3, "the numbers differ"
+    saving = forecast.saving(1, 0)
+    assert (saving.low, saving.high) == around(saving.expected, [195_000 - bill for bill in smart], covered)
 
 
 def test_bills_that_are_mostly_the_fee_are_told_as_the_fee() -> None:
@@ -177,9 +183,24 @@ def test_a_profile_of_nobody_is_refused(profile: HabitProfile) -> None:
             HabitProfile.model_validate(document | change)
 
 
-def around(expected: int, values: list[int]) -> tuple[int, int]:
-    """The shortest interval that holds 57 of the values, of equal ones the lowest, extended to what is expected."""
+def smart_by_hand(summary: Summary, profile: HabitProfile) -> list[int]:
+    """The bills of the scenarios on Smart; after one month and after more, the errors of this profile are the same."""
+    usage = []
+    for i, (habit, errors) in enumerate(zip(profile.habits, vars(profile.errors_after_more).values(), strict=True)):
+        at = level(summary, i, habit)
+        usage.append([max(0.0, at + error / 100 * spread(summary, i, habit, at)) for error in errors])
+    return [
+        55_000
+        + 300 * max(0, math.ceil(minutes) - 500)
+        + 300 * max(0, math.ceil(messages) - 50)
+        + 20_000 * max(0, math.ceil(math.ceil(mb_used) / 1024) - 15)
+        for minutes, messages, mb_used in zip(*usage, strict=True)
+    ]
+
+
+def around(expected: int, values: list[int], covered: int = 57) -> tuple[int, int]:
+    """The shortest interval that holds so many values, of equal ones the lowest, extended to what is expected."""
     ordered = sorted(values)
-    candidates = [(high - low, low, high) for i, low in enumerate(ordered) for high in ordered[i + 56 : i + 57]]
+    candidates = [(high - low, low, high) for low, high in zip(ordered, ordered[covered - 1 :], strict=False)]
     _, low, high = min(candidates)
     return min(low, expected), max(high, expected)
