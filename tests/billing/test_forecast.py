@@ -100,7 +100,7 @@ def test_a_forecast_is_the_bills_of_its_scenarios(forecaster: Forecaster, profil
     assert saving.p_saves == sum(bill < 195_000 for bill in smart) / SCENARIOS
 
 
-@given(st.lists(st.integers(0, 2000), min_size=SCENARIOS, max_size=SCENARIOS), st.sampled_from([57, 58, 61]))
+@given(st.lists(st.integers(0, 2000), min_size=SCENARIOS, max_size=SCENARIOS), st.sampled_from([57, 58, 60]))
 @settings(max_examples=200, deadline=None)
 def test_an_interval_is_the_shortest_with_so_many_scenarios_and_of_equal_ones_the_lowest(
     bills: list[int], covered: int
@@ -112,7 +112,7 @@ def test_an_interval_is_the_shortest_with_so_many_scenarios_and_of_equal_ones_th
 
 @pytest.mark.parametrize(
     ("shares", "covered"),
-    [([0.5], 58), ([0.98], 58), ([0.99], 61), ([1.0], 61), ([1.0, 1.0], 57), ([0.5, 1.0], 57), ([1.0] * 12, 57)],
+    [([0.5], 58), ([0.98], 58), ([0.99], 60), ([1.0], 60), ([1.0, 1.0], 57), ([0.5, 1.0], 57), ([1.0] * 12, 57)],
 )
 def test_after_one_month_an_interval_spans_more_scenarios_and_most_where_it_is_recorded_as_whole(
     forecaster: Forecaster, profile: HabitProfile, shares: list[float], covered: int
@@ -123,7 +123,7 @@ def test_after_one_month_an_interval_spans_more_scenarios_and_most_where_it_is_r
     forecast = forecaster.forecast(months)
     found = forecast.ranges()[0]
     assert (found.low, found.high) == around(found.expected, smart, covered)
-    assert len({around(found.expected, smart, other) for other in (57, 58, 61)}) == 3, "the numbers differ"
+    assert len({around(found.expected, smart, other) for other in (57, 58, 60)}) == 3, "the numbers differ"
     saving = forecast.saving(1, 0)
     assert (saving.low, saving.high) == around(saving.expected, [195_000 - bill for bill in smart], covered)
 
