@@ -17,7 +17,7 @@ from plan_recommender.evaluation.backtest import ADVICE, CLAIRVOYANT, KEEP, LAST
 from plan_recommender.model.digests import sha256
 from plan_recommender.report.backtest_plots import draw_savings
 from tests.conftest import Command, TrainedModel
-from tests.made_up_months import adviser, lines_of_months, tariffs, write_months
+from tests.made_up_months import COLUMNS, adviser, lines_of_months, tariffs, write_months
 from tools.server import ROOT
 
 DATA = ROOT / "subscriber_months.csv"
@@ -155,6 +155,23 @@ def test_the_advice_saves_and_its_intervals_cover_what_they_say(found: Backtest)
     for name in ("held", "pooled"):
         mean = sum(getattr(group, name) * group.cases for group in groups[3:]) / found.cases
         assert mean == pytest.approx(getattr(everybody, name))
+
+
+def test_after_one_month_intervals_cover_enough_although_its_first_days_are_missing() -> None:
+    """The months of registration are recorded as whole, so that on average half of their usage is missing."""
+    frame = pd.DataFrame([line.split(",") for line in lines_of_months(600)], columns=COLUMNS.split(","))
+    frame[frame.columns[3:]] = frame[frame.columns[3:]].astype(float)
+    ordered = frame.sort_values(["subscriber", "month"])
+    first = ordered.index[~ordered["subscriber"].duplicated()]
+    assert (frame.loc[first, "active_share"] < 0.99).mean() > 0.9
+    frame.loc[first, "active_share"] = 1.0
+    after_one = {group.group: group for group in backtest(histories(frame), adviser(), seed=1).coverage}[
+        "1 month known"
+    ]
+    assert after_one.cases > 500
+    # With the 57 scenarios that serve after more months both are 0.85.
+    assert after_one.held > 0.87
+    assert after_one.pooled > 0.87
 
 
 def test_copies_of_subscribers_narrow_no_interval_as_months_of_others_would(found: Backtest) -> None:
