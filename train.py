@@ -29,7 +29,7 @@ from plan_recommender.errors import ConfigError, ModelError, OutputError, TableE
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.tables import write_document
-from plan_recommender.report.outcome import REFUSED, leave_refused, register
+from plan_recommender.report.outcome import REFUSED, leave_refused, register, remove_refused
 from plan_recommender.report.terminal import candidates_table, metrics_table
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.habits import LearnedHabits, learn_habits
@@ -79,6 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     cli.say("passed every check of the gate")
     cli.say(f"artifacts: {settings.artifacts.directory}, of which report.html is for people")
+    _remove_refused(settings.artifacts.directory, written)
     cli.say(f"registered {tag}")
     kept = [settings.artifacts.directory / name for name in written]
     _track(trained, verdict, tested, table, settings, tag, kept)
@@ -118,6 +119,16 @@ def _say_refused(
     else:
         cli.say(f"report: {report}, which begins with what to do next")
     cli.say("nothing was registered; the model store and the artifacts are as they were")
+
+
+def _remove_refused(artifacts: Path, written: Sequence[str]) -> None:
+    try:
+        removed = remove_refused(artifacts, written)
+    except OutputError as error:
+        cli.warn(f"the report of an earlier run, which was refused, is still there: {error}")
+        return
+    if removed is not None:
+        cli.say(f"removed from {removed}: the report of an earlier run, which was refused")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,12 +5,17 @@ first lines of a command therefore call `run`, which imports the command itself.
 does not: it imports little, and Python 3.9 understands it, and the syntax of every command.
 """
 
-import importlib
+from __future__ import annotations  # so that the types need no import
+
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # that of `typing`, whose import would take a third of the time until Ctrl-C is handled
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any, NoReturn
 
 _PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _OLDEST = (3, 11)  # the first Python that has the syntax and the library that the project uses
@@ -21,7 +26,8 @@ def run(command: str) -> None:
     """Import a command, run its `main` as `cli.run` does, and exit with the code that it returns.
 
     Ctrl-C and SIGTERM exit with 2 and one sentence on stderr, from now on; so does a command that cannot be imported
-    because this is not the project's environment.
+    because this is not the project's environment. Once `main` has returned, they end the process with its exit code,
+    because its work is done or undone by then.
 
     Args:
         command: name of the module, for example `tools.demo`.
@@ -39,10 +45,19 @@ def run(command: str) -> None:
         code: int = module.main()
         return code
 
-    cli.run(main)
+    try:
+        cli.run(main)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else _COULD_NOT_DECIDE
+        _on_signals(lambda *_: os._exit(code))
+        raise
+    except KeyboardInterrupt:  # while `cli.run` told of an error
+        _end("interrupted")
 
 
 def _imported(command: str) -> Any:
+    import importlib
+
     try:
         return importlib.import_module(command)
     except ImportError as error:
@@ -55,7 +70,7 @@ def _imported(command: str) -> Any:
         _end_outside(f"a package in {sys.prefix} that cannot be imported ({reason:.200})")
 
 
-def _on_signals(handler: Callable[..., object]) -> None:
+def _on_signals(handler: Callable[[int, FrameType | None], object]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # Ctrl-C is not for a script's commands in the background
             signal.signal(number, handler)

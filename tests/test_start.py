@@ -96,6 +96,27 @@ def test_an_interruption_in_the_first_second_is_one_word(tmp_path: Path, number:
     assert not list(tmp_path.glob("artifacts*"))
 
 
+def interrupted_at_its_end(statements: str) -> tuple[int, str]:
+    """Interrupt a Python that ends slowly, as it does when a library has to tidy up; returns exit code and stderr."""
+    slow = "import atexit, time; atexit.register(lambda: (print('ending', flush=True), time.sleep(30))); "
+    command = [sys.executable, "-c", slow + statements, "--help"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any(line == "ending\n" for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=20)
+    return process.returncode, error
+
+
+def test_an_interruption_at_the_very_end_changes_nothing() -> None:
+    command = "from plan_recommender.start import run; run('tools.synthesise')"
+    assert interrupted_at_its_end(command) == (0, "")
+
+
+def test_the_control_without_what_starts_commands_ends_with_a_traceback() -> None:
+    assert "Traceback" in interrupted_at_its_end("from tools.synthesise import main; main()")[1]
+
+
 def wait_for_its_first_line(pid: int) -> None:
     """Wait until the process handles SIGTERM, which Python by itself does not."""
     deadline = time.monotonic() + 30

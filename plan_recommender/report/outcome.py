@@ -1,5 +1,7 @@
 """What a training run leaves: a registered model and its artifacts, both or neither, or the report of a refused run."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +10,7 @@ from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.data.facts import describe
 from plan_recommender.data.outputs import staged_directory, writing
 from plan_recommender.model import store
-from plan_recommender.report.artifacts import write_artifacts, write_pages
+from plan_recommender.report.artifacts import RUN_FILE, write_artifacts, write_pages
 from plan_recommender.report.pages import REPORT
 from plan_recommender.training import looks, publish
 from plan_recommender.training.findings import Findings
@@ -20,6 +22,8 @@ from plan_recommender.training.run import Tested, Trained
 
 REFUSED = "refused"
 """Folder beside the artifacts, for the report of a refused run."""
+
+_REFUSED_TAG = "refused"  # before the champion's name, where another run has the tag of its model
 
 
 class Registered(NamedTuple):
@@ -77,9 +81,40 @@ def leave_refused(
     with staged_directory(folder) as refused, publish.staging() as model, writing(folder):
         write_artifacts(refused.path, trained, findings, None, table, settings)
         record = write_model(model.path, refused.path, trained, findings, table, habits, settings)
-        write_pages(refused.path, f"refused {trained.champion}", record, trained, findings, table)
+        write_pages(refused.path, f"{_REFUSED_TAG} {trained.champion}", record, trained, findings, table)
         refused.publish()
     return folder / REPORT
+
+
+def remove_refused(artifacts: Path, written: Sequence[str]) -> Path | None:
+    """Remove what an earlier refused run left beside the artifacts of a registered one, which it would contradict.
+
+    Only files that a run writes are removed, and only from a folder that a refused run has written; whatever else is
+    there stays, and the folder with it.
+
+    Args:
+        artifacts: folder of the registered run.
+        written: names of the files that a registered run writes; a refused run writes some of them.
+
+    Returns:
+        The folder, if there was such a report.
+
+    Raises:
+        OutputError: a file cannot be removed.
+    """
+    folder = artifacts.parent / REFUSED
+    try:
+        document = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(document, dict) or not str(document.get("model")).startswith(f"{_REFUSED_TAG} "):
+        return None
+    with writing(folder):
+        for name in sorted(written, key=lambda name: name == RUN_FILE):  # the last one says whose the others are
+            (folder / name).unlink(missing_ok=True)
+        if not folder.is_symlink() and not any(folder.iterdir()):
+            folder.rmdir()
+    return folder
 
 
 def _note_look(model: str | None, table: LabelledTable, settings: Settings) -> str:

@@ -221,6 +221,8 @@ def test_a_model_that_is_as_good_as_the_registered_one_is_registered(
     assert check["name"] == f"Brier score not worse than that of {registered.tag} on the same rows"
     # All of the test part, because both were split in the same way.
     assert " on 643 rows of the test part that neither was trained on: " in check["found"]
+    card = (tmp_path / "artifacts" / "model_card.md").read_text()
+    assert all(f"| {check['name']} | {check['found']} |" in card.splitlines() for check in new.record.gate)
 
 
 def test_the_first_model_is_compared_with_the_baselines_only(command: Command, store: Path, tmp_path: Path) -> None:
