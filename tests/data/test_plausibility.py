@@ -1,6 +1,9 @@
 """Mistakes that a table shows by itself are named with their likely cause, and ordinary tables are left alone."""
 
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from plan_recommender.config.settings import DriftSettings
@@ -8,6 +11,9 @@ from plan_recommender.data.plausibility import PLAUSIBLE_MEDIANS, find_mistakes
 from plan_recommender.data.synthesis import generate
 from plan_recommender.drift.reference import profile
 from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
+from plan_recommender.model.profile import ReferenceProfile
+from tools.mistake_rates import measure
+from tools.server import ROOT
 
 CALLS, MINUTES, MESSAGES, MB_USED = range(4)
 TABLE = np.concatenate([chunk.features for chunk in generate(2000, seed=3)])
@@ -64,6 +70,53 @@ def test_calls_without_minutes_are_noticed() -> None:
     assert find_mistakes(changed(MINUTES, minutes), REFERENCE) == [
         "33% of the rows have calls and no minutes: one of the two columns is wrong"
     ]
+
+
+@pytest.mark.parametrize("reference", [REFERENCE, None])
+@pytest.mark.parametrize("every", [3, 20])
+def test_a_part_in_gigabytes_is_noticed_and_none_where_its_rows_have_no_data(
+    reference: ReferenceProfile | None, every: int
+) -> None:
+    part = np.arange(len(OTHER)) % every == 0
+    (found,) = find_mistakes(changed(MB_USED, np.where(part, OTHER[:, MB_USED] / 1000, OTHER[:, MB_USED])), reference)
+    assert re.match(r"mb_used looks like gigabytes in (5|3\d)% of the rows: \d+ of 500 are between 1\.", found)
+    assert find_mistakes(changed(MB_USED, np.where(part, 0.0, OTHER[:, MB_USED])), reference) == []
+
+
+def test_subscribers_who_use_little_data_are_no_mistake() -> None:
+    """Light usage passes into ordinary usage without a gap."""
+    light = np.geomspace(1, 10_000, 200)
+    assert find_mistakes(changed(MB_USED, np.concatenate([light, OTHER[200:, MB_USED]])), REFERENCE) == []
+    without_between = np.where(light < 60, light, 20.0)  # the control
+    (found,) = find_mistakes(changed(MB_USED, np.concatenate([without_between, OTHER[200:, MB_USED]])), REFERENCE)
+    assert found.startswith("mb_used looks like gigabytes in 37% of the rows: ")
+
+
+@pytest.mark.parametrize("reference", [REFERENCE, None])
+@pytest.mark.parametrize(
+    ("one", "other", "sentence"),
+    [
+        (CALLS, MESSAGES, "calls and messages look swapped: minutes go with messages (rank correlation 0.9"),
+        (MINUTES, MB_USED, "minutes and mb_used look swapped: calls go with mb_used (rank correlation 0.9"),
+        (MINUTES, MESSAGES, "minutes and messages look swapped: calls go with messages (rank correlation 0.9"),
+        (CALLS, MB_USED, "calls and mb_used look swapped: minutes go with mb_used (rank correlation 0.9"),
+        (CALLS, MINUTES, "calls and minutes look swapped: calls have decimals, and minutes have none"),
+    ],
+)
+def test_swapped_columns_are_noticed(reference: ReferenceProfile | None, one: int, other: int, sentence: str) -> None:
+    swapped = OTHER.copy()
+    swapped[:, [one, other]] = OTHER[:, [other, one]]
+    (found,) = find_mistakes(swapped, reference)
+    assert found.startswith(sentence)
+
+
+@pytest.mark.parametrize("table", ["users_behavior.csv", "subscriber_months.csv"])
+@pytest.mark.parametrize("rows", [50, 200])
+def test_nothing_is_said_of_any_rows_of_ordinary_tables(table: str, rows: int) -> None:
+    features = pd.read_csv(ROOT / table)[list(FEATURE_NAMES)].to_numpy(float)
+    rates = measure(features, rows, 20)
+    assert rates["as it is"] == (0.0, 0.0)
+    assert min(rates["10 % in gigabytes"] + rates["calls and messages"]) > 0.8  # the control
 
 
 @pytest.mark.parametrize("factor", [0.3, 1.0, 3.0])
