@@ -17,12 +17,11 @@ from tqdm import tqdm
 
 from plan_recommender import cli
 from plan_recommender.data.cells import (
-    DECIMAL_REMEDY,
     Row,
     expected_usage,
     fitted,
-    has_decimal_comma,
     parse_usage,
+    remedy,
     shortened,
     wrong_width,
 )
@@ -155,7 +154,7 @@ def _score_table(
         for chunk in table.chunks():
             kept, features, rejected = _divide(chunk.rows, counts["rows"] + 1, table, positions)
             if usual is not None and not counts["rows"]:
-                refuse_mistakes(table.path, features, usual)
+                refuse_mistakes(table.path, features, usual, unread=(len(rejected), rejected[0][1] if rejected else ""))
             probabilities = scorer.probabilities(features)
             decisions = scorer.decide(features, probabilities)
             columns: list[list[NewCell]] = [decisions.tolist(), probabilities.tolist()]
@@ -188,18 +187,18 @@ def _divide(
     reasons: dict[int, list[str]] = {i: [wrong_width(row, width)] for i, row in enumerate(rows) if len(row) != width}
     whole = [i for i in range(len(rows)) if i not in reasons]
     features = np.empty((len(whole), len(FEATURE_NAMES)))
-    commas: set[int] = set()
+    remedies: dict[int, dict[str, None]] = {}
     for j, position in enumerate(positions):
         cells = [rows[i][position] for i in whole]
         features[:, j], bad = parse_usage(cells, decimal)
         for k in np.flatnonzero(bad).tolist():
             name = table.header[position].strip()
             reasons.setdefault(whole[k], []).append(f"{name}: {expected_usage(decimal)}, found {shortened(cells[k])}")
-            if decimal == "." and has_decimal_comma(cells[k]):
-                commas.add(whole[k])
+            if what_helps := remedy(cells[k], decimal):
+                remedies.setdefault(whole[k], {})[what_helps] = None
     usable = np.array([i not in reasons for i in whole], dtype=bool)
     kept = [i for i, fits in zip(whole, usable, strict=True) if fits]
-    sentences = {i: "; ".join(found) + (DECIMAL_REMEDY if i in commas else "") for i, found in reasons.items()}
+    sentences = {i: "; ".join([*found, *remedies.get(i, ())]) for i, found in reasons.items()}
     rejected = [[str(first_row + i), sentences[i], *fitted(rows[i], width)] for i in sorted(sentences)]
     return kept, features[usable], rejected
 

@@ -7,15 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-DECIMAL_REMEDY = "; if the comma is the decimal sign, pass --decimal ','"
-"""The end of an error about cells of which one has a decimal comma, in a table read without that option."""
-
 _EXPECTED_USAGE = {
     ".": "expected a finite number that is not negative, or an empty cell",
     ",": "expected a finite number with a decimal comma that is not negative, or an empty cell",
 }
 _CELL_SHOWN = 40  # characters of a cell that an error repeats
 _DECIMAL_COMMA = re.compile(r"\s*[0-9]+,[0-9]+\s*")
+_THOUSANDS = re.compile(r"\s*[0-9]{1,3}(?:([.,' \u2019\u00a0\u202f])[0-9]{3})(?:\1[0-9]{3})*(?:([.,])[0-9]+)?\s*")
+"""A number with separated thousands: the separator, and the decimal sign if there is one."""
+
+_IF_DECIMAL = "if the comma is the decimal sign, pass --decimal ','"
+_WITHOUT = "write the numbers without it (in a spreadsheet, cell format 0.00)"
+_CALLED = {".": "point", ",": "comma", "'": "apostrophe", "\u2019": "apostrophe"}
 
 Row = list[str]
 
@@ -55,6 +58,27 @@ def parse_usage(cells: Sequence[str], decimal: str = ".") -> tuple[npt.NDArray[n
 def expected_usage(decimal: str = ".") -> str:
     """Say what an error expects of a cell that `parse_usage` does not accept."""
     return _EXPECTED_USAGE[decimal]
+
+
+def remedy(cell: str, decimal: str = ".") -> str:
+    """Say what helps where `parse_usage` did not accept a number because of its signs; empty for any other cell.
+
+    Numbers with separated thousands are recognised and not read, because 1.234 can be one number or another.
+    """
+    found = _THOUSANDS.fullmatch(cell)
+    if found is None:
+        return _IF_DECIMAL if decimal == "." and has_decimal_comma(cell) else ""
+    separator, sign = found.groups()
+    if sign == separator or (separator == decimal and sign is None and cell.count(separator) == 1):
+        return ""  # no number, or one that is read
+    called = _CALLED.get(separator, "blank")
+    if decimal == "." and separator == "," and sign is None and cell.count(",") == 1:
+        return f"{_IF_DECIMAL}; if it separates thousands, {_WITHOUT}"
+    option = ""
+    if sign is not None and sign != decimal:
+        option = f"; {_IF_DECIMAL}" if sign == "," else "; the point is the decimal sign then: leave out --decimal ','"
+    certainly = "the" if sign or separator not in ".," or cell.count(separator) > 1 else "if the"
+    return f"{certainly} {called} separates thousands{':' if certainly == 'the' else ','} {_WITHOUT}{option}"
 
 
 def has_decimal_comma(cell: str) -> bool:

@@ -6,6 +6,7 @@ A file is read in chunks, so that its size is not limited by memory. An empty ce
 import csv
 import io
 import itertools
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ UNREADABLE = (csv.Error, OSError, EOFError, zlib.error)
 """What reading raises when a file is not CSV, cannot be read to its end, or is damaged gzip."""
 
 _SAMPLE_ROWS = 100
+_SEPARATOR_LINE = re.compile(r"(?i:sep)=[^\w\s]|(?i:sep)=\t")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class CsvReader(TableReader):
 def read_csv(path: Path, stream: BinaryIO, format: TableFormat, bom: bool) -> CsvReader:
     """Read the header of a text table, which is the first line with any character.
 
-    A byte order mark is dropped. Bytes that are not UTF-8 become surrogates, which a file opened with
+    A line before it such as `sep=;`, which tells Excel the separator, is passed over, because `format` says it. A byte
+    order mark is dropped. Bytes that are not UTF-8 become surrogates, which a file opened with
     `errors="surrogateescape"` writes as the same bytes. A file with a header and no rows is accepted.
 
     Raises:
@@ -70,6 +73,8 @@ def read_csv(path: Path, stream: BinaryIO, format: TableFormat, bom: bool) -> Cs
     rows = csv.reader(text, delimiter=format.sep)
     try:
         header = next(filter(None, rows), None)
+        if header and _SEPARATOR_LINE.fullmatch(format.sep.join(header)):
+            header = next(filter(None, rows), None)
     except UNREADABLE as error:
         raise TableError(f"{path}: expected CSV, found: {error}") from error
     if not header:

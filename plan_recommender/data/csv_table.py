@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plan_recommender.config.table_format import TableFormat
-from plan_recommender.data.cells import DECIMAL_REMEDY, Row, expected_usage, has_decimal_comma, parse_usage, shortened
+from plan_recommender.data.cells import Row, expected_usage, parse_usage, remedy, shortened
 from plan_recommender.data.table_file import open_table
 from plan_recommender.data.table_options import AS_USUAL
 from plan_recommender.data.table_reader import TableReader
@@ -298,7 +298,7 @@ class _Problems:
     def __init__(self, path: Path, decimal: str) -> None:
         self._path = path
         self._decimal = decimal
-        self._decimal_comma = False
+        self._remedies: list[str] = []
         self._found: dict[tuple[str, str], tuple[list[int], str]] = {}
 
     def add(self, checks: list[_Check], first_row: int) -> None:
@@ -313,9 +313,9 @@ class _Problems:
     def raise_if_any(self) -> None:
         if self._found:
             sentences = [self._sentence(*key, *found) for key, found in self._found.items()]
-            remedy = DECIMAL_REMEDY if self._decimal_comma else ""
+            what_helps = dict.fromkeys(filter(None, self._remedies))
             counted = " (rows are counted from 1 after the header)"
-            raise TableError(f"{self._path}: {'; '.join(sentences)}{remedy}{counted}")
+            raise TableError(f"{self._path}: {'; '.join([*sentences, *what_helps])}{counted}")
 
     def _shown(self, check: _Check, position: int) -> str:
         cell = check.cells[position]
@@ -323,7 +323,7 @@ class _Problems:
             return cell
         if not cell:
             return "no label"  # only a label must not be empty
-        self._decimal_comma |= self._decimal == "." and has_decimal_comma(cell)
+        self._remedies.append(remedy(cell, self._decimal))
         return shortened(cell)
 
     @staticmethod

@@ -11,11 +11,10 @@ from plan_recommender.billing.forecast import Month
 from plan_recommender.billing.tariffs import MAX_USAGE, MIN_ACTIVE_SHARE
 from plan_recommender.config.table_format import MONTHS_COLUMNS
 from plan_recommender.data.cells import (
-    DECIMAL_REMEDY,
     Row,
-    has_decimal_comma,
     parse_usage,
     readable,
+    remedy,
     shortened,
     wrong_width,
 )
@@ -103,7 +102,7 @@ class MonthReader:
         }
         whole = [i for i in range(len(rows)) if i not in reasons]
         cells = {name: [rows[i][position] for i in whole] for name, position in self._positions.items()}
-        commas: set[int] = set()
+        remedies: dict[int, dict[str, None]] = {}
 
         def reject(k: int, name: str, expected: str) -> None:
             found = shortened(cells[name][k])
@@ -122,8 +121,8 @@ class MonthReader:
             values[name] = numbers.tolist()
             for k in np.flatnonzero(bad).tolist():
                 reject(k, name, self._expected(name))
-                if self._decimal == "." and has_decimal_comma(cells[name][k]):
-                    commas.add(whole[k])
+                if what_helps := remedy(cells[name][k], self._decimal):
+                    remedies.setdefault(whole[k], {})[what_helps] = None
         if DATES[0] in cells:
             values["active_share"] = [1.0] * len(whole)
             for k, (month, registered_on, left_on) in enumerate(zip(months, *(cells[d] for d in DATES), strict=True)):
@@ -145,8 +144,7 @@ class MonthReader:
             month = months[k]
             if i not in reasons and month is not None:
                 found[i] = MonthRow(cells["subscriber"][k], month, plans[k], used[k])
-        remedies = {i: DECIMAL_REMEDY if i in commas else "" for i in reasons}
-        return Divided(found, {i: "; ".join(reasons[i]) + remedies[i] for i in sorted(reasons)})
+        return Divided(found, {i: "; ".join([*reasons[i], *remedies.get(i, ())]) for i in sorted(reasons)})
 
     def require_plans_read(self, rows: Sequence[Row]) -> None:
         """Refuse a table without a column for the plan held if some rows show that another column holds it.

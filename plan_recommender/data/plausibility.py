@@ -44,6 +44,9 @@ _GO_TOGETHER: Final = 0.8
 _GO_APART: Final = 0.7
 """Rank correlations: calls and minutes of two operators' tables have 0.98 (0.92 in 50 rows), other pairs 0.1 to 0.3."""
 
+_UNREAD: Final = 0.05
+"""Where more rows than this cannot be read, such as all from 1.000 on, those that are left may be unusual for that."""
+
 _Values = npt.NDArray[np.float64]
 
 
@@ -79,17 +82,28 @@ def find_mistakes(features: FeatureMatrix, reference: ReferenceProfile | None) -
     return [*found, *_of_calls(features)]
 
 
-def refuse_mistakes(path: Path, features: FeatureMatrix, usual: ReferenceProfile) -> None:
+def refuse_mistakes(
+    path: Path, features: FeatureMatrix, usual: ReferenceProfile, unread: tuple[int, str] = (0, "")
+) -> None:
     """Refuse to answer for the first rows of a file in which `find_mistakes` finds any.
+
+    Args:
+        path: of the file.
+        features: of these rows, without those that cannot be read.
+        usual: of the registered model.
+        unread: how many of the rows cannot be read, and why the first one cannot.
 
     Raises:
         TableError: it does.
     """
     mistakes = find_mistakes(features, usual)
     if mistakes:
+        rows, reason = unread
+        share = rows / (rows + len(features))
+        cause = f" {share:.0%} of the rows cannot be read, which may be why ({reason})." if share > _UNREAD else ""
         raise TableError(
-            f"{path}: expected usage like that of the model's training table, found: {'; '.join(mistakes)}. Put it "
-            "right, or pass --accept-drift if these subscribers are so unlike"
+            f"{path}: expected usage like that of the model's training table, found: {'; '.join(mistakes)}.{cause} "
+            "Put it right, or pass --accept-drift if these subscribers are so unlike"
         )
 
 
@@ -147,8 +161,8 @@ def _of_a_part(name: str, values: _Values, usual: _Values) -> list[str]:
     ):
         return []
     return [
-        f"{name} looks like {unit.name} in {part:.0%} of the rows: {round(part * len(values)):,} of {len(values):,} are "
-        f"between {_shown(low)} and {_shown(high)}, and hardly any between there and {_shown(gap[1])}"
+        f"{name} looks like {unit.name} in {part:.0%} of the rows: {round(part * len(values)):,} of {len(values):,} "
+        f"are between {_shown(low)} and {_shown(high)}, and hardly any between there and {_shown(gap[1])}"
     ]
 
 

@@ -76,7 +76,7 @@ def leave_refused(
     """
     folder = settings.artifacts.directory.parent / REFUSED
     findings = _findings(trained, verdict, None, table)
-    if verdict.compared:
+    if verdict.looked:
         _note_look(None, table, settings)
     with staged_directory(folder) as refused, publish.staging() as model, writing(folder):
         write_artifacts(refused.path, trained, findings, None, table, settings)

@@ -2,12 +2,13 @@
 
 A model that fails one of them is refused, and the registered model stays. Checks on the training part use out-of-fold
 probabilities of several repeats. The comparison with the registered model uses them as well as the test part, on rows
-that it was not trained on.
+that it was not trained on. training/repeats.py repeats a close comparison with the baselines.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,8 @@ class GateReport(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     checks: list[Check]
+    splits: int = 1
+    """On how many splits of the table the comparison with the baselines was decided: more than 1 if it was close."""
 
     @field_validator("checks")
     @classmethod
@@ -65,9 +68,9 @@ class GateReport(BaseModel):
         return all(check.passed for check in self.checks)
 
     @property
-    def compared(self) -> bool:
-        """Whether the model was compared with the registered one, on rows of the test part too."""
-        return any(check.name.startswith(_NOT_WORSE) for check in self.checks)
+    def looked(self) -> bool:
+        """Whether rows of the test part took part: in a comparison with the registered model, or on other splits."""
+        return self.splits > 1 or any(check.name.startswith(_NOT_WORSE) for check in self.checks)
 
 
 def check_baselines(champion: CrossValidated, results: Sequence[CrossValidated], settings: Settings) -> list[Check]:
@@ -83,6 +86,19 @@ def check_baselines(champion: CrossValidated, results: Sequence[CrossValidated],
         if result.candidate in BASELINES
         for metric in _BETTER_BY
     ]
+
+
+def smallest_margin(champion: CrossValidated, results: Sequence[CrossValidated], settings: Settings) -> float:
+    """Give how far the checks of `check_baselines` are from the other verdict, in standard errors; below 0: it fails.
+
+    That is the smallest margin of them all, because one failed check is enough to refuse a model.
+    """
+    return min(
+        _Gain.measure(champion, result, metric, settings).margin
+        for result in results
+        if result.candidate in BASELINES
+        for metric in _BETTER_BY
+    )
 
 
 def check_calibration(calibration: Calibration, settings: GateSettings) -> Check:
@@ -233,20 +249,44 @@ def _has_known_key(model: RegisteredModel, table: LabelledTable) -> npt.NDArray[
     return np.isin(subscriber_keys(table, trained_on), model.training_subscribers())
 
 
+@dataclass(frozen=True)
+class _Gain:
+    """How much better a champion is than a baseline by one metric: mean over the folds, and standard error."""
+
+    mean: float
+    error: float
+    is_evidence: bool
+    """Whether it has to show that usage tells the plans apart at all."""
+
+    @classmethod
+    def measure(cls, champion: CrossValidated, baseline: CrossValidated, metric: Metric, settings: Settings) -> Self:
+        sign = -1.0 if metric in LESS_IS_BETTER else 1.0
+        gain = sign * (champion.scores(metric) - baseline.scores(metric))
+        is_evidence = baseline.candidate == "majority_rule" and metric == "roc_auc"
+        return cls(float(gain.mean()), standard_error(gain, settings.selection.folds), is_evidence)
+
+    @property
+    def enough(self) -> bool:
+        return self.mean > (_EVIDENCE * self.error if self.is_evidence else 0.0)
+
+    @property
+    def margin(self) -> float:
+        """How much more than enough it is, in standard errors."""
+        if self.error == 0:
+            return math.inf if self.enough else -math.inf
+        return self.mean / self.error - (_EVIDENCE if self.is_evidence else 0.0)
+
+
 def _better(champion: CrossValidated, baseline: CrossValidated, metric: Metric, settings: Settings) -> Check:
-    sign = -1.0 if metric in LESS_IS_BETTER else 1.0
+    gain = _Gain.measure(champion, baseline, metric, settings)
     ours, theirs = champion.scores(metric), baseline.scores(metric)
-    gain = sign * (ours - theirs)
-    error = standard_error(gain, settings.selection.folds)
-    is_evidence = baseline.candidate == "majority_rule" and metric == "roc_auc"
-    needed = _EVIDENCE * error if is_evidence else 0.0
     return Check(
         name=f"{_NAMES[metric]} better than {baseline.candidate}'s"
-        + (f" by more than {_EVIDENCE:g} standard errors" if is_evidence else ""),
-        passed=bool(gain.mean() > needed),
-        found=f"{ours.mean():.4f} against {theirs.mean():.4f} by cross-validation: better by {gain.mean():+.4f}, "
-        f"standard error {error:.4f}",
-        advice=_distinguish(float(gain.mean()), error, metric, baseline.candidate, settings.data.groups is not None),
+        + (f" by more than {_EVIDENCE:g} standard errors" if gain.is_evidence else ""),
+        passed=gain.enough,
+        found=f"{ours.mean():.4f} against {theirs.mean():.4f} by cross-validation: better by {gain.mean:+.4f}, "
+        f"standard error {gain.error:.4f}",
+        advice=_distinguish(gain.mean, gain.error, metric, baseline.candidate, settings.data.groups is not None),
     )
 
 

@@ -92,7 +92,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "cell",
-    ["abc", "-1", "-0.001", "inf", "-inf", "Infinity", "nan", "NaN", "NA", "1_000", "1e999", "0x1F", "1 000", "1.2.3",
+    ["abc", "-1", "-0.001", "inf", "-inf", "Infinity", "nan", "NaN", "NA", "1_000", "1e999", "0x1F", "1.2.3",
      "1,2,5", "\u0661\u0662", "\uff11\uff12", "1\0", "TRUE", "#DIV/0!", "--1", "1e"],
 )  # fmt: skip
 @pytest.mark.parametrize("column", ["calls", "mb_used"])

@@ -269,13 +269,58 @@ def test_a_decimal_comma_without_the_option_is_told_with_the_option(tmp_path: Pa
     assert "--decimal" not in refusal(write(tmp_path, CSV.replace(b"2.5", b"x")))  # the control
 
 
-@pytest.mark.parametrize("cell", ["1.5", "1.234,5", "1_5", "1,2,3", "x"])
+@pytest.mark.parametrize("cell", ["1.5", "1_5", "1,2,3", "x"])
 def test_with_a_decimal_comma_a_point_is_not_taken_for_anything(tmp_path: Path, cell: str) -> None:
     path = write(tmp_path, f"calls;minutes;messages;mb_used;is_ultra\n{cell};2;3;4;0\n")
     assert refusal(path, TableFormat(sep=";", decimal=",")) == (
         "column 'calls', row 1: expected a finite number with a decimal comma that is not negative, or an empty cell, "
         f"found {cell!r}"
     )
+
+
+WITHOUT = "write the numbers without it (in a spreadsheet, cell format 0.00)"
+DECIMAL = "if the comma is the decimal sign, pass --decimal ','"
+
+
+@pytest.mark.parametrize(
+    ("decimal", "cell", "what_helps"),
+    [
+        (",", "1.234,56", f"the point separates thousands: {WITHOUT}"),
+        (",", "1.234.567", f"the point separates thousands: {WITHOUT}"),
+        (",", "1.234", f"if the point separates thousands, {WITHOUT}"),
+        (
+            ",",
+            "1,234.5",
+            f"the comma separates thousands: {WITHOUT}; the point is the decimal sign then: leave out --decimal ','",
+        ),
+        (".", "1,234.5", f"the comma separates thousands: {WITHOUT}"),
+        (".", "1,234,567", f"the comma separates thousands: {WITHOUT}"),
+        (".", "1,234", f"{DECIMAL}; if it separates thousands, {WITHOUT}"),
+        (".", "1.234,56", f"the point separates thousands: {WITHOUT}; {DECIMAL}"),
+        (".", "1 000", f"the blank separates thousands: {WITHOUT}"),
+        (".", "1\u00a0234.5", f"the blank separates thousands: {WITHOUT}"),
+        (".", "1'234.5", f"the apostrophe separates thousands: {WITHOUT}"),
+        (".", "12,34.5", ""),  # none of these
+        (".", "1.234.5", ""),
+    ],
+)
+def test_separated_thousands_are_named_with_the_remedy(
+    tmp_path: Path, decimal: Literal[".", ","], cell: str, what_helps: str
+) -> None:
+    path = write(tmp_path, f"calls|minutes|messages|mb_used|is_ultra\n1|2|3|{cell}|0\n1|2|3|4|1\n")
+    message = refusal(path, TableFormat(sep="|", decimal=decimal))
+    assert message.endswith(f"or an empty cell, found {cell!r}" + (f"; {what_helps}" if what_helps else ""))
+    assert "thousands" not in refusal(write(tmp_path, CSV.replace(b"2.5", b"x")))  # the control
+
+
+@pytest.mark.parametrize("line", ["sep=;", "SEP=;", "\ufeffsep=;"])
+def test_a_line_that_tells_excel_the_separator_is_passed_over(tmp_path: Path, line: str) -> None:
+    semicolons = CSV.decode().replace(",", ";")
+    path = write(tmp_path, f"{line}\n{semicolons}")
+    assert_read(read_labelled(path, format=TableFormat(sep=";")))
+    assert refusal(path) == "expected comma-separated columns, found a header with ';': pass --sep ';'"
+    longer = write(tmp_path, f"{line}x\n{semicolons}")  # a header like any other
+    assert "; missing calls, minutes, messages, mb_used, is_ultra; found " in refusal(longer, TableFormat(sep=";"))
 
 
 @pytest.mark.parametrize(

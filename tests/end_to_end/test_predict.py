@@ -82,15 +82,40 @@ def test_reasons_are_the_sentences_of_the_two_largest_contributions_and_change_n
     assert read(tmp_path / "out.rejects.csv") == read(tmp_path / "plain.rejects.csv")
 
 
-def test_a_file_in_gigabytes_is_not_scored_unless_it_is_meant(
-    command: Command, trained: TrainedModel, table: Table, tmp_path: Path
+Month = list[str]
+
+
+def in_gigabytes(month: Month, number: int) -> Month:
+    return [*month[:3], str(float(month[3]) / 1024)]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "sentence"),
+    [
+        (in_gigabytes, "mb_used looks like gigabytes: median 1"),
+        (
+            lambda month, number: in_gigabytes(month, number) if number % 10 == 0 else month,
+            "mb_used looks like gigabytes in 1",
+        ),
+        (lambda month, _: [month[2], month[1], month[0], month[3]], "calls and messages look swapped: minutes go with"),
+        (lambda month, _: [month[0], month[3], month[2], month[1]], "minutes and mb_used look swapped: calls go with"),
+    ],
+    ids=["gigabytes", "gigabytes in a tenth", "calls and messages swapped", "minutes and mb_used swapped"],
+)
+def test_a_file_with_a_mistake_is_not_scored_unless_it_is_meant(
+    command: Command,
+    trained: TrainedModel,
+    table: Table,
+    tmp_path: Path,
+    mistake: Callable[[Month, int], Month],
+    sentence: str,
 ) -> None:
-    months = [line.split(",") for line in DATA.read_text().splitlines()[1:200]]
-    path = table(*(",".join([*cells[:3], str(float(cells[3]) / 1024)]) for cells in months), header=",".join(HEADER))
+    months = [line.split(",")[:4] for line in DATA.read_text().splitlines()[1:200]]
+    path = table(*(",".join(mistake(month, i)) for i, month in enumerate(months)), header=",".join(HEADER))
     arguments = ["--input", path, "--output", tmp_path / "out.csv", "--model", trained.tag]
     refused = command(predict.main, *arguments)
     assert refused.code == 2
-    assert ", found: mb_used looks like gigabytes: median 1" in refused.err
+    assert f", found: {sentence}" in refused.err
     assert refused.err.endswith("or pass --accept-drift if these subscribers are so unlike\n")
     assert not list(tmp_path.glob("out*"))
     assert command(predict.main, *arguments, "--accept-drift").code == 0

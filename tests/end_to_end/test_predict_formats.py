@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,6 +68,22 @@ def test_text_comes_back_with_its_own_separator_decimal_sign_and_byte_order_mark
     assert pd.read_csv(out, sep=";", decimal=",", float_precision="round_trip")[NEW[1]].tolist() == expected
     rejects = (tmp_path / "out.rejects.csv").read_bytes()
     assert rejects == "\ufeffrow;reason;Llamadas;Minutos;Mensajes;Datos MB;is_ultra\n".encode()
+
+
+def test_separated_thousands_are_named_and_not_taken_for_drift(score: Score, tmp_path: Path) -> None:
+    """Read are only the months below 1,000 MB, which look as if they were in another unit."""
+    table = pd.read_csv(DATA).rename(columns=SPANISH)
+    megabytes = table["Datos MB"].map("{:,.2f}".format).str.translate(str.maketrans(",.", ".,"))
+    source = tmp_path / "in.csv"
+    table.assign(**{"Datos MB": megabytes}).to_csv(source, sep=";", decimal=",", index=False)
+    answer = score(source, tmp_path / "out.csv", *OPTIONS)
+    assert answer.code == 2
+    assert re.search(
+        r"98% of the rows cannot be read, which may be why \(Datos MB: expected .*, found '14\.094,06'; the point "
+        r"separates thousands: write the numbers without it \(in a spreadsheet, cell format 0\.00\)\)",
+        answer.err,
+    )
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_rejects_name_the_columns_of_the_file_and_the_option_that_helps(score: Score, tmp_path: Path) -> None:
