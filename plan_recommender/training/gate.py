@@ -68,9 +68,14 @@ class GateReport(BaseModel):
         return all(check.passed for check in self.checks)
 
     @property
+    def compared(self) -> bool:
+        """Whether the model was compared with the registered one, on rows of the test part too."""
+        return any(check.name.startswith(_NOT_WORSE) for check in self.checks)
+
+    @property
     def looked(self) -> bool:
         """Whether rows of the test part took part: in a comparison with the registered model, or on other splits."""
-        return self.splits > 1 or any(check.name.startswith(_NOT_WORSE) for check in self.checks)
+        return self.compared or self.splits > 1
 
 
 def check_baselines(champion: CrossValidated, results: Sequence[CrossValidated], settings: Settings) -> list[Check]:

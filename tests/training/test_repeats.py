@@ -1,0 +1,139 @@
+"""A close comparison with the baselines is decided on many splits of the table, and another one on one split."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import train
+from plan_recommender.config.load import load_settings
+from plan_recommender.config.settings import Candidate, Settings
+from plan_recommender.data.csv_table import LabelledTable
+from plan_recommender.errors import TableError
+from plan_recommender.evaluation.metrics import ConfusionMatrix, Metrics
+from plan_recommender.training import repeats
+from plan_recommender.training.repeats import compare_with_baselines
+from plan_recommender.training.selection import CrossValidated
+from tests.conftest import Command
+from tests.training.candidates import shipped
+from tools.server import ROOT
+
+SETTINGS = Settings.model_validate({"selection": {"folds": 2, "repeats": 2}})
+NAMES: tuple[Candidate, ...] = ("majority_rule", "logistic_regression", "boosted_trees")
+
+
+def results(gain: float, folds: int = 4) -> list[CrossValidated]:
+    """A champion that is better than both baselines by this much; with 4 folds the standard error is 0.01."""
+    counts = ConfusionMatrix(true_negative=1, false_positive=1, false_negative=1, true_positive=1)
+    wobble = 0.01 * np.tile([1.0, -1.0], folds // 2) * np.sqrt(0.6)
+
+    def scored(name: Candidate, better: Sequence[float]) -> CrossValidated:
+        measured = [
+            Metrics(
+                accuracy=0.5, precision=0.5, recall=0.5, f1=0.5, log_loss=0.6, confusion_matrix=counts,
+                roc_auc=0.9 if name == "boosted_trees" else 0.5, brier=0.2 - value,
+            )
+            for value in better
+        ]  # fmt: skip
+        return CrossValidated(name, measured, np.empty((1, 0)), [])
+
+    return [*(scored(name, [0.0] * folds) for name in NAMES[:2]), scored(NAMES[2], (gain + wobble).tolist())]
+
+
+@pytest.fixture
+def splits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The seeds of the further splits, which are not made; on each the champion is worse by 0.03."""
+    seeds: list[int] = []
+
+    def on_split(champion: CrossValidated, table: LabelledTable, settings: Settings, seed: int) -> list[CrossValidated]:
+        seeds.append(seed)
+        return results(-0.03, folds=2)
+
+    monkeypatch.setattr(repeats, "_on_split", on_split)
+    return seeds
+
+
+def compare(gain: float, settings: Settings = SETTINGS) -> tuple[repeats.Compared, list[str]]:
+    found, said = results(gain), list[str]()
+    return compare_with_baselines(found[-1], found, shipped(), settings, said.append), said
+
+
+@pytest.mark.parametrize(("gain", "passes"), [(0.02, True), (-0.02, False)])
+def test_a_verdict_that_is_not_close_takes_no_more_than_one_split(splits: list[int], gain: float, passes: bool) -> None:
+    compared, said = compare(gain)
+    assert (splits, said, compared.splits) == ([], [], 1)
+    assert all(check.passed for check in compared.checks) == passes
+    assert all("splits" not in check.found for check in compared.checks)
+
+
+def test_a_close_one_is_decided_on_all_splits_together(splits: list[int]) -> None:
+    compared, said = compare(0.01)
+    assert said == ["the comparison with the baselines is close: it is repeated on 8 other splits of the table"]
+    assert compared.splits == 9
+    assert not all(check.passed for check in compared.checks)  # it passed on one
+    mean = (4 * 0.01 - 16 * 0.03) / 20
+    assert f"better by {mean:+.4f}, standard error 0." in compared.checks[1].found
+    assert all(
+        check.found.endswith(" on 9 splits of the table, because it was close on one") for check in compared.checks
+    )
+
+
+def test_the_splits_are_the_same_for_every_seed(splits: list[int]) -> None:
+    compare(0.01)
+    first = [*splits]
+    splits.clear()
+    compare(0.01, SETTINGS.model_copy(update={"seed": 7}))
+    assert splits == first
+    assert len(set(first)) == 8
+
+
+def test_where_no_other_split_can_be_made_the_first_one_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> list[CrossValidated]:
+        raise TableError("too few")
+
+    monkeypatch.setattr(repeats, "_on_split", fail)
+    compared, _ = compare(0.01)
+    assert compared.splits == 1
+    assert all(check.passed for check in compared.checks)
+
+
+def first_rows(path: Path, rows: int) -> Path:
+    path.write_text("\n".join((ROOT / "users_behavior.csv").read_text().splitlines()[: rows + 1]) + "\n")
+    return path
+
+
+@pytest.mark.slow
+def test_a_table_that_passed_by_the_luck_of_its_seed_is_refused_and_the_look_is_noted(
+    command: Command, store: Path, quick: Path, tmp_path: Path
+) -> None:
+    data = first_rows(tmp_path / "few.csv", 200)
+    answer = command(train.main, "--config", quick, "--data", data, "--seed", 4)
+    assert answer.code == 1
+    lines = answer.out.splitlines()
+    assert "the comparison with the baselines is close: it is repeated on 4 other splits of the table" in lines
+    refused = [line for line in lines if line.startswith("refused: ")]
+    assert refused
+    assert all(line.endswith(" on 5 splits of the table, because it was close on one") for line in refused)
+    report = (tmp_path / "refused" / "report.html").read_text()
+    assert "decided on 5 splits of the\ntable together" in report
+    assert "Of the test part nothing was measured but its share in the comparison with the baselines." in report
+    (look,) = (tmp_path / "looks.jsonl").read_text().splitlines()
+    assert json.loads(look)["model"] is None
+
+
+@pytest.mark.slow
+def test_the_card_of_a_model_that_just_passed_says_so_and_that_of_another_does_not(
+    command: Command, store: Path, quick: Path, tmp_path: Path
+) -> None:
+    card = load_settings(quick).artifacts.directory / "model_card.md"
+    close = command(train.main, "--config", quick, "--data", first_rows(tmp_path / "few.csv", 400))
+    assert (close.code, close.err) == (0, "")
+    assert "is close" in close.out
+    sentence = "The decision to register the model was close, and was made on 5 splits of the table"
+    assert sentence in card.read_text()
+    clear = command(train.main, "--config", quick)  # all rows
+    assert (clear.code, clear.err) == (0, "")
+    assert "is close" not in clear.out
+    assert "was close" not in card.read_text()
