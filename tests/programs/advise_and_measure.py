@@ -1,4 +1,8 @@
-"""Advise on a file of months and print the peak of this process's memory (MB); with `keep`, hold all rows besides."""
+"""Advise on a file of months and print the peak of this process's memory (MB); with `keep`, hold all rows besides.
+
+A tenth of the usual rows are read at a time, and a tenth of the usual pages are in memory, so that a file that is much
+larger than both need not be large.
+"""
 
 import re
 import sys
@@ -6,8 +10,14 @@ from pathlib import Path
 
 import advise
 from plan_recommender.config.table_format import MonthsFormat
+from plan_recommender.data import csv_file, month_spill
 from plan_recommender.data.table_file import open_table
 from tests.made_up_months import adviser
+
+csv_file.CHUNK_ROWS //= 10
+pages = f"cache_size = -{month_spill._CACHE_KB}"
+assert pages in month_spill._SET_UP
+month_spill._SET_UP = month_spill._SET_UP.replace(pages, pages[:-1])  # type: ignore[misc]  # a constant elsewhere
 
 source, out, mode = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 kept = []

@@ -9,6 +9,8 @@ from contextlib import closing
 import httpx
 import pytest
 
+from plan_recommender.errors import ConfigError
+from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.routes import ROUTES
 from plan_recommender.serving.settings import KEY_VARIABLE, PUBLIC_VARIABLE
 from tests.serving.corpus import GOOD, usage
@@ -145,16 +147,30 @@ def test_probes_and_metrics_can_need_it_too(trained_tag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "sentence"),
+    ("name", "value", "sentence"),
     [
-        ({KEY_VARIABLE: "short"}, f"{KEY_VARIABLE}: expected at least 16 printable ASCII characters"),
-        ({KEY_VARIABLE: ""}, f"{KEY_VARIABLE}: expected at least 16 printable ASCII characters"),
-        ({KEY_VARIABLE: "with a space in it, long"}, f"{KEY_VARIABLE}: expected at least 16 printable"),
-        ({PUBLIC_VARIABLE: "health, metric"}, f"{PUBLIC_VARIABLE}: expected names out of health, metrics"),
+        (KEY_VARIABLE, "short", "expected at least 16 printable ASCII characters"),
+        (KEY_VARIABLE, "", "expected at least 16 printable ASCII characters"),
+        (KEY_VARIABLE, "caf\xe9" * 4, "expected at least 16 printable ASCII characters"),
+        (PUBLIC_VARIABLE, "health, metric", "expected names out of health, metrics"),
     ],
 )
-def test_a_key_that_guards_nothing_stops_the_start(variables: dict[str, str], sentence: str, trained_tag: str) -> None:
-    with pytest.raises(ServerDidNotStartError, match=sentence) as raised, serving(env=variables):
+def test_a_key_that_guards_nothing_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"{name}: {sentence}"):
+        Authentication.from_environment()
+
+
+def test_a_key_that_guards_nothing_stops_the_start(trained_tag: str) -> None:
+    key = "with a space in it, long"
+    sentence = f"{KEY_VARIABLE}: expected at least 16 printable ASCII characters"
+    with pytest.raises(ServerDidNotStartError, match=sentence) as raised, serving(env={KEY_VARIABLE: key}):
         pass
     assert "Traceback" not in str(raised.value)
     assert "with a space" not in str(raised.value)  # a key does not belong into a log
+
+
+def test_a_service_with_a_key_does_not_say_that_it_is_open(guarded: Server) -> None:
+    assert "open to everybody" not in guarded.log.read_text()
