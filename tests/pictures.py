@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
+from plan_recommender.report import plots
+
 
 @contextmanager
 def blank_pictures() -> Iterator[None]:
@@ -15,9 +17,10 @@ def blank_pictures() -> Iterator[None]:
     blank = io.BytesIO()
     Figure(figsize=(1, 1)).savefig(blank, dpi=1)
 
-    def save(_: Figure, path: Path, **__: object) -> None:
+    def save(path: Path, *_: object, **__: object) -> None:
         path.write_bytes(blank.getvalue())
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Figure, "savefig", save)
+        for name in [name for name in vars(plots) if name.startswith("plot_")]:
+            patched.setattr(plots, name, save)
         yield

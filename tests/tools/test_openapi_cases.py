@@ -14,7 +14,7 @@ from tools.server import Server
 
 pytestmark = pytest.mark.slow
 
-CASES = 1_000
+CASES = 400
 SEED = 1
 
 
