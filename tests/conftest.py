@@ -24,6 +24,9 @@ os.environ["BENTOML_HOME"] = str(_SESSION / "bentoml")
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_SESSION / "prometheus")
 os.environ.pop("BENTOML_CONFIG", None)
+
+# Before anything imports NumPy: tests run side by side, and threads beyond the cores would only wait for each other.
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 (_SESSION / "prometheus").mkdir()
 
 import bentoml
@@ -312,8 +315,8 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Path]:
-    """An empty model store that this process uses until the test ends; returns its folder of models."""
-    with using(tmp_path / "home"):
+    """An empty model store that this process uses until the test ends, whose pictures are blank; returns its models."""
+    with using(tmp_path / "home"), blank_pictures():
         yield tmp_path / "home" / "models"
 
 
@@ -336,10 +339,9 @@ def write_quick_configuration(folder: Path) -> Path:
 
 
 @pytest.fixture
-def quick(tmp_path: Path) -> Iterator[Path]:
-    """A configuration with which training is quick; in this process, its pictures are blank."""
-    with blank_pictures():
-        yield write_quick_configuration(tmp_path)
+def quick(tmp_path: Path) -> Path:
+    """A configuration with which training is quick."""
+    return write_quick_configuration(tmp_path)
 
 
 @pytest.fixture(scope="session")
