@@ -75,7 +75,7 @@ demo: .venv/training  ## train, serve, ask, show, stop
 test: .venv/dev .venv/image .venv/node  ## every test, with coverage, and the slowest twenty
 	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations 20 --cov --cov-report=term
 
-test-quick: .venv/dev  ## the tests of the inner loop: none that starts a server, a container or another process, or trains for long
+test-quick: .venv/dev  ## the tests of the inner loop: none that starts a server, a container or another process, or takes seconds
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 install: .venv/training  ## a virtual environment from the pinned lock

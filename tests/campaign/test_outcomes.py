@@ -51,6 +51,7 @@ class World(NamedTuple):
 Analysis = Callable[[World], tuple[Difference, Difference]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("saved", "driven_away"), [(0.0, 0.0), (300.0, 0.06), (300.0, 0.0), (-100.0, -0.04)],
     ids=["no effect", "bills and churn", "bills only", "the other way"],

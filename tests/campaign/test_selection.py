@@ -105,6 +105,7 @@ def test_with_a_limit_nobody_is_assigned_before_everybody_was_added() -> None:
         limited.add("b", switch(2), 0.0)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file() -> None:
     assert held_memory(40_000) < held_memory(4_000) + 20_000
     assert held_memory(4_000, limit=None) < 20_000

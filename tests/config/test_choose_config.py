@@ -46,6 +46,7 @@ def test_a_configuration_that_is_named_is_used_whatever_else_there_is(project: P
     assert said == []
 
 
+@pytest.mark.slow
 def test_training_from_another_folder_says_whose_configuration_it_uses_and_writes_beside_it(
     project: Path, store: Path, command: Command
 ) -> None:

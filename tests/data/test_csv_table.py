@@ -243,6 +243,7 @@ def is_zero(text: str) -> bool:
     return bool(NUMBER.fullmatch(unsigned)) and float(unsigned) == 0
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(CELLS)
 @example(["\u0663"])

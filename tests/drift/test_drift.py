@@ -186,6 +186,7 @@ def test_real_command_lines_exit_with_1_and_2(samples: dict[str, Path], tmp_path
     assert result.stderr == "error: no.csv: expected a readable CSV file, found: No such file or directory\n"
 
 
+@pytest.mark.slow
 def test_the_page_holds_the_verdict_and_loads_nothing(
     command: Command, samples: dict[str, Path], tmp_path: Path
 ) -> None:

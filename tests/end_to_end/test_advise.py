@@ -268,6 +268,7 @@ def test_names_of_formats_that_are_not_written_are_refused(
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_file_and_a_request_get_the_same_advice(
     client: TestClient, command: Command, trained: TrainedModel, tmp_path: Path
 ) -> None:

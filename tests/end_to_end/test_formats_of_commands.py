@@ -40,6 +40,7 @@ def read(path: Path) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.slow
 def test_training_says_which_options_it_needs_takes_them_and_evaluation_reads_the_table_as_it_did(
     command: Command, store: Path, quick: Path, tmp_path: Path, spanish: Path
 ) -> None:
@@ -61,6 +62,7 @@ def test_training_says_which_options_it_needs_takes_them_and_evaluation_reads_th
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_configuration_can_say_how_the_table_is_written(
     command: Command, store: Path, quick: Path, spanish: Path
 ) -> None:
@@ -91,6 +93,7 @@ def test_a_table_with_plans_instead_of_labels_is_refused_with_the_option(
     assert "expected enough rows of both labels" in answer.err
 
 
+@pytest.mark.slow
 def test_evaluation_measures_a_file_of_another_format(
     command: Command, trained: TrainedModel, tmp_path: Path, spanish: Path
 ) -> None:

@@ -296,6 +296,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scored")
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=80)
 @given(rows=st.lists(ROW, min_size=1, max_size=8))
 @example(rows=[["1", "2", "3", "4", "a\rb"]])

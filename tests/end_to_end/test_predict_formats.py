@@ -174,6 +174,7 @@ def test_rows_of_parquet_that_are_not_usage_go_to_the_rejects_as_text(
     )
 
 
+@pytest.mark.slow
 def test_every_format_gets_the_answer_of_the_service(score: Score, client: TestClient, tmp_path: Path) -> None:
     frame = first_rows().head(20)
     frame.to_parquet(tmp_path / "in.parquet")

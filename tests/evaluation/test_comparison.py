@@ -151,6 +151,7 @@ def test_the_intervals_are_those_of_all_resamples_in_which_both_labels_occur() -
         assert metric.low < metric.high
 
 
+@pytest.mark.slow
 def test_more_resamples_take_no_more_memory() -> None:
     target, first, second = sample(20_000)
 

@@ -71,6 +71,7 @@ def test_any_labelled_file_is_measured_whole(
     assert "honest" not in answer.out
 
 
+@pytest.mark.slow
 def test_the_training_table_as_a_file_is_measured_with_a_warning(
     command: Command, trained: TrainedModel, tmp_path: Path
 ) -> None:
@@ -105,6 +106,7 @@ def test_the_model_that_is_named_is_measured_and_not_the_latest(
     assert json.loads((artifacts / "metrics.json").read_text()) == measured[1]  # training's artifacts stay
 
 
+@pytest.mark.slow
 def test_a_training_table_that_has_changed_or_gone_is_told(
     command: Command, store: Path, quick: Path, tmp_path: Path
 ) -> None:
@@ -161,6 +163,7 @@ def test_empty_cells_are_imputed_however_many(command: Command, trained: Trained
     assert report(path.with_name("artifacts"))["rows"] == 3
 
 
+@pytest.mark.slow
 def test_a_failure_on_the_way_leaves_the_previous_report(
     command: Command, trained: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

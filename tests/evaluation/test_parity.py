@@ -291,6 +291,7 @@ def stored(artifacts: Path) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.slow
 def test_groups_that_are_not_treated_alike_are_exit_code_1(
     command: Command, trained: TrainedModel, scorer: Scorer, table: Table, tmp_path: Path
 ) -> None:
@@ -344,6 +345,7 @@ def test_too_few_rows_to_tell_are_exit_code_2_with_the_rows_that_would(
     assert command(evaluate.main, *options).code == 0  # the control: without groups the same table is measured
 
 
+@pytest.mark.slow
 def test_rows_of_one_subscriber_do_not_count_as_those_of_many(
     command: Command, trained: TrainedModel, scorer: Scorer, table: Table, tmp_path: Path
 ) -> None:
@@ -372,6 +374,7 @@ def test_what_is_stored_is_measured_from_the_files_rows(
     ]
 
 
+@pytest.mark.slow
 def test_the_default_test_part_is_grouped_by_a_column_of_its_table(
     command: Command, store: Path, quick: Path, tmp_path: Path
 ) -> None:

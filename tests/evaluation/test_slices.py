@@ -117,6 +117,7 @@ def test_what_cannot_be_measured_is_none(target: Labels, decisions: Labels, expe
     assert (found.precision, found.recall, found.f1, found.roc_auc) == expected
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(st.integers(0, 10_000), st.integers(20, 300))
 def test_measures_are_scikit_learns_and_segments_cover_every_row_once(seed: int, rows: int) -> None:

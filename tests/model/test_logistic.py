@@ -4,6 +4,7 @@ import math
 from decimal import Decimal, localcontext
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ def exact(log_odds: float) -> Decimal:
         return 1 / (1 + (-Decimal(log_odds)).exp())
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(log_odds=LOG_ODDS)
 @example(log_odds=128.0)
@@ -31,6 +33,7 @@ def test_it_is_within_four_units_in_the_last_place_of_the_exact_value(log_odds: 
     assert abs(Decimal(found) - expected) <= Decimal(RELATIVE_ERROR) * expected
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(log_odds=st.lists(LOG_ODDS, min_size=1, max_size=50))
 def test_an_array_gets_the_bits_of_its_numbers(log_odds: list[float]) -> None:

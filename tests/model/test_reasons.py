@@ -167,6 +167,7 @@ def test_at_the_change_the_plan_is_the_other_one_and_between_it_is_the_same(
             assert scorer.recommend(*changed)[0] == before
 
 
+@pytest.mark.slow
 def test_a_probability_on_the_threshold_is_told_from_one_below_it() -> None:
     """The bounds in log-odds decide nothing that the probability would decide otherwise."""
     model = on_shipped("boosted_trees")

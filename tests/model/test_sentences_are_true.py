@@ -223,6 +223,7 @@ def test_every_sentence_of_odd_tables_is_true_of_them(name: str) -> None:
     check_every_bin(fitted("boosted_trees", features, target).document, features, target)
 
 
+@pytest.mark.slow
 def test_every_sentence_of_random_models_is_true_of_their_tables() -> None:
     kinds = set()
     for seed in range(25):

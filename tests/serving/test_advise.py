@@ -138,6 +138,7 @@ def test_several_headers_are_one(client: TestClient) -> None:
     assert choose_language([(b"accept-language", b"en;q=0.2"), (b"accept-language", b"es;q=0.3")]) == "es"
 
 
+@pytest.mark.slow
 @given(st.sampled_from(["Smart", "Ultra", None]), st.lists(MONTH, min_size=1, max_size=36))
 @settings(max_examples=200, deadline=None)
 def test_every_answer_is_the_typed_apis_and_its_bills_are_the_oracles(

@@ -173,6 +173,7 @@ def test_an_explanation_is_of_the_prediction_and_sums_to_its_log_odds_largest_fi
         assert sum(order, answer["base_value"]) == answer["log_odds"]
 
 
+@pytest.mark.slow
 @given(USAGE)
 @settings(max_examples=100, deadline=None)
 def test_the_plan_is_another_from_where_an_explanation_says_so_and_the_same_before(
@@ -209,6 +210,7 @@ def test_a_batch_of_ten_thousand_is_answered_in_order(client: TestClient, traine
     assert [d["probability_is_ultra"] for d in decisions] == scorer.probabilities(features).tolist()
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode) | USAGE.map(encode))
 @settings(max_examples=300, deadline=None)
 def test_no_body_gets_a_5xx_or_an_answer_that_is_not_json(client: TestClient, body: bytes) -> None:
@@ -354,6 +356,7 @@ def _lose_maps(recommender: Recommender) -> tuple[object, str, object]:
     return recommender._scorer, "_rows", []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "alter", [_raise_curve, _move_cuts, _move_threshold, _exchange_reasons, _raise_curve_of_batches, _lose_maps]
 )

@@ -85,6 +85,7 @@ def apis(trained_tag: str) -> Apis:
     }
 
 
+@pytest.mark.slow
 @given(st.lists(MONTH, min_size=1, max_size=10))
 @settings(max_examples=200, deadline=None)
 def test_the_answer_is_the_typed_apis(client: TestClient, apis: Apis, months: list[dict[str, float]]) -> None:

@@ -75,6 +75,7 @@ def test_the_tables_of_a_candidate_answer_as_what_was_fitted(candidate: Candidat
     assert_alike(on_shipped(candidate), np.concatenate([shipped().features, subscribers[:3000]]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=name_of)
 def test_every_shape_of_a_candidate_compiles_to_what_was_fitted(
     shape: tuple[Candidate, dict[str, Any]], subscribers: FeatureMatrix

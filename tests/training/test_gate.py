@@ -279,6 +279,7 @@ def test_a_registered_model_that_answers_but_cannot_be_compared_with_is_not_repl
     assert failed.found.startswith(f"that they cannot be compared: {registered.path / TRAINING_ROWS_FILE}: ")
 
 
+@pytest.mark.slow
 def test_a_run_beside_a_damaged_registered_model_tells_it_and_registers(
     command: Command, store: Path, registered: RegisteredModel, tmp_path: Path
 ) -> None:

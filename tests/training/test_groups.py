@@ -221,6 +221,7 @@ def auc_of_the_test_part(printed: str) -> float:
     return float(line.split()[1])
 
 
+@pytest.mark.slow
 def test_a_model_knows_its_subscribers_again_in_other_months(
     command: Command, store: Path, quick: Path, tmp_path: Path
 ) -> None:

@@ -67,6 +67,7 @@ def test_a_large_training_part_is_compared_on_a_stratified_sample_of_it() -> Non
     assert compared_part(table, configured()) is table
 
 
+@pytest.mark.slow
 def test_every_fold_has_the_share_of_ultra_and_every_row_is_left_out_once_a_repeat(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -138,6 +139,7 @@ def found_out(trained: run.Trained) -> dict[str, object]:
     }
 
 
+@pytest.mark.slow
 def test_nothing_in_the_test_part_changes_the_champion_its_threshold_or_the_scorer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -215,6 +215,7 @@ def test_same_seed_and_data_give_the_same_result_in_another_process(
     assert again.record.digests == model.record.digests
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_split_and_another_scorer(
     command: Command, store: Path, quick: Path, tmp_path: Path, trained: TrainedModel, model: RegisteredModel
 ) -> None:
@@ -238,6 +239,7 @@ def test_the_model_does_not_depend_on_the_size_of_the_proof(command: Command, st
     assert second.record.digests == first.record.digests
 
 
+@pytest.mark.slow
 def test_what_a_run_prints(command: Command, store: Path, quick: Path, tmp_path: Path) -> None:
     answer = command(train.main, "--config", quick)
     assert (answer.code, answer.err) == (0, "")
@@ -258,6 +260,7 @@ def test_a_second_run_becomes_the_latest_and_keeps_the_first(command: Command, s
     assert len(bentoml.models.list(MODEL_NAME)) == 2
 
 
+@pytest.mark.slow
 def test_missing_cells_are_imputed_and_counted(
     command: Command, store: Path, quick: Path, table: Callable[..., Path]
 ) -> None:
