@@ -39,6 +39,8 @@ from plan_recommender.serving.patches.cycle import (
     CycleExchange,
     Flow,
     closing_unless_it_reads,
+    put_into_outbox,
+    write_outbox,
 )
 from plan_recommender.serving.routes import Command, Verdict
 
@@ -141,6 +143,7 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio takes an answer; uvicorn's types say it gives none
         """Answer what a client has sent before it said that it sends no more."""
+        write_outbox()
         waiting = not self._idle and not self.cycle.more_body and self.scheme == "http"
         if waiting:
             self._input = Input.IGNORED
@@ -265,7 +268,8 @@ class Connection(HttpToolsProtocol):
     def answer_in_one_piece(self, cycle: RequestResponseCycle, status: int, headers: list[Header], body: bytes) -> bool:
         """Answer a request; False: that cannot be done now, so the answer has to go uvicorn's way.
 
-        uvicorn writes the head and the body apart.
+        uvicorn writes the head and the body apart, and each when it comes. Here they are one piece, and the pieces of
+        one turn of the event loop are written at its end, one after the other.
         """
         if cycle.disconnected or cycle.response_started or self.flow.write_paused:
             return False
@@ -276,7 +280,7 @@ class Connection(HttpToolsProtocol):
         return True
 
     def write_answer(self, cycle: RequestResponseCycle, status: int, headers: list[Header], body: bytes) -> None:
-        """Write a whole answer, and go on to the next request."""
+        """Write a whole answer at the end of this turn of the event loop, and go on to the next request."""
         if cycle.waiting_for_100_continue:
             cycle.keep_alive = False
         pieces = [STATUS_LINE[status]]
@@ -285,11 +289,13 @@ class Connection(HttpToolsProtocol):
         if not cycle.keep_alive:
             pieces.append(b"connection: close\r\n")
         pieces += (b"\r\n", body)
-        self.transport.write(b"".join(pieces))
+        first = put_into_outbox(self.transport, b"".join(pieces))
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
             self._end(cycle.more_body)
+        elif first:
+            self.loop.call_soon(write_outbox)
         cycle.on_response()
 
     def _end(self, more_comes: bool) -> None:
@@ -298,6 +304,7 @@ class Connection(HttpToolsProtocol):
         While a client still sends, its system would take the close for a fault and drop the answer unread: what comes
         is discarded for a moment.
         """
+        write_outbox()
         self._input = Input.IGNORED
         if more_comes:
             self.flow.resume_reading()
@@ -312,6 +319,7 @@ class Connection(HttpToolsProtocol):
         if self._complete is not None and not self._complete.response_complete:
             self._complete.keep_alive = False
         else:
+            write_outbox()
             self.transport.write(refusal.response())
             self.transport.close()
 

