@@ -12,6 +12,12 @@ IN_SAMPLE = (
 )
 """Said of a backtest on the months that the model's profile of habits was fitted to."""
 
+SELECTED = (
+    "a 90 % interval of a saving is one for a plan that is named beforehand; of switches, which are advised because they "
+    "look good, it holds fewer"
+)
+"""Said beside the coverage of the intervals of advised switches."""
+
 
 def render_backtest(
     found: Backtest, tariffs: Tariffs, tag: str, record: ModelRecord, file: str, in_sample: bool
@@ -36,6 +42,7 @@ def render_backtest(
         in_sample=IN_SAMPLE if in_sample else None,
         confidence=CONFIDENCE,
         clairvoyant=CLAIRVOYANT,
+        selected=SELECTED,
         amount=lambda value: _amount(value, tariffs),
         advised=embedded_picture(draw_advised(found, tariffs.names), "Bars: what the holders of each plan are advised"),
         savings=embedded_picture(draw_savings(found, tariffs.currency), "Histogram of what advised switches saved"),
@@ -72,6 +79,8 @@ def backtest_table(found: Backtest, tariffs: Tariffs) -> str:
         f"{_amount(group.real, tariffs):>10} {group.p_saves:>8.1%} {group.saved:>8.1%} {group.covered:>9.1%}"
         for group in found.expectations
     ]
+    if found.expectations:
+        lines.append(SELECTED)
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -15,6 +15,7 @@ from plan_recommender.data.month_spill import History
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.backtest import ADVICE, CLAIRVOYANT, KEEP, LAST, Backtest, backtest
 from plan_recommender.model.digests import sha256
+from plan_recommender.report.backtest_page import SELECTED
 from plan_recommender.report.backtest_plots import draw_savings
 from tests.conftest import Command, TrainedModel
 from tests.made_up_months import COLUMNS, adviser, lines_of_months, tariffs, write_months
@@ -209,6 +210,8 @@ def test_the_page_contains_all_that_it_shows_and_the_terminal_says_the_same(back
     assert not re.search(r'(?:src|href)="(?!data:|#)|url\(|@import', page)
     lines = out.splitlines()
     assert lines[1] == "1,526 whole months of 265 subscribers billed after advice from the months before"
+    assert SELECTED in lines  # under the coverage of the intervals of advised switches
+    assert SELECTED[1:] in page
     (advice,) = [line for line in lines if line.startswith(ADVICE)]
     for number in re.findall(r"[\d.,]+\d", advice):
         assert number in page
