@@ -44,6 +44,9 @@ _MAX_BILL = 10**15
 
 _MAX_DECIMALS = 4
 
+_NO_NAMES = {"saving": "expected_saving"}
+"""Names of plans, in lower case, whose columns a table of advice already has for something else."""
+
 
 def _decimal(value: object) -> object:
     """Take a number of a YAML file as it is written there: 0.03 is three hundredths, not the nearest double."""
@@ -137,6 +140,11 @@ class Tariffs(_Part):
         if twice:
             raise ValueError(f"expected plans with different names, found {', '.join(twice)} more than once")
         for plan in self.plans:
+            if column := _NO_NAMES.get(plan.name.lower()):
+                raise ValueError(
+                    f"plans.name: expected another name than {plan.name}, because the column {column} of a table of "
+                    "advice is not about a plan"
+                )
             for what, amount in _amounts(plan).items():
                 if amount.scaleb(decimals) % 1:
                     raise ValueError(

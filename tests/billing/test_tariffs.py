@@ -85,6 +85,11 @@ def test_the_digest_is_of_what_the_file_says_and_not_of_how(tmp_path: Path) -> N
             "expected plans with different names, found ultra more than once",
         ),
         (
+            lambda d: d["plans"][0].update(name="SaVing"),
+            "plans.name: expected another name than SaVing, because the column expected_saving of a table of advice is "
+            "not about a plan",
+        ),
+        (
             lambda d: d["plans"][0]["beyond"].update(minute=10_000),
             "Smart: expected prices with which the bill of 1e+09",
         ),

@@ -3,13 +3,16 @@
 from decimal import Decimal
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from plan_recommender.billing.advice import Advice, AdvicePolicy, Adviser
 from plan_recommender.billing.forecast import Month
-from plan_recommender.billing.tariffs import load_tariffs
+from plan_recommender.billing.tariffs import Tariffs, load_tariffs
 from plan_recommender.billing.wording import sentence
+from plan_recommender.campaign.export import COLUMNS as CONTACT_COLUMNS
 from plan_recommender.data.advice_table import AdviceTable, exact_amount
 from tests.made_up_months import POLICY, adviser, habits, tariffs
 from tools.server import ROOT
@@ -44,6 +47,29 @@ def test_the_columns_are_those_of_the_contract() -> None:
         "last_ultra", "expected_ultra", "low_ultra", "high_ultra",
         "estimated_minutes", "months", "reason",
     ]  # fmt: skip
+
+
+def test_no_plan_has_a_column_that_is_about_something_else() -> None:
+    """Of a plan called `Saving`, `expected_saving` would be there twice, and no later command could read the file."""
+    columns = [*AdviceTable(tariffs(), POLICY, with_groups=True).columns, *CONTACT_COLUMNS]
+    about_no_plan = [name for name in columns if not name.endswith(("_smart", "_ultra"))]
+    taken = {
+        name.removeprefix(f"{what}_")
+        for name in about_no_plan
+        for what in ("last", "expected", "low", "high")
+        if name.startswith(f"{what}_")
+    }
+    assert taken == {"saving"}
+    document = yaml.safe_load((ROOT / "tariffs.yaml").read_text())
+    for name in taken:
+        for written in (name, name.upper(), name.title()):
+            document["plans"][0]["name"] = written
+            with pytest.raises(ValidationError, match=f"expected another name than {written}"):
+                Tariffs.model_validate(document)
+    document["plans"][0]["name"] = "Savings"
+    assert len(set(AdviceTable(Tariffs.model_validate(document), POLICY).columns)) == len(columns) - len(
+        [*CONTACT_COLUMNS, "group"]
+    )
 
 
 @pytest.mark.parametrize("held", [0, 1, None])
