@@ -129,7 +129,7 @@ def advise_table(
         contacts = None
         if campaign is not None and contacts_path is not None:
             contacts = stack.enter_context(contact_list(contacts_path, campaign.name, tariffs.currency))
-        intake = take_in(table, tariffs.names, spill, rejects, usual)
+        intake = take_in(table, tariffs.names, spill, rejects, usual, rounds_calls=tariffs.rounds_calls)
         if campaign is not None and campaign.is_limited:  # who is contacted depends on everybody
             for subscriber, advice, mb_used in advised(spill, adviser):
                 campaign.add(subscriber, advice, mb_used)
@@ -350,7 +350,7 @@ def _backtest(
         replacing_text(rejects_path, table, [*REJECT_COLUMNS, *table.header]) as rejects,
         spilled_months(report_path) as spill,
     ):
-        intake = take_in(table, adviser.tariffs.names, spill, rejects, usual)
+        intake = take_in(table, adviser.tariffs.names, spill, rejects, usual, rounds_calls=adviser.tariffs.rounds_calls)
         try:
             found = backtest(_shown(spill.histories()), adviser, model.record.seed)
         except TableError as error:

@@ -30,7 +30,7 @@ _START_SECONDS = 60
 
 
 _CONFIGURATION = """
-# OpenAPI can say neither that months ascend nor which plans the tariffs in force have.
+# OpenAPI cannot say that months ascend, which plans the tariffs in force have, and which billed minutes can be.
 [[operations]]
 include-path = "/advise"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400"]

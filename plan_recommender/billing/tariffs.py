@@ -167,6 +167,11 @@ class Tariffs(_Part):
         """Number of decimals of an amount."""
         return _decimals(self.smallest_unit)
 
+    @property
+    def rounds_calls(self) -> bool:
+        """Whether each call is rounded up, so that the sum of the minutes does not say how many are billed."""
+        return self.minutes.rounding == "call"
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the plans, in the order of the file."""

@@ -26,7 +26,13 @@ class Intake:
 
 
 def take_in(
-    table: TableReader, plans: Sequence[str], spill: MonthSpill, rejects: TextIO, usual: ReferenceProfile | None
+    table: TableReader,
+    plans: Sequence[str],
+    spill: MonthSpill,
+    rejects: TextIO,
+    usual: ReferenceProfile | None,
+    *,
+    rounds_calls: bool = False,
 ) -> Intake:
     """Read an open table to its end.
 
@@ -39,12 +45,13 @@ def take_in(
         spill: takes the months.
         rejects: takes the other rows; it has its header.
         usual: what the first rows are compared with; None: nothing.
+        rounds_calls: whether the tariffs round each call up, so that billed minutes have to fit the calls.
 
     Raises:
         TableError: the table lacks a column or seems to have it under another name, has no row, cannot be read to its
             end, or its first rows look mistaken beside what is usual.
     """
-    reader = MonthReader(table, plans)
+    reader = MonthReader(table, plans, rounds_calls=rounds_calls)
     intake = Intake()
     with tqdm(unit=" rows", unit_scale=True, disable=None, leave=False) as progress:
         for chunk in table.chunks():

@@ -53,12 +53,16 @@ class Panel(NamedTuple):
         return np.not_equal(self.subscribers[1:], self.subscribers[:-1])
 
 
-def read_panel(path: Path) -> Panel:
+def read_panel(path: Path, *, rounds_calls: bool = False) -> Panel:
     """Read a file of months, as text, compressed with gzip or as Parquet.
 
     The columns `plan` and `billed_minutes` may be missing, and `billed_minutes` may be empty. The share of active days
     is the column `active_share`, or follows from the columns `registered_on` and `left_on` (dates; `left_on` may be
     empty); without them, every month counts as whole.
+
+    Args:
+        path: of the file.
+        rounds_calls: whether the tariffs round each call up, so that billed minutes have to fit the calls.
 
     Raises:
         TableError: the file cannot be read, lacks a column, holds no month, or holds a cell that cannot be.
@@ -66,7 +70,7 @@ def read_panel(path: Path) -> Panel:
     codes: dict[str, int] = {}
     found: list[MonthRow] = []
     with open_table(path, MonthsFormat()) as table:
-        reader = MonthReader(table, None)
+        reader = MonthReader(table, None, rounds_calls=rounds_calls)
         for chunk in table.chunks():
             divided = reader.divide(chunk.rows)
             if divided.reasons:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plan_recommender.billing.forecast import Month
+from plan_recommender.billing.given_minutes import billed_bounds
 from plan_recommender.billing.tariffs import MAX_USAGE, MIN_ACTIVE_SHARE
 from plan_recommender.config.table_format import MONTHS_COLUMNS
 from plan_recommender.data.cells import (
@@ -62,12 +63,13 @@ class Divided(NamedTuple):
 class MonthReader:
     """Reads the rows of one open table as months."""
 
-    def __init__(self, table: TableReader, plans: Sequence[str] | None) -> None:
+    def __init__(self, table: TableReader, plans: Sequence[str] | None, *, rounds_calls: bool = False) -> None:
         """Find the columns.
 
         Args:
             table: just opened.
             plans: names of the plans, in the order of the tariffs; None: any text in the column of the plan is one.
+            rounds_calls: whether the tariffs round each call up, so that billed minutes have to fit the calls.
 
         Raises:
             TableError: a column that is needed is missing, or one that is used is there more than once.
@@ -86,6 +88,7 @@ class MonthReader:
         self._table = table
         self._width = len(table.header)
         self._decimal = table.format.decimal
+        self._rounds_calls = rounds_calls
         self._any_plan = plans is None
         self._plans = {name.casefold(): i for i, name in enumerate(plans or ())}
         self._expected_plan = f"expected {', '.join(plans or ())} or an empty cell"
@@ -123,6 +126,13 @@ class MonthReader:
                 reject(k, name, self._expected(name))
                 if what_helps := remedy(cells[name][k], self._decimal):
                     remedies.setdefault(whole[k], {})[what_helps] = None
+        if self._rounds_calls and "billed_minutes" in values:
+            columns = (values[name] for name in ("calls", "minutes", "billed_minutes"))
+            for k, (calls, minutes, billed) in enumerate(zip(*columns, strict=True)):
+                bounds = billed_bounds(calls, minutes)
+                if not isnan(billed) and whole[k] not in reasons and not bounds.hold(billed):
+                    why = "because each call is rounded by a minute at most"
+                    reject(k, "billed_minutes", f"expected a number {bounds}, {why}, or an empty cell")
         if DATES[0] in cells:
             values["active_share"] = [1.0] * len(whole)
             for k, (month, registered_on, left_on) in enumerate(zip(months, *(cells[d] for d in DATES), strict=True)):

@@ -13,8 +13,8 @@ IN_SAMPLE = (
 """Said of a backtest on the months that the model's profile of habits was fitted to."""
 
 SELECTED = (
-    "a 90 % interval of a saving is one for a plan that is named beforehand; of switches, which are advised because they "
-    "look good, it holds fewer"
+    "a 90 % interval of a saving is one for a plan that is named beforehand; of switches, which are advised because "
+    "they look good, it holds fewer"
 )
 """Said beside the coverage of the intervals of advised switches."""
 

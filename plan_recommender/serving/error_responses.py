@@ -7,6 +7,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from plan_recommender.billing.given_minutes import Bounds
+
 MAX_PROBLEMS: Final = 100
 """The number of problems that one response lists at most; a batch can hold 40,000."""
 
@@ -223,6 +225,30 @@ def unknown_plan(plans: Sequence[str]) -> Refusal:
     expected = f"Input should be {' or '.join(map(repr, plans))}, or null"
     return _refusal(
         HTTPStatus.BAD_REQUEST, f"The request is not valid: plan: {expected}.", "plan", expected, reason="invalid"
+    )
+
+
+def impossible_minutes(places: Sequence[tuple[int, Bounds]]) -> Refusal:
+    """400: billed minutes contradict the calls and the minutes of the same month.
+
+    Args:
+        places: of these months in the request, and what can be.
+    """
+    problems = [
+        Problem(
+            loc=["months", place, "billed_minutes"],
+            msg=f"Input should be {bounds}, because each call is rounded by a minute at most, or null",
+            type="contradiction",
+        )
+        for place, bounds in places
+    ]
+    more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+    where = f"months[{places[0][0]}].billed_minutes"
+    return Refusal(
+        HTTPStatus.BAD_REQUEST,
+        f"The request is not valid: {where}: {problems[0].msg}{more}.",
+        problems,
+        reason="invalid",
     )
 
 

@@ -23,7 +23,8 @@ Recommends a mobile plan, Ultra or Smart, from one month of a subscriber's usage
 that ends in `+json`, or none.
 
 **Numbers** are read as the nearest double, which has to be finite and not negative; -0 is 0. A number in quotes, a
-boolean and null are not numbers, nor are `NaN`, `Infinity` and what is too large for a double: 400.
+boolean and null are not numbers, nor are `NaN`, `Infinity` and what is too large for a double: 400. Null stands for a
+number that is not given only where the schema says so.
 
 **Names** are exact, and one that is not listed is refused: 400. Of a name that stands twice in one object the last
 counts, whatever stood before it; so it is with headers.

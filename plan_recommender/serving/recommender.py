@@ -1,8 +1,10 @@
 """The answers of one loaded model, typed: what every route of the service comes down to."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from plan_recommender.billing.forecast import Month
+from plan_recommender.billing.given_minutes import billed_bounds
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.billing.tariffs import Tariffs
 from plan_recommender.billing.wording import Language, sentence
@@ -11,7 +13,7 @@ from plan_recommender.model.reasons import Reasons, effect_points
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.sentences import Sentences, change_sentence
 from plan_recommender.model.store import RegisteredModel
-from plan_recommender.serving.error_responses import unknown_plan
+from plan_recommender.serving.error_responses import impossible_minutes, unknown_plan
 from plan_recommender.serving.schemas import (
     AdviceAnswer,
     AdviceRequest,
@@ -24,6 +26,7 @@ from plan_recommender.serving.schemas import (
     PlanOutlook,
     Recommendation,
     UsageBatch,
+    UsageMonth,
 )
 
 _PROBE = CustomerUsage(calls=60, minutes=420, messages=30, mb_used=17000)
@@ -40,6 +43,7 @@ class Recommender:
         """
         self.tariffs = tariffs
         self._places = {name: place for place, name in enumerate(tariffs.names)}
+        self._rounds_calls = tariffs.rounds_calls
         self._adviser = adviser_of(model, tariffs)
         self._record = model.record
         self.tag = model.tag
@@ -75,16 +79,22 @@ class Recommender:
         """Bill the last month on every plan, forecast the next one, and advise.
 
         Raises:
-            Refusal: the tariffs have no plan of that name.
+            Refusal: the tariffs have no plan of that name, or billed minutes cannot be true beside the calls.
         """
         held = None
         if request.plan is not None:
             held = self._places.get(request.plan)
             if held is None:
                 raise unknown_plan(self.tariffs.names)
+        if self._rounds_calls:
+            _require_possible_minutes(request.months)
         months = [
-            Month(m.calls, m.minutes, m.messages, m.mb_used, m.billed_minutes, m.active_share) for m in request.months
-        ]
+            Month(
+                m.calls, m.minutes, m.messages, m.mb_used, m.billed_minutes,
+                1.0 if m.active_share is None else m.active_share,
+            )
+            for m in request.months
+        ]  # fmt: skip
         advice = self._adviser.advise(held, months)
         units, names = 10**self.tariffs.decimals, self.tariffs.names
         plans: list[PlanOutlook] = [
@@ -184,3 +194,15 @@ class Recommender:
     def _probe(self) -> tuple[Explanation, BatchRecommendation]:
         """Answer for a made-up subscriber by every way there is."""
         return self.explain(_PROBE), self.recommend_batch(UsageBatch(rows=[_PROBE]))
+
+
+def _require_possible_minutes(months: Sequence[UsageMonth]) -> None:
+    """Refuse billed minutes that contradict the calls and the minutes, which the bill would take as exact."""
+    impossible = [
+        (place, bounds)
+        for place, month in enumerate(months)
+        if month.billed_minutes is not None
+        and not (bounds := billed_bounds(month.calls, month.minutes)).hold(month.billed_minutes)
+    ]
+    if impossible:
+        raise impossible_minutes(impossible)

@@ -61,19 +61,24 @@ class UsageMonth(CustomerUsage):
     month: Annotated[str, Field(pattern=r"^[12][0-9]{3}-(0[1-9]|1[0-2])$", description="calendar month, YYYY-MM")]
     billed_minutes: Annotated[
         float | None,
-        Field(ge=0, le=MAX_USAGE, description="minutes after the rounding of each call; null: not known"),
+        Field(
+            ge=0,
+            le=MAX_USAGE,
+            description="minutes after the rounding of each call, which differ from `minutes` by one for each call at "
+            "most (refused otherwise, where the tariffs in force round by call); null: not known",
+        ),
         _NULLABLE_USAGE,
     ] = None
     active_share: Annotated[
-        float,
+        float | None,
         Field(
             ge=MIN_ACTIVE_SHARE,
             le=1,
             description="share of the month's days on which the subscriber was active: less than 1 in the months of "
-            "registration and of leaving",
+            "registration and of leaving; null: 1",
         ),
-        WithJsonSchema({"type": "number", "minimum": MIN_ACTIVE_SHARE, "maximum": 1}),
-    ] = 1.0
+        WithJsonSchema({"type": "number", "minimum": MIN_ACTIVE_SHARE, "maximum": 1, "nullable": True}),
+    ] = None
 
     @field_validator(*FEATURE_NAMES)
     @classmethod

@@ -58,14 +58,14 @@ def learn_habits(path: Path, tariffs: Tariffs) -> LearnedHabits:
     Raises:
         TableError: the table cannot be read, or has too few months.
     """
+    by_call = tariffs.rounds_calls
     try:
-        panel = read_panel(path)
+        panel = read_panel(path, rounds_calls=by_call)
     except TableError as error:
         raise TableError(
             f"{error} (advice.months, --months; such a table is read with commas between columns, decimal points and "
             "the names that docs/advice.md lists, whatever the options say of the table to train on)"
         ) from error
-    by_call = tariffs.minutes.rounding == "call"
     try:
         profile = fit_habits(
             panel.subscribers,

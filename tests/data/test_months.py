@@ -24,7 +24,9 @@ USAGE = "expected a number from 0 to 1,000,000,000"
 PLANS = ("Smart", "Ultra")
 
 
-def take(path: Path, format: TableFormat | None = None) -> tuple[list[History], list[list[str]], Intake]:
+def take(
+    path: Path, format: TableFormat | None = None, *, rounds_calls: bool = False
+) -> tuple[list[History], list[list[str]], Intake]:
     """Read a table of months: the histories, the rejects without their header, and the counts."""
     rejects = path.with_name("rejects.csv")
     with (
@@ -32,7 +34,7 @@ def take(path: Path, format: TableFormat | None = None) -> tuple[list[History], 
         spilled_months(path) as spill,
         replacing(rejects) as file,
     ):
-        intake = take_in(table, PLANS, spill, file, None)
+        intake = take_in(table, PLANS, spill, file, None, rounds_calls=rounds_calls)
         histories = list(spill.histories())
     with rejects.open(encoding="utf-8", errors="surrogateescape", newline="") as written:
         rows = list(csv.reader(written))
@@ -135,6 +137,23 @@ def test_every_cell_that_cannot_be_is_named(tmp_path: Path) -> None:
     assert rows[7] == ["8", "expected 9 cells, found 2", "a", "2018-01", *[""] * 7]
     assert (intake.rows, intake.rejected) == (11, 10)
     assert intake.first_reject == "row 1, subscriber: expected whose month it is, found ' '"
+
+
+def test_billed_minutes_that_contradict_the_calls_are_rejected_where_calls_are_rounded(tmp_path: Path) -> None:
+    usage = "85,516.7,56,22696.96"
+    billed = ("0", "431.6", "431.7", "540", "", "601.7", "602", "1000000000")
+    lines = [f"a,2018-{month:02},Smart,{usage},{minutes},1" for month, minutes in enumerate(billed, start=1)]
+    lines += ["b,2018-01,Smart,0,0,0,0,0,1", "b,2018-02,Smart,2,2,0,0,0,1", "b,2018-03,Smart,x,2,0,0,9,1"]
+    path = write_months(tmp_path / "months.csv", lines)
+    said = (
+        "billed_minutes: expected a number from 431.7 to 601.7, because each call is rounded by a minute at most, or "
+    )
+    rows = {row[0]: row[1] for row in take(path, rounds_calls=True)[1]}
+    assert rows == {
+        **{row: f"{said}an empty cell, found '{billed[int(row) - 1]}'" for row in ("1", "2", "7", "8")},
+        "11": f"calls: {USAGE}, found 'x'",
+    }
+    assert list(reasons(path)) == ["11"]
 
 
 def test_separators_decimal_commas_names_and_gzip_make_no_difference(tmp_path: Path) -> None:

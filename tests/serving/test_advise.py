@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
-from plan_recommender.billing.tariffs import MAX_USAGE, load_tariffs, shipped_tariffs
+from plan_recommender.billing.tariffs import MAX_USAGE, MinutesRounding, load_tariffs, shipped_tariffs
+from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
+from plan_recommender.serving.error_responses import Refusal
 from plan_recommender.serving.language import choose_language
+from plan_recommender.serving.recommender import Recommender
 from plan_recommender.serving.schemas import AdviceAnswer, AdviceRequest
 from tests.billing import oracle
 from tests.serving.corpus import GOOD, JSON, LIGHT
@@ -21,11 +24,20 @@ from tests.serving.corpus import GOOD, JSON, LIGHT
 AMOUNT = st.floats(0, MAX_USAGE) | st.integers(0, 100_000)
 MONTH = st.fixed_dictionaries(
     dict.fromkeys(FEATURE_NAMES, AMOUNT),
-    optional={"billed_minutes": AMOUNT | st.none(), "active_share": st.floats(0.01, 1)},
-)
+    optional={"billed_minutes": st.floats(0, 1) | st.none(), "active_share": st.floats(0.01, 1) | st.none()},
+).map(lambda month: with_minutes(month))
 HEAVY = {"calls": 150, "minutes": 1200.5, "messages": 120, "mb_used": 32_000.25}
 
 Document = dict[str, Any]
+
+
+def with_minutes(month: Document) -> Document:
+    """Replace a share from 0 to 1 by billed minutes so far between the fewest and the most that can be."""
+    share, minutes, calls = month.get("billed_minutes"), month["minutes"], month["calls"]
+    if share is None:
+        return month
+    low, high = max(minutes - calls, 0), min(minutes + calls, MAX_USAGE)
+    return month | {"billed_minutes": min(max(low + share * (high - low), low), high)}
 
 
 PRICES = oracle.read(shipped_tariffs())
@@ -66,6 +78,35 @@ def test_without_billed_minutes_the_bill_is_an_estimate_and_says_so(client: Test
     answer = advise(client, request(GOOD))
     bill = answer["plans"][0]["last_bill"]
     assert (bill["minutes"], bill["estimated"]) == (3 * (517 + 17 - 500), True)
+
+
+def test_billed_minutes_that_contradict_the_calls_are_refused_with_every_such_month(client: TestClient) -> None:
+    wrong = [GOOD | {"billed_minutes": minutes} for minutes in (0, 540, 1e9)]
+    answer = client.post("/advise", json=request(*wrong))
+    assert answer.status_code == 400
+    said = "Input should be from 431.7 to 601.7, because each call is rounded by a minute at most, or null"
+    assert answer.json() == {
+        "error": f"The request is not valid: months[0].billed_minutes: {said} (1 more).",
+        "detail": [
+            {"loc": ["months", place, "billed_minutes"], "msg": said, "type": "contradiction"} for place in (0, 2)
+        ],
+    }
+
+
+def test_where_the_tariffs_round_the_sum_no_billed_minutes_contradict_anything(trained_tag: str) -> None:
+    by_call = load_tariffs(shipped_tariffs())
+    by_month = by_call.model_copy(update={"minutes": MinutesRounding(rounding="month")})
+    body = AdviceRequest.model_validate(request(GOOD | {"billed_minutes": 0}))
+    answer = Recommender(store.find(trained_tag), by_month).advise(body)
+    assert answer["plans"][0]["last_bill"]["minutes"] == 3 * (517 - 500)
+    with pytest.raises(Refusal):
+        Recommender(store.find(trained_tag), by_call).advise(body)
+
+
+def test_null_is_a_share_and_minutes_that_are_not_given(client: TestClient) -> None:
+    assert advise(client, request(GOOD | {"billed_minutes": None, "active_share": None})) == advise(
+        client, request(GOOD)
+    )
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,15 @@ def test_a_month_that_stands_twice_is_refused(tmp_path: Path) -> None:
         learn_habits(path, load_tariffs(shipped_tariffs()))
 
 
+def test_billed_minutes_that_contradict_the_calls_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "months.csv"
+    path.write_text("subscriber,month,calls,minutes,messages,mb_used,billed_minutes\na,2019-01,85,516.7,3,4,0\n")
+    with pytest.raises(
+        TableError, match=r"row 1 after the header: billed_minutes: expected a number from 431\.7 to 601\.7"
+    ):
+        learn_habits(path, load_tariffs(shipped_tariffs()))
+
+
 @pytest.mark.slow
 def test_months_in_gigabytes_are_refused_beside_a_table_in_megabytes(
     command: Command, store: Path, quick: Path, tmp_path: Path
