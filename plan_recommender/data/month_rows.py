@@ -39,7 +39,7 @@ class MonthRow(NamedTuple):
     """One month of one subscriber."""
 
     subscriber: str
-    """As it is written."""
+    """As it is written, without blanks around it: lists of exclusions, outcomes and the draw of groups ignore them."""
     month: int
     """Calendar months since the year 0."""
     plan: int | None
@@ -153,7 +153,7 @@ class MonthReader:
         for k, i in enumerate(whole):
             month = months[k]
             if i not in reasons and month is not None:
-                found[i] = MonthRow(cells["subscriber"][k], month, plans[k], used[k])
+                found[i] = MonthRow(cells["subscriber"][k].strip(), month, plans[k], used[k])
         return Divided(found, {i: "; ".join([*reasons[i], *remedies.get(i, ())]) for i in sorted(reasons)})
 
     def require_plans_read(self, rows: Sequence[Row]) -> None:

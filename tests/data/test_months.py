@@ -156,6 +156,17 @@ def test_billed_minutes_that_contradict_the_calls_are_rejected_where_calls_are_r
     assert list(reasons(path)) == ["11"]
 
 
+def test_blanks_around_a_subscriber_make_no_other_subscriber(tmp_path: Path) -> None:
+    lines = [" a,2018-01,1,2,3,4", "a\t,2018-02,1,2,3,4", "a ,2018-01,1,2,3,4", "a b,2018-01,1,2,3,4"]
+    path = write_months(tmp_path / "months.csv", lines, NEEDED)
+    histories, rows, _ = take(path)
+    assert [(history.subscriber, len(history.used)) for history in histories] == [("a", 2), ("a b", 1)]
+    assert [row[:2] for row in rows] == [
+        ["3", "month: expected each month of a subscriber once, found 2018-01 again, which is in row 1"]
+    ]
+    assert rows[0][2] == "a ", "a reject is repeated as it is"
+
+
 def test_separators_decimal_commas_names_and_gzip_make_no_difference(tmp_path: Path) -> None:
     lines = lines_of_months(20)
     plain = take(write_months(tmp_path / "months.csv", lines))
@@ -229,9 +240,9 @@ def test_months_are_grouped_as_pandas_groups_them(tmp_path: Path, monkeypatch: p
 def test_a_subscriber_is_any_text_and_comes_back_as_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "months.csv"
     path.write_bytes(f"{NEEDED}\n".encode() + b'M\xfcller,2018-01,1,2,3,4\n"a ""b"", c",2018-01,1,2,3,4\n'
-                     b" 7 ,2018-01,1,2,3,4\n7,2018-01,1,2,3,4\n")  # fmt: skip
+                     b" 7 ,2018-01,1,2,3,4\n07,2018-01,1,2,3,4\n")  # fmt: skip
     histories, _, intake = take(path)
-    assert [history.subscriber for history in histories] == [" 7 ", "7", "M\udcfcller", 'a "b", c']
+    assert [history.subscriber for history in histories] == ["07", "7", "M\udcfcller", 'a "b", c']
     assert intake.rejected == 0
 
 
