@@ -1,4 +1,8 @@
-"""YAML, read strictly: a key that stands twice in one section is an error, because one value would be ignored."""
+"""YAML, read strictly: what would be taken for something else without a word is an error.
+
+This is a key that stands twice in one section, because one value would be ignored, and a number that YAML 1.1 reads in
+base 8 or 60: `0550` would be 360, and `5:50` would be 350.
+"""
 
 from collections.abc import Hashable
 from pathlib import Path
@@ -20,7 +24,8 @@ def read_yaml(path: Path, what: str) -> Any:
         what: the file is, for the error, such as `a configuration file`.
 
     Raises:
-        ConfigError: the file cannot be read, is not YAML, or holds a key twice in one section.
+        ConfigError: the file cannot be read, is not YAML, or holds a key twice in one section, or a number that YAML
+            takes for another one.
     """
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506  # it is a SafeLoader
@@ -37,7 +42,7 @@ def problems(error: ValidationError) -> str:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, which also refuses a key that occurs twice."""
+    """YAML's safe loader, which also refuses a key that occurs twice, and numbers in base 8 and 60."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -45,6 +50,34 @@ class _StrictLoader(yaml.SafeLoader):
         if twice:
             raise ValueError(f"{', '.join(twice)} more than once in one section, {node.start_mark}")
         return super().construct_mapping(node, deep)
+
+    def construct_plain_int(self, node: yaml.ScalarNode) -> int:
+        value = self.construct_yaml_int(node)
+        digits = node.value.lstrip("+-")
+        if digits.startswith("0") and digits.strip("0_").isdigit() and ":" not in digits:
+            raise ValueError(_other_number(node, value, "an octal number", "it without the leading zero"))
+        _require_base_10(node, value)
+        return value
+
+    def construct_plain_float(self, node: yaml.ScalarNode) -> float:
+        value = self.construct_yaml_float(node)
+        _require_base_10(node, value)
+        return value
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_plain_int)
+_StrictLoader.add_constructor("tag:yaml.org,2002:float", _StrictLoader.construct_plain_float)
+
+
+def _require_base_10(node: yaml.ScalarNode, value: float) -> None:
+    if ":" in node.value:
+        raise ValueError(_other_number(node, value, "a number in base 60", "the number itself, or a text in quotes"))
+
+
+def _other_number(node: yaml.ScalarNode, value: float, kind: str, instead: str) -> str:
+    return (
+        f"{node.value} in line {node.start_mark.line + 1}, which YAML takes for {kind}, {value:.10g}: write {instead}"
+    )
 
 
 def _problem(where: str, expected: str, found: object) -> str:

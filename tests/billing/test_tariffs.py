@@ -124,6 +124,14 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
         load_tariffs(path)
 
 
+@pytest.mark.parametrize("fee", ["0550", "5:50", "5:50.5"])
+def test_a_fee_that_yaml_takes_for_another_number_is_refused(tmp_path: Path, fee: str) -> None:
+    path = tmp_path / "tariffs.yaml"
+    path.write_text((ROOT / "tariffs.yaml").read_text().replace("fee: 550", f"fee: {fee}"))
+    with pytest.raises(ConfigError, match=f"expected YAML, found: {fee} in line \\d+, which YAML takes for an? "):
+        load_tariffs(path)
+
+
 def test_every_entry_is_described() -> None:
     page = (ROOT / "docs" / "tariffs.md").read_text()
     described = re.findall(r"^\| `([a-z_.\[\]]+)` \|", page, re.M)

@@ -319,6 +319,32 @@ def not_a_section(other, budget): return other.seed, budget.seconds
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("written", "kind", "read"),
+    [("010", "an octal number", "8"), ("0_10", "an octal number", "8"), ("+010", "an octal number", "8"),
+     ("1:30", "a number in base 60", "90"),
+     ("1:30.5", "a number in base 60", "90.5")],
+)  # fmt: skip
+def test_a_number_that_yaml_takes_for_another_one_is_refused(
+    tmp_path: Path, written: str, kind: str, read: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"drift:\n  bins: {written}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path)
+    said = f"{path}: expected YAML, found: {written} in line 2, which YAML takes for {kind}, {read}: write "
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(("written", "bins"), [("10", 10), ("+10", 10), ("1_0", 10), ("0xA", 10), ("0b1010", 10)])
+def test_other_whole_numbers_are_read_as_they_are_written(tmp_path: Path, written: str, bins: int) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"drift:\n  bins: {written}\n")
+    assert load_settings(path).drift.bins == bins
+    path.write_text("threshold: 0.50\n")
+    assert load_settings(path).threshold == 0.5
+
+
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("drift:\n  bins: 5\n  bins: 6\n")
