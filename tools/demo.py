@@ -80,12 +80,18 @@ def _show_answers(client: httpx.Client) -> None:
         print(f"{who}:\n  {advice['sentence']}")
         for plan in advice["plans"]:
             bill = plan["last_bill"]
-            items = ", ".join(f"{bill[item]:g} for {item}" for item in ("minutes", "messages", "data") if bill[item])
-            print(f"  last month on {plan['plan']}: {bill['total']:g} {advice['currency']}"
-                  f" ({bill['fee']:g} fee{', ' + items if items else ''})")  # fmt: skip
+            items = [f"{_amount(bill['fee'])} fee"]
+            items += [f"{_amount(bill[item])} for {item}" for item in ("minutes", "messages", "data") if bill[item]]
+            total = f"{_amount(bill['total'])} {advice['currency']}"
+            print(f"  last month on {plan['plan']}: {total} ({', '.join(items)})")
     print("\n== POST /predict with minutes = -1, which nobody can have used")
     refused = _expect(client.post("/predict", json=SUBSCRIBERS["an average month"] | {"minutes": -1}), 400)
     print(f"refused with 400: {refused['error']}", flush=True)
+
+
+def _amount(amount: float) -> str:
+    """Write an amount as the sentences of advice do, with decimals only where it has some."""
+    return f"{amount:,.2f}".removesuffix(".00")
 
 
 def _expect(response: httpx.Response, status: int) -> dict[str, Any]:

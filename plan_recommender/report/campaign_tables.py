@@ -45,7 +45,8 @@ def economics_table(found: Economics, tariffs: Tariffs) -> str:
         "are is in no table",
     ]
     if found.without_plan:
-        lines.append(f"{found.without_plan:,} more hold no plan that is known; no figure counts them")
+        hold, them = ("holds", "it") if found.without_plan == 1 else ("hold", "them")
+        lines.append(f"{found.without_plan:,} more {hold} no plan that is known; no figure counts {them}")
     return "\n".join(lines)
 
 
@@ -80,10 +81,10 @@ def design_lines(contacts: int, controls: int, churn: float = USUAL_CHURN, contr
     rises = [churn * (1 + rise) for rise in _RISES if churn * (1 + rise) <= 1]
     for after in rises:
         halves = sample_size(churn, after)
-        line = f"  {churn:.1%} to {after:.1%}: {halves.contacts:,} contacts and as many controls"
+        line = f"  {churn:.1%} to {after:.1%}: {_count(halves.contacts, 'contact')} and as many controls"
         if 0 < share < 1:
             arms = sample_size(churn, after, share)
-            line += f"; with a control group of {share:.0%}, {arms.contacts:,} contacts and {arms.controls:,} controls"
+            line += f"; with a control group of {share:.0%}, {_groups(arms.contacts, arms.controls, ' and ')}"
         lines.append(line)
     if contacts and controls:
         visible = visible_change(churn, Arms(contacts, controls))
@@ -93,9 +94,9 @@ def design_lines(contacts: int, controls: int, churn: float = USUAL_CHURN, contr
             if rate is not None
         ]
         seen = " or ".join(ends) or "no change at all"
-        lines.append(f"this campaign ({contacts:,} contacts, {controls:,} controls) can show {seen}, from {churn:.1%}")
+        lines.append(f"this campaign ({_groups(contacts, controls, ', ')}) can show {seen}, from {churn:.1%}")
     else:
-        lines.append(f"this campaign has {contacts:,} contacts and {controls:,} controls, so it shows nothing")
+        lines.append(f"this campaign has {_groups(contacts, controls, ' and ')}, so it shows nothing")
     return "\n".join(lines)
 
 
@@ -139,14 +140,22 @@ def _cautions(found: Effect) -> list[str]:
         )
     gone = found.contact.left_without_bill + found.control.left_without_bill
     if gone:
+        have = "has" if gone == 1 else "have"
         lines.append(
-            f"caution: {gone:,} who left have no bill, so bills are those of who stayed; write 0 if they pay 0"
+            f"caution: {gone:,} who left {have} no bill, so bills are those of who stayed; write 0 if they pay 0"
         )
     if found.others:
-        lines.append(
-            f"{found.others:,} rows are about subscribers who take no part in the campaign; they count nowhere"
-        )
+        rows, count = ("row is", "it counts") if found.others == 1 else ("rows are", "they count")
+        lines.append(f"{found.others:,} {rows} about subscribers who take no part in the campaign; {count} nowhere")
     return lines
+
+
+def _groups(contacts: int, controls: int, between: str) -> str:
+    return f"{_count(contacts, 'contact')}{between}{_count(controls, 'control')}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _nothing(what: str, needed: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from plan_recommender.billing.advice import Advice, AdvicePolicy, Adviser
-from plan_recommender.billing.forecast import Month
+from plan_recommender.billing.forecast import Month, Range, Saving
 from plan_recommender.billing.habits import HabitProfile
 from plan_recommender.billing.tariffs import Tariffs, load_tariffs, shipped_tariffs
 from plan_recommender.billing.wording import LANGUAGES, Language, sentence
@@ -103,9 +103,10 @@ def test_one_plan_is_always_kept(tariffs: Tariffs, profile: HabitProfile) -> Non
     for held in (0, None):
         advice = adviser(alone, profile).advise(held, [HEAVY])
         assert (advice.advised, advice.rival, advice.saving.expected) == (0, 0, 0)
-        assert sentence(advice, alone, AdvicePolicy()).startswith(
-            "Keep Smart: next month it is expected to cost about "
-        )
+        begin = "Keep Smart: next month it" if held == 0 else "Choose Smart, the only plan: next month it"
+        assert sentence(advice, alone, AdvicePolicy()).startswith(f"{begin} is expected to cost about ")
+        begin = "Mantenga Smart: se" if held == 0 else "Elija Smart, el único plan: se"
+        assert sentence(advice, alone, AdvicePolicy(), "es").startswith(f"{begin} espera que el próximo mes ")
 
 
 def test_of_three_plans_the_cheapest_is_advised(tariffs: Tariffs, profile: HabitProfile) -> None:
@@ -165,13 +166,67 @@ def test_a_sentence_in_full(tariffs: Tariffs, profile: HabitProfile) -> None:
     assert advice.plans[SMART].expected == 55_000
     assert sentence(advice, tariffs, AdvicePolicy()) == (
         "Switch from Ultra to Smart: next month is expected to cost about 550 RUB instead of 1,950 RUB, which saves "
-        f"about {saving:,.0f} RUB (in 9 of 10 months exactly that); it saves in about 99 of 100 months like this."
+        f"about {saving:,.0f} RUB (in 9 of 10 months exactly that); in all likelihood it saves."
     )
     assert sentence(advice, tariffs, AdvicePolicy(), "es") == (
-        "Cambie de Ultra a Smart: se espera que el próximo mes cueste unos 550 RUB en lugar de 1\u202f950 RUB, un "
-        "ahorro de unos 1\u202f400 RUB (en 9 de cada 10 meses, exactamente eso); ahorra en unos 99 de cada 100 meses "
-        "como este."
+        "Cambie de Ultra a Smart: se espera que el próximo mes cueste unos 550 RUB en lugar de 1950 RUB, un "
+        "ahorro de unos 1400 RUB (en 9 de cada 10 meses, exactamente eso); con toda probabilidad ahorra."
     )
+
+
+def told(tariffs: Tariffs, advice: Advice, smart: Range, ultra: Range, saving: Saving, **changes: Any) -> list[str]:
+    """The sentences of an advice with other amounts (smallest units), in both languages."""
+    changed = advice._replace(plans=[smart, ultra], saving=saving, **changes)
+    return [sentence(changed, tariffs, AdvicePolicy(min_months=8), language) for language in LANGUAGES]
+
+
+def test_a_saving_that_is_rounded_to_nothing_is_told_as_hardly_any(tariffs: Tariffs, profile: HabitProfile) -> None:
+    advice = Adviser(tariffs, profile, AdvicePolicy()).advise(ULTRA, [LIGHT] * 6)
+    nearly = Range(194_980, 55_000, 300_000), Range(195_000, 195_000, 195_000)
+    little = Saving(20, -100_000, 140_000, 0.6)
+    kept: dict[str, Any] = {"kind": "keep", "advised": ULTRA, "rival": SMART, "forgone": little}
+    for reason, english, spanish in (
+        ("saves too little", "Keep Ultra: next month Smart is expected to cost hardly less, too little to",
+         "Mantenga Ultra: se espera que el próximo mes Smart cueste apenas menos, demasiado poco para"),
+        ("not sure enough", "expected to cost hardly less, but it would save in only about 60 of 100 months",
+         "Smart cueste apenas menos, pero solo ahorraría en unos 60 de cada 100 meses"),
+        ("too few months", "cost hardly less, but usage is known of 6 of the 8", "cueste apenas menos, pero solo se"),
+    ):  # fmt: skip
+        said = told(tariffs, advice, *nearly, Saving(0, 0, 0, 0), **kept, reason=reason)
+        assert english in said[0]
+        assert spanish in said[1]
+    switch = told(tariffs, advice, *nearly, little)
+    assert "which saves hardly anything (90 % interval: from 1,000 RUB more to 1,400 RUB less); it saves" in switch[0]
+    assert "1950 RUB, un ahorro mínimo (intervalo del 90 %: de 1000 RUB más a 1400 RUB menos); ahorra" in switch[1]
+    choose = told(tariffs, advice, *nearly, little, kind="choose", held=None)
+    assert "3,000 RUB), hardly less than Ultra; it costs less in about 60 of 100 months" in choose[0]
+    assert "3000 RUB), apenas menos que Ultra; cuesta menos en unos 60 de cada 100" in choose[1]
+
+
+def test_what_is_expected_at_the_end_of_its_interval_or_beyond_it_is_told_so(
+    tariffs: Tariffs, profile: HabitProfile
+) -> None:
+    advice = Adviser(tariffs, profile, AdvicePolicy()).advise(ULTRA, [LIGHT] * 6)
+    ultra = Range(195_000, 195_000, 195_000)
+    for expected in (56_240, 56_260):  # the difference of rounded amounts is the lower end, or one below it
+        saving = 195_000 - expected
+        said = told(tariffs, advice, Range(expected, 55_000, expected), ultra, Saving(saving, saving, 140_000, 1.0))
+        assert re.search(r"saves about 1,38\d RUB \(in 9 of 10 months between that and 1,400 RUB\); in all", said[0])
+        assert re.search(r"unos 138\d RUB \(en 9 de cada 10 meses, entre eso y 1400 RUB\); con toda", said[1])
+    high = Range(56_240, 55_000, 56_240)
+    chosen = told(tariffs, advice, high, ultra, Saving(138_760, 138_760, 140_000, 1.0), kind="choose", held=None)
+    assert "about 562 RUB (in 9 of 10 months between 550 RUB and that), about 1,388 RUB less" in chosen[0]
+    assert "unos 562 RUB (en 9 de cada 10 meses, entre 550 RUB y eso), unos 1388 RUB menos" in chosen[1]
+    assert chosen[0].endswith("; in all likelihood it costs less.")
+    assert chosen[1].endswith("; con toda probabilidad cuesta menos.")
+
+
+def test_in_spanish_digits_are_set_apart_from_five_on(tariffs: Tariffs, profile: HabitProfile) -> None:
+    advice = Adviser(tariffs, profile, AdvicePolicy()).advise(ULTRA, [LIGHT] * 6)
+    dear = Range(1_000_000, 999_900, 1_000_100), Range(123_456_700, 123_456_600, 123_456_800)
+    said = told(tariffs, advice, *dear, Saving(122_456_700, 122_456_500, 122_456_900, 0.5))
+    assert "about 10,000 RUB instead of 1,234,567 RUB, which saves about 1,224,567 RUB" in said[0]
+    assert "unos 10\u202f000 RUB en lugar de 1\u202f234\u202f567 RUB, un ahorro de unos 1\u202f224\u202f567" in said[1]
 
 
 def test_what_may_cost_more_is_said_and_that_one_month_says_little(tariffs: Tariffs, profile: HabitProfile) -> None:

@@ -71,6 +71,8 @@ def test_the_design_says_what_groups_can_show() -> None:
         "this campaign (900 contacts, 100 controls) can show a fall to about 1.3% or a rise to about 15.5%, from 6.0%"
     )
     assert design_lines(5, 0).endswith("this campaign has 5 contacts and 0 controls, so it shows nothing")
+    assert design_lines(1, 0).endswith("this campaign has 1 contact and 0 controls, so it shows nothing")
+    assert "this campaign (40 contacts, 1 control) can show " in design_lines(40, 1)
     assert "no change at all" in design_lines(1, 1, churn=0.5)
 
 
@@ -104,8 +106,12 @@ def test_what_is_missing_is_named_with_what_it_may_do() -> None:
     text = effect_table(compare(members, Outcomes(bill, left, 3)), "RUB")
     assert "bill or churn is missing of n0, n1, n2, n3, n4 and 15 more" in text
     assert "caution: outcomes of contacts are missing more often than those of controls" in text
-    assert "caution: 1 who left have no bill" in text
-    assert "3 rows are about subscribers who take no part in the campaign" in text
+    assert "caution: 1 who left has no bill" in text
+    assert "3 rows are about subscribers who take no part in the campaign; they count nowhere" in text
+    bill[1], left[1] = np.nan, 1
+    text = effect_table(compare(members, Outcomes(bill, left, 1)), "RUB")
+    assert "caution: 2 who left have no bill" in text
+    assert "1 row is about subscribers who take no part in the campaign; it counts nowhere" in text
 
 
 def test_too_few_outcomes_tell_nothing() -> None:
