@@ -297,11 +297,13 @@ def _campaign(options: argparse.Namespace, tariffs: Tariffs) -> Campaign | None:
     if options.exclude is not None:
         with open_table(options.exclude) as table:
             excluded = read_excluded(table)
+        if not excluded:
+            cli.warn(f"{options.exclude}: nobody stands on the exclusion list, so nobody is excluded")
     return Campaign(
         options.campaign,
         CONTROL if options.control is None else options.control,
         tariffs,
-        limit=contact_limit(options.top, options.budget, options.contact_cost),
+        limit=contact_limit(options.top, options.budget, options.contact_cost, tariffs.decimals),
         contact_cost=options.contact_cost,
         excluded=excluded,
     )
@@ -354,7 +356,12 @@ def _backtest(
         try:
             found = backtest(_shown(spill.histories()), adviser, model.record.seed)
         except TableError as error:
-            raise TableError(f"{table.path}: {error}") from error
+            rejected = (
+                f"; {intake.rejected:,} of {intake.rows:,} rows were rejected, the first: {intake.first_reject}"
+                if intake.rejected
+                else ""
+            )
+            raise TableError(f"{table.path}: {error}{rejected}") from error
         in_sample = table.path.is_file() and sha256(table.path) == model.record.months.sha256
         page = render_backtest(found, adviser.tariffs, model.tag, model.record, table.path.name, in_sample)
         report.write(page)

@@ -15,6 +15,12 @@ from plan_recommender.errors import ConfigError
 
 _SHOWN = 60  # characters of a value that an error repeats
 
+_OWN = "Value error, "
+"""What pydantic puts before a message of ours."""
+
+_MISSING = "Field required"
+"""What pydantic says of an entry that is missing."""
+
 
 def read_yaml(path: Path, what: str) -> Any:
     """Read a file of settings; an empty one gives an empty dictionary.
@@ -81,9 +87,12 @@ def _other_number(node: yaml.ScalarNode, value: float, kind: str, instead: str) 
 
 
 def _problem(where: str, expected: str, found: object) -> str:
-    sentence = f"{where or 'the document'}: {expected.removeprefix('Value error, ')}"
+    names_place = not where and expected.startswith(_OWN)  # a rule about several entries says which
+    told = expected.removeprefix(_OWN)
+    sentence = told if names_place else f"{where or 'the document'}: {told}"
     # Of a whole section, what was found says nothing that helps.
-    return sentence if isinstance(found, dict) and ", found " in sentence else f"{sentence}, found {_shortened(found)}"
+    is_section = isinstance(found, dict) and (told == _MISSING or ", found " in told)
+    return sentence if is_section else f"{sentence}, found {_shortened(found)}"
 
 
 def _shortened(value: object) -> str:

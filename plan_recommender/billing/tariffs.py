@@ -8,6 +8,7 @@ import datetime
 import hashlib
 import math
 import os
+import re
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,8 @@ _MAX_BILL = 10**15
 
 _MAX_DECIMALS = 4
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
 _NO_NAMES = {"saving": "expected_saving"}
 """Names of plans, in lower case, whose columns a table of advice already has for something else."""
 
@@ -56,6 +59,13 @@ def _decimal(value: object) -> object:
         return value
     amount = Decimal(repr(value))
     return amount if amount % 1 else Decimal(int(amount))  # 550.0 is 550, also for the digest
+
+
+def _date(value: object) -> object:
+    """Take a date in quotes, which YAML gives as text, for the date that it is."""
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        return datetime.date.fromisoformat(value)
+    return value
 
 
 _Amount = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, le=10**9, allow_inf_nan=False)]
@@ -127,7 +137,9 @@ class Tariffs(_Part):
     smallest_unit: Annotated[Decimal, BeforeValidator(_decimal)] = Field(
         description="Smallest amount that is billed: 1, 0.1, 0.01, 0.001 or 0.0001 (currency)."
     )
-    valid_from: datetime.date = Field(description="First day on which these tariffs hold (YYYY-MM-DD).")
+    valid_from: Annotated[datetime.date, BeforeValidator(_date)] = Field(
+        description="First day on which these tariffs hold (YYYY-MM-DD)."
+    )
     minutes: MinutesRounding
     data: DataRounding
     plans: Annotated[list[Plan], Field(min_length=1, max_length=20)]
@@ -138,12 +150,12 @@ class Tariffs(_Part):
         names = [plan.name.casefold() for plan in self.plans]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"expected plans with different names, found {', '.join(twice)} more than once")
+            raise ValueError(f"plans: expected different names, found {', '.join(twice)} more than once")
         for plan in self.plans:
             if column := _NO_NAMES.get(plan.name.lower()):
                 raise ValueError(
-                    f"plans.name: expected another name than {plan.name}, because the column {column} of a table of "
-                    "advice is not about a plan"
+                    f"plans.name: expected another name, because the column {column} of a table of advice is not about "
+                    f"a plan, found {plan.name}"
                 )
             for what, amount in _amounts(plan).items():
                 if amount.scaleb(decimals) % 1:
@@ -231,7 +243,7 @@ def _decimals(smallest_unit: Decimal) -> int:
     for decimals in range(_MAX_DECIMALS + 1):
         if smallest_unit == Decimal(1).scaleb(-decimals):
             return decimals
-    raise ValueError("smallest_unit: expected 1, 0.1, 0.01, 0.001 or 0.0001")
+    raise ValueError(f"smallest_unit: expected 1, 0.1, 0.01, 0.001 or 0.0001, found {smallest_unit}")
 
 
 def _amounts(plan: Plan) -> dict[str, Decimal]:

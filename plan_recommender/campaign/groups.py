@@ -9,15 +9,20 @@ otherwise a contact. So a group depends on nothing but these three, on every mac
 The last 8 bytes order subscribers of equal saving. They are other bytes, so that this order says nothing of the group.
 """
 
+import unicodedata
 from hashlib import blake2b
 from typing import Final, Literal, NamedTuple
 
+from plan_recommender.data.cells import readable
 from plan_recommender.errors import ConfigError
 
 Group = Literal["contact", "control"]
 
 _PERSON: Final = b"plan-recommender"
 _SHARES: Final = 2**64
+_NOT_IN_A_LINE: Final = frozenset({"Cc", "Zl", "Zp"})
+"""Categories of Unicode of control characters and of line and paragraph separators."""
+
 _MAX_NAME: Final = 64
 """Bytes of a key of BLAKE2b."""
 
@@ -46,6 +51,11 @@ class Lottery:
         if not 1 <= len(self._key) <= _MAX_NAME:
             raise ConfigError(
                 f"campaign: expected a name of 1 to {_MAX_NAME} bytes in UTF-8, found {len(self._key)} bytes"
+            )
+        if any(unicodedata.category(sign) in _NOT_IN_A_LINE for sign in campaign):
+            raise ConfigError(
+                f"campaign: expected a name without line breaks, tabs and other control characters, found "
+                f"{readable(campaign)}"
             )
         if not 0 <= control < 1:
             raise ConfigError(f"control: expected a share of at least 0 and less than 1, found {control}")

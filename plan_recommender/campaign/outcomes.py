@@ -166,7 +166,8 @@ def read_outcomes(table: TableReader, members: Members) -> Outcomes:
     """Read what became of the members: columns `subscriber`, `bill` and `left` (0 or 1); empty cells are not known.
 
     Raises:
-        TableError: a column is missing, a cell is none of what it may be, or a member stands there twice.
+        TableError: a column is missing, a cell is none of what it may be, a member stands there twice, or nobody there
+            is a member.
     """
     positions = table.positions([SUBSCRIBER, "bill", "left"])
     problems = _Problems(table)
@@ -188,6 +189,11 @@ def read_outcomes(table: TableReader, members: Members) -> Outcomes:
             problems.add(number, f"left: expected 0, 1 or an empty cell, found {shortened(gone)}")
         bill[place], left[place] = nan if paid is None else paid, nan if flag is None else flag
     problems.raise_if_any()
+    if not seen.any():
+        raise TableError(
+            f"{table.path}: expected outcomes of contacts and controls, found none of them in {others:,} rows: does "
+            "the file write subscribers as that of the campaign does?"
+        )
     return Outcomes(bill, left, others)
 
 

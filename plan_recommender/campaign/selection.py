@@ -83,7 +83,7 @@ class Campaign:
         Raises:
             ConfigError: the name or the share is not possible.
         """
-        self.name = name
+        self.name = name.strip()
         self.is_limited = limit is not None
         """Whether everybody has to be added before anybody is assigned."""
         self._lottery = Lottery(name, control)
@@ -170,7 +170,10 @@ class Campaign:
 
 
 def contact_limit(
-    top: int | None = None, budget: Decimal | None = None, contact_cost: Decimal | None = None
+    top: int | None = None,
+    budget: Decimal | None = None,
+    contact_cost: Decimal | None = None,
+    decimals: int | None = None,
 ) -> int | None:
     """Give the largest number of contacts, the smaller one of `top` and what the budget pays for; None: no limit.
 
@@ -178,13 +181,17 @@ def contact_limit(
         top: largest number of contacts.
         budget: what all contacts together may cost (currency).
         contact_cost: of one (currency).
+        decimals: of an amount of the currency; None: any number.
 
     Raises:
-        ConfigError: an amount is not possible, the cost is missing, or nobody can be contacted.
+        ConfigError: an amount is not possible or has more decimals than the currency, the cost is missing, or nobody
+            can be contacted.
     """
     for name, amount in (("contact cost", contact_cost), ("budget", budget)):
         if amount is not None and not (amount.is_finite() and amount > 0):
             raise ConfigError(f"{name}: expected an amount of more than 0, found {amount}")
+        if amount is not None and decimals is not None and _decimals(amount) > decimals:
+            raise ConfigError(f"{name}: expected an amount with at most {decimals} decimals, found {amount}")
     if top is not None and top < 1:
         raise ConfigError(f"top: expected at least 1 contact, found {top}")
     if budget is None:
@@ -197,14 +204,27 @@ def contact_limit(
     return affordable if top is None else min(top, affordable)
 
 
+def _decimals(amount: Decimal) -> int:
+    """Count the decimals of an amount, without zeros at its end."""
+    _, digits, exponent = amount.as_tuple()
+    decimals = -int(exponent)
+    zeros = next((i for i, digit in enumerate(reversed(digits)) if digit), len(digits))
+    return max(decimals - zeros, 0)
+
+
 def read_excluded(table: TableReader) -> frozenset[str]:
     """Read the subscribers of an exclusion list, without the blanks around them; other columns are ignored.
 
+    Without a row, nobody is excluded.
+
     Raises:
-        TableError: there is no column `subscriber`, or the file cannot be read.
+        TableError: there is no column `subscriber`, no row has one, or the file cannot be read.
     """
     (position,) = table.positions([SUBSCRIBER])
-    found = {row[position].strip() for chunk in table.chunks() for row in chunk.rows if len(row) > position} - {""}
-    if not found:
+    rows, found = 0, set()
+    for chunk in table.chunks():
+        rows += len(chunk)
+        found |= {row[position].strip() for row in chunk.rows if len(row) > position} - {""}
+    if rows and not found:
         raise TableError(f"{table.path}: expected subscribers in the column {SUBSCRIBER!r}, found none")
     return frozenset(found)

@@ -60,7 +60,11 @@ def summary_lines(found: Summary, tariffs: Tariffs) -> str:
         if not found.excluded:
             lines.append("nobody advised to switch is on the exclusion list: check that it writes subscribers alike")
     saving = f"{_money(found.contacts_saving, tariffs)} {tariffs.currency}"
-    cost = "" if found.cost is None else f"; contacting them costs {found.cost:,} {tariffs.currency}, once"
+    cost = (
+        ""
+        if found.cost is None
+        else f"; contacting them costs {found.cost:,.{tariffs.decimals}f} {tariffs.currency}, once"
+    )
     lines.append(f"if every contact switched, they would save {saving} a month, which the operator loses{cost}")
     return "\n".join(lines)
 

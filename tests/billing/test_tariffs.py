@@ -1,6 +1,7 @@
 """Files of tariffs: read exactly as they are written, or refused with one sentence that names the place."""
 
 import copy
+import hashlib
 import re
 from collections.abc import Callable
 from decimal import Decimal
@@ -82,12 +83,12 @@ def test_the_digest_is_of_what_the_file_says_and_not_of_how(tmp_path: Path) -> N
         ),
         (
             lambda d: d["plans"][0].update(name="ultra"),
-            "expected plans with different names, found ultra more than once",
+            "plans: expected different names, found ultra more than once",
         ),
         (
             lambda d: d["plans"][0].update(name="SaVing"),
-            "plans.name: expected another name than SaVing, because the column expected_saving of a table of advice is "
-            "not about a plan",
+            "plans.name: expected another name, because the column expected_saving of a table of advice is not about a "
+            "plan, found SaVing",
         ),
         (
             lambda d: d["plans"][0]["beyond"].update(minute=10_000),
@@ -113,6 +114,43 @@ def test_every_command_finds_the_same_tariffs(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv(TARIFFS_VARIABLE, "/prices.yaml")  # the service's, so that file and service bill alike
     assert find_tariffs() == Path("/prices.yaml")
     assert variable("tariffs") == TARIFFS_VARIABLE
+
+
+def test_a_date_in_quotes_is_the_same_date(tmp_path: Path) -> None:
+    path, text = tmp_path / "tariffs.yaml", (ROOT / "tariffs.yaml").read_text()
+    path.write_text(text.replace("valid_from: 2018-01-01", "valid_from: '2018-01-01'"))
+    assert path.read_text() != text
+    assert load_tariffs(path).digest == load_tariffs(ROOT / "tariffs.yaml").digest
+    path.write_text(text.replace("valid_from: 2018-01-01", "valid_from: '2018-02-31'"))
+    with pytest.raises(ConfigError, match="valid_from: day is out of range for month, found '2018-02-31'"):
+        load_tariffs(path)
+
+
+def test_an_error_begins_with_the_place_and_repeats_no_section(refusal: Callable[[Change], str]) -> None:
+    def missing(document: dict[str, Any]) -> None:
+        del document["currency"], document["plans"][0]["fee"]
+
+    end = "; docs/tariffs.md describes every entry"
+    assert refusal(missing) == f"currency: Field required; plans.0.fee: Field required{end}"
+    unit = "smallest_unit: expected 1, 0.1, 0.01, 0.001 or 0.0001"
+    assert refusal(lambda d: d.update(smallest_unit=0.05)) == f"{unit}, found 0.05{end}"
+    assert refusal(lambda d: d["plans"][0].update(name="Saving")).startswith("plans.name: expected another name")
+    assert refusal(lambda d: d.update(plans={"Smart": 1})).startswith("plans: Input should be a valid list, found {'Sm")
+
+
+def test_the_digest_can_be_computed_by_anybody() -> None:
+    """docs/tariffs.md says how."""
+    tariffs = load_tariffs(ROOT / "tariffs.yaml")
+    canonical = (
+        '{"currency":"RUB","smallest_unit":"0.01","valid_from":"2018-01-01",'
+        '"minutes":{"rounding":"call","call_share":"0.2"},"data":{"step_mb":1024},"plans":['
+        '{"name":"Smart","fee":"550","included":{"minutes":500,"messages":50,"mb_used":15360},'
+        '"beyond":{"minute":"3","message":"3","data_step":"200"}},'
+        '{"name":"Ultra","fee":"1950","included":{"minutes":3000,"messages":1000,"mb_used":30720},'
+        '"beyond":{"minute":"1","message":"1","data_step":"150"}}]}'
+    )
+    assert hashlib.sha256(canonical.encode()).hexdigest() == tariffs.digest
+    assert canonical in (ROOT / "docs" / "tariffs.md").read_text()
 
 
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:

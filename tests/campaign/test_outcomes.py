@@ -162,6 +162,24 @@ def test_outcomes_that_are_none_are_refused_by_row(tmp_path: Path, rows: list[st
         read_outcomes(table, members)
 
 
+@pytest.mark.parametrize("rows", [[], ["c,5,0", "d,5,0"]])
+def test_outcomes_of_nobody_who_takes_part_are_refused(tmp_path: Path, rows: list[str]) -> None:
+    members = Members({"a": 0, "b": 1}, np.array([True, False]), np.array([1.0, 1.0]))
+    path = tmp_path / "outcomes.csv"
+    path.write_text("\n".join(["subscriber,bill,left", *rows]))
+    complaint = f"expected outcomes of contacts and controls, found none of them in {len(rows)} rows"
+    with open_table(path) as table, pytest.raises(TableError, match=complaint):
+        read_outcomes(table, members)
+
+
+def test_a_credit_note_is_a_bill(tmp_path: Path) -> None:
+    members = Members({"a": 0, "b": 1}, np.array([True, False]), np.array([1.0, 1.0]))
+    path = tmp_path / "outcomes.csv"
+    path.write_text("subscriber,bill,left\na,-12.5,0\nb,5,0\n")
+    with open_table(path) as table:
+        assert read_outcomes(table, members).bill.tolist() == [-12.5, 5]
+
+
 @pytest.mark.parametrize(
     ("rows", "complaint"),
     [

@@ -148,12 +148,31 @@ def test_a_limit_that_is_not_possible_is_refused(
         contact_limit(top, decimal(budget), decimal(cost))
 
 
+@pytest.mark.parametrize(
+    ("amount", "decimals", "possible"),
+    [("12.5", 2, True), ("12.50", 2, True), ("12.500", 2, True), ("12.505", 2, False), ("12.5", 0, False),
+     ("1e3", 0, True), ("0.001", 2, False), ("10.0", 0, True), ("1.00000000000000000000000000000001", 4, False)],
+)  # fmt: skip
+def test_an_amount_has_at_most_the_decimals_of_the_currency(amount: str, decimals: int, possible: bool) -> None:
+    if possible:
+        assert contact_limit(7, None, decimal(amount), decimals) == 7
+        return
+    said = f"expected an amount with at most {decimals} decimals, found"
+    with pytest.raises(ConfigError, match=f"contact cost: {said}"):
+        contact_limit(7, None, decimal(amount), decimals)
+    with pytest.raises(ConfigError, match=f"budget: {said}"):
+        contact_limit(7, decimal(amount), None, decimals)
+
+
 def test_an_exclusion_list_is_read_by_its_column(tmp_path: Path) -> None:
     path = tmp_path / "excluded.csv"
     path.write_text("reason,subscriber\nasked, 1001 \nasked,1002\nnobody,\nshort\n")
     with open_table(path) as table:
         assert read_excluded(table) == {"1001", "1002"}
-    for text, complaint in (("id\n1\n", "missing subscriber"), ("subscriber\n\n", "found none")):
+    path.write_text("subscriber\n")
+    with open_table(path) as table:
+        assert read_excluded(table) == set(), "nobody is excluded by a list of nobody"
+    for text, complaint in (("id\n1\n", "missing subscriber"), ("reason,subscriber\nasked,\n", "found none")):
         path.write_text(text)
         with open_table(path) as table, pytest.raises(TableError, match=complaint):
             read_excluded(table)

@@ -44,8 +44,8 @@ IMPOSSIBLE = [
         "less than or equal to 1",
         "2",
     ),
-    ("threshold: {light: 0.4, medium: 0.5, heavy: 0.6}", "the document", "threshold_segments to name a feature", "0.4"),
-    ("threshold: 0.4\nthreshold_segments: calls", "the document", "threshold_segments: expected none", "0.4"),
+    ("threshold: {light: 0.4, medium: 0.5, heavy: 0.6}", "threshold", "threshold_segments to name a feature", "0.4"),
+    ("threshold: 0.4\nthreshold_segments: calls", "threshold_segments", "expected none", "0.4"),
     ("selection: {candidates: [forest]}", "selection.candidates.0", "'boosted_trees'", "'forest'"),
     (
         "selection: {candidates: [boosted_trees]}",

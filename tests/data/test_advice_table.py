@@ -64,7 +64,7 @@ def test_no_plan_has_a_column_that_is_about_something_else() -> None:
     for name in taken:
         for written in (name, name.upper(), name.title()):
             document["plans"][0]["name"] = written
-            with pytest.raises(ValidationError, match=f"expected another name than {written}"):
+            with pytest.raises(ValidationError, match=f"expected another name, .* found {written}"):
                 Tariffs.model_validate(document)
     document["plans"][0]["name"] = "Savings"
     assert len(set(AdviceTable(Tariffs.model_validate(document), POLICY).columns)) == len(columns) - len(

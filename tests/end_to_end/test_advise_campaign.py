@@ -80,7 +80,28 @@ def test_the_largest_savings_within_a_budget_without_the_excluded(run: Run) -> N
     least = min(float(row["expected_saving"]) for row in chosen)
     others = [row for row in rows.values() if row["advice"] == "switch" and not row["group"]]
     assert all(float(row["expected_saving"]) <= least for row in others if row["subscriber"] not in gone)
-    assert "contacting them costs 100" in answer.out
+    assert "contacting them costs 100.00 RUB, once" in answer.out
+
+
+def test_a_list_of_nobody_excludes_nobody_and_says_so(run: Run) -> None:
+    path = run.folder / "exclude.csv"
+    path.write_text("subscriber\n")
+    answer = run("out.csv", "--campaign", " spring ", "--exclude", path, "--contacts", run.folder / "crm.csv")
+    assert answer.code == 0
+    assert answer.err == f"warning: {path}: nobody stands on the exclusion list, so nobody is excluded\n"
+    run("other.csv", "--campaign", "spring")
+    assert run.rows("out.csv") == run.rows("other.csv")
+    assert {row["campaign"] for row in run.rows("crm.csv")} == {"spring"}
+
+
+def test_outcomes_of_strangers_are_no_comparison(run: Run, command: Command) -> None:
+    run("out.csv", "--campaign", "spring", "--control", "0.4")
+    outcomes = run.folder / "outcomes.csv"
+    for rows in ("", "stranger,5,0\n"):
+        outcomes.write_text(f"subscriber,bill,left\n{rows}")
+        answer = command(advise.main, "--outcomes", outcomes, "--campaign-file", run.folder / "out.csv")
+        assert (answer.code, answer.out) == (2, "")
+        assert "expected outcomes of contacts and controls, found none of them" in answer.err
 
 
 def test_groups_stay_whatever_the_order_of_the_rows(run: Run, command: Command, trained: TrainedModel) -> None:
@@ -122,6 +143,11 @@ def test_outcomes_are_compared_by_the_groups_that_were_drawn(run: Run, command: 
         (["--top", "3"], "expected --campaign beside --top, found it without"),
         (["--campaign", "spring", "--budget", "10"], "expected the cost of a contact beside it (--contact-cost)"),
         (["--campaign", "spring", "--budget", "x"], "expected an amount such as 12.50, found 'x'"),
+        (
+            ["--campaign", "spring", "--contact-cost", "1.005"],
+            "contact cost: expected an amount with at most 2 decimals",
+        ),
+        (["--campaign", "spring\nsummer"], "campaign: expected a name without line breaks, tabs and other control"),
         (["--campaign", "spring", "--control", "1"], "control"),
         (["--campaign", "spring", "--churn", "0"], "expected --churn above 0 and at most 0.5, found 0"),
         (["--campaign", "spring", "--churn", "97%"], "expected --churn above 0 and at most 0.5, found 0.97"),

@@ -227,11 +227,18 @@ def test_a_file_that_the_model_has_not_seen_gets_no_warning(backtested: Backtest
 
 def test_without_any_case_the_command_leaves_the_previous_page(backtested: Backtested, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("previous")
-    source = write_months(tmp_path / "months.csv", ["a,2018-01,Smart,1,2,3,4,5,1"])
+    source = write_months(tmp_path / "months.csv", ["a,2018-01,Smart,1,2,3,4,2,1"])
     code, out, err, page = backtested(source)
     assert (code, out, page) == (2, "", "previous")
     assert err.startswith(f"error: {source}: expected a whole month after another one of the same subscriber")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["months.csv", "page.html"]
+
+
+def test_where_everything_was_rejected_the_error_says_so(backtested: Backtested, tmp_path: Path) -> None:
+    source = write_months(tmp_path / "months.csv", ["a,2018-01,Gold,1,2,3,4,2,1", "a,2018-02,Gold,1,2,3,4,2,1"])
+    code, out, err, _ = backtested(source)
+    assert (code, out) == (2, "")
+    assert "; 2 of 2 rows were rejected, the first: row 1, plan: expected Smart, Ultra or an empty cell" in err
 
 
 @pytest.mark.parametrize(
