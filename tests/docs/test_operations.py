@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from loadtest.trials.catalogue import TRIALS
+from plan_recommender.billing.given_minutes import billed_bounds
 from plan_recommender.model.features import CustomerUsage
 from plan_recommender.serving import auth, bentoml_routes, error_responses, limits
 from plan_recommender.serving.routes import ROUTES, Command
@@ -54,6 +55,7 @@ def every_refusal() -> Iterator[error_responses.Refusal]:
     with pytest.raises(ValidationError) as invalid:
         CustomerUsage.model_validate_json("{}")
     values = {"paths": ["/a"], "methods": ["GET"], "path": "/a", "error": invalid.value, "plans": ["A"]}
+    values["places"] = [(0, billed_bounds(1, 2))]
     for name, make in inspect.getmembers(error_responses, inspect.isfunction):
         if not name.startswith("_") and get_type_hints(make).get("return") is error_responses.Refusal:
             yield make(*(values.get(parameter, 1) for parameter in inspect.signature(make).parameters))
