@@ -221,7 +221,7 @@ def test_months_in_gigabytes_are_not_advised_on_unless_it_is_meant(
 def test_more_rejects_than_allowed_are_exit_code_1_and_the_files_are_there_all_the_same(
     command: Command, trained: TrainedModel, tmp_path: Path, bad: int, options: list[str], code: int
 ) -> None:
-    lines = [f"{i},2018-01,{'x' if i < bad else 'Smart'},1,2,3,4,5,1" for i in range(100)]
+    lines = [f"{i},2018-01,{'x' if i < bad else 'Smart'},1,2,3,4,3,1" for i in range(100)]
     source, out = write_months(tmp_path / "in.csv", lines), tmp_path / "out.csv"
     usual = ["--input", source, "--output", out, "--model", trained.tag, "--accept-drift"]
     answer = command(advise.main, *usual, *options)

@@ -204,7 +204,7 @@ def test_tariffs_that_are_wrong_or_absent_stop_the_start(trained_tag: str, tmp_p
 @pytest.mark.slow
 def test_prices_change_without_training(trained_tag: str) -> None:
     dollars = ROOT / "examples" / "tariffs_usd.yaml"
-    month = {"month": "2026-10", "calls": 1, "minutes": 700.0, "messages": 9, "mb_used": 16_000, "billed_minutes": 710}
+    month = {"month": "2026-10", "calls": 40, "minutes": 700.0, "messages": 9, "mb_used": 16_000, "billed_minutes": 710}
     with serving(env={variable("tariffs"): str(dollars)}) as server, httpx.Client(base_url=server.url) as client:
         answer = client.post("/advise", json={"plan": "Surf", "months": [month]}).json()
         assert client.post("/advise", json={"plan": "Smart", "months": [month]}).status_code == 400
