@@ -19,6 +19,7 @@ from plan_recommender.serving import logs
 from plan_recommender.serving.app import ContractService
 from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.image import image
+from plan_recommender.serving.kept import Kept
 from plan_recommender.serving.language import LANGUAGE
 from plan_recommender.serving.patches import expected, start_failures
 from plan_recommender.serving.recommender import Recommender
@@ -104,6 +105,18 @@ class PlanRecommender:
     def about(self) -> ModelDescription:
         """Tell what was stored with the model when it was registered."""
         return self.recommender.about()
+
+    def document(self) -> Kept:
+        """Give the model's document, in the bytes that were registered."""
+        return self.recommender.document
+
+    def habits(self) -> Kept:
+        """Give the profile of habits and the policy of advice that were registered with the model."""
+        return self.recommender.habits
+
+    def tariffs(self) -> Kept:
+        """Give the tariffs in force."""
+        return self.recommender.tariffs_in_force
 
     def __is_ready__(self) -> bool:
         """Tell BentoML's /readyz whether the model can answer."""

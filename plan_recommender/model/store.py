@@ -105,13 +105,21 @@ class RegisteredModel:
         Raises:
             ModelError: the file is missing or was altered, or it is of another schema version.
         """
-        content = self._verified(DOCUMENT_FILE, "model document", "train again, or roll back with `make rollback`")
+        content = self.document_bytes()
         try:
             return read_document(content)
         except ModelError as error:
             raise ModelError(
                 f"{self.path / DOCUMENT_FILE}: {error}; train again with this version of the code"
             ) from error
+
+    def document_bytes(self) -> bytes:
+        """Read the model's tables in the bytes that were registered.
+
+        Raises:
+            ModelError: the file is missing or was altered.
+        """
+        return self._verified(DOCUMENT_FILE, "model document", "train again, or roll back with `make rollback`")
 
     def scorer(self) -> Scorer:
         """Read the model's tables, ready for scoring.

@@ -20,6 +20,7 @@ from plan_recommender.serving.bodies import Bodies
 from plan_recommender.serving.contract import HttpContract
 from plan_recommender.serving.limits import MIB
 from plan_recommender.serving.metrics import telemetry
+from plan_recommender.serving.page_files import page_files
 from plan_recommender.serving.overload import Admission, Drain
 from plan_recommender.serving.patches import bentoml_internals
 from plan_recommender.serving.routes import ROUTES
@@ -50,6 +51,7 @@ class ContractService(Service[Any]):
             Authentication.from_environment(),
             admission,
             Bodies(environment.max_bodies_mib * MIB),
+            page_files() if environment.page == "on" else {},
         )
         connection.install(bentoml_internals.workers(self.name), contract.decide, admission.queue)
         return for_other_origins(contract)

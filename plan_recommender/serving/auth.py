@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plan_recommender.errors import ConfigError
 from plan_recommender.serving.exchange import EXCHANGE, Exchange
+from plan_recommender.serving.page_files import page_paths
 from plan_recommender.serving.patches import bentoml_internals
 from plan_recommender.serving.settings import KEY_VARIABLE, PUBLIC_VARIABLE
 
@@ -20,6 +21,7 @@ MIN_KEY_CHARACTERS: Final = 16
 _PUBLIC: Final[dict[str, frozenset[str]]] = {
     "health": frozenset({"/health", "/livez", "/readyz", "/healthz"}),
     "metrics": frozenset({"/metrics"}),
+    "page": page_paths(),
 }
 """The names that the variable `PUBLIC_VARIABLE` may list, each with the paths that it stands for."""
 

@@ -11,7 +11,7 @@ timer, metrics labelled with the client's path) takes longer than the answer.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from itertools import chain
 from time import perf_counter
@@ -28,16 +28,18 @@ from plan_recommender.serving.bentoml_routes import BentoRoutes
 from plan_recommender.serving.bodies import Bodies, announced_length
 from plan_recommender.serving.error_responses import CLOSE, OVERLOAD, Header, Refusal
 from plan_recommender.serving.exchange import Exchange, send_answer, take_exchange
+from plan_recommender.serving.kept import JSON_TYPE, Kept
 from plan_recommender.serving.language import LANGUAGE, choose_language
 from plan_recommender.serving.limits import MAX_HEAD_BYTES, REFUSAL_PAUSE_SECONDS
 from plan_recommender.serving.metrics import NO_ROUTE, telemetry
 from plan_recommender.serving.overload import Admission
+from plan_recommender.serving.page_files import METHODS, PAGE
 from plan_recommender.serving.patches import bentoml_internals
 from plan_recommender.serving.routes import ROUTES, Command, Query, Verdict
 from plan_recommender.serving.schemas import Health
 
 _OK, _UNAVAILABLE = int(HTTPStatus.OK), int(HTTPStatus.SERVICE_UNAVAILABLE)  # an enumeration is slow to compare
-_CONTENT_TYPE: Final[Header] = (b"content-type", b"application/json")
+_CONTENT_TYPE: Final[Header] = (b"content-type", JSON_TYPE)
 _VARIES: Final[Header] = (b"vary", b"accept-language")
 
 Method = Callable[..., Any]
@@ -56,13 +58,18 @@ class HttpContract:
         authentication: Authentication,
         admission: Admission,
         bodies: Bodies,
+        page: Mapping[str, Kept],
     ):
-        """Stand in front of BentoML's `app`, whose built-in routes `bento_routes` answers."""
+        """Stand in front of BentoML's `app`, whose built-in routes `bento_routes` answers.
+
+        `page` holds the files of the page by their paths; it is empty where the page is turned off.
+        """
         self._app = app
         self._bento_routes = bento_routes
         self._authentication = authentication
         self._admission = admission
         self._bodies = bodies
+        self._page = page
         self._methods: dict[str, Method] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,15 +101,26 @@ class HttpContract:
             return error_responses.unknown_key()
         route = ROUTES.get(path)
         if route is None:
-            return error_responses.no_such_path(ROUTES)
+            return self._file(path, scope["method"])
         if scope["method"] not in route.methods:
             return error_responses.other_method(path, route.methods)
         if isinstance(route, Command) and not self._admission.admits(route):
             return error_responses.overloaded()
         return route
 
+    def _file(self, path: str, method: str) -> Kept | Refusal:
+        file = self._page.get(path)
+        if file is None:
+            return error_responses.no_such_path(ROUTES)
+        return file if method in METHODS else error_responses.other_method(path, METHODS)
+
     async def _respond(
-        self, verdict: Query | Command | Refusal, scope: Scope, receive: Receive, send: Send, exchange: Exchange | None
+        self,
+        verdict: Query | Command | Refusal | Kept,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        exchange: Exchange | None,
     ) -> None:
         start = perf_counter() if exchange is None else exchange.arrived
         drain = self._admission.drain
@@ -111,37 +129,33 @@ class HttpContract:
         drain.under_way += 1
         try:
             answer = await self._answer(verdict, scope, receive, exchange)
-            if isinstance(answer, Refusal):
-                status, body, reason = int(answer.status), answer.body, answer.reason
-                headers += answer.headers
-                del answer, verdict  # a refusal refers to the frame that raised it
-            else:
+            if isinstance(answer, tuple):
                 status, body = answer
                 if isinstance(verdict, Command) and verdict.in_languages:
                     headers += ((b"content-language", LANGUAGE.get().encode()), _VARIES)
-            headers.append((b"content-length", b"%d" % len(body)))
+                headers.append((b"content-length", b"%d" % len(body)))
+            elif isinstance(answer, Kept):
+                status, headers, body = answer.answer(scope["headers"])
+            else:
+                status, body, reason = int(answer.status), answer.body, answer.reason
+                headers += (*answer.headers, (b"content-length", b"%d" % len(body)))
+                del answer, verdict  # a refusal refers to the frame that raised it
             if drain.started and CLOSE not in headers:
                 headers.append(CLOSE)
             await send_answer(exchange, send, status, headers, b"" if scope["method"] == "HEAD" else body)
         finally:
             drain.under_way -= 1
         path = scope["path"]
-        telemetry().request(path if path in ROUTES else NO_ROUTE, status, reason, perf_counter() - start)
+        label = path if path in ROUTES else PAGE if path in self._page else NO_ROUTE
+        telemetry().request(label, status, reason, perf_counter() - start)
 
     async def _answer(
-        self, verdict: Query | Command | Refusal, scope: Scope, receive: Receive, exchange: Exchange | None
-    ) -> tuple[int, bytes] | Refusal:
+        self, verdict: Query | Command | Refusal | Kept, scope: Scope, receive: Receive, exchange: Exchange | None
+    ) -> tuple[int, bytes] | Refusal | Kept:
         try:
-            if isinstance(verdict, Refusal):
-                if verdict.reason == OVERLOAD:
-                    await asyncio.sleep(REFUSAL_PAUSE_SECONDS)
-                return verdict
-            method = self._methods.get(verdict.call)
-            if method is None:  # the first request of its route: BentoML makes the service after this application
-                method = bentoml_internals.method_of(get_current_service(), verdict.call)
-                self._methods[verdict.call] = method
-            if isinstance(verdict, Query):
-                return _ask(method)
+            if not isinstance(verdict, Command):
+                return await self._answer_without_body(verdict)
+            method = self._methods.get(verdict.call) or self._method(verdict.call)
             if self._admission.drain.refusing:
                 return error_responses.stopping()
             if announced_length(scope["headers"]) > verdict.max_bytes:
@@ -167,9 +181,24 @@ class HttpContract:
             logger.exception("%s failed", scope["path"])
             return error_responses.fault()
 
+    async def _answer_without_body(self, verdict: Query | Refusal | Kept) -> tuple[int, bytes] | Refusal | Kept:
+        if isinstance(verdict, Query):
+            return _ask(self._methods.get(verdict.call) or self._method(verdict.call))
+        if isinstance(verdict, Refusal) and verdict.reason == OVERLOAD:
+            await asyncio.sleep(REFUSAL_PAUSE_SECONDS)
+        return verdict
 
-def _ask(method: Method) -> tuple[int, bytes]:
+    def _method(self, call: str) -> Method:
+        """Find the method of a route at its first request: BentoML makes the service after this application."""
+        method = bentoml_internals.method_of(get_current_service(), call)
+        self._methods[call] = method
+        return method
+
+
+def _ask(method: Method) -> tuple[int, bytes] | Kept:
     answer = method()
+    if isinstance(answer, Kept):
+        return answer
     unavailable = isinstance(answer, Health) and answer.status != "ok"
     return _UNAVAILABLE if unavailable else _OK, to_json(answer)
 

@@ -11,6 +11,7 @@ from plan_recommender.model.features import CustomerUsage
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.error_responses import ErrorAnswer, Refusal
 from plan_recommender.serving.limits import BODY_SECONDS, HEAD_SECONDS, MAX_HEAD_BYTES
+from plan_recommender.serving.page_files import PAGE
 from plan_recommender.serving.routes import ROUTES, Command, Query
 from plan_recommender.serving.schemas import AdviceRequest, Health, UsageBatch
 
@@ -43,6 +44,21 @@ _MEANINGS: Final = {
     HTTPStatus.INTERNAL_SERVER_ERROR: "The service is at fault, not the request.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The service cannot answer now; Retry-After says when to ask again, in seconds.",
 }
+_KEPT_HEADERS: Final[dict[str, Any]] = {
+    "Etag": {"required": True, "schema": {"type": "string"}},
+    "Cache-Control": {"required": True, "schema": {"type": "string", "enum": ["no-cache"]}},
+}
+_NOT_MODIFIED: Final[dict[str, Any]] = {
+    "description": "The client has these bytes already.",
+    "headers": _KEPT_HEADERS,
+}
+_IF_NONE_MATCH: Final[dict[str, Any]] = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "Entity tags of what the client has.",
+    "schema": {"type": "string"},
+}
 _INVALID: Final[dict[type[BaseModel], bytes]] = {
     CustomerUsage: b'{"calls":85,"minutes":-3,"messages":56}',
     UsageBatch: b'{"rows":[{"calls":85,"minutes":-3,"messages":56}]}',
@@ -62,6 +78,7 @@ def describe(document: dict[str, Any], version: str | None = None) -> dict[str, 
     if version is not None:
         document["info"]["version"] = version
     schemas: dict[str, Any] = {}
+    document["paths"][PAGE] = {"get": _page()}
     for path, route in ROUTES.items():
         operation = _operation(path, route, schemas)
         document["paths"][path] = {"post" if isinstance(route, Command) else "get": operation}
@@ -74,17 +91,41 @@ def _operation(path: str, route: Query | Command, schemas: dict[str, Any]) -> di
     responses: dict[int, Any] = {200: {"description": "The answer.", "content": _content(route.response, schemas)}}
     operation: dict[str, Any] = {
         "tags": [_TAG],
-        "operationId": path.strip("/"),
+        "operationId": path.strip("/").replace("/", "_"),
         "description": route.description,
     }
     if isinstance(route, Command):
         operation["requestBody"] = {"required": True, "content": _content(route.request, schemas)}
+    if isinstance(route, Query) and route.kept:
+        operation["parameters"] = [_IF_NONE_MATCH]
+        responses[200]["headers"] = _KEPT_HEADERS
+        responses[304] = _NOT_MODIFIED
     refused = sorted(_refusals(path, route), key=lambda refusal: refusal.status)
     for status, group in groupby(refused, key=lambda refusal: refusal.status):
         responses[int(status)] = _refused(status, list(group), schemas)
     if route.response is Health:
         responses[503] = {"description": "No model can answer.", "content": _content(Health, schemas)}
     return operation | {"responses": responses}
+
+
+def _page() -> dict[str, Any]:
+    """Describe the page for people; its files are no part of the contract."""
+    found = {
+        "description": "The page.",
+        "content": {"text/html": {"schema": {"type": "string"}}},
+        "headers": _KEPT_HEADERS,
+    }
+    absent = {
+        "description": "The page is turned off.",
+        "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(model="ErrorAnswer")}}},
+    }
+    return {
+        "tags": [_TAG],
+        "operationId": PAGE.strip("/"),
+        "description": "The what-if page: what the model and the tariffs say of usage that is set with sliders.",
+        "parameters": [_IF_NONE_MATCH],
+        "responses": {200: found, 304: _NOT_MODIFIED, 404: absent},
+    }
 
 
 def _refusals(path: str, route: Query | Command) -> list[Refusal]:

@@ -1,7 +1,10 @@
 """The answers of one loaded model, typed: what every route of the service comes down to."""
 
+import json
 from collections.abc import Sequence
 from typing import Literal
+
+from pydantic_core import to_json
 
 from plan_recommender.billing.forecast import Month
 from plan_recommender.billing.given_minutes import billed_bounds
@@ -14,6 +17,7 @@ from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.sentences import Sentences, change_sentence
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.serving.error_responses import impossible_minutes, unknown_plan
+from plan_recommender.serving.kept import Kept
 from plan_recommender.serving.schemas import (
     AdviceAnswer,
     AdviceRequest,
@@ -23,8 +27,10 @@ from plan_recommender.serving.schemas import (
     Explanation,
     Health,
     ModelDescription,
+    ModelHabits,
     PlanOutlook,
     Recommendation,
+    TariffsInForce,
     UsageBatch,
     UsageMonth,
 )
@@ -52,6 +58,11 @@ class Recommender:
         self._scorer = Scorer(document)
         self._reasons = Reasons(document, self._scorer)
         self._sentences = Sentences(document)
+        self.document = Kept.of(model.document_bytes())
+        policy, habits = self._adviser.policy.model_dump(), json.loads(model.habits())
+        self.habits = Kept.of(to_json(ModelHabits(model=self.tag, habits=habits, advice=policy)))
+        in_force = TariffsInForce.model_validate({"sha256": tariffs.digest} | tariffs.numbers())
+        self.tariffs_in_force = Kept.of(to_json(in_force))
         self._probed = self._probe()
 
     def recommend(self, usage: CustomerUsage) -> Recommendation:

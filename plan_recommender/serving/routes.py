@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from plan_recommender.model.features import CustomerUsage
 from plan_recommender.serving.error_responses import Refusal
+from plan_recommender.serving.kept import Kept
 from plan_recommender.serving.limits import MIB
 from plan_recommender.serving.schemas import (
     MAX_BATCH_ROWS,
@@ -16,7 +17,10 @@ from plan_recommender.serving.schemas import (
     Explanation,
     Health,
     ModelDescription,
+    ModelHabits,
     Recommendation,
+    StoredDocument,
+    TariffsInForce,
     UsageBatch,
 )
 
@@ -28,9 +32,11 @@ class Query:
     call: str
     """The method of the service that answers, called without arguments."""
     response: type[BaseModel]
-    """What it returns."""
+    """What it returns, or what the bytes are that it returns."""
     description: str
     """For the OpenAPI document."""
+    kept: bool = False
+    """Whether it returns `Kept` bytes, which have an entity tag."""
     methods: tuple[str, ...] = ("GET", "HEAD")
 
 
@@ -95,7 +101,18 @@ ROUTES: Final[dict[str, Query | Command]] = {
     ),
     "/health": Query("health", Health, "Ask the model, and tell whether it answers as it did when it was loaded."),
     "/model": Query("about", ModelDescription, "Tell what was stored with the model when it was registered."),
+    "/model/document": Query(
+        "document", StoredDocument, "Give the model's document, in the bytes that were registered.", kept=True
+    ),
+    "/model/habits": Query(
+        "habits",
+        ModelHabits,
+        "Give what the forecast and the advice need beside the tariffs: the profile of habits and the policy.",
+        kept=True,
+    ),
+    "/tariffs": Query("tariffs", TariffsInForce, "Give the tariffs in force.", kept=True),
 }
 
-Verdict = Query | Command | Refusal | None
-"""What becomes of a request, decided by its head: answered by a route, refused, or passed on to BentoML (None)."""
+Verdict = Query | Command | Refusal | Kept | None
+"""What becomes of a request, decided by its head: answered by a route, refused, answered with a file of the page, or
+passed on to BentoML (None)."""

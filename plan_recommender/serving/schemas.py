@@ -238,6 +238,42 @@ class Health(BaseModel):
     detail: str = Field(description="that it answered, or why it did not")
 
 
+class StoredDocument(BaseModel):
+    """The model: tables of numbers, as docs/model_format.md describes them."""
+
+    format: str
+    schema_version: int
+    target: str
+    threshold: dict[str, Any]
+    features: list[dict[str, Any]] = Field(description="each with its cuts and its curve")
+    constant: float
+    maps: list[dict[str, Any]] = Field(description="one of each pair of features")
+
+
+class ModelHabits(BaseModel):
+    """What was registered with the model for the forecast and the advice."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str = Field(description="tag in the BentoML model store")
+    habits: dict[str, Any] = Field(description="how months of subscribers vary: usual amounts, spreads and errors")
+    advice: dict[str, Any] = Field(description="when a switch is advised")
+
+
+class TariffsInForce(BaseModel):
+    """The file of tariffs, with its digest; amounts are numbers whose shortest decimal form is exact."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str = Field(description="of the tariffs, as in GET /model and in the answers of /advise")
+    currency: str = Field(description="ISO 4217 code of all amounts")
+    smallest_unit: float = Field(description="smallest amount that is billed (currency)")
+    valid_from: str = Field(description="first day, YYYY-MM-DD")
+    minutes: dict[str, Any] = Field(description="how call time becomes billed minutes")
+    data: dict[str, Any] = Field(description="the step in which data is billed (MB)")
+    plans: list[dict[str, Any]] = Field(description="fee, what is included, and what costs extra beyond")
+
+
 class ModelDescription(BaseModel):
     """What is known of the model that answers."""
 

@@ -51,6 +51,8 @@ class Environment(BaseModel):
     """File of the tariffs in force; None: tariffs.yaml beside the service."""
     max_batches: int = Field(16, ge=1, le=10_000)
     """Batches that may wait or be answered in one worker."""
+    page: Annotated[Literal["on", "off"], _IN_ANY_CASE] = "on"
+    """Whether the what-if page is served at /app."""
     max_bodies_mib: int = Field(64, ge=10, le=1024 * 1024)
     """MiB that all bodies which one worker is reading may hold together; at least one of the largest kind."""
 
