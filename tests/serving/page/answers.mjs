@@ -1,4 +1,4 @@
-// Answers requests with the modules of the page: node answers.mjs PAGE INPUT OUTPUT
+// Answers requests with the modules of the page: node tests/serving/page/answers.mjs PAGE INPUT OUTPUT
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
