@@ -1,6 +1,7 @@
 """The OpenAPI document, made true: BentoML's own knows neither the GET routes nor the errors that really come."""
 
 import json
+from collections.abc import Sequence
 from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Final
@@ -11,7 +12,7 @@ from plan_recommender.model.features import CustomerUsage
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.error_responses import ErrorAnswer, Refusal
 from plan_recommender.serving.limits import BODY_SECONDS, HEAD_SECONDS, MAX_HEAD_BYTES
-from plan_recommender.serving.page_files import PAGE
+from plan_recommender.serving.page_files import METHODS, PAGE
 from plan_recommender.serving.routes import ROUTES, Command, Query
 from plan_recommender.serving.schemas import AdviceRequest, Health, UsageBatch
 
@@ -36,6 +37,7 @@ gets a 404 in that shape, and what is not HTTP a 400. Paths are exact too: `/pre
 _MEANINGS: Final = {
     HTTPStatus.BAD_REQUEST: "Not JSON, or a field is missing, unknown, negative, not finite or not a number.",
     HTTPStatus.UNAUTHORIZED: "The service was started with an API key, and the request does not carry it.",
+    HTTPStatus.NOT_FOUND: "The page is turned off.",
     HTTPStatus.METHOD_NOT_ALLOWED: "Another method than those in the header Allow.",
     HTTPStatus.REQUEST_TIMEOUT: "The request did not come in time.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
@@ -78,10 +80,10 @@ def describe(document: dict[str, Any], version: str | None = None) -> dict[str, 
     if version is not None:
         document["info"]["version"] = version
     schemas: dict[str, Any] = {}
-    document["paths"][PAGE] = {"get": _page()}
     for path, route in ROUTES.items():
         operation = _operation(path, route, schemas)
         document["paths"][path] = {"post" if isinstance(route, Command) else "get": operation}
+    document["paths"][PAGE] = {"get": _page(schemas)}
     document["components"] = {"schemas": schemas}
     return document
 
@@ -100,43 +102,44 @@ def _operation(path: str, route: Query | Command, schemas: dict[str, Any]) -> di
         operation["parameters"] = [_IF_NONE_MATCH]
         responses[200]["headers"] = _KEPT_HEADERS
         responses[304] = _NOT_MODIFIED
-    refused = sorted(_refusals(path, route), key=lambda refusal: refusal.status)
-    for status, group in groupby(refused, key=lambda refusal: refusal.status):
-        responses[int(status)] = _refused(status, list(group), schemas)
+    responses |= _refused_by_status(_refusals(path, route), schemas)
     if route.response is Health:
         responses[503] = {"description": "No model can answer.", "content": _content(Health, schemas)}
     return operation | {"responses": responses}
 
 
-def _page() -> dict[str, Any]:
-    """Describe the page for people; its files are no part of the contract."""
+def _page(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Describe the page for people; the files that it consists of are no part of the contract."""
     found = {
         "description": "The page.",
         "content": {"text/html": {"schema": {"type": "string"}}},
         "headers": _KEPT_HEADERS,
     }
-    absent = {
-        "description": "The page is turned off.",
-        "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(model="ErrorAnswer")}}},
-    }
+    turned_off = error_responses.no_such_path(ROUTES)
+    refused = _refused_by_status([*_always_possible(PAGE, METHODS), turned_off], schemas)
     return {
         "tags": [_TAG],
         "operationId": PAGE.strip("/"),
         "description": "The what-if page: what the model and the tariffs say of usage that is set with sliders.",
         "parameters": [_IF_NONE_MATCH],
-        "responses": {200: found, 304: _NOT_MODIFIED, 404: absent},
+        "responses": {200: found, 304: _NOT_MODIFIED} | refused,
     }
 
 
-def _refusals(path: str, route: Query | Command) -> list[Refusal]:
-    """Give what a route answers when it does not answer."""
-    common = [
+def _always_possible(path: str, methods: Sequence[str]) -> list[Refusal]:
+    """Give what any path may answer."""
+    return [
         error_responses.unknown_key(),
-        error_responses.other_method(path, route.methods),
+        error_responses.other_method(path, methods),
         error_responses.slow_head(HEAD_SECONDS),
         error_responses.head_too_large(MAX_HEAD_BYTES),
         error_responses.fault(),
     ]
+
+
+def _refusals(path: str, route: Query | Command) -> list[Refusal]:
+    """Give what a route answers when it does not answer."""
+    common = _always_possible(path, route.methods)
     if isinstance(route, Query):
         return common
     return [
@@ -159,6 +162,12 @@ def _invalid(route: Command) -> list[Refusal]:
         except ValidationError as error:
             found.append(error_responses.not_valid(error))
     return found
+
+
+def _refused_by_status(refusals: list[Refusal], schemas: dict[str, Any]) -> dict[int, Any]:
+    """Describe refusals by their statuses."""
+    groups = groupby(sorted(refusals, key=lambda refusal: refusal.status), key=lambda refusal: refusal.status)
+    return {int(status): _refused(status, list(group), schemas) for status, group in groups}
 
 
 def _refused(status: HTTPStatus, group: list[Refusal], schemas: dict[str, Any]) -> dict[str, Any]:

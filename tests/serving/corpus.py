@@ -124,6 +124,10 @@ VALID = [
     advice("smallest", months(dict.fromkeys(GOOD, 5e-324) | {"active_share": 0.01}), 200),
     Case("health", b"", 200, path="/health", method="GET", headers={}),
     Case("model", b"", 200, path="/model", method="GET", headers={}),
+    Case("model document", b"", 200, path="/model/document", method="GET", headers={}),
+    Case("model habits", b"", 200, path="/model/habits", method="GET", headers={}),
+    Case("tariffs", b"", 200, path="/tariffs", method="GET", headers={}),
+    Case("tariffs of another tag", b"", 200, path="/tariffs", method="GET", headers={"if-none-match": '"x"'}),
 ]
 
 REFUSED = [
@@ -250,6 +254,7 @@ REFUSED = [
         for name in PICKLE_TYPES
     ],
     Case("64 KB header", usage(), 431, ["head"], headers=JSON | {"x-padding": "a" * 65_536}),
+    Case("page with a 64 KB header", b"", 431, ["head"], "/app", "GET", headers={"x-padding": "a" * 65_536}),
     Case("health with a 64 KB header", b"", 431, ["head"], "/health", "GET", headers={"x-padding": "a" * 65_536}),
     Case("pickle as JSON", PICKLE, 400),
     Case("pickle with a JSON suffix", PICKLE, 400, headers={"content-type": "application/vnd.bentoml+pickle+json"}),
@@ -274,7 +279,7 @@ REFUSED = [
     ],
     *[
         Case(f"{method} {path}", b"{}", 405, ["method"], path, method)
-        for path in ("/health", "/model")
+        for path in ("/health", "/model", "/model/document", "/model/habits", "/tariffs", "/app")
         for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
     ],
 ]

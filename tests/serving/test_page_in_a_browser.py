@@ -37,7 +37,10 @@ def other(tmp_path_factory: pytest.TempPathFactory, copy_store: Callable[[Path],
     """A service with a key, another model and other tariffs."""
     home = tmp_path_factory.mktemp("other")
     model = copy_store(home)
-    document, record = json.loads((model / "model.json").read_text()), yaml.safe_load((model / "model.yaml").read_text())
+    document, record = (
+        json.loads((model / "model.json").read_text()),
+        yaml.safe_load((model / "model.yaml").read_text()),
+    )
     document["constant"] += 0.5
     (model / "model.json").write_text(json.dumps(document))
     record["metadata"][RECORD_KEY]["digests"]["model.json"] = sha256(model / "model.json")
@@ -61,7 +64,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def seen(server: Server, other: Server, pictures: Path) -> dict[str, Any]:
     """What the browser saw."""
     if shutil.which("node") is None or not (MODULES / "playwright-core").is_dir():
-        leave_out("the what-if page is not used in a browser: expected node, and playwright-core from `make .venv/node`")
+        leave_out(
+            "the what-if page is not used in a browser: expected node, and playwright-core from `make .venv/node`"
+        )
     settings, output = pictures / "settings.json", pictures / "seen.json"
     about = {"plain": server.url, "guarded": other.url, "key": KEY, "browser": browser(), "modules": str(MODULES)}
     settings.write_text(json.dumps(about | {"pictures": str(pictures)}))
@@ -162,7 +167,9 @@ def test_without_the_service_it_says_so_keeps_the_inputs_and_computes(seen: dict
 def test_another_model_or_tariffs_are_told_and_loaded_on_request(seen: dict[str, Any], trained_tag: str) -> None:
     swapped = seen["swapped"]
     name, _, version = trained_tag.partition(":")
-    assert swapped["different"].startswith("The server answers differently: predict.probability_is_ultra, predict.model")
+    assert swapped["different"].startswith(
+        "The server answers differently: predict.probability_is_ultra, predict.model"
+    )
     assert "advise.tariffs" in swapped["different"]
     assert swapped["notice"] == f"The service now has the model {name}:other{version}; this page shows {trained_tag}."
     assert swapped["still"]
@@ -173,9 +180,7 @@ def test_another_model_or_tariffs_are_told_and_loaded_on_request(seen: dict[str,
     assert swapped["kept"]
 
 
-def test_a_slider_answers_within_a_frame(
-    seen: dict[str, Any], record_property: Callable[[str, object], None]
-) -> None:
+def test_a_slider_answers_within_a_frame(seen: dict[str, Any], record_property: Callable[[str, object], None]) -> None:
     """Other processes of the machine only add to a time, so the best of a few rounds says what the page takes."""
     rounds = seen["frames"]
     for what, name in (("work", "a step of a slider"), ("frames", "from frame to frame")):

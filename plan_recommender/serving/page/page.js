@@ -27,7 +27,9 @@ function speak() {
   for (const button of document.querySelectorAll("[data-language]")) {
     button.setAttribute("aria-pressed", String(button.dataset.language === state.language));
   }
-  for (const button of document.querySelectorAll("[data-curl]")) say(button, words().curl(button.dataset.curl));
+  for (const button of document.querySelectorAll("[data-curl]")) {
+    button.setAttribute("aria-label", words().curl(button.dataset.curl));
+  }
   byId("curl").setAttribute("aria-label", words().curl_label);
   tell();
 }

@@ -148,13 +148,13 @@ const SPANISH = {
     if (share === 0) return `ninguno de ${whose}`;
     if (share === 1) return whose === "sus meses" ? "todos sus meses" : `todos ${whose.slice(3)}`;
     const percent = fixed(share * 100, 0);
-    return `${{ 0: "menos del 1", 100: "más del 99" }[percent] ?? `el ${percent}`} % de ${whose}`;
+    return `${{ 0: "menos del 1", 100: "más del 99" }[percent] ?? `el ${percent}`} % de ${whose}`;
   },
   rarer: (only, share) => `${only ? "solo en" : "en"} ${SPANISH.share(share, "los suyos")}`,
   effect: (plan, points, factor) =>
     `; esto sube la probabilidad de ${plan} ${points} y multiplica su razón de probabilidades (odds) por ${factor}.`,
   nothing: "; esto no cambia ni la probabilidad ni la razón de probabilidades (odds).",
-  small: (points) => `; esto cambia la probabilidad de Ultra ${points} y su razón de probabilidades (odds) un 5 % como máximo.`,
+  small: (points) => `; esto cambia la probabilidad de Ultra ${points} y su razón de probabilidades (odds) un 5 % como máximo.`,
   points: (whole) =>
     whole === 0 ? "menos de un punto porcentual"
     : whole === 1 ? "un punto porcentual"

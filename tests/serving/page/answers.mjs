@@ -13,6 +13,6 @@ const answers = {
   predict: usages.map((usage) => model.predict(usage)),
   explain: usages.map((usage) => model.explain(usage)),
   advise: requests.map((request) => adviser.advise(request)),
-  consejos: requests.map((request) => adviser.advise(request, "es")),
+  "advise in Spanish": requests.map((request) => adviser.advise(request, "es")),
 };
 writeFileSync(output, JSON.stringify(answers));
