@@ -49,7 +49,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input insta
 
 .venv/node: requirements/node/package-lock.json .venv/training
 	@if command -v npm >/dev/null; then mkdir -p $@ && cp requirements/node/package*.json $@ && \
-	  npm ci --silent --ignore-scripts --prefix $@ && touch $@; else echo "make: found no npm, so the tests leave the Kubernetes manifests out" >&2; fi
+	  npm ci --silent --ignore-scripts --prefix $@ && touch $@; else echo "make: found no npm, so the tests leave out the Kubernetes manifests and the what-if page in a browser" >&2; fi
 
 .venv/docs: requirements/docs.txt .venv/training
 	@echo "installing the builder of the documentation site into .venv (a few seconds)"

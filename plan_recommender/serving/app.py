@@ -20,8 +20,8 @@ from plan_recommender.serving.bodies import Bodies
 from plan_recommender.serving.contract import HttpContract
 from plan_recommender.serving.limits import MIB
 from plan_recommender.serving.metrics import telemetry
-from plan_recommender.serving.page_files import page_files
 from plan_recommender.serving.overload import Admission, Drain
+from plan_recommender.serving.page_files import page_files
 from plan_recommender.serving.patches import bentoml_internals
 from plan_recommender.serving.routes import ROUTES
 from plan_recommender.serving.settings import Environment

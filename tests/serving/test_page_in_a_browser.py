@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_every_control_changes_what_is_shown_and_the_server_says_the_same(seen: 
     controls = seen["controls"]
     shown = controls["seen"]
     assert len(shown) == 14
-    assert all(before != after for before, after in zip(shown, shown[1:], strict=False))
+    assert all(before != after for before, after in pairwise(shown))
     assert [checked for checked in controls["checks"] if not checked.startswith(SAME)] == []
     assert controls["same"]  # a page that is opened by the address
     assert controls["wrong"] == {"said": "Enter a number from 0 up.", "invalid": "true", "same": True}
@@ -89,7 +90,7 @@ def test_every_control_changes_what_is_shown_and_the_server_says_the_same(seen: 
 
 def test_it_speaks_both_languages(seen: dict[str, Any]) -> None:
     spanish = seen["controls"]["spanish"]
-    assert (spanish["lang"], spanish["title"]) == ("es", "¿Y si…? – recomendador de planes")
+    assert (spanish["lang"], spanish["title"]) == ("es", "¿Y si…? Recomendador de planes")
     assert spanish["checked"].startswith("Las tres respuestas del servidor son las mismas: ")
     assert not {"this", "month", "the", "plan,", "would"} & set(spanish["shown"].split())
     assert seen["languages"] == {
@@ -102,7 +103,7 @@ def test_a_command_that_is_copied_asks_the_same(seen: dict[str, Any], server: Se
         assert command == copied
         words = shlex.split(command.replace("\\\n", ""))
         assert words[:3] == ["curl", "-s", f"{server.url}/{path}"]
-        headers = dict(word.split(": ", 1) for before, word in zip(words, words[1:], strict=False) if before == "-H")
+        headers = dict(word.split(": ", 1) for before, word in pairwise(words) if before == "-H")
         answer = httpx.post(f"{server.url}/{path}", content=words[-1], headers=headers)
         assert answer.status_code == 200
         if path == "predict":

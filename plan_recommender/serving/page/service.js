@@ -21,6 +21,7 @@ export const urlOf = (path) => new URL(path, BASE).href;
 
 async function ask(path, options = {}) {
   const headers = { ...options.headers };
+  if (key !== null && !/^[\x21-\x7e]+$/.test(key)) throw new KeyNeeded(); // no key has other characters
   if (key !== null) headers.Authorization = `Bearer ${key}`;
   let response;
   try {

@@ -2,7 +2,7 @@
 import { fixed, trimmed } from "./numbers.js";
 
 const ENGLISH = {
-  page_title: "What if? – plan recommender",
+  page_title: "What if? Plan recommender",
   title: "What if?",
   intro: "Move a slider: the page shows what the model and the tariffs say of such a month.",
   try_again: "Try again",
@@ -105,7 +105,7 @@ const ENGLISH = {
 
 const SPANISH = {
   ...ENGLISH,
-  page_title: "¿Y si…? – recomendador de planes",
+  page_title: "¿Y si…? Recomendador de planes",
   title: "¿Y si…?",
   intro: "Mueva un control: la página muestra lo que el modelo y las tarifas dicen de un mes así.",
   try_again: "Reintentar",
