@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.auth import Authentication
-from plan_recommender.serving.bentoml_routes import BentoRoutes
+from plan_recommender.serving.bentoml_routes import BentoRoutes, Turns
 from plan_recommender.serving.bodies import Bodies, announced_length
 from plan_recommender.serving.error_responses import CLOSE, OVERLOAD, Header, Refusal
 from plan_recommender.serving.exchange import Exchange, send_answer, take_exchange
@@ -70,6 +70,7 @@ class HttpContract:
         self._admission = admission
         self._bodies = bodies
         self._page = page
+        self._kept_turns = Turns()
         self._methods: dict[str, Method] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -182,11 +183,16 @@ class HttpContract:
             return error_responses.fault()
 
     async def _answer_without_body(self, verdict: Query | Refusal | Kept) -> tuple[int, bytes] | Refusal | Kept:
+        answer: tuple[int, bytes] | Refusal | Kept
         if isinstance(verdict, Query):
-            return _ask(self._methods.get(verdict.call) or self._method(verdict.call))
-        if isinstance(verdict, Refusal) and verdict.reason == OVERLOAD:
+            answer = _ask(self._methods.get(verdict.call) or self._method(verdict.call))
+        else:
+            answer = verdict
+        if isinstance(answer, Kept):
+            await self._kept_turns.take()  # predictions are made between the turns
+        elif isinstance(answer, Refusal) and answer.reason == OVERLOAD:
             await asyncio.sleep(REFUSAL_PAUSE_SECONDS)
-        return verdict
+        return answer
 
     def _method(self, call: str) -> Method:
         """Find the method of a route at its first request: BentoML makes the service after this application."""
