@@ -15,6 +15,7 @@ import yaml
 from starlette.testclient import TestClient
 
 from plan_recommender.serving.image import BASE, UV
+from plan_recommender.serving.page_files import page_files
 from tests.conftest import run, write_quick_configuration
 from tests.serving.corpus import CORPUS, Case
 from tools.server import ROOT, serving
@@ -105,6 +106,12 @@ def test_all_that_it_carries_can_be_imported_where_nothing_of_training_is_instal
     assert "--hash=sha256:" in locked
     assert not [name for name in ("scikit-learn", "pandas", "scipy", "onnxruntime") if f"\n{name}==" in locked]
     assert "\nnumpy==" in locked  # the control
+
+
+def test_it_carries_the_what_if_page(http: httpx.Client) -> None:
+    for path, file in page_files().items():
+        answer = http.get(path)
+        assert (answer.status_code, answer.content) == (200, file.body), path
 
 
 def test_its_dockerfile_is_what_plan_recommender_image_says(bento: Path) -> None:

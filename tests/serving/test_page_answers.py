@@ -139,7 +139,7 @@ def test_2000_subscribers_get_the_bits_and_the_sentences_of_the_service(
         ("model.js", "75600", "75600.00001", {"predict", "explain"}),  # the last bits of some probabilities
         ("model.js", "bits[0] += 1n", "bits[0] += 2n", {"explain"}),  # values at which the plan changes
         ("billing.js", "SPREAD_PRIOR = 4;", "SPREAD_PRIOR = 4.0001;", {"advise", "advise in Spanish"}),
-        ("sentences.js", "SIMILAR_SHARE = 0.1;", "SIMILAR_SHARE = 0.11;", {"explain"}),
+        ("regions.js", "SIMILAR_SHARE = 0.1;", "SIMILAR_SHARE = 0.11;", {"explain"}),
     ],
 )
 def test_a_module_that_computes_otherwise_is_noticed(

@@ -197,7 +197,7 @@ def test_axe_finds_no_violation_of_wcag_22_aa(seen: dict[str, Any], pictures: Pa
     assert len(accessibility["found"]) == 5
     assert {look: found for look, found in accessibility["found"].items() if found} == {}
     assert any(found.startswith("label: ") for found in accessibility["control"])  # axe would find one
-    assert len(list(pictures.glob("*.png"))) == 4
+    assert len(list(pictures.glob("*.png"))) == 7
 
 
 def test_the_browser_has_nothing_to_complain_of(seen: dict[str, Any]) -> None:

@@ -4,8 +4,7 @@ import { fixed, rounded } from "./numbers.js";
 const DECIMALS_BELOW = 300; // expected bill from which amounts are told without decimals
 const SENTENCES = {
   en: {
-    only:
-      "Keep {plan}: next month it is expected to cost about {expected} {range}.",
+    only: "Keep {plan}: next month it is expected to cost about {expected} {range}.",
     choose:
       "Choose {plan}: next month it is expected to cost about {expected} {range}, about {saving} less than {other}; it costs less in about {of_100} of 100 months like this.",
     "choose, the same":
@@ -22,8 +21,7 @@ const SENTENCES = {
       "Keep {plan} for now: next month {other} is expected to cost about {saving} less, but usage is known of {months} of the {needed} months that an advice to switch needs.",
   },
   es: {
-    only:
-      "Mantenga {plan}: se espera que el próximo mes cueste unos {expected} {range}.",
+    only: "Mantenga {plan}: se espera que el próximo mes cueste unos {expected} {range}.",
     choose:
       "Elija {plan}: se espera que el próximo mes cueste unos {expected} {range}, unos {saving} menos que {other}; cuesta menos en unos {of_100} de cada 100 meses como este.",
     "choose, the same":

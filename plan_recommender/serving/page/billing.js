@@ -146,7 +146,10 @@ export class Adviser {
   /** The bills of the scenarios of the next month, on each plan. */
   scenarios(months) {
     const used = months.map((month) => [this.biller.minutes(month), month.messages, month.mb_used, shareOf(month)]);
-    const summary = summarise(used, this.habits.map((habit) => habit.usual));
+    const summary = summarise(
+      used,
+      this.habits.map((habit) => habit.usual),
+    );
     const errors = this.errors[months.length === 1 ? 0 : 1];
     const usage = this.habits.map((habit, i) => {
       const level = (summary.totals[i] + habit.prior_months * habit.usual) / (summary.months + habit.prior_months);
@@ -170,7 +173,13 @@ class Forecast {
     this.spanned = spanned;
     this.plans = totals.map((bills) => {
       const expected = roundedMean(bills);
-      return { expected, ...this.around(expected, [...bills].sort((a, b) => a - b)) };
+      return {
+        expected,
+        ...this.around(
+          expected,
+          [...bills].sort((a, b) => a - b),
+        ),
+      };
     });
   }
 

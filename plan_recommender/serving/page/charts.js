@@ -43,7 +43,9 @@ export class Curves {
     const all = edges(feature);
     const x = (value) => (WIDTH * value) / all[all.length - 1];
     const y = (value) => MIDDLE - (MIDDLE * value) / largest;
-    const steps = feature.curve.map((value, b) => `${x(all[b]).toFixed(2)} ${y(value).toFixed(2)}H${x(all[b + 1]).toFixed(2)}`);
+    const steps = feature.curve.map(
+      (value, b) => `${x(all[b]).toFixed(2)} ${y(value).toFixed(2)}H${x(all[b + 1]).toFixed(2)}`,
+    );
     const area = (sign) =>
       feature.curve
         .map((value, b) => (value * sign > 0 ? `M${x(all[b])} ${MIDDLE}V${y(value)}H${x(all[b + 1])}V${MIDDLE}Z` : ""))

@@ -23,7 +23,9 @@ export class Controls {
   /** Build the controls for a model, which says how far the sliders reach, and for the plans of the tariffs. */
   build(model, plans) {
     if (!plans.includes(this.state.plan)) this.state.plan = null; // a plan of other tariffs
-    byId("sliders").replaceChildren(...FEATURES.map((feature, i) => this.slider(feature, i, model.features[i].largest)));
+    byId("sliders").replaceChildren(
+      ...FEATURES.map((feature, i) => this.slider(feature, i, model.features[i].largest)),
+    );
     const options = plans.map((plan) => el("option", { value: plan }, plan));
     byId("plan").replaceChildren(el("option", { value: "" }, this.words.no_plan), ...options);
     byId("plan").value = this.state.plan ?? "";
@@ -34,7 +36,14 @@ export class Controls {
     const { step, size } = UNITS[feature];
     const max = Math.ceil(largest / size / 10 + 0.01) * 10;
     const label = this.words[feature];
-    const number = el("input", { type: "number", id: feature, min: 0, step: "any", inputmode: "decimal", "aria-describedby": `${feature}_wrong` });
+    const number = el("input", {
+      type: "number",
+      id: feature,
+      min: 0,
+      step: "any",
+      inputmode: "decimal",
+      "aria-describedby": `${feature}_wrong`,
+    });
     const range = el("input", { type: "range", min: 0, max, step, "aria-label": this.words.slider(label) });
     const wrong = el("p", { class: "wrong", id: `${feature}_wrong`, role: "alert" });
     number.value = range.value = this.state.amounts[i];

@@ -3,7 +3,14 @@ import { Sentences, changeSentence } from "./sentences.js";
 
 export const FEATURES = ["calls", "minutes", "messages", "mb_used"];
 export const PLANS = ["Smart", "Ultra"];
-export const PAIRS = [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]];
+export const PAIRS = [
+  [0, 1],
+  [0, 2],
+  [0, 3],
+  [1, 2],
+  [1, 3],
+  [2, 3],
+];
 
 const ROUNDING = 6755399441055744; // 1.5 * 2 ** 52: added and subtracted, it rounds to a whole number
 const INVERSE_LN2 = 1.4426950408889634;

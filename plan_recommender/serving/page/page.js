@@ -69,7 +69,9 @@ async function load() {
   byId("loading").hidden = false;
   try {
     const [document, habits, tariffs] = await Promise.all([
-      service.getDocument(), service.getHabits(), service.getTariffs(),
+      service.getDocument(),
+      service.getHabits(),
+      service.getTariffs(),
     ]);
     if (habits.model !== (await service.getHabits()).model) return await load(); // swapped in between
     loaded = { model: new Model(document, habits.model), adviser: new Adviser(tariffs, habits) };
@@ -139,7 +141,10 @@ async function check() {
     const found = { different: [], numbers: 0, texts: 0 };
     ["predict", "explain", "advise"].forEach((path, i) => compare(own[i], answers[i], path, found));
     const { different, same } = words();
-    say(byId("checked"), found.different.length ? different(found.different.join(", ")) : same(found.numbers, found.texts));
+    say(
+      byId("checked"),
+      found.different.length ? different(found.different.join(", ")) : same(found.numbers, found.texts),
+    );
     await watch();
   } catch (error) {
     say(byId("checked"), "");
@@ -172,11 +177,15 @@ for (const button of document.querySelectorAll("[data-curl]")) {
   button.addEventListener("click", () => copyCurl(button.dataset.curl));
 }
 byId("check").addEventListener("click", check);
-byId("gone").querySelector("button").addEventListener("click", () => (loaded ? watch() : load()));
-byId("swapped").querySelector("button").addEventListener("click", async () => {
-  await load();
-  if (served === null) say(byId("checked"), words().loaded);
-});
+byId("gone")
+  .querySelector("button")
+  .addEventListener("click", () => (loaded ? watch() : load()));
+byId("swapped")
+  .querySelector("button")
+  .addEventListener("click", async () => {
+    await load();
+    if (served === null) say(byId("checked"), words().loaded);
+  });
 byId("key").addEventListener("submit", (event) => {
   event.preventDefault();
   service.useKey(byId("key_value").value);

@@ -37,8 +37,13 @@ export class Results {
   buildProbability() {
     const share = svg("rect", { class: "ultra", y: 0, height: 12, width: 0 });
     const mark = svg("path", { class: "mark", d: "" });
-    const picture = svg("svg", { viewBox: "0 0 100 12", preserveAspectRatio: "none", role: "img" },
-      svg("rect", { class: "track", width: 100, height: 12 }), share, mark);
+    const picture = svg(
+      "svg",
+      { viewBox: "0 0 100 12", preserveAspectRatio: "none", role: "img" },
+      svg("rect", { class: "track", width: 100, height: 12 }),
+      share,
+      mark,
+    );
     byId("probability").replaceChildren(picture);
     this.probability = { share, mark, picture };
   }
@@ -48,10 +53,19 @@ export class Results {
       const range = svg("rect", { class: "range", y: 3, height: 6 });
       const expected = el("span", { class: "dot" });
       const [about, interval] = [el("strong"), el("span")];
-      const picture = svg("svg", { viewBox: "0 0 100 12", preserveAspectRatio: "none", "aria-hidden": "true" },
-        svg("rect", { class: "track", y: 5.5, width: 100, height: 1 }), range);
-      const row = el("div", { class: "outlook" }, el("span", { class: "name" }, name),
-        el("div", { class: "plot" }, picture, expected), el("p", {}, about, " ", interval));
+      const picture = svg(
+        "svg",
+        { viewBox: "0 0 100 12", preserveAspectRatio: "none", "aria-hidden": "true" },
+        svg("rect", { class: "track", y: 5.5, width: 100, height: 1 }),
+        range,
+      );
+      const row = el(
+        "div",
+        { class: "outlook" },
+        el("span", { class: "name" }, name),
+        el("div", { class: "plot" }, picture, expected),
+        el("p", {}, about, " ", interval),
+      );
       return { row, range, expected, about, interval };
     });
     byId("outlook").replaceChildren(...this.outlooks.map((each) => each.row));
@@ -60,8 +74,12 @@ export class Results {
   buildBill() {
     const { words, adviser } = this;
     this.heads = adviser.names.map((name) => ({ name, mark: el("small") }));
-    const head = el("tr", {}, el("th", { scope: "col" }, words.item),
-      ...this.heads.map(({ name, mark }) => el("th", { scope: "col" }, name, el("br"), mark)));
+    const head = el(
+      "tr",
+      {},
+      el("th", { scope: "col" }, words.item),
+      ...this.heads.map(({ name, mark }) => el("th", { scope: "col" }, name, el("br"), mark)),
+    );
     this.cells = ITEMS.map((item) => adviser.names.map(() => el("td", item === "total" ? { class: "total" } : {})));
     const rows = ITEMS.map((item, r) => {
       const name = words[item === "fee" || item === "total" ? item : `bill_${item}`];
@@ -74,7 +92,10 @@ export class Results {
 
   buildSaving() {
     const { words } = this;
-    this.saving = ["expected_saving", "saving_range", "saves_in"].map((name) => ({ name: words[name], value: el("dd") }));
+    this.saving = ["expected_saving", "saving_range", "saves_in"].map((name) => ({
+      name: words[name],
+      value: el("dd"),
+    }));
     byId("saving").replaceChildren(...this.saving.flatMap(({ name, value }) => [el("dt", {}, name), value]));
   }
 
@@ -159,8 +180,13 @@ export class Results {
 
 function reason() {
   const bar = svg("rect", { y: 0, height: 12, x: 50, width: 0 });
-  const picture = svg("svg", { viewBox: "0 0 100 12", preserveAspectRatio: "none", "aria-hidden": "true" },
-    svg("rect", { class: "track", width: 100, height: 12 }), bar, svg("path", { class: "mark", d: "M50 0V12" }));
+  const picture = svg(
+    "svg",
+    { viewBox: "0 0 100 12", preserveAspectRatio: "none", "aria-hidden": "true" },
+    svg("rect", { class: "track", width: 100, height: 12 }),
+    bar,
+    svg("path", { class: "mark", d: "M50 0V12" }),
+  );
   const [name, effect] = [el("strong"), el("span", { class: "effect" })];
   const [sentence, change] = [el("p"), el("p", { class: "change" })];
   const item = el("li", {}, el("p", { class: "head" }, name, " ", effect), picture, sentence, change);

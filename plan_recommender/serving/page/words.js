@@ -110,7 +110,8 @@ const SPANISH = {
   intro: "Mueva un control: la página muestra lo que el modelo y las tarifas dicen de un mes así.",
   try_again: "Reintentar",
   load_new: "Cargar lo que está en servicio",
-  key_why: "El servicio pide su clave de API. La página la conserva hasta que se cierra y no la guarda en ningún sitio.",
+  key_why:
+    "El servicio pide su clave de API. La página la conserva hasta que se cierra y no la guarda en ningún sitio.",
   key_label: "Clave de API",
   key_use: "Usar esta clave",
   key_wrong: "El servicio rechaza esta clave.",
@@ -196,7 +197,8 @@ const SPANISH = {
   pair: (across, up) => `${across} → ${up} ↑`,
   gone: (why) =>
     `El servicio no responde (${why}). Los datos introducidos se conservan, y la página sigue calculando con lo que ha cargado.`,
-  gone_early: (why) => `El servicio no responde (${why}) y no se pudo cargar el modelo. Los datos introducidos se conservan.`,
+  gone_early: (why) =>
+    `El servicio no responde (${why}) y no se pudo cargar el modelo. Los datos introducidos se conservan.`,
   new_model: (now, here) => `El servicio tiene ahora el modelo ${now}; esta página muestra ${here}.`,
   new_tariffs: (since) => `El servicio tiene ahora otras tarifas, vigentes desde ${since}.`,
   loaded: "Se cargó lo que está en servicio.",

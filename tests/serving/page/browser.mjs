@@ -31,19 +31,26 @@ async function open(url, { width = 1280, locale = "en-GB", scheme = "light", wai
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => {
     // That an answer is a refusal or does not come is what some of the uses are about.
-    if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) complaints.push(message.text());
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
+      complaints.push(message.text());
   });
   await page.goto(url);
   await page.locator(wait).waitFor();
   return page;
 }
 
+const picture = (page, name) => page.screenshot({ path: join(settings.pictures, `${name}.png`) });
 const text = (page, selector) => page.locator(selector).textContent();
-const numbers = (page) => page.locator("#sliders input[type=number]").evaluateAll((all) => all.map((each) => each.value));
+const numbers = (page) =>
+  page.locator("#sliders input[type=number]").evaluateAll((all) => all.map((each) => each.value));
 
 /** Everything on the page that follows from the inputs. */
 const shown = (page) =>
-  page.evaluate(() => ["advised", "advice_sentence", "probability_text", "reasons", "bill", "outlook"].map((id) => document.getElementById(id).textContent).join("\n"));
+  page.evaluate(() =>
+    ["advised", "advice_sentence", "probability_text", "reasons", "bill", "outlook"]
+      .map((id) => document.getElementById(id).textContent)
+      .join("\n"),
+  );
 
 /** Press the button that compares with the server, and give what it says. */
 async function check(page) {
@@ -65,8 +72,14 @@ const uses = {
     };
     for (const name of ["calls", "minutes", "messages", "mb_used"]) {
       const field = page.locator(`.field:has(#${name})`);
-      await after(() => field.locator("input[type=range]").fill(name === "calls" ? "140" : name === "messages" ? "12" : "3.3"));
-      await after(() => field.locator("input[type=number]").fill({ calls: "31", minutes: "21.7", messages: "88.5", mb_used: "45.25" }[name]));
+      await after(() =>
+        field.locator("input[type=range]").fill(name === "calls" ? "140" : name === "messages" ? "12" : "3.3"),
+      );
+      await after(() =>
+        field
+          .locator("input[type=number]")
+          .fill({ calls: "31", minutes: "21.7", messages: "88.5", mb_used: "45.25" }[name]),
+      );
     }
     await after(() => page.locator("#plan").selectOption(""));
     await after(() => page.locator("#plan").selectOption("Ultra"));
@@ -78,25 +91,41 @@ const uses = {
     const again = await open(address);
     const same = (await shown(again)) === (await shown(page));
     await again.locator("button[data-language=es]").click();
-    const spanish = { lang: await again.getAttribute("html", "lang"), title: await again.title(), shown: await shown(again), checked: await check(again) };
+    const spanish = {
+      lang: await again.getAttribute("html", "lang"),
+      title: await again.title(),
+      shown: await shown(again),
+      checked: await check(again),
+    };
     await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
     const curls = {};
     for (const path of ["predict", "explain", "advise"]) {
       await page.locator(`[data-curl=${path}]`).click();
       await page.waitForFunction(() => document.getElementById("copied").textContent);
-      curls[path] = [await page.locator("#curl").inputValue(), await page.evaluate(() => navigator.clipboard.readText())];
+      curls[path] = [
+        await page.locator("#curl").inputValue(),
+        await page.evaluate(() => navigator.clipboard.readText()),
+      ];
     }
     // A number that is none is told, and the last good one stays in use.
     const before = await shown(page);
     await page.locator("#calls").fill("-1");
-    const wrong = { said: await text(page, "#calls_wrong"), invalid: await page.getAttribute("#calls", "aria-invalid"), same: (await shown(page)) === before };
+    const wrong = {
+      said: await text(page, "#calls_wrong"),
+      invalid: await page.getAttribute("#calls", "aria-invalid"),
+      same: (await shown(page)) === before,
+    };
     return { seen, checks, address, same, spanish, curls, wrong };
   },
 
   /** The language is the browser's own, unless the address says another. */
   async languages() {
     const found = {};
-    for (const [locale, fragment] of [["es-MX", ""], ["de-DE", ""], ["es-ES", "#lang=en"]]) {
+    for (const [locale, fragment] of [
+      ["es-MX", ""],
+      ["de-DE", ""],
+      ["es-ES", "#lang=en"],
+    ]) {
       const page = await open(`${settings.plain}/app${fragment}`, { locale });
       found[locale + fragment] = [await page.getAttribute("html", "lang"), await text(page, "h1")];
       await page.context().close();
@@ -108,16 +137,22 @@ const uses = {
   async keyboard() {
     const page = await open(`${settings.plain}/app${USE}`, { width: 360 });
     const stops = [];
-    const focused = () => page.evaluate(() => {
-      const element = document.activeElement;
-      const box = element.getBoundingClientRect();
-      const bar = document.getElementById("bar").getBoundingClientRect();
-      return {
-        name: element.id || element.dataset.language || element.dataset.curl || element.getAttribute("aria-label") || element.className,
-        outline: parseFloat(getComputedStyle(element).outlineWidth),
-        seen: box.top >= 0 && box.top < bar.top,
-      };
-    });
+    const focused = () =>
+      page.evaluate(() => {
+        const element = document.activeElement;
+        const box = element.getBoundingClientRect();
+        const bar = document.getElementById("bar").getBoundingClientRect();
+        return {
+          name:
+            element.id ||
+            element.dataset.language ||
+            element.dataset.curl ||
+            element.getAttribute("aria-label") ||
+            element.className,
+          outline: parseFloat(getComputedStyle(element).outlineWidth),
+          seen: box.top >= 0 && box.top < bar.top,
+        };
+      });
     for (let stop = 0; stop < 60; stop++) {
       await page.keyboard.press("Tab");
       const found = await focused();
@@ -152,7 +187,11 @@ const uses = {
       const page = await open(`${settings.plain}/app${USE}&lang=${language}`, { width: 360 });
       found[language] = await page.evaluate(() => ({
         width: document.documentElement.scrollWidth,
-        smallest: Math.min(...[...document.querySelectorAll("p, td, th, span, button, label, small, dt, dd, li")].filter((e) => e.textContent.trim() && !e.closest(".hidden")).map((e) => parseFloat(getComputedStyle(e).fontSize))),
+        smallest: Math.min(
+          ...[...document.querySelectorAll("p, td, th, span, button, label, small, dt, dd, li")]
+            .filter((e) => e.textContent.trim() && !e.closest(".hidden"))
+            .map((e) => parseFloat(getComputedStyle(e).fontSize)),
+        ),
         bar: getComputedStyle(document.getElementById("bar")).display,
       }));
       await page.context().close();
@@ -176,6 +215,7 @@ const uses = {
     await page.locator("#key_value").fill("not-the-right-key");
     await page.locator("#key button").click();
     await page.locator("#key_wrong").waitFor();
+    await picture(page, "key");
     await page.locator("#key_value").fill(settings.key);
     await page.keyboard.press("Enter");
     await page.locator("#app").waitFor();
@@ -184,7 +224,10 @@ const uses = {
     const curl = await page.locator("#curl").inputValue();
     const stored = await page.evaluate((key) => {
       const written = [location.href, document.cookie, ...Object.values({ ...localStorage, ...sessionStorage })];
-      return [document.documentElement.outerHTML, ...written].some((each) => each.includes(key)) || document.getElementById("key_value").value !== "";
+      return (
+        [document.documentElement.outerHTML, ...written].some((each) => each.includes(key)) ||
+        document.getElementById("key_value").value !== ""
+      );
     }, settings.key);
     return { hidden, focused, gone: await page.locator("#key").isHidden(), checked, curl, stored };
   },
@@ -198,6 +241,7 @@ const uses = {
     await page.locator("#check").click();
     await page.locator("#gone").waitFor();
     const notice = await text(page, "#gone span");
+    await picture(page, "gone");
     const kept = await numbers(page);
     const before = await shown(page);
     await page.locator("#mb_used").fill("44");
@@ -224,6 +268,7 @@ const uses = {
     const different = await check(page);
     await page.locator("#swapped").waitFor();
     const notice = await text(page, "#swapped span");
+    await picture(page, "swapped");
     const inputs = await numbers(page);
     const still = (await shown(page)) === before.shown;
     await page.locator("#swapped button").click();
@@ -234,7 +279,15 @@ const uses = {
     proxy.to(settings.plain);
     await page.evaluate(() => dispatchEvent(new Event("focus")));
     await page.locator("#swapped").waitFor();
-    return { before, different, notice, still, after, checked, kept: JSON.stringify(inputs) === JSON.stringify(await numbers(page)) };
+    return {
+      before,
+      different,
+      notice,
+      still,
+      after,
+      checked,
+      kept: JSON.stringify(inputs) === JSON.stringify(await numbers(page)),
+    };
   },
 
   /** What one step of a slider takes, from the event to a page that is laid out. */
@@ -256,7 +309,12 @@ const uses = {
         last = now;
       }
       const at = (values, share) => values.sort((a, b) => a - b)[Math.ceil(share * values.length) - 1];
-      return Object.fromEntries(Object.entries({ work, frames }).map(([name, values]) => [name, [at(values, 0.5), at(values, 0.95), at(values, 1)]]));
+      return Object.fromEntries(
+        Object.entries({ work, frames }).map(([name, values]) => [
+          name,
+          [at(values, 0.5), at(values, 0.95), at(values, 1)],
+        ]),
+      );
     };
     const rounds = [];
     for (let round = 0; round < ROUNDS; round++) rounds.push(await page.evaluate(measure, STEPS));
@@ -271,7 +329,12 @@ const uses = {
       const { violations } = await page.evaluate((tags) => window.axe.run(document, { runOnly: tags }), RULES);
       return violations.map((each) => `${each.id}: ${each.nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`);
     };
-    for (const [width, language, scheme] of [[1280, "en", "light"], [360, "es", "light"], [1280, "es", "dark"], [360, "en", "dark"]]) {
+    for (const [width, language, scheme] of [
+      [1280, "en", "light"],
+      [360, "es", "light"],
+      [1280, "es", "dark"],
+      [360, "en", "dark"],
+    ]) {
       const page = await open(`${settings.plain}/app${USE}&lang=${language}`, { width, scheme });
       await check(page);
       await page.locator("[data-curl=advise]").click();
