@@ -157,7 +157,7 @@ def test_the_key_is_asked_for_and_written_nowhere(seen: dict[str, Any]) -> None:
 
 def test_without_the_service_it_says_so_keeps_the_inputs_and_computes(seen: dict[str, Any]) -> None:
     gone = seen["gone"]
-    assert gone["notice"].startswith("The service does not answer (")
+    assert gone["notice"].startswith("The service does not answer (no connection). ")
     assert gone["kept"] == ["99", "8.6", "56", "22.2"]
     assert gone["computes"]
     assert gone["back"].startswith(SAME)

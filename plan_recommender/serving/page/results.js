@@ -127,7 +127,7 @@ export class Results {
     say(byId("advice_sentence"), advice.sentence);
     byId("saving").hidden = advice.advice === "keep" || advice.plans.length === 1;
     const savings = [
-      this.amount(advice.expected_saving, 0),
+      this.amount(advice.expected_saving),
       words.from_to(this.amount(advice.saving_low, 0), this.amount(advice.saving_high, 0)),
       words.of_100(advice.p_saves),
     ];

@@ -27,8 +27,8 @@ async function ask(path, options = {}) {
   try {
     // "no-cache": the browser keeps the bytes and asks whether their digest is still the same.
     response = await fetch(urlOf(path), { cache: "no-cache", ...options, headers });
-  } catch (error) {
-    throw new Unreachable(String(error));
+  } catch {
+    throw new Unreachable(""); // no connection
   }
   if (response.status === 401) throw new KeyNeeded();
   if (!response.ok) throw new Unreachable(`${response.status} ${await problem(response)}`);

@@ -91,6 +91,7 @@ const ENGLISH = {
   curve_label: (name, number) => `Curve of ${name}: adds ${number} here`,
   map_label: (across, up, number) => `Map of ${across} and ${up}: adds ${number} here`,
   pair: (across, up) => `${across} → ${up} ↑`,
+  no_connection: "no connection",
   gone: (why) =>
     `The service does not answer (${why}). The inputs are kept, and the page goes on computing with what it has loaded.`,
   gone_early: (why) => `The service does not answer (${why}), so the model could not be loaded. The inputs are kept.`,
@@ -195,6 +196,7 @@ const SPANISH = {
   curve_label: (name, number) => `Curva de ${name}: aquí suma ${number}`,
   map_label: (across, up, number) => `Mapa de ${across} y ${up}: aquí suma ${number}`,
   pair: (across, up) => `${across} → ${up} ↑`,
+  no_connection: "sin conexión",
   gone: (why) =>
     `El servicio no responde (${why}). Los datos introducidos se conservan, y la página sigue calculando con lo que ha cargado.`,
   gone_early: (why) =>

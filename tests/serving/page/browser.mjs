@@ -11,8 +11,8 @@ const { chromium } = require("playwright-core");
 const AXE = readFileSync(join(settings.modules, "axe-core", "axe.min.js"), "utf8");
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 const USE = "#use=85,8.6,56,22.2&plan=Smart&past=80,8,40,18;91,10,61,24";
-const ROUNDS = 6; // in which steps of sliders are measured
-const STEPS = 100;
+const ROUNDS = 5; // in which steps of sliders are measured
+const STEPS = 60;
 
 const proxy = await new Proxy("/shop/desk", settings.plain).listen();
 const browser = await chromium.launch({
