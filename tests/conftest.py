@@ -102,6 +102,7 @@ _LONG = (
     *("docs/test_contributing.py", "training/test_train.py"),
     *("container/test_image.py", "training/test_tracking.py", "training/test_search.py", "container/test_manifests.py"),
     *("end_to_end/test_threshold_paths.py", "container/test_life.py", "serving/test_settings.py"),
+    "serving/test_page_in_a_browser.py",
     *("serving/test_overloaded_service.py", "serving/test_start.py", "loadtest/test_locustfile.py"),
 )
 """Files that take longest: they begin first, or one of the workers would end long after the others."""

@@ -1,5 +1,6 @@
 // Uses the page in a real browser as people do, and writes what was seen: node browser.mjs SETTINGS OUTPUT
-// test_page_in_a_browser.py starts the services, and says what has to be seen.
+// test_page_in_a_browser.py starts the services, and says what has to be seen. The file is long because all uses are of
+// one browser, whose start takes longer than most of them.
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
