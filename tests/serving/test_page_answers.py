@@ -71,9 +71,9 @@ def history(chance: random.Random, usages: list[Document], i: int) -> Document:
         }
         month["month"] = f"{2023 + n // 12}-{n % 12 + 1:02d}"
         if chance.random() < 0.3:
-            month["billed_minutes"] = chance.choice((None, math.ceil(min(1.2 * month["minutes"], 1e9))))
+            month["billed_minutes"] = chance.choice((None, min(1e9, month["minutes"] + month["calls"] / 3)))
         if chance.random() < 0.3:
-            month["active_share"] = chance.uniform(0.01, 1)
+            month["active_share"] = chance.choice((None, chance.uniform(0.01, 1)))
         months.append(month)
     return {"plan": chance.choice(("Smart", "Ultra", None)), "months": months}
 

@@ -8,14 +8,9 @@ export function rounded(value) {
   return down % 2 === 0 ? down : down + 1;
 }
 
-/** Write digits in groups of three. */
-function grouped(digits, group) {
-  return digits.replace(/\B(?=(\d{3})+$)/g, group);
-}
-
 const NARROW_SPACE = "\u202f";
 
-/** Write a number of at least 0 with so many decimals; in Spanish with spaces between groups, and a decimal comma. */
+/** Write a number of at least 0 with so many decimals; in Spanish with a decimal comma, and with spaces between groups from five digits on. */
 export function fixed(value, decimals, language = "en") {
   // A tie is a value whose binary digits end within the decimals; its products are exact.
   const exact = Number.isInteger(value * 2 ** (decimals + 1)) && value < 2 ** 40;
@@ -36,14 +31,20 @@ function ofWhole(whole, decimals) {
   return `${digits.slice(0, -decimals)}.${digits.slice(-decimals)}`;
 }
 
+/** Write a whole number of at least 0 of the smallest amounts that so many decimals show. */
+export function written(steps, decimals, language) {
+  const [whole, part] = ofWhole(steps, decimals).split(".");
+  return join(whole, part, language);
+}
+
 /** Write whole smallest units of a currency with `decimals` decimals, of which `shown` are shown. */
 export function money(units, decimals, shown, language) {
-  const scaled = rounded(Math.abs(units) / 10 ** (decimals - shown));
-  const [whole, part] = ofWhole(scaled, shown).split(".");
-  return (units < 0 && scaled > 0 ? "−" : "") + join(whole, part, language);
+  const steps = rounded(Math.abs(units) / 10 ** (decimals - shown));
+  return (units < 0 && steps > 0 ? "−" : "") + written(steps, shown, language);
 }
 
 function join(whole, part, language) {
-  const [group, sign] = language === "es" ? [NARROW_SPACE, ","] : [",", "."];
-  return grouped(whole, group) + (part ? sign + part : "");
+  const spanish = language === "es";
+  const group = !spanish ? "," : whole.length > 4 ? NARROW_SPACE : "";
+  return whole.replace(/\B(?=(\d{3})+$)/g, group) + (part ? (spanish ? "," : ".") + part : "");
 }
