@@ -13,8 +13,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from plan_recommender.billing.tariffs import load_tariffs
 from plan_recommender.data.synthesis import generate
 from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage
+from plan_recommender.model.store import find
+from plan_recommender.serving.recommender import Recommender
 from plan_recommender.serving.schemas import AdviceRequest
 from tests.conftest import TESTS, leave_out
 from tools.server import ROOT
@@ -131,6 +134,61 @@ def test_2000_subscribers_get_the_bits_and_the_sentences_of_the_service(
     changes = [part["plan_changes_at"] for answer in typed["explain"] for part in answer["contributions"]]
     assert None in changes
     assert len(set(changes)) > 100
+
+
+THREE_PLANS = """
+currency: USD
+smallest_unit: 0.001
+valid_from: 2026-01-01
+minutes: {rounding: month}
+data: {step_mb: 1}
+plans:
+  - name: Mini
+    fee: 4.995
+    included: {minutes: 0, messages: 0, mb_used: 0}
+    beyond: {minute: 0.019, message: 0.05, data_step: 0.002}
+  - name: Smart
+    fee: 15
+    included: {minutes: 300, messages: 50, mb_used: 9000}
+    beyond: {minute: 0.05, message: 0.05, data_step: 0.001}
+  - name: Ultra
+    fee: 49.99
+    included: {minutes: 5000, messages: 900, mb_used: 60000}
+    beyond: {minute: 0, message: 0, data_step: 0}
+"""
+ONE_PLAN = """
+currency: MXN
+smallest_unit: 1
+valid_from: 2026-01-01
+minutes: {rounding: call, call_share: 0.99}
+data: {step_mb: 100}
+plans:
+  - name: Smart
+    fee: 199
+    included: {minutes: 60, messages: 0, mb_used: 500}
+    beyond: {minute: 3, message: 1, data_step: 7}
+"""
+
+
+@pytest.mark.parametrize("text", [THREE_PLANS, ONE_PLAN], ids=["three plans", "one plan"])
+def test_other_tariffs_are_billed_and_worded_alike(
+    asked: Document, tmp_path: Path, trained_tag: str, text: str
+) -> None:
+    (tmp_path / "tariffs.yaml").write_text(text)
+    recommender = Recommender(find(trained_tag), load_tariffs(tmp_path / "tariffs.yaml"))
+    names = recommender.tariffs.names
+    requests = [
+        request | {"plan": request["plan"] if request["plan"] in names else None} for request in asked["requests"][:500]
+    ]
+    valid = [AdviceRequest.model_validate_json(json.dumps(request)) for request in requests]
+    expected = {
+        "predict": [],
+        "explain": [],
+        "advise": [recommender.advise(request) for request in valid],
+        "advise in Spanish": [recommender.advise(request, "es") for request in valid],
+    }
+    other = {"tariffs": json.loads(recommender.tariffs_in_force.body), "usages": [], "requests": requests}
+    assert different(expected, page_answers(PAGE, asked | other, tmp_path)) == {}
 
 
 @pytest.mark.parametrize(
