@@ -25,11 +25,11 @@ from plan_recommender.data.plausibility import find_mistakes
 from plan_recommender.data.subscribers import find_id_column
 from plan_recommender.data.table_options import add_table_options, format_of
 from plan_recommender.drift.reference import profile
-from plan_recommender.errors import ConfigError, ModelError, OutputError, TableError, TrackingError
+from plan_recommender.errors import ModelError, OutputError, TableError, TrackingError
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.tables import write_document
-from plan_recommender.report.outcome import REFUSED, leave_refused, register, remove_refused
+from plan_recommender.report.outcome import REFUSED, earlier_refused, leave_refused, register, require_own_folder
 from plan_recommender.report.terminal import candidates_table, metrics_table
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.habits import LearnedHabits, learn_habits
@@ -79,7 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     cli.say("passed every check of the gate")
     cli.say(f"artifacts: {settings.artifacts.directory}, of which report.html is for people")
-    _remove_refused(settings.artifacts.directory, written)
+    other_report = earlier_refused(settings.artifacts.directory)
+    if other_report is not None:
+        cli.say(other_report)
     cli.say(f"registered {tag}")
     kept = [settings.artifacts.directory / name for name in written]
     _track(trained, verdict, tested, table, settings, tag, kept)
@@ -119,16 +121,6 @@ def _say_refused(
     else:
         cli.say(f"report: {report}, which begins with what to do next")
     cli.say("nothing was registered; the model store and the artifacts are as they were")
-
-
-def _remove_refused(artifacts: Path, written: Sequence[str]) -> None:
-    try:
-        removed = remove_refused(artifacts, written)
-    except OutputError as error:
-        cli.warn(f"the report of an earlier run, which was refused, is still there: {error}")
-        return
-    if removed is not None:
-        cli.say(f"removed from {removed}: the report of an earlier run, which was refused")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -196,10 +188,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.artifacts is not None:
         directory = settings.artifacts.model_copy(update={"directory": options.artifacts})
         settings = settings.model_copy(update={"artifacts": directory})
-    if settings.artifacts.directory.name == REFUSED:
-        raise ConfigError(
-            f"artifacts.directory: expected another name than {REFUSED!r}, where refused runs leave their report"
-        )
+    require_own_folder(settings.artifacts.directory)
     if options.seed is not None:
         settings = settings.model_copy(update={"seed": options.seed})
     if options.mlflow:

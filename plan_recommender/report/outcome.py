@@ -1,7 +1,6 @@
 """What a training run leaves: a registered model and its artifacts, both or neither, or the report of a refused run."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ from plan_recommender.config.settings import Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.data.facts import describe
 from plan_recommender.data.outputs import staged_directory, writing
+from plan_recommender.errors import ConfigError
 from plan_recommender.model import store
 from plan_recommender.report.artifacts import RUN_FILE, write_artifacts, write_pages
 from plan_recommender.report.pages import REPORT
@@ -86,21 +86,26 @@ def leave_refused(
     return folder / REPORT
 
 
-def remove_refused(artifacts: Path, written: Sequence[str]) -> Path | None:
-    """Remove what an earlier refused run left beside the artifacts of a registered one, which it would contradict.
-
-    Only files that a run writes are removed, and only from a folder that a refused run has written; whatever else is
-    there stays, and the folder with it.
-
-    Args:
-        artifacts: folder of the registered run.
-        written: names of the files that a registered run writes; a refused run writes some of them.
-
-    Returns:
-        The folder, if there was such a report.
+def require_own_folder(artifacts: Path) -> None:
+    """Refuse a folder of artifacts that the report of a refused run would overwrite, by name or by a symbolic link.
 
     Raises:
-        OutputError: a file cannot be removed.
+        ConfigError: the folder is that of the reports, or one of the two is inside the other.
+    """
+    reports = artifacts.parent / REFUSED
+    kept, overwritten = artifacts.resolve(), reports.resolve()
+    if kept.is_relative_to(overwritten) or overwritten.is_relative_to(kept):
+        raise ConfigError(
+            f"artifacts.directory: expected a folder apart from {reports}, where refused runs leave their report, "
+            f"found {artifacts}"
+        )
+
+
+def earlier_refused(artifacts: Path) -> str | None:
+    """Say whose report `REFUSED` holds, so that nobody takes it for one of the run that has just been registered.
+
+    Returns:
+        A sentence without its full stop; None if there is no report of a refused run beside these artifacts.
     """
     folder = artifacts.parent / REFUSED
     try:
@@ -109,12 +114,7 @@ def remove_refused(artifacts: Path, written: Sequence[str]) -> Path | None:
         return None
     if not isinstance(document, dict) or not str(document.get("model")).startswith(f"{_REFUSED_TAG} "):
         return None
-    with writing(folder):
-        for name in sorted(written, key=lambda name: name == RUN_FILE):  # the last one says whose the others are
-            (folder / name).unlink(missing_ok=True)
-        if not folder.is_symlink() and not any(folder.iterdir()):
-            folder.rmdir()
-    return folder
+    return f"{folder} holds the report of an earlier run on {document.get('table')}, which was refused; not of this run"
 
 
 def _note_look(model: str | None, table: LabelledTable, settings: Settings) -> str:
