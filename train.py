@@ -7,7 +7,8 @@ if __name__ == "__main__":
 
 import argparse
 import importlib
-from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,14 @@ from plan_recommender.errors import ModelError, OutputError, TableError, Trackin
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.tables import write_document
-from plan_recommender.report.outcome import REFUSED, earlier_refused, leave_refused, register, require_own_folder
+from plan_recommender.report.outcome import (
+    REFUSED,
+    Registered,
+    earlier_refused,
+    leave_refused,
+    register,
+    require_own_folder,
+)
 from plan_recommender.report.terminal import candidates_table, metrics_table
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.habits import LearnedHabits, learn_habits
@@ -61,8 +69,22 @@ def main(arguments: list[str] | None = None) -> int:
         return cli.ANSWER_IS_NO
     tested = look(trained, table, settings)
     cli.say(metrics_table(tested.results.model, tested.results.majority_rule, tested.results.intervals))
-    tag, written, looks_before = register(trained, verdict, tested, table, habits, settings)
-    cli.say(looks_before)
+    with ExitStack() as ending:
+        registered = register(trained, verdict, tested, table, habits, settings, ending)
+        # The model is registered. From here on the run ends with its usual words and 0, whatever signal comes.
+        cli.keep_exit_code()
+        _say_registered(registered, trained, tested, habits, settings)
+        track = partial(_track, trained, verdict, tested, table, settings, registered)
+        if not registered.signals.interruptible(track) and settings.mlflow.enabled:
+            cli.warn(f"not tracked to its end, {registered.tag} is registered all the same: interrupted")
+    return cli.DONE
+
+
+def _say_registered(
+    registered: Registered, trained: Trained, tested: Tested, habits: LearnedHabits, settings: Settings
+) -> None:
+    """Say what the run has found and where it is; `registered` is the last word."""
+    cli.say(registered.looks_before)
     if tested.results.model.accuracy < tested.results.majority_rule.accuracy:
         cli.say("warning: with this threshold less accurate than recommending the majority plan to everybody")
     cli.say(
@@ -79,13 +101,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     cli.say("passed every check of the gate")
     cli.say(f"artifacts: {settings.artifacts.directory}, of which report.html is for people")
-    other_report = earlier_refused(settings.artifacts.directory)
-    if other_report is not None:
+    if other_report := earlier_refused(settings.artifacts.directory):
         cli.say(other_report)
-    cli.say(f"registered {tag}")
-    kept = [settings.artifacts.directory / name for name in written]
-    _track(trained, verdict, tested, table, settings, tag, kept)
-    return cli.DONE
+    cli.say(f"registered {registered.tag}")
 
 
 def _train(table: LabelledTable, settings: Settings) -> tuple[Trained, GateReport]:
@@ -226,10 +244,9 @@ def _track(
     tested: Tested | None,
     table: LabelledTable,
     settings: Settings,
-    tag: str | None = None,
-    artifacts: Sequence[Path] = (),
+    registered: Registered | None = None,
 ) -> None:
-    """Log the run to MLflow if that is configured; `tag` is None if the model was refused.
+    """Log the run to MLflow if that is configured; `registered` is None if the model was refused.
 
     If MLflow fails, that is a warning only, because the exit code says whether the model is registered.
     """
@@ -237,6 +254,7 @@ def _track(
         return
     from plan_recommender.training import tracking
 
+    tag, artifacts = (None, []) if registered is None else (registered.tag, registered.artifacts)
     tags = {
         "gate": "passed" if verdict.passed else "refused",
         "champion": trained.champion,
@@ -248,8 +266,7 @@ def _track(
     }
     test = {}
     if tested is not None:
-        results = tested.results
-        test = {"model": results.model.model_dump(), "majority_rule": results.majority_rule.model_dump()}
+        test = {"model": tested.results.model.model_dump(), "majority_rule": tested.results.majority_rule.model_dump()}
     run = tracking.TrackedRun(
         name=tag or f"refused {trained.champion}",
         tags=tags,
@@ -262,7 +279,7 @@ def _track(
         },
         gate=verdict,
         # No pickles: whoever can write to a shared store could run code where they are opened.
-        artifacts=[path for path in artifacts if path.suffix != ".joblib"],
+        artifacts=[settings.artifacts.directory / name for name in artifacts if not name.endswith(".joblib")],
         document=None if tag is None else write_document(trained.document),
     )
     try:

@@ -44,8 +44,21 @@ def run(main: Callable[[], int]) -> None:
 
 
 def interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """Handle Ctrl-C and SIGTERM: an exception lets a terminated command remove its temporary files."""
-    raise KeyboardInterrupt
+    """Handle Ctrl-C and SIGTERM: an exception lets a terminated command remove its temporary files.
+
+    After `keep_exit_code` they are ignored.
+    """
+    if not _Process.keeps_exit_code:
+        raise KeyboardInterrupt
+
+
+def keep_exit_code() -> None:
+    """Let no Ctrl-C and no SIGTERM change the exit code of this process: what it was started for is done for good."""
+    _Process.keeps_exit_code = True
+
+
+class _Process:
+    keeps_exit_code = False
 
 
 def say(text: str) -> None:

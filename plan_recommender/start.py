@@ -27,7 +27,7 @@ def run(command: str) -> None:
 
     Ctrl-C and SIGTERM exit with 2 and one sentence on stderr, from now on; so does a command that cannot be imported
     because this is not the project's environment. Once `main` has returned, they end the process with its exit code,
-    because its work is done or undone by then.
+    because its work is done or undone by then. A command may say so sooner, by `cli.keep_exit_code`.
 
     Args:
         command: name of the module, for example `tools.demo`.

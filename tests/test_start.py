@@ -113,6 +113,20 @@ def test_an_interruption_at_the_very_end_changes_nothing() -> None:
     assert interrupted_at_its_end(command) == (0, "")
 
 
+def test_a_command_that_keeps_its_exit_code_ends_with_it_whatever_comes() -> None:
+    """Between the end of `main` and that of the process, too, where objects are destroyed."""
+    program = (
+        "import os, signal; from plan_recommender import cli, start; "
+        "kill = lambda: os.kill(os.getpid(), signal.SIGINT); "
+        "start._imported = lambda _: type('command', (), {{'main': staticmethod(lambda: {} kill() or 0)}}); "
+        "start.run('any')"
+    )
+    kept = run("-c", program.format("cli.keep_exit_code() or"))
+    assert (kept.returncode, kept.stderr) == (0, "")
+    control = run("-c", program.format(""))
+    assert (control.returncode, control.stderr) == (2, "interrupted\n")
+
+
 def test_the_control_without_what_starts_commands_ends_with_a_traceback() -> None:
     assert "Traceback" in interrupted_at_its_end("from tools.synthesise import main; main()")[1]
 

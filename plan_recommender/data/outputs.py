@@ -8,9 +8,10 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import FrameType
 from typing import BinaryIO, TextIO, cast
 
 from plan_recommender.errors import OutputError
@@ -165,23 +166,64 @@ def require_distinct(*paths: Path | None) -> None:
         seen.add(path.resolve())
 
 
+class HeldSignals:
+    """Ctrl-C and SIGTERM of a block in which they wait, because what it does is done completely or not at all."""
+
+    def __init__(self) -> None:
+        self.came = False
+        """Whether one of them came."""
+        self._may_interrupt = False
+
+    def handle(self, _signal: int, _frame: FrameType | None) -> None:
+        """Remember a signal, and interrupt with it what may be interrupted, once."""
+        self.came = True
+        if self._may_interrupt:
+            self._may_interrupt = False
+            raise KeyboardInterrupt
+
+    def interruptible(self, work: Callable[[], object]) -> bool:
+        """Do work that a signal may leave undone; returns False if one did, or had come before."""
+        try:
+            try:
+                self._may_interrupt = True
+                if self.came:
+                    return False
+                work()
+            finally:
+                self._may_interrupt = False
+        except KeyboardInterrupt:
+            return False
+        return True
+
+
+@contextmanager
+def holding_signals() -> Iterator[HeldSignals]:
+    """Let Ctrl-C and SIGTERM wait during the block; whether one came is known, and nothing is raised at the end."""
+    held = HeldSignals()
+    # Handlers, because a signal mask would hold for one thread only, and the libraries have started others.
+    before = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN  # Ctrl-C is not for a script's commands in the background
+    }
+    try:
+        for number in before:
+            signal.signal(number, held.handle)
+        yield held
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Delay Ctrl-C and SIGTERM until the end of the block.
 
     If one of them came, KeyboardInterrupt is raised then, unless the block itself fails.
     """
-    caught: list[int] = []
-    # Handlers, because a signal mask would hold for one thread only, and the libraries have started others.
-    before = {
-        number: signal.signal(number, lambda n, _: caught.append(n)) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
+    with holding_signals() as held:
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if caught:
+    if held.came:
         raise KeyboardInterrupt
 
 

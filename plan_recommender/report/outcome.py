@@ -1,13 +1,14 @@
 """What a training run leaves: a registered model and its artifacts, both or neither, or the report of a refused run."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 from plan_recommender.config.settings import Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.data.facts import describe
-from plan_recommender.data.outputs import staged_directory, writing
+from plan_recommender.data.outputs import HeldSignals, staged_directory, writing
 from plan_recommender.errors import ConfigError
 from plan_recommender.model import store
 from plan_recommender.report.artifacts import RUN_FILE, write_artifacts, write_pages
@@ -34,6 +35,8 @@ class Registered(NamedTuple):
     """Names of the files in the folder of the artifacts that the run wrote."""
     looks_before: str
     """A sentence about other models that were measured on the same test part."""
+    signals: HeldSignals
+    """Ctrl-C and SIGTERM, which wait since the publication began."""
 
 
 def register(
@@ -43,8 +46,11 @@ def register(
     table: LabelledTable,
     habits: LearnedHabits,
     settings: Settings,
+    ending: ExitStack,
 ) -> Registered:
     """Write artifacts and model, both or neither.
+
+    Ctrl-C and SIGTERM stop it until the publication begins; from then on they wait until `ending` is closed.
 
     Raises:
         OutputError: one of them cannot be written; both are as they were.
@@ -62,8 +68,8 @@ def register(
             written = sorted(path.name for path in artifacts.path.iterdir())
             artifacts.keep_the_rest()
         with writing(store.store_path()):
-            publish_both(model, record, artifacts)
-        return Registered(model.tag, written, looks_before)
+            held = publish_both(model, record, artifacts, ending)
+        return Registered(model.tag, written, looks_before, held)
 
 
 def leave_refused(

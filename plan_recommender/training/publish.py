@@ -12,7 +12,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from bentoml.types import ModelSignature
 from plan_recommender.billing.advice import AdvicePolicy
 from plan_recommender.config.settings import AdviceSettings, Settings
 from plan_recommender.data.csv_table import LabelledTable
-from plan_recommender.data.outputs import StagedDirectory, uninterrupted
+from plan_recommender.data.outputs import HeldSignals, StagedDirectory, holding_signals
 from plan_recommender.drift.reference import profile
 from plan_recommender.errors import ModelError, OutputError
 from plan_recommender.model.digests import digests
@@ -239,20 +239,21 @@ def write_model(
     )
 
 
-def publish_both(model: StagedModel, record: ModelRecord, artifacts: StagedDirectory) -> None:
+def publish_both(model: StagedModel, record: ModelRecord, artifacts: StagedDirectory, ending: ExitStack) -> HeldSignals:
     """Publish the model and the artifacts, and promote the model; if one step fails, all of them are undone.
 
-    Ctrl-C and SIGTERM wait until this is over.
+    From the first step until `ending` is closed, Ctrl-C and SIGTERM wait, because what follows tells what was done.
     """
-    with uninterrupted():
-        try:
-            model.publish(record)
-            artifacts.publish()
-            model.promote()
-        except BaseException:
-            artifacts.withdraw()
-            model.withdraw()
-            raise
+    held = ending.enter_context(holding_signals())
+    try:
+        model.publish(record)
+        artifacts.publish()
+        model.promote()
+    except BaseException:
+        artifacts.withdraw()
+        model.withdraw()
+        raise
+    return held
 
 
 def library_versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from plan_recommender.data.outputs import replacing, staged_directory, uninterrupted
+from plan_recommender.data.outputs import holding_signals, replacing, staged_directory, uninterrupted
 from plan_recommender.errors import OutputError
 
 
@@ -316,3 +316,32 @@ def test_a_block_without_a_signal_ends_as_any_other() -> None:
     with pytest.raises(KeyError), uninterrupted():
         raise KeyError
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_what_may_be_interrupted_is_left_undone_and_the_block_goes_on() -> None:
+    done = []
+    with holding_signals() as held:
+        assert held.interruptible(lambda: done.append("first"))
+
+        def be_interrupted() -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append("not reached")
+
+        assert not held.interruptible(be_interrupted)
+        os.kill(os.getpid(), signal.SIGINT)  # again
+        assert not held.interruptible(lambda: done.append("not begun"))
+        done.append("last")
+    assert done == ["first", "last"]
+    with holding_signals() as held, pytest.raises(KeyError):
+        held.interruptible(lambda: dict[str, int]()["fails"])
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    """Ctrl-C is not for a script's commands in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with holding_signals() as held:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not held.came
+    finally:
+        signal.signal(signal.SIGINT, before)

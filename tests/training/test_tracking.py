@@ -3,8 +3,11 @@
 import io
 import json
 import math
+import os
+import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ import pytest
 from mlflow.entities import Run
 
 import train
+from plan_recommender import cli
 from plan_recommender.config.load import load_settings
 from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.errors import TrackingError
@@ -319,3 +323,30 @@ def test_long_values_are_cut_to_what_mlflow_takes(command: Command, store: Path,
     (kept,) = runs_of(tracked)
     assert kept.data.params["money.currency"] == "x" * 6000
     assert not any(math.isnan(value) for value in kept.data.metrics.values())
+
+
+@pytest.mark.parametrize("moment", ["before it is tracked", "while it is tracked"])
+def test_an_interruption_costs_the_tracking_and_not_what_the_run_says(
+    command: Command, store: Path, tracked: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    say, calls = cli.say, []
+
+    def say_and_signal(text: str) -> None:
+        say(text)
+        if moment.startswith("before") and text.startswith("registered "):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def never_ends(*_: object) -> str:
+        calls.append("tracking")
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+        return "not interrupted"
+
+    monkeypatch.setattr(cli, "say", say_and_signal)
+    monkeypatch.setattr(tracking, "track", never_ends)
+    answer = command(train.main, "--config", tracked, "--mlflow")
+    tag = model_store.find().tag
+    assert answer.code == 0
+    assert answer.err == f"warning: not tracked to its end, {tag} is registered all the same: interrupted\n"
+    assert answer.out.splitlines()[-1] == f"registered {tag}"
+    assert calls == ([] if moment.startswith("before") else ["tracking"])

@@ -29,6 +29,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 
 import train
+from plan_recommender import cli
 from plan_recommender.data import outputs
 from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.model import store as model_store
@@ -37,6 +38,7 @@ from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME, PIPELINE_FILE
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import write_document
+from plan_recommender.report import pages
 from plan_recommender.training import publish
 from plan_recommender.training import run as run_of_training
 from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, frame
@@ -389,20 +391,21 @@ def before(target: str) -> Break:
     return break_it
 
 
-def after(target: str, owner: Any, name: str, times: int = 1) -> Break:
-    """Be interrupted just after a step was done, as Ctrl-C and SIGTERM interrupt."""
+def signalled(target: str, owner: Any, name: str, number: int, when: str = "", first: bool = False) -> Break:
+    """Send a signal to the process just after a step was done, or before; `when`: at the call with this text."""
 
     def break_it(monkeypatch: pytest.MonkeyPatch) -> None:
-        real, calls = getattr(owner, name), []
+        real = getattr(owner, name)
 
-        def interrupted(*arguments: Any, **options: Any) -> Any:
+        def step(*arguments: Any, **options: Any) -> Any:
+            if first:
+                os.kill(os.getpid(), number)
             result = real(*arguments, **options)
-            calls.append(1)
-            if len(calls) == times:
-                raise KeyboardInterrupt
+            if not first and (not when or when in str(arguments[0])):
+                os.kill(os.getpid(), number)
             return result
 
-        monkeypatch.setattr(target, interrupted)
+        monkeypatch.setattr(target, step)
 
     return break_it
 
@@ -494,35 +497,60 @@ def test_a_run_that_cannot_write_on_changes_nothing(
         assert leftovers(store, artifacts) == []
 
 
+PUBLISH = "plan_recommender.training.publish.StagedModel.publish"
+PROMOTE = "plan_recommender.training.publish.StagedModel.promote"
 INTERRUPTIONS = {
-    "after the model was published": after(
-        "plan_recommender.training.publish.StagedModel.publish", publish.StagedModel, "publish"
+    "before the model is published": signalled(PUBLISH, publish.StagedModel, "publish", signal.SIGINT, first=True),
+    "after the model was published": signalled(PUBLISH, publish.StagedModel, "publish", signal.SIGTERM),
+    "after the artifacts were published": signalled(
+        "plan_recommender.data.outputs.StagedDirectory.publish", outputs.StagedDirectory, "publish", signal.SIGINT
     ),
-    "after the artifacts were published": after(
-        "plan_recommender.data.outputs.StagedDirectory.publish", outputs.StagedDirectory, "publish"
-    ),
-    "after promoting": after("plan_recommender.training.publish.StagedModel.promote", publish.StagedModel, "promote"),
+    "after promoting": signalled(PROMOTE, publish.StagedModel, "promote", signal.SIGTERM),
+    "while it tidies up": signalled("shutil.rmtree", shutil, "rmtree", signal.SIGINT),
+    "before the last lines": signalled("plan_recommender.cli.say", cli, "say", signal.SIGINT, "passed every check"),
+    "after the last line": signalled("plan_recommender.cli.say", cli, "say", signal.SIGTERM, "registered plan_rec"),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", INTERRUPTIONS)
-def test_a_run_that_is_interrupted_leaves_the_old_or_the_new_state_whole(
+def test_a_run_that_is_interrupted_once_it_publishes_registers_and_says_so(
     command: Command, store: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     artifacts = tmp_path / "artifacts"
-    assert command(train.main, "--config", quick).code == 0
-    previous = state(store, artifacts)
     with monkeypatch.context() as broken:
         INTERRUPTIONS[moment](broken)
         answer = command(train.main, "--config", quick, "--seed", 1)
-    assert (answer.code, answer.err.count("\n")) == (2, 1)
-    if model_store.find().record.seed == 42:
-        assert state(store, artifacts) == previous
-    else:
-        assert metrics_of(artifacts)["seed"] == 1
-        assert json.loads((artifacts / "run.json").read_text())["model"] == model_store.find().tag
-        model_store.find().scorer()
+    assert (answer.code, answer.err) == (0, "")
+    registered = model_store.find()
+    assert answer.out.splitlines()[-3:] == [
+        "passed every check of the gate",
+        f"artifacts: {artifacts}, of which report.html is for people",
+        f"registered {registered.tag}",
+    ]
+    assert metrics_of(artifacts)["seed"] == registered.record.seed == 1
+    assert json.loads((artifacts / "run.json").read_text())["model"] == registered.tag
+    registered.scorer()
+    assert leftovers(store, artifacts) == []
+
+
+@pytest.mark.slow
+def test_a_run_that_is_interrupted_before_it_publishes_changes_nothing(
+    command: Command, store: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    trained: TrainedModel, copy_store: Callable[[Path], Path],
+) -> None:  # fmt: skip
+    """The control: while it still writes the pages, it stops."""
+    artifacts = tmp_path / "artifacts"
+    earlier_run(store, artifacts, trained, copy_store)
+    previous = state(store, artifacts)
+    with monkeypatch.context() as broken:
+        signalled(
+            "plan_recommender.report.pages.render_report", pages, "render_report", signal.SIGINT, first=True
+        )(broken)  # fmt: skip
+        answer = command(train.main, "--config", quick, "--seed", 1)
+    assert (answer.code, answer.err) == (2, "interrupted\n")
+    assert state(store, artifacts) == previous
+    assert leftovers(store, artifacts) == []
 
 
 @pytest.mark.slow
