@@ -29,7 +29,7 @@ from plan_recommender.data.csv_table import LabelledTable, read_labelled
 from plan_recommender.data.subscribers import Subscribers
 from plan_recommender.data.table_options import add_table_options, format_of
 from plan_recommender.training.gate import check_baselines
-from plan_recommender.training.repeats import FIRST_SEED, compare_with_baselines
+from plan_recommender.training.repeats import FIRST_SEED, OtherSplits, compare_with_baselines
 from plan_recommender.training.selection import cross_validate
 from plan_recommender.training.split import split_table
 
@@ -119,5 +119,6 @@ def _judged(table: LabelledTable, settings: Settings, seed: int, options: argpar
     if options.vary == "folds":
         return Verdict(on_one, on_one, False)
     first = (seed + 1) * _SEEDS_APART if options.redraw else FIRST_SEED
-    compared = compare_with_baselines(results[-1], results, table, settings, first_seed=first)
+    others = OtherSplits(_CANDIDATE, table, settings, first)
+    compared = compare_with_baselines(results[-1], results, others, settings)
     return Verdict(all(check.passed for check in compared.checks), on_one, compared.splits > 1)

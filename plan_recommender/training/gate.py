@@ -56,6 +56,8 @@ class GateReport(BaseModel):
     checks: list[Check]
     splits: int = 1
     """On how many splits of the table the comparison with the baselines was decided: more than 1 if it was close."""
+    calibration_splits: int = 1
+    """On how many of them the check of calibration was decided, likewise."""
 
     @field_validator("checks")
     @classmethod
@@ -75,7 +77,17 @@ class GateReport(BaseModel):
     @property
     def looked(self) -> bool:
         """Whether rows of the test part took part: in a comparison with the registered model, or on other splits."""
-        return self.compared or self.splits > 1
+        return bool(self.looked_in)
+
+    @property
+    def looked_in(self) -> list[str]:
+        """Name what rows of the test part took part in."""
+        named = {
+            "the comparison with the registered model": self.compared,
+            "the comparison with the baselines": self.splits > 1,
+            "the check of calibration": self.calibration_splits > 1,
+        }
+        return [name for name, took_part in named.items() if took_part]
 
 
 def check_baselines(champion: CrossValidated, results: Sequence[CrossValidated], settings: Settings) -> list[Check]:
@@ -106,18 +118,28 @@ def smallest_margin(champion: CrossValidated, results: Sequence[CrossValidated],
     )
 
 
-def check_calibration(calibration: Calibration, settings: GateSettings) -> Check:
+def calibration_ratio(calibration: Calibration, settings: GateSettings) -> float:
+    """Give a calibration error as a multiple of the largest that passes: `max_ece`, or what chance often makes."""
+    return calibration.ece / max(settings.max_ece, calibration.ece_limit)
+
+
+def check_calibration(calibration: Calibration, settings: GateSettings, others: Sequence[Calibration] = ()) -> Check:
     """Check that the out-of-fold calibration error is at most `max_ece`, or no more than chance often makes.
 
     A model fails if its error is larger than `max_ece` and than that of 97.5 % of perfectly calibrated models with the
-    same probabilities on as many rows and subscribers.
+    same probabilities on as many rows and subscribers. With `others`, on other splits of the table, the median over all
+    splits of the error divided by its limit decides.
     """
+    ratio = float(np.median([calibration_ratio(found, settings) for found in (calibration, *others)]))
+    limit = max(settings.max_ece, calibration.ece_limit)
+    together = f"; on {len(others) + 1} splits of the table the median is {ratio:.2f} times the limit"
     return Check(
         name=f"calibration error (ECE) at most {settings.max_ece:g}",
-        passed=calibration.ece <= max(settings.max_ece, calibration.ece_limit),
+        passed=ratio <= 1,
         found=f"{calibration.ece:.4f} out of fold; of perfectly calibrated models on as many rows, 97.5 % show at most "
-        f"{calibration.ece_limit:.4f} by chance, which passes too",
-        advice=f"the error is {calibration.ece - max(settings.max_ece, calibration.ece_limit):.4f} too large; "
+        f"{calibration.ece_limit:.4f} by chance, which passes too"
+        + (f"{together}, which decides, because it was close on one" if others else ""),
+        advice=f"the error is {(ratio - 1) * limit:.4f} too large; "
         f"{_recalibrate(calibration)}; gate.max_ece is the bound",
     )
 

@@ -21,7 +21,7 @@ from plan_recommender.training import gate
 from plan_recommender.training.candidates import fit
 from plan_recommender.training.compiler import Proof, compile_pipeline, prove
 from plan_recommender.training.gate import GateReport
-from plan_recommender.training.repeats import compare_with_baselines
+from plan_recommender.training.repeats import OtherSplits, check_calibration, compare_with_baselines
 from plan_recommender.training.selection import (
     CandidateSummary,
     CrossValidated,
@@ -127,12 +127,13 @@ def judge(
     """Put a model through the gate: the baselines, calibration, the test part, and the registered model if any.
 
     A registered model that cannot answer is not compared with; `say` is called with a warning then. It is also called
-    if the comparison with the baselines is close, so that it is repeated on other splits of the table.
+    if the comparison with the baselines or the check of calibration is close, so that other splits of the table decide.
     """
     champion = next(result for result in trained.results if result.candidate == trained.champion)
-    compared = compare_with_baselines(champion, trained.results, table, settings, say)
-    checks = compared.checks
-    checks.append(gate.check_calibration(trained.calibration, settings.gate))
+    others = OtherSplits(trained.champion, table, settings)
+    compared = compare_with_baselines(champion, trained.results, others, settings, say)
+    calibrated = check_calibration(trained.calibration, trained.champion, others, settings, say)
+    checks = [*compared.checks, calibrated.check]
     test = table.take(trained.split.test)
     checks.append(gate.check_test_part(test))
     try:
@@ -142,10 +143,10 @@ def judge(
     except ModelError as error:
         # Any model that passes the other checks is better than one that cannot answer.
         say(f"warning: not compared with the registered model, which cannot answer: {error}")
-        return GateReport(checks=checks, splits=compared.splits)
+        return GateReport(checks=checks, splits=compared.splits, calibration_splits=calibrated.splits)
     if registered is not None:
         checks.append(_check_registered(registered, trained, test, settings))
-    return GateReport(checks=checks, splits=compared.splits)
+    return GateReport(checks=checks, splits=compared.splits, calibration_splits=calibrated.splits)
 
 
 def _check_registered(

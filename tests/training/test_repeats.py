@@ -1,4 +1,4 @@
-"""A close comparison with the baselines is decided on many splits of the table, and another one on one split."""
+"""A close comparison with the baselines, or check of calibration, is decided on many splits; another one on one."""
 
 import json
 from collections.abc import Sequence
@@ -12,9 +12,11 @@ from plan_recommender.config.load import load_settings
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import TableError
+from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.metrics import ConfusionMatrix, Metrics
 from plan_recommender.training import repeats
-from plan_recommender.training.repeats import compare_with_baselines
+from plan_recommender.training.gate import GateReport, calibration_ratio, check_calibration
+from plan_recommender.training.repeats import OtherSplit, OtherSplits, compare_with_baselines
 from plan_recommender.training.selection import CrossValidated
 from tests.conftest import Command
 from tests.training.candidates import shipped
@@ -47,9 +49,9 @@ def splits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The seeds of the further splits, which are not made; on each the champion is worse by 0.03."""
     seeds: list[int] = []
 
-    def on_split(champion: CrossValidated, table: LabelledTable, settings: Settings, seed: int) -> list[CrossValidated]:
+    def on_split(champion: Candidate, table: LabelledTable, settings: Settings, seed: int) -> OtherSplit:
         seeds.append(seed)
-        return results(-0.03, folds=2)
+        return OtherSplit(table, results(-0.03, folds=2))
 
     monkeypatch.setattr(repeats, "_on_split", on_split)
     return seeds
@@ -57,7 +59,9 @@ def splits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def compare(gain: float, settings: Settings = SETTINGS) -> tuple[repeats.Compared, list[str]]:
     found, said = results(gain), list[str]()
-    return compare_with_baselines(found[-1], found, shipped(), settings, said.append), said
+    return compare_with_baselines(
+        found[-1], found, OtherSplits(NAMES[2], shipped(), settings), settings, said.append
+    ), said
 
 
 @pytest.mark.parametrize(("gain", "passes"), [(0.02, True), (-0.02, False)])
@@ -90,13 +94,99 @@ def test_the_splits_are_the_same_for_every_seed(splits: list[int]) -> None:
 
 
 def test_where_no_other_split_can_be_made_the_first_one_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> list[CrossValidated]:
+    def fail(*_: object) -> OtherSplit:
         raise TableError("too few")
 
     monkeypatch.setattr(repeats, "_on_split", fail)
     compared, _ = compare(0.01)
     assert compared.splits == 1
     assert all(check.passed for check in compared.checks)
+    calibrated, _ = calibrate(0.9, monkeypatch, [])
+    assert calibrated.splits == 1
+    assert calibrated.check.passed
+
+
+def measured(ratio: float, limit: float = 0.08) -> Calibration:
+    """As much of a calibration as the check looks at."""
+    return Calibration(
+        ece=ratio * limit, ece_limit=limit, ece_by_chance=0.05, brier=0.1, reliability=0.0, resolution=0.1,
+        uncertainty=0.2, within_bin=0.0, slope=1.0, intercept=0.0, bins=[],
+    )  # fmt: skip
+
+
+def calibrate(
+    ratio: float,
+    monkeypatch: pytest.MonkeyPatch,
+    others: list[float],
+    limit: float = 0.08,
+    settings: Settings = SETTINGS,
+) -> tuple[repeats.CheckedCalibration, list[str]]:
+    """Check a calibration whose error is a multiple of its limit on one split, and others on the others."""
+    found, said = iter(others), list[str]()
+    monkeypatch.setattr(repeats, "calibration_out_of_fold", lambda *_: measured(next(found)))
+    splits = OtherSplits(NAMES[2], shipped(), settings)
+    return repeats.check_calibration(measured(ratio, limit), NAMES[2], splits, settings, said.append), said
+
+
+@pytest.mark.parametrize(("ratio", "limit", "passes"), [(0.7, 0.08, True), (1.35, 0.08, False), (1.2, 0.025, True)])
+def test_a_calibration_that_is_not_close_takes_no_other_split(
+    splits: list[int], monkeypatch: pytest.MonkeyPatch, ratio: float, limit: float, passes: bool
+) -> None:
+    calibrated, said = calibrate(ratio, monkeypatch, [], limit)  # the last one is below gate.max_ece
+    assert (splits, said, calibrated.splits) == ([], [], 1)
+    assert calibrated.check.passed == passes
+    assert "splits" not in calibrated.check.found
+
+
+@pytest.mark.parametrize(("ratio", "other", "passes"), [(1.07, 0.9, True), (0.9, 1.07, False)])
+def test_the_median_of_all_splits_decides_a_close_calibration(
+    splits: list[int], monkeypatch: pytest.MonkeyPatch, ratio: float, other: float, passes: bool
+) -> None:
+    calibrated, said = calibrate(ratio, monkeypatch, [other] * 5 + [3.0, 0.1, 0.2])
+    assert said == ["the calibration error is close to its limit: it is measured on 8 other splits of the table"]
+    assert (len(splits), calibrated.splits, calibrated.check.passed) == (8, 9, passes)
+    assert calibrated.check.found.endswith(
+        f"; on 9 splits of the table the median is {other:.2f} times the limit, "
+        "which decides, because it was close on one"
+    )
+    assert f"{ratio * 0.08:.4f} out of fold" in calibrated.check.found
+    if not passes:
+        assert calibrated.check.advice.startswith("the error is 0.0056 too large; ")
+
+
+def test_both_checks_use_the_same_splits_and_make_them_once(splits: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    found, others = results(0.01), OtherSplits(NAMES[2], shipped(), SETTINGS)
+    compare_with_baselines(found[-1], found, others, SETTINGS)
+    monkeypatch.setattr(repeats, "calibration_out_of_fold", lambda *_: measured(0.5))
+    assert repeats.check_calibration(measured(1.1), NAMES[2], others, SETTINGS).check.passed
+    assert len(splits) == 8
+
+
+@pytest.mark.slow
+def test_models_that_are_calibrated_pass_and_those_that_are_off_by_six_points_do_not() -> None:
+    """With the splits of a table, whose labels are drawn from the probabilities, as `tools.gate_rates` draws them."""
+    accepted = {off_by: sum(accepts(rows, off_by, trial) for trial in range(20)) for rows, off_by in SIMULATED}
+    assert accepted[0.0] >= 19
+    assert accepted[0.06] == 0
+
+
+SIMULATED = ((400, 0.0), (2_000, 0.06))
+
+
+def accepts(rows: int, off_by: float, trial: int) -> bool:
+    """Whether the rule accepts a model that says this much more than the truth, measured on parts of a table."""
+    rng = np.random.default_rng([42, trial])
+    truth = rng.beta(0.7, 1.6, rows)
+    target = (rng.random(rows) < truth).astype(np.int64)
+
+    def on_part() -> Calibration:
+        part = rng.permutation(rows)[: rows * 4 // 5]
+        return measure_calibration(target[part], np.minimum(truth[part] + off_by, 1.0), 10, seed=trial)
+
+    one, gate = on_part(), SETTINGS.gate
+    ratio = calibration_ratio(one, gate)
+    close = 1 / repeats.CLOSE_CALIBRATION < ratio < repeats.CLOSE_CALIBRATION and one.ece > gate.max_ece
+    return check_calibration(one, gate, [on_part() for _ in range(16)] if close else []).passed
 
 
 def first_rows(path: Path, rows: int) -> Path:
@@ -137,3 +227,11 @@ def test_the_card_of_a_model_that_just_passed_says_so_and_that_of_another_does_n
     assert (clear.code, clear.err) == (0, "")
     assert "is close" not in clear.out
     assert "was close" not in card.read_text()
+
+
+def test_a_report_names_what_the_test_part_took_part_in() -> None:
+    assert not GateReport(checks=[]).looked
+    assert GateReport(checks=[], calibration_splits=17).looked_in == ["the check of calibration"]
+    assert GateReport(checks=[], splits=17, calibration_splits=17).looked_in == [
+        "the comparison with the baselines", "the check of calibration",
+    ]  # fmt: skip
