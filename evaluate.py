@@ -240,7 +240,7 @@ def _test_part(model: store.RegisteredModel, options: argparse.Namespace) -> _Ro
     except OSError as error:
         cli.warn(f"this look at the test part is not noted in {looks.LOOKS_FILE}: {error.strerror or error}")
     else:
-        sentence = looks.sentence(earlier)
+        sentence = looks.sentence(earlier, looks.file_beside(options.artifacts))
     of = "" if test.subscribers is None else f" of {len(np.unique(test.subscribers)):,} subscribers"
     return _Rows(test, f"the {len(test.target):,} rows{of} of {path} that it was never trained on", sentence)
 

@@ -17,7 +17,6 @@ from plan_recommender.training import looks, publish
 from plan_recommender.training.findings import Findings
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.habits import LearnedHabits
-from plan_recommender.training.looks import LOOKS_FILE
 from plan_recommender.training.publish import publish_both, write_model
 from plan_recommender.training.run import Tested, Trained
 
@@ -83,7 +82,7 @@ def leave_refused(
     folder = settings.artifacts.directory.parent / REFUSED
     findings = _findings(trained, verdict, None, table)
     if verdict.looked:
-        _note_look(None, table, settings)
+        _note_look(None, table, settings, looks.digest_of_refused(trained.champion, settings))
     with staged_directory(folder) as refused, publish.staging() as model, writing(folder):
         write_artifacts(refused.path, trained, findings, None, table, settings)
         record = write_model(model.path, refused.path, trained, findings, table, habits, settings)
@@ -123,11 +122,12 @@ def earlier_refused(artifacts: Path) -> str | None:
     return f"{folder} holds the report of an earlier run on {document.get('table')}, which was refused; not of this run"
 
 
-def _note_look(model: str | None, table: LabelledTable, settings: Settings) -> str:
-    """Note a look at the test part; returns a sentence about earlier ones. A refused run has no model to name."""
-    new = looks.look("train.py", model, table, settings.seed, settings.split.test_share)
-    with writing(settings.artifacts.directory.parent / LOOKS_FILE):
-        return looks.sentence(looks.note(settings.artifacts.directory, new))
+def _note_look(model: str | None, table: LabelledTable, settings: Settings, refused: str | None = None) -> str:
+    """Note a look at the test part; returns a sentence about earlier ones. A refused run has a digest for a name."""
+    new = looks.look("train.py", model, table, settings.seed, settings.split.test_share, refused)
+    path = looks.file_beside(settings.artifacts.directory)
+    with writing(path):
+        return looks.sentence(looks.note(settings.artifacts.directory, new), path)
 
 
 def _findings(trained: Trained, verdict: GateReport, tested: Tested | None, table: LabelledTable) -> Findings:

@@ -4,13 +4,15 @@ Whoever looks at a test part, changes something and looks again chooses what hap
 forbid that, but every look is counted, and shown beside the figures.
 """
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from plan_recommender.config.settings import Settings
 from plan_recommender.data.csv_table import LabelledTable
 
 LOOKS_FILE = "looks.jsonl"
@@ -30,46 +32,82 @@ class Look(BaseModel):
     seed: int
     test_share: float
     groups: str | None
+    refused: str | None = None
+    """Of a refused model, which has no name: a digest of champion and settings. Looks of older versions have none."""
+
+    def is_of_the_model_of(self, other: Self) -> bool:
+        """Whether both are of the same model, as far as they tell: the same name, or the same refused run again."""
+        if self.model is not None or other.model is not None:
+            return self.model == other.model
+        return self.refused is not None and self._refused_run() == other._refused_run()
+
+    def _refused_run(self) -> tuple[str, int, float, str | None, str | None]:
+        return self.table, self.seed, self.test_share, self.groups, self.refused
 
 
 def look(
-    by: Literal["train.py", "evaluate.py"], model: str | None, table: LabelledTable, seed: int, test_share: float
+    by: Literal["train.py", "evaluate.py"],
+    model: str | None,
+    table: LabelledTable,
+    seed: int,
+    test_share: float,
+    refused: str | None = None,
 ) -> Look:
-    """Describe a look that happens now; `table` is the whole table."""
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    return Look(at=at, by=by, model=model, table=table.sha256, seed=seed, test_share=test_share, groups=table.groups)
+    """Describe a look that happens now; `table` is the whole table, and `refused` is from `digest_of_refused`."""
+    return Look(
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        by=by,
+        model=model,
+        table=table.sha256,
+        seed=seed,
+        test_share=test_share,
+        groups=table.groups,
+        refused=refused,
+    )
+
+
+def digest_of_refused(champion: str, settings: Settings) -> str:
+    """Tell a refused model from others by its champion and the settings; where files are makes no difference."""
+    places: dict[str, bool | set[str]] = {"artifacts": True, "mlflow": True, "data": {"path"}}
+    document = settings.model_dump(mode="json", exclude=places)
+    return hashlib.sha256(json.dumps([champion, document], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def file_beside(artifacts: Path) -> Path:
+    """Give the path of the history beside a folder of artifacts; a symbolic link to that folder is followed."""
+    return artifacts.resolve().parent / LOOKS_FILE
 
 
 def note(artifacts: Path, new: Look) -> int:
     """Add a look to the history beside the folder of artifacts; returns how many models looked at this table before.
 
     With another seed, rows of the same table that trained one model test another, so that all of its test parts count.
-    Looks of the same model count once, and those of `new.model` not at all. A line that cannot be read, as of another
-    version, is kept and not counted.
+    Looks of the same model count once, and those of the model of `new` not at all. A line that cannot be read, as of
+    another version, is kept and not counted.
 
     Raises:
         OSError: the history cannot be read or written.
     """
-    path = artifacts.resolve().parent / LOOKS_FILE
-    earlier: list[str | None] = []
+    path = file_beside(artifacts)
+    earlier: list[Look] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
             found = Look.model_validate(json.loads(line))
         except (ValueError, ValidationError):
             continue
-        if found.table == new.table and (found.model is None or found.model not in [new.model, *earlier]):
-            earlier.append(found.model)
+        if found.table == new.table and not any(found.is_of_the_model_of(known) for known in (new, *earlier)):
+            earlier.append(found)
     with path.open("a", encoding="utf-8") as file:
         file.write(new.model_dump_json() + "\n")
     return len(earlier)
 
 
-def sentence(earlier: int) -> str:
-    """Say how many other models were measured on a test part of the same table before."""
+def sentence(earlier: int, path: Path) -> str:
+    """Say how many other models were measured on a test part of the same table before, as far as a history tells."""
     if not earlier:
-        return "no other model was measured on a test part of this table before"
+        return f"no other model was measured on a test part of this table before, as far as {path} tells"
     models = "1 other model was" if earlier == 1 else f"{earlier} other models were"
     return (
-        f"{models} measured on a test part of this table before ({LOOKS_FILE}): if what was seen led to a "
-        "change, these figures flatter; trust the cross-validation, or bring new rows"
+        f"{models} measured on a test part of this table before ({path}): if what was seen led to a change, "
+        "these figures flatter; trust the cross-validation, or bring new rows"
     )
