@@ -57,6 +57,11 @@ def keep_exit_code() -> None:
     _Process.keeps_exit_code = True
 
 
+def keeps_exit_code() -> bool:
+    """Whether `keep_exit_code` was called."""
+    return _Process.keeps_exit_code
+
+
 class _Process:
     keeps_exit_code = False
 

@@ -49,7 +49,8 @@ def run(command: str) -> None:
         cli.run(main)
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else _COULD_NOT_DECIDE
-        _on_signals(lambda *_: os._exit(code))
+        # A handler of Python's does not last until the process has ended, but what is ignored stays so.
+        _on_signals(signal.SIG_IGN if cli.keeps_exit_code() else lambda *_: os._exit(code))
         raise
     except KeyboardInterrupt:  # while `cli.run` told of an error
         _end("interrupted")
@@ -70,7 +71,7 @@ def _imported(command: str) -> Any:
         _end_outside(f"a package in {sys.prefix} that cannot be imported ({reason:.200})")
 
 
-def _on_signals(handler: Callable[[int, FrameType | None], object]) -> None:
+def _on_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # Ctrl-C is not for a script's commands in the background
             signal.signal(number, handler)
