@@ -25,8 +25,10 @@ os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_SESSION / "prometheus")
 os.environ.pop("BENTOML_CONFIG", None)
 
-# Before anything imports NumPy: tests run side by side, and threads beyond the cores would only wait for each other.
-os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# Before anything imports NumPy, which reads them once: tests run side by side, and threads beyond the cores would only
+# wait for each other. They are unset below, so that the commands and services that tests start run as a user's do.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+os.environ |= _ONE_THREAD
 (_SESSION / "prometheus").mkdir()
 
 import bentoml
@@ -51,6 +53,9 @@ from tools.container import ContainerError, containerize, docker
 from tools.container import client as docker_client
 from tools.containerize import build
 from tools.server import ROOT, Server, serving
+
+for _name in _ONE_THREAD:
+    del os.environ[_name]
 
 TESTS = ROOT / "tests"
 GOOD = {"calls": 85, "minutes": 516.7, "messages": 56, "mb_used": 22696.96}

@@ -99,6 +99,8 @@ def require_own_folder(artifacts: Path) -> None:
     """
     reports = artifacts.parent / REFUSED
     kept, overwritten = artifacts.resolve(), reports.resolve()
+    if Path.cwd().is_relative_to(kept):
+        return  # which is refused too, as for every folder that is replaced as a whole
     if kept.is_relative_to(overwritten) or overwritten.is_relative_to(kept):
         raise ConfigError(
             f"artifacts.directory: expected a folder apart from {reports}, where refused runs leave their report, "
