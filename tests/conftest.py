@@ -27,8 +27,8 @@ os.environ.pop("BENTOML_CONFIG", None)
 
 # Before anything imports NumPy, which reads them once: tests run side by side, and threads beyond the cores would only
 # wait for each other. They are unset below, so that the commands and services that tests start run as a user's do.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-os.environ |= _ONE_THREAD
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+os.environ |= ONE_THREAD
 (_SESSION / "prometheus").mkdir()
 
 import bentoml
@@ -54,7 +54,7 @@ from tools.container import client as docker_client
 from tools.containerize import build
 from tools.server import ROOT, Server, serving
 
-for _name in _ONE_THREAD:
+for _name in ONE_THREAD:
     del os.environ[_name]
 
 TESTS = ROOT / "tests"
