@@ -84,7 +84,7 @@ def test_a_garbled_model_file_is_refused_in_one_sentence(
 
 @pytest.mark.slow
 def test_a_store_on_a_volume_of_its_own_is_written_too(quick: Path, tmp_path: Path) -> None:
-    shm = Path("/dev/shm")  # noqa: S108  # on Linux, another file system than the temporary folder's
+    shm = Path("/dev/shm")  # noqa: S108  # another file system; mkdtemp makes a folder there that is nobody else's
     if not shm.is_dir() or shm.stat().st_dev == tmp_path.stat().st_dev:
         leave_out("there is no second file system at /dev/shm, so no store on a volume of its own was tried")
     volume = Path(tempfile.mkdtemp(dir=shm))

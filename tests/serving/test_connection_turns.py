@@ -82,7 +82,8 @@ async def connected(number: int, happened: list[str], before_answers: list[Calla
                 while len(servers) == count:
                     await asyncio.sleep(0)
                 clients.append(Client(reader, writer, servers[count]))
-                servers[count].transport = Transport(servers[count].transport, happened)  # type: ignore[assignment]
+                noting = Transport(servers[count].transport, happened)
+                servers[count].transport = noting  # type: ignore[assignment]  # it has what a transport has
             yield clients
         finally:
             for client in clients:
