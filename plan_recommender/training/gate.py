@@ -2,7 +2,7 @@
 
 A model that fails one of them is refused, and the registered model stays. Checks on the training part use out-of-fold
 probabilities of several repeats. The comparison with the registered model uses them as well as the test part, on rows
-that it was not trained on. training/repeats.py repeats a close comparison with the baselines.
+that it was not trained on. training/repeats.py decides on more splits where the baselines or calibration are close.
 """
 
 import math

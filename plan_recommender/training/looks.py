@@ -103,11 +103,15 @@ def note(artifacts: Path, new: Look) -> int:
 
 
 def sentence(earlier: int, path: Path) -> str:
-    """Say how many other models were measured on a test part of the same table before, as far as a history tells."""
+    """Say how many other models were measured on a test part of the same table before, as far as a history tells.
+
+    The history is named with its folder only, because a report goes to people who are not told where it was made.
+    """
+    history = f"{path.parent.name}/{path.name}"
     if not earlier:
-        return f"no other model was measured on a test part of this table before, as far as {path} tells"
+        return f"no other model was measured on a test part of this table before, as far as {history} tells"
     models = "1 other model was" if earlier == 1 else f"{earlier} other models were"
     return (
-        f"{models} measured on a test part of this table before ({path}): if what was seen led to a change, "
+        f"{models} measured on a test part of this table before ({history}): if what was seen led to a change, "
         "these figures flatter; trust the cross-validation, or bring new rows"
     )

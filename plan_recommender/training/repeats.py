@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
-from plan_recommender.config.settings import BASELINES, Candidate, Settings
+from plan_recommender.config.settings import BASELINES, Candidate, GateSettings, Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.calibration import Calibration
@@ -129,8 +129,8 @@ def check_calibration(
 ) -> CheckedCalibration:
     """Check a champion's calibration; measure it on other splits of the whole table too if it is close to its limit.
 
-    It is close if error and limit differ by less than the factor `CLOSE_CALIBRATION`, unless the error is at most
-    `gate.max_ece`. Then the median over all splits decides, the run's own among them.
+    `is_close` says when it is: error and limit differ by less than the factor `CLOSE_CALIBRATION`, and the error is
+    above `gate.max_ece`. Then the median over all splits decides, the run's own among them.
 
     Args:
         calibration: out of fold, on the training part.
@@ -139,9 +139,7 @@ def check_calibration(
         settings: of the run.
         say: is called with a sentence before it is measured there.
     """
-    ratio = gate.calibration_ratio(calibration, settings.gate)
-    is_close = 1 / CLOSE_CALIBRATION < ratio < CLOSE_CALIBRATION and calibration.ece > settings.gate.max_ece
-    if not is_close:
+    if not is_close(calibration, settings.gate):
         return CheckedCalibration(gate.check_calibration(calibration, settings.gate), 1)
     say(f"the calibration error is close to its limit: it is measured on {others.planned} other splits of the table")
     measured = [
@@ -151,6 +149,12 @@ def check_calibration(
         if result.candidate == champion
     ]
     return CheckedCalibration(gate.check_calibration(calibration, settings.gate, measured), len(measured) + 1)
+
+
+def is_close(calibration: Calibration, settings: GateSettings) -> bool:
+    """Tell whether a calibration error is so close to its limit that one split does not decide."""
+    ratio = gate.calibration_ratio(calibration, settings)
+    return 1 / CLOSE_CALIBRATION < ratio < CLOSE_CALIBRATION and calibration.ece > settings.max_ece
 
 
 def _on_split(champion: Candidate, table: LabelledTable, settings: Settings, seed: int) -> OtherSplit:

@@ -48,5 +48,8 @@ def test_the_sentence_names_the_history_that_it_is_from(tmp_path: Path) -> None:
     (tmp_path / "artifacts").symlink_to("real")
     path = looks.file_beside(tmp_path / "artifacts")
     assert path == tmp_path / "looks.jsonl"
-    assert looks.sentence(0, path).endswith(f"before, as far as {path} tells")
-    assert f"2 other models were measured on a test part of this table before ({path}): " in looks.sentence(2, path)
+    assert looks.sentence(0, path).endswith(f"before, as far as {tmp_path.name}/looks.jsonl tells")
+    assert (
+        f"2 other models were measured on a test part of this table before ({tmp_path.name}/looks.jsonl): "
+        in looks.sentence(2, path)
+    )
