@@ -10,9 +10,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -130,20 +131,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long files; the tests of documents are slow, because they run the commands that are shown."""
     places = {TESTS / name: place for place, name in enumerate(_LONG)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
-    repeated, measured = ({TESTS / name for name in names} for names in (_REPEATED_LINES, _SLOW_BUT_MEASURED))
     for item in items:
         if item.path.parent == TESTS / "docs":
             item.add_marker(pytest.mark.slow)
-        slow = item.get_closest_marker("slow") is not None and item.path not in measured
-        if slow or item.path in repeated:
-            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Let no test start a process that is not marked as slow: `make test-quick` is quick for that reason."""
-    with _processes.refused(item.nodeid if item.get_closest_marker("slow") is None else None):
+    slow = item.get_closest_marker("slow") is not None
+    name = item.path.relative_to(TESTS).as_posix()
+    measured = name in _SLOW_BUT_MEASURED if slow else name not in _REPEATED_LINES
+    with _processes.refused(None if slow else item.nodeid), nullcontext() if measured else without_coverage():
         return (yield)
+
+
+@contextmanager
+def without_coverage() -> Iterator[None]:
+    """Trace no line meanwhile, in this thread and in threads that begin.
+
+    The marker `no_cover` of pytest-cov 7.1.0 does not do it in the processes of pytest-xdist: two collectors are
+    started there, and it stops the upper one, which starts the lower one again. Threads that begin at the same time
+    could also disturb each other: beside an audit hook, as `Processes` has one, Python 3.11 refuses to trace both.
+    """
+    tracer, tracer_of_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)
+        threading.settrace(tracer_of_threads)
 
 
 @pytest.fixture(scope="session")

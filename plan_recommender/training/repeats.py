@@ -24,8 +24,10 @@ CLOSE: Final = 1.5
 """Standard errors: from one split to the next, the margin of small tables varies with a standard deviation of 0.7."""
 
 CLOSE_CALIBRATION: Final = 1.5
-"""Factor between a calibration error and its limit: from one split of a small table to the next, the logarithm of their
-ratio varies with a standard deviation of 0.22 to 0.26, and log(1.5) is 0.41."""
+"""Factor between a calibration error and its limit within which one split does not decide.
+
+`tools.gate_rates` measures how often models are accepted with it, and on one split alone.
+"""
 
 REPEATS_MORE: Final = 4
 """Further repeats, as multiples of `selection.repeats`."""

@@ -19,7 +19,7 @@ const LN2_LOW = 1.9082149292705877e-10;
 const HALVINGS = [1];
 while (HALVINGS.length < 192) HALVINGS.push(HALVINGS[HALVINGS.length - 1] / 2);
 
-/** The probability that belongs to log-odds within ±128; docs/model_format.md has the derivation. */
+/** The probability that belongs to log-odds within ±128, as in examples/reader.mjs, which is one file to be copied. */
 export function logistic(logOdds) {
   const size = Math.abs(logOdds);
   const k = size * INVERSE_LN2 + ROUNDING - ROUNDING;
