@@ -17,7 +17,6 @@ base value and the contributions sum to the log-odds to the last bit.
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -28,6 +27,8 @@ from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import ModelDocument
 
 _FEATURES: Final = range(len(FEATURE_NAMES))
+_GROUP: Final = 8
+"""Neighbouring bins that are passed over at once where none of them can turn the plan."""
 
 
 class Explanation(NamedTuple):
@@ -57,85 +58,79 @@ class Reasons:
         self._cuts = [feature.cuts for feature in document.features]
         self._above = [np.nextafter(cuts, np.inf).tolist() for cuts in self._cuts]
         self._curves = [curve.tolist() for curve in document.curves]
-        maps = document.matrices
-        # For each feature, and for each of the three others: the map of both, as one line along the feature's bins for
-        # each bin of the other. The feature's curve is added to the lines for the first of the three.
-        self._lines: list[list[tuple[int, list[_Line]]]] = []
-        for i, curve in enumerate(document.curves):
-            others = [(j, maps[i, j].T if i < j else maps[j, i]) for j in _FEATURES if j != i]
-            others[0] = (others[0][0], others[0][1] + curve)
-            self._lines.append([(j, [_Line.of(row) for row in m.tolist()]) for j, m in others])
+        self._lines = [line for i in _FEATURES for line in _lines_along(document, i)]
         self._thresholds = _Thresholds(document)
 
     def explain(self, usage: tuple[float, float, float, float]) -> Explanation:
         """Explain the prediction for one subscriber, whose `usage` is finite and in the order of `FEATURE_NAMES`."""
         bins = self._scorer.bins(*usage)
         log_odds = self._scorer.log_odds_of(bins)
-        lines = self._along(bins)
-        return Explanation(
-            bins=bins,
-            log_odds=log_odds,
-            base_value=self._base_value,
-            contributions=self._contributions(bins, lines),
-            changes=[self._change(i, usage[i], bins, log_odds, lines[i]) for i in _FEATURES],
-        )
+        bounds = self._thresholds.around(bins)
+        ultra = bounds[0].is_ultra(bins[0], log_odds)
+        contributions: list[float] = []
+        changes: list[float | None] = []
+        for i, lines in enumerate(self._along(bins)):
+            here = bins[i]
+            one, two, three = lines
+            part = one.values[here] + two.values[here] + three.values[here]
+            contributions.append((self._curves[i][here] + part) / 2)
+            changes.append(self._change(i, usage[i], here, lines, log_odds - part, bounds[i], ultra))
+        return Explanation(bins, log_odds, self._base_value, contributions, changes)
 
     def contributions(self, bins: tuple[int, int, int, int]) -> list[float]:
         """What each feature adds, as in `Explanation`, for a subscriber whose values may be missing."""
-        return self._contributions(bins, self._along(bins))
+        return [
+            (curve[here] + (one.values[here] + two.values[here] + three.values[here])) / 2
+            for curve, here, (one, two, three) in zip(self._curves, bins, self._along(bins), strict=True)
+        ]
 
-    def _along(self, bins: tuple[int, int, int, int]) -> list[list["_Line"]]:
+    def _along(self, bins: tuple[int, int, int, int]) -> "tuple[_Three, _Three, _Three, _Three]":
         """Give, for each feature, the three lines along it for the bins that the other features are in."""
-        return [[by_bin[bins[j]] for j, by_bin in self._lines[i]] for i in _FEATURES]
-
-    def _contributions(self, bins: tuple[int, int, int, int], lines: list[list["_Line"]]) -> list[float]:
-        contributions = []
-        for i, (first, second, third) in enumerate(lines):
-            here = bins[i]
-            own = self._curves[i][here]
-            contributions.append((own + first.values[here] + second.values[here] + third.values[here]) / 2)
-        return contributions
+        a, b, c, d = bins
+        ab, ac, ad, ba, bc, bd, ca, cb, cd, da, db, dc = self._lines
+        return (ab[b], ac[c], ad[d]), (ba[a], bc[c], bd[d]), (ca[a], cb[b], cd[d]), (da[a], db[b], dc[c])
 
     def _change(
-        self, i: int, value: float, bins: tuple[int, int, int, int], log_odds: float, lines: list["_Line"]
+        self, i: int, value: float, here: int, lines: "_Three", rest: float, bounds: "_Bounds", ultra: bool
     ) -> float | None:
         """Find the nearest value of feature `i` at which the other plan is recommended, as `Explanation.changes` says.
 
-        `lines` are the three lines along the feature, for the bins that the other features are in. Their sum in one bin
-        is the part of the log-odds that depends on the feature; the rest stays the same.
+        The sum of the three lines along the feature, in one bin, is the part of the log-odds that depends on it; `rest`
+        stays the same. The subscriber's `value` is in the bin `here`; `ultra` is whether Ultra is recommended there.
         """
-        here = bins[i]
         one, two, three = lines
         first, second, third = one.values, two.values, three.values
-        rest = log_odds - (first[here] + second[here] + third[here])
-        bounds = self._thresholds.along(i, bins)
-        ultra = bounds.is_ultra(here, log_odds)
         # Ultra stays Ultra wherever the three lines sum to `limit` or more, and Smart stays Smart wherever they sum to
         # less. Only the other sums are looked at more closely. `limit` is rounded; the bounds leave room for that.
         limit = (bounds.ultra_everywhere if ultra else bounds.smart_everywhere) - rest
         if ultra:
-            before = one.min_before[here] + two.min_before[here] + three.min_before[here]
-            after = one.min_after[here] + two.min_after[here] + three.min_after[here]
+            one_ahead, two_ahead, three_ahead = one.least_ahead, two.least_ahead, three.least_ahead
         else:
-            before = one.max_before[here] + two.max_before[here] + three.max_before[here]
-            after = one.max_after[here] + two.max_after[here] + three.max_after[here]
+            one_ahead, two_ahead, three_ahead = one.most_ahead, two.most_ahead, three.most_ahead
+        # A group of bins is searched only if the sum of its extremes is beyond the limit, as no sum in it goes further.
         below = None
-        # A direction is searched only if the sum of the lines' extremes there is beyond the limit; no sum goes further.
-        if (before >= limit) != ultra:
-            for b in range(here - 1, -1, -1):
-                there = first[b] + second[b] + third[b]
-                if (there >= limit) != ultra and bounds.is_ultra(b, rest + there) != ultra:
-                    below = self._cuts[i][b]
-                    break
-        if (after >= limit) != ultra:
-            starts = self._above[i]
+        for end in range(here, 0, -_GROUP):
+            start = end - _GROUP if end > _GROUP else 0
+            if (one_ahead[start] + two_ahead[start] + three_ahead[start] >= limit) != ultra:
+                for b in range(end - 1, start - 1, -1):
+                    there = first[b] + second[b] + third[b]
+                    if (there >= limit) != ultra and bounds.is_ultra(b, rest + there) != ultra:
+                        below = self._cuts[i][b]
+                        break
+                else:
+                    continue
+                break
+        starts, last = self._above[i], len(first)
+        if below is not None:
             # Only values nearer than `below` are of interest. One bin more is searched, because the sum is rounded.
-            end = len(first) if below is None else min(bisect_right(starts, value + (value - below)) + 2, len(first))
-            for b in range(here + 1, end):
-                there = first[b] + second[b] + third[b]
-                if (there >= limit) != ultra and bounds.is_ultra(b, rest + there) != ultra:
-                    above: float = starts[b - 1]
-                    return above if below is None or above - value < value - below else below
+            last = min(bisect_right(starts, value + (value - below)) + 2, last)
+        for start in range(here + 1, last, _GROUP):
+            if (one_ahead[start] + two_ahead[start] + three_ahead[start] >= limit) != ultra:
+                for b in range(start, min(start + _GROUP, last)):
+                    there = first[b] + second[b] + third[b]
+                    if (there >= limit) != ultra and bounds.is_ultra(b, rest + there) != ultra:
+                        above: float = starts[b - 1]
+                        return above if below is None or above - value < value - below else below
         return below
 
 
@@ -155,28 +150,34 @@ def effect_points(probability: float, log_odds: float, contribution: float) -> f
 
 @dataclass(slots=True)
 class _Line:
-    """What each bin of one feature adds, for one bin of another feature; and the extremes before and after each bin."""
+    """What each bin of one feature adds, for one bin of another feature; and the extremes of each group of bins."""
 
     values: list[float]
-    max_before: list[float]
-    min_before: list[float]
-    max_after: list[float]
-    min_after: list[float]
+    most_ahead: list[float]
+    """For each bin the maximum of the group that begins with it: of `_GROUP` bins, or of those that are left."""
+    least_ahead: list[float]
+    """The minimum likewise."""
 
     @classmethod
     def of(cls, values: list[float]) -> Self:
-        """Find the extremes of all bins before and of all bins after each one.
+        """Find the extremes of the group that begins with each bin."""
+        groups = [values[b : b + _GROUP] for b in range(len(values))]
+        return cls(values, most_ahead=[max(group) for group in groups], least_ahead=[min(group) for group in groups])
 
-        Before the first bin and after the last one are no bins: the maximum is -inf and the minimum inf there.
-        """
-        back = values[::-1]
-        return cls(
-            values,
-            max_before=list(accumulate(values[:-1], max, initial=-math.inf)),
-            min_before=list(accumulate(values[:-1], min, initial=math.inf)),
-            max_after=list(accumulate(back[:-1], max, initial=-math.inf))[::-1],
-            min_after=list(accumulate(back[:-1], min, initial=math.inf))[::-1],
-        )
+
+_Three = tuple[_Line, _Line, _Line]
+"""The lines along one feature, for the bins that the three other features are in; together with the curve."""
+
+
+def _lines_along(document: ModelDocument, i: int) -> list[list[_Line]]:
+    """Give, for each of the three features beside `i`, the lines along `i`, one for each bin of the other feature.
+
+    A line is a part of the map of both. The curve of feature `i` is added to the lines of the first of the three.
+    """
+    maps = document.matrices
+    others = [maps[i, j].T if i < j else maps[j, i] for j in _FEATURES if j != i]
+    others[0] = others[0] + document.curves[i]
+    return [[_Line.of(line) for line in other.tolist()] for other in others]
 
 
 @dataclass(slots=True)
@@ -217,14 +218,16 @@ class _Thresholds:
         self._feature, thresholds = _by_bin(document)
         # Along the feature by which thresholds differ, each bin has its own threshold. Along any other feature all bins
         # have the same one, namely that of the bin in which the first feature is.
-        self._own = _Bounds.of(thresholds)
+        own = _Bounds.of(thresholds)
         sizes = [len(feature.curve) for feature in document.features]
         everywhere = {value: [_Bounds.of([value] * size) for size in sizes] for value in set(thresholds)}
-        self._others = [everywhere[value] for value in thresholds]
+        self._around = [
+            [own if i == self._feature else everywhere[value][i] for i in _FEATURES] for value in thresholds
+        ]
 
-    def along(self, feature: int, bins: tuple[int, int, int, int]) -> _Bounds:
-        """Give the bounds in every bin of a feature while the other features stay in their bins, given by `bins`."""
-        return self._own if feature == self._feature else self._others[bins[self._feature]][feature]
+    def around(self, bins: tuple[int, int, int, int]) -> list[_Bounds]:
+        """Give, for each feature, the bounds in every bin of it while the other features stay in their `bins`."""
+        return self._around[bins[self._feature]]
 
 
 def _by_bin(document: ModelDocument) -> tuple[int, list[float]]:
