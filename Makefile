@@ -22,7 +22,7 @@ export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps
 
-.PHONY: help install optional demo start-demo stop-demo mlflow-demo test test-quick lint check docs cards model train rollback evaluate predict advise drift serve build containerize loadtest soak benchmark clean
+.PHONY: help install optional demo start-demo stop-demo mlflow-demo test test-quick lint check docs cards pictures model train rollback evaluate predict advise drift serve build containerize loadtest soak benchmark clean
 .DEFAULT_GOAL := help
 
 .venv/training: requirements/training.txt
@@ -147,6 +147,9 @@ docs: .venv/docs  ## the documentation site in site/, strict about links
 
 cards: .venv/training  ## write docs/model_card.md and docs/data_card.md anew, from a run
 	@$(BIN)/python -m tools.cards
+
+pictures: .venv/training  ## write the README's pictures in docs/pictures anew; needs Chromium
+	@$(BIN)/python -m tools.pictures
 
 clean:  ## remove the environment, the artifacts, the site, searches and caches; the model store and MLflow's history are yours
 	@rm -rf .venv artifacts dist site .artifacts.* search .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

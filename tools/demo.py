@@ -55,13 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n== start the service", flush=True)
     try:
         with serving() as server, httpx.Client(base_url=server.url, timeout=10) as client:
-            _show_answers(client)
+            show_answers(client)
     except ServerDidNotStartError as error:
         sys.exit(f"error: {error}")
     print("\nstopped; `make serve` starts it again, README.md shows the rest")
+    print("then http://127.0.0.1:3000/app is the what-if page: any subscriber with sliders, reasons and bills")
 
 
-def _show_answers(client: httpx.Client) -> None:
+def show_answers(client: httpx.Client) -> None:
+    """Ask the service what the demo asks, and print its answers; an unexpected one exits with 1 and one sentence."""
     print(f"listening on {client.base_url}, model {_expect(client.get('/health'), 200)['model']}")
     print("\n== POST /predict, one request a subscriber")
     for who, usage in SUBSCRIBERS.items():

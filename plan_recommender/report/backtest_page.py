@@ -4,7 +4,7 @@ from plan_recommender.billing.tariffs import Tariffs
 from plan_recommender.evaluation.backtest import CLAIRVOYANT, CONFIDENCE, KEEP, Backtest, Rule
 from plan_recommender.model.record import ModelRecord
 from plan_recommender.report.backtest_plots import draw_advised, draw_coverage, draw_savings
-from plan_recommender.report.pages import HEAD, embedded_picture, environment
+from plan_recommender.report.pages import embedded_picture, environment
 
 IN_SAMPLE = (
     "the model learned from this very file how usage varies from month to month, so the figures are better than for "
@@ -47,7 +47,6 @@ def render_backtest(
         advised=embedded_picture(draw_advised(found, tariffs.names), "Bars: what the holders of each plan are advised"),
         savings=embedded_picture(draw_savings(found, tariffs.currency), "Histogram of what advised switches saved"),
         coverage=embedded_picture(draw_coverage(found), "Coverage of the intervals of the bill by group"),
-        head=HEAD,
     )
 
 

@@ -4,7 +4,6 @@ The templates are in report/templates. HTML pages contain their pictures, so tha
 """
 
 import base64
-import html
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from markupsafe import Markup
 
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
-from plan_recommender.drift.verdict import DriftReport, FeatureDrift
+from plan_recommender.drift.verdict import DriftReport
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import Metrics
 from plan_recommender.model.profile import ReferenceProfile
@@ -47,29 +46,8 @@ _DESCRIBED = {
     "two features.",
     "average": "the mean log-odds of the boosted trees and the binned logistic regression.",
 }
-HEAD = Markup("""<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem auto; max-width: 72rem; padding: 0 .6rem; color: #222;
-  background: #fff; overflow-wrap: break-word }
-h1 { line-height: 1.2; overflow-wrap: anywhere } p, li { max-width: 48rem }
-/* A table, a picture or the settings scroll within themselves where the page is too narrow for them. */
-table, figure, pre { display: block; max-width: 100%; overflow-x: auto; margin: 1rem 0 }
-table { border-collapse: collapse; width: fit-content } img { display: block; width: 100% }
-th, td { padding: .35rem .5rem; text-align: right }
-th { border-bottom: 2px solid #222; vertical-align: bottom }
-td { border-bottom: 1px solid #ddd; vertical-align: top; white-space: nowrap }
-th:first-child, td:first-child, th:last-child, td:last-child, .text { text-align: left }
-:where(th, td):where(:first-child:not(.text)) { position: sticky; left: 0; background: #fff }
-td.text { white-space: normal; min-width: 7rem; overflow-wrap: anywhere } td.text:first-child { min-width: 9.6rem }
-td.text:last-child { min-width: 16rem }
-.champion td { font-weight: 600; background: #eaf2fb } .failed td, .drift td { background: #fdeee0 }
-.pair { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr)); gap: 0 1rem }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem }
-dd { margin: 0; overflow-wrap: anywhere }
-nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem }
-@media (max-width: 50rem) { th { white-space: nowrap }
-  body::before { content: "Wide tables and pictures scroll sideways."; color: #555 } }
-</style>""")
-"""What is in the head of every page beside its title."""
+_LOOK = Path(__file__).parents[1] / "look.css"
+"""The style sheet that the reports share with the what-if page."""
 
 _MIN_SCALE = 0.6
 """A picture is not drawn smaller than this, because its smallest text would then have fewer than ten pixels."""
@@ -106,7 +84,6 @@ def render_report(
         fit_seconds=fit_seconds,
         looks=looks,
         picture=picture,
-        head=HEAD,
         settings_yaml=yaml.safe_dump(record.settings, sort_keys=False),
     )
 
@@ -140,42 +117,13 @@ def drift_html(report: DriftReport, reference: ReferenceProfile, current: npt.ND
         reference: the profile that was compared with.
         current: the current sample, shape (rows, features), columns in the order of the profile.
     """
-    rows = "".join(_drift_row(feature) for feature in report.features)
-    drifted = ", ".join(report.drifted_features) or "none"
     picture = embedded_picture(draw_distributions(reference, current), "Histogram of every feature in both samples")
-    limits = ", ".join(f"{name} {value:g}" for name, value in report.thresholds.items())
-    return f"""<!doctype html>
-<html lang="en"><head><title>Drift report: {report.verdict}</title>{HEAD}</head><body>
-<h1>Verdict: {report.verdict}</h1>
-<p>Drifted features: {html.escape(drifted)}. {report.reference_rows:,} reference rows, {report.current_rows:,} current
-rows. Thresholds: {limits}.</p>
-<table><thead><tr><th>feature</th><th>PSI</th><th>KS</th><th>KS p</th><th>n ref.</th><th>n cur.</th>
-<th>median ref.</th><th>median cur.</th><th class="text">verdict</th></tr></thead><tbody>{rows}</tbody></table>
-<h2>Distributions</h2>
-{picture}
-</body></html>
-"""
+    return environment().get_template("drift.html.j2").render(report=report, number=number, picture=picture)
 
 
 def number(value: float | None, form: str) -> str:
     """Format a number, or write a dash for None."""
     return "-" if value is None else format(value, form)
-
-
-def _drift_row(f: FeatureDrift) -> str:
-    cells = (
-        html.escape(f.name),
-        number(f.psi, ".4f"),
-        number(f.ks_statistic, ".4f"),
-        number(f.ks_p_value, ".3g"),
-        f"{f.reference_n:,}",
-        f"{f.current_n:,}",
-        f"{f.reference_median:,.2f}",
-        number(f.current_median, ",.2f"),
-    )
-    numbers = "".join(f"<td>{cell}</td>" for cell in cells)
-    verdict = html.escape("; ".join(f.reasons)) or "no drift"
-    return f"<tr class='{'drift' if f.drifted else ''}'>{numbers}<td class='text'>{verdict}</td></tr>"
 
 
 def embedded_picture(png: bytes, alt: str) -> Markup:
@@ -234,7 +182,7 @@ def _threshold(threshold: Threshold) -> str:
 def environment() -> Environment:
     """Give the environment of the templates."""
     return Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        loader=FileSystemLoader([Path(__file__).with_name("templates"), _LOOK.parent]),
         autoescape=select_autoescape(["html.j2"]),  # not Markdown
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,6 +1,6 @@
 """The what-if page: its files, as answers that are made once.
 
-The page is `GET /app`, and its modules and its style sheet are at `/app/<file>`. It names all of them, and the routes
+The page is `GET /app`, and its modules and its style sheets are at `/app/<file>`. It names all of them, and the routes
 that it asks, by relative URLs, so that it works under any prefix that a proxy adds. Its files hold nothing of the model
 or of the tariffs and need no key; what the page shows, it asks for with the key.
 """
@@ -16,6 +16,8 @@ PAGE: Final = "/app"
 METHODS: Final = ("GET", "HEAD")
 
 _FOLDER: Final = Path(__file__).with_name("page")
+_LOOK: Final = _FOLDER.parents[1] / "look.css"
+"""The style sheet that the page shares with the reports."""
 _START: Final = "index.html"
 _TYPES: Final = {
     ".css": b"text/css; charset=utf-8",
@@ -35,17 +37,17 @@ _HEADERS: Final[tuple[Header, ...]] = (
 
 def page_paths() -> frozenset[str]:
     """Give the paths of the page and of its files."""
-    return frozenset(_path(file.name) for file in _FOLDER.iterdir() if file.suffix in _TYPES)
+    return frozenset(_path(file.name) for file in _files())
 
 
 @cache
 def page_files() -> dict[str, Kept]:
     """Read the page's files; by path, what each answers."""
-    return {
-        _path(file.name): Kept.of(file.read_bytes(), _TYPES[file.suffix], _HEADERS)
-        for file in sorted(_FOLDER.iterdir())
-        if file.suffix in _TYPES
-    }
+    return {_path(file.name): Kept.of(file.read_bytes(), _TYPES[file.suffix], _HEADERS) for file in _files()}
+
+
+def _files() -> list[Path]:
+    return [_LOOK, *sorted(file for file in _FOLDER.iterdir() if file.suffix in _TYPES)]
 
 
 def _path(name: str) -> str:

@@ -3,7 +3,6 @@
 import html
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,14 @@ import pytest
 import advise
 import drift
 from tests.conftest import TrainedModel, leave_out
+from tools.browser import QUIET, BrowserError, find_browser
 from tools.server import ROOT
 from tools.synthesise import main as synthesise
 
 pytestmark = pytest.mark.slow
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTHS = (390, 1100)
 MIN_PICTURE_SCALE = 0.59  # of its pixels: its text, of 16.7 pixels, then has about ten
-
-QUIET = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-)  # fmt: skip
 
 # Each page is in a frame of the given width, for which it is laid out as for a screen of this width. Chromium's own
 # windows cannot be so narrow. What the frames show is measured when all of them are loaded.
@@ -57,10 +51,10 @@ onload = () => {
 
 def browser() -> str:
     """Give a browser of the Chromium family, on a machine that has one."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    return found or leave_out(
-        f"the pages are not looked at: expected one of {', '.join(BROWSERS)}, found none; see .ci/engine"
-    )
+    try:
+        return find_browser()
+    except BrowserError as error:
+        leave_out(f"the pages are not looked at: {error}")
 
 
 def measured(pages: dict[str, tuple[str, int]], folder: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from tests.serving.test_contract import assert_error_shape
 from tools.server import ROOT
 
 FOLDER = ROOT / "plan_recommender" / "serving" / "page"
+LOOK = ROOT / "plan_recommender" / "look.css"
 MAX_BYTES = 150_000
 KEPT = ("/app", "/app/page.js", "/app/style.css", "/model/document", "/model/habits", "/tariffs")
 KEY = "correct-horse-battery"
@@ -96,7 +97,7 @@ def test_files_have_their_types_and_forbid_what_the_page_does_not_need(client: T
 
 
 def test_the_files_are_small_and_all_of_them_are_used() -> None:
-    files = {file.name: file.read_bytes() for file in FOLDER.iterdir()}
+    files = {file.name: file.read_bytes() for file in (*FOLDER.iterdir(), LOOK)}
     assert sum(map(len, files.values())) <= MAX_BYTES
     assert {path.removeprefix("/app/") for path in page_paths()} == (set(files) - {"index.html"}) | {"/app"}
     elements = Elements(files["index.html"].decode()).found
