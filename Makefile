@@ -22,7 +22,7 @@ export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps
 
-.PHONY: help install optional demo start-demo stop-demo mlflow-demo test test-quick lint check docs cards pictures model train rollback evaluate predict advise drift serve build containerize loadtest soak benchmark clean
+.PHONY: help install optional demo start-demo stop-demo mlflow-demo test test-quick lint check docs cards pictures notebooks model train rollback evaluate predict advise drift serve build containerize loadtest soak benchmark clean
 .DEFAULT_GOAL := help
 
 .venv/training: requirements/training.txt
@@ -54,6 +54,11 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input insta
 .venv/docs: requirements/docs.txt .venv/training
 	@echo "installing the builder of the documentation site into .venv (a few seconds)"
 	@$(PIP) -r requirements/docs.txt
+	@touch $@
+
+.venv/notebooks: requirements/notebooks.txt .venv/training
+	@echo "installing what runs the notebooks into .venv (a few seconds)"
+	@$(PIP) -r requirements/notebooks.txt
 	@touch $@
 
 .venv/benchmark: requirements/benchmark.txt .venv/training
@@ -150,6 +155,9 @@ cards: .venv/training  ## write docs/model_card.md and docs/data_card.md anew, f
 
 pictures: .venv/training  ## write the README's pictures in docs/pictures anew; needs Chromium
 	@$(BIN)/python -m tools.pictures
+
+notebooks: .venv/notebooks  ## execute notebooks/ and write their outputs anew (about a minute)
+	@$(BIN)/python -m tools.notebooks
 
 clean:  ## remove the environment, the artifacts, the site, searches and caches; the model store and MLflow's history are yours
 	@rm -rf .venv artifacts dist site .artifacts.* search .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
