@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
 from typing import TextIO
 
 from tqdm import tqdm
 
+from plan_recommender.config.table_format import MonthsFormat, TableFormat
 from plan_recommender.data.cells import Row, fitted
 from plan_recommender.data.csv_file import write_rows
 from plan_recommender.data.month_rows import MonthReader
-from plan_recommender.data.month_spill import MonthSpill
+from plan_recommender.data.month_spill import History, MonthSpill, spilled_months
 from plan_recommender.data.plausibility import refuse_mistakes
+from plan_recommender.data.table_file import open_table
 from plan_recommender.data.table_reader import TableReader
 from plan_recommender.errors import TableError
 from plan_recommender.model.profile import ReferenceProfile
@@ -79,3 +83,27 @@ def take_in(
     if not intake.rows:
         raise TableError(f"{table.path}: expected at least one row after the header, found none")
     return intake
+
+
+def read_histories(
+    path: Path, plans: Sequence[str], *, rounds_calls: bool = False, format: TableFormat | None = None
+) -> list[History]:
+    """Read all months of all subscribers into memory, sorted by the bytes of the subscriber's name.
+
+    Args:
+        path: of the table; a temporary folder is made beside it, and removed.
+        plans: names of the plans, in the order of the tariffs.
+        rounds_calls: whether the tariffs round each call up, so that billed minutes have to fit the calls.
+        format: how the table is written; None: as usual.
+
+    Raises:
+        TableError: the table cannot be read, or a row is no month.
+        OutputError: there is no room for the temporary folder.
+    """
+    with open_table(path, format or MonthsFormat()) as table, spilled_months(path) as spill:
+        intake = take_in(table, plans, spill, StringIO(), None, rounds_calls=rounds_calls)
+        if intake.first_reject is not None:
+            raise TableError(
+                f"{path}: expected months only, found {intake.rejected:,} other rows: {intake.first_reject}"
+            )
+        return list(spill.histories())
