@@ -119,8 +119,8 @@ def sentence(advice: Advice, tariffs: Tariffs, policy: AdvicePolicy, language: L
         return round(units / step)
 
     def amount(steps: int, *, with_currency: bool = True) -> str:
-        number = _number(steps, decimals, language)
-        return f"{number} {tariffs.currency}" if with_currency else number
+        text = number(steps, decimals, language)
+        return f"{text} {tariffs.currency}" if with_currency else text
 
     def interval(told: int, low: int, high: int) -> str:
         if low == high:
@@ -171,7 +171,14 @@ def _key(advice: Advice) -> str:
     return advice.reason
 
 
-def _number(steps: int, decimals: int, language: Language) -> str:
+def number(steps: int, decimals: int, language: Language) -> str:
+    """Write a number as people of that language do, grouped and with its decimals.
+
+    Args:
+        steps: the number, in units of its last decimal.
+        decimals: how many it has.
+        language: of the reader.
+    """
     text = f"{steps / 10**decimals:,.{decimals}f}"
     if language == "en":
         return text

@@ -28,6 +28,8 @@ _REPRODUCIBLE = {"Software": None}  # otherwise matplotlib writes its version in
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9730d", "#888888"
 _SMART, _ULTRA = "#7b3294", "#e66101"  # the colours at both ends of the maps' scale
 _MARGINS = {"left": 0.06, "right": 0.99, "bottom": 0.07, "top": 0.9}  # of the figure, around many panels
+_CURVES = "What each feature adds by itself, and the density of the training part"
+_MAPS = "What each pair adds beside the two curves, and the density of the training part"
 _UNITS = {feature.name: feature.unit for feature in FEATURES}
 
 
@@ -135,7 +137,7 @@ def plot_importances(path: Path, importances: Sequence[Importance]) -> None:
     _save(figure, path)
 
 
-def plot_curves(path: Path, document: ModelDocument) -> None:
+def plot_curves(path: Path, document: ModelDocument, headline: str = _CURVES) -> None:
     """Draw the curve of each feature, and the distribution of the training part below it."""
     figure = Figure(figsize=(10, 8))
     largest = max(float(np.abs(curve).max()) for curve in document.curves) or 1.0
@@ -153,11 +155,11 @@ def plot_curves(path: Path, document: ModelDocument) -> None:
         below.tick_params(labelbottom=True)
         below.set(xlabel=f"{feature.name} ({feature.unit})", ylabel="density", xlim=(edges[0], edges[-1]))
     panels.flat[0].legend(loc="best")
-    figure.suptitle("What each feature adds by itself, and the density of the training part", y=0.97)
+    figure.suptitle(headline, y=0.97)
     _save(figure, path)
 
 
-def plot_maps(path: Path, document: ModelDocument) -> None:
+def plot_maps(path: Path, document: ModelDocument, headline: str = _MAPS) -> None:
     """Draw the map of each pair of features, and the distribution of the training part of both features beside it."""
     figure = Figure(figsize=(13, 9.5))
     largest = max(float(np.abs(matrix).max()) for matrix in document.matrices.values()) or 1.0
@@ -182,7 +184,7 @@ def plot_maps(path: Path, document: ModelDocument) -> None:
         mesh, ax=panels, location="bottom", shrink=0.5, aspect=50, pad=0.09,
         label="log-odds of Ultra that the pair adds: purple speaks for Smart, orange for Ultra",
     )  # fmt: skip
-    figure.suptitle("What each pair adds beside the two curves, and the density of the training part", y=0.97)
+    figure.suptitle(headline, y=0.97)
     _save(figure, path)
 
 
