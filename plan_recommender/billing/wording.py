@@ -184,5 +184,5 @@ def number(steps: int, decimals: int, language: Language) -> str:
         return text
     # In Spanish, groups of digits are set apart by spaces from five digits on, and the decimal sign is mostly a comma.
     whole, _, rest = text.partition(".")
-    whole = whole.replace(",", "" if steps < 10_000 * 10**decimals else "\u202f")
+    whole = whole.replace(",", "" if abs(steps) < 10_000 * 10**decimals else "\u202f")
     return f"{whole},{rest}" if rest else whole

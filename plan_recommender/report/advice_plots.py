@@ -130,9 +130,9 @@ def draw_advised(cases: Sequence[Case], tariffs: Tariffs, language: Language = "
     cheap, dear = tariffs.names
     picture = canvas(4.6, words["map headline"].format(dear=dear, high=high, cheap=cheap, low=low))
     axes = picture.add_subplot()
-    axes.scatter(data[to < 0], minutes[to < 0], s=5, color=PALE, linewidths=0)
+    axes.scatter(data[to < 0], minutes[to < 0], s=4, color=PALE, linewidths=0)
     for plan, color in enumerate(PLAN_COLORS):
-        axes.scatter(data[to == plan], minutes[to == plan], s=11, color=color, alpha=0.75, linewidths=0)
+        axes.scatter(data[to == plan], minutes[to == plan], s=7, color=color, alpha=0.75, linewidths=0)
         text = words["on, to"].format(held=tariffs.names[1 - plan], advised=tariffs.names[plan])
         axes.text(
             0.99, 0.95 - 0.07 * plan, f"{text} ({figure(int((to == plan).sum()), language)})",
@@ -176,7 +176,7 @@ def draw_overpaid(found: Backtest, tariffs: Tariffs, language: Language = "en") 
         )  # fmt: skip
     axes.set_yticks(range(len(rules)), labels)
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.42 * max(rule.high for rule in rules))
+    axes.set_xlim(0, 1.55 * max(rule.high for rule in rules))
     without_scale(axes)
     axes.set(xlabel=words["overpaid"].format(currency=tariffs.currency))
     axes.xaxis.set_major_formatter(lambda value, _: figure(value, language))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from string import Formatter
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ from plan_recommender.data.month_panel import SHIPPED_MONTHS
 from plan_recommender.errors import ConfigError
 from plan_recommender.evaluation.backtest import ADVICE, Backtest, backtest
 from plan_recommender.evaluation.slices import measure_slices, tercile_bounds
-from plan_recommender.model.features import EXAMPLE, CustomerUsage, FeatureMatrix
+from plan_recommender.model.features import EXAMPLE, PLANS, CustomerUsage, FeatureMatrix
 from plan_recommender.model.reasons import Reasons
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.report.advice_plots import (
@@ -40,6 +40,7 @@ from plan_recommender.report.advice_plots import (
     draw_overpaid,
 )
 from plan_recommender.report.campaign_plots import draw_sizes, draw_worlds
+from plan_recommender.report.canvas import canvas, png
 from plan_recommender.report.model_plots import (
     draw_probabilities,
     draw_reasons,
@@ -60,16 +61,40 @@ WORLDS = [World(follow=0.4, churn=0.06, churn_of_contacts=churn) for churn in (0
 
 @pytest.fixture(autouse=True)
 def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts of each picture that is drawn."""
+    """The texts of each picture that is drawn; none of them may be cut off."""
     found: list[str] = []
     save = Figure.savefig
 
-    def watch(self: Figure, *arguments: object, **options: object) -> None:
-        save(self, *arguments, **options)  # type: ignore[arg-type]
+    def watch(self: Figure, *arguments: Any, **options: Any) -> None:
+        save(self, *arguments, **options)
         found.extend(text.get_text() for text in self.findobj(match=Text) if isinstance(text, Text))
+        assert cut_off(self) == []
 
     monkeypatch.setattr(Figure, "savefig", watch)
     return found
+
+
+def cut_off(drawn: Figure) -> list[str]:
+    """The texts of a picture that do not fit into it; those of ticks are matplotlib's own concern."""
+    labels = [label for axes in drawn.axes for label in (axes.xaxis.label, axes.yaxis.label, *axes.texts)]
+    pixel = 1.0
+    return [
+        text.get_text()
+        for text in (*drawn.texts, *labels)
+        if text.get_text() and not all(drawn.bbox.padded(pixel).contains(*end) for end in ends(text))
+    ]
+
+
+def ends(text: Text) -> tuple[tuple[float, float], tuple[float, float]]:
+    box = text.get_window_extent()
+    return (box.x0, box.y0), (box.x1, box.y1)
+
+
+def test_a_text_that_is_cut_off_would_be_noticed() -> None:
+    """The control of all tests of pictures in this file."""
+    picture = canvas(2, "more than fits into the width of a notebook, " * 4)
+    with pytest.raises(AssertionError, match="more than fits"):
+        png(picture)
 
 
 @pytest.fixture(scope="module")
