@@ -105,7 +105,7 @@ joblib.cpu_count(only_physical_cores=True)  # it runs a program for that, and re
 
 _LONG = (
     *("loadtest/test_trial_controls.py", "docs/test_commands.py", "loadtest/test_trials.py"),
-    *("docs/test_contributing.py", "training/test_train.py"),
+    *("docs/test_contributing.py", "notebooks/test_notebooks.py", "training/test_train.py"),
     *("container/test_image.py", "training/test_tracking.py", "training/test_search.py", "container/test_manifests.py"),
     *("end_to_end/test_threshold_paths.py", "container/test_life.py", "serving/test_settings.py"),
     "serving/test_page_in_a_browser.py",
