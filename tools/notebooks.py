@@ -51,6 +51,9 @@ _METADATA: Final = {
 }
 """Of every notebook: nothing in it depends on the machine."""
 
+_NOBODY_LISTENS: Final = 9
+"""Port of the discard service, which no machine of today has."""
+
 Notebook = dict[str, Any]
 
 
@@ -176,5 +179,7 @@ def _nearly(one: str, other: str) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """Give the environment without what configures the pytest that may run this."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+    """Give the environment without what configures a pytest that runs this; a cell that asks another host fails."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+    nobody = f"http://127.0.0.1:{_NOBODY_LISTENS}"
+    return kept | {"http_proxy": nobody, "https_proxy": nobody, "all_proxy": nobody, "no_proxy": "127.0.0.1,localhost"}

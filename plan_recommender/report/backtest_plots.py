@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from plan_recommender.evaluation.backtest import Backtest
+from plan_recommender.report.canvas import BLUE, GREY
 
 matplotlib.use("Agg")
 
 _DPI: Final = 120
 _REPRODUCIBLE: Final = {"Software": None}  # otherwise matplotlib writes its version into the file
-_BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9730d", "#888888"
+_ORANGE: Final = "#d9730d"
 _NOMINAL: Final = 0.9
 _BINS: Final = 40
 
@@ -50,7 +51,7 @@ def draw_savings(found: Backtest, currency: str) -> bytes:
             [savings[chosen] for chosen in kinds.values()],
             bins=_edges(savings),
             stacked=True,
-            color=[_BLUE, _GREY, _ORANGE],
+            color=[BLUE, GREY, _ORANGE],
             label=[f"{label}: {chosen.mean():.0%}" for label, chosen in kinds.items()],
         )
         axes.axvline(float(savings.mean()), color="black", linestyle="--", label=f"mean: {savings.mean():,.4g}")
@@ -68,14 +69,14 @@ def draw_coverage(found: Backtest) -> bytes:
     figure, axes = _wide(1.4 + 0.4 * len(found.coverage))
     places = np.arange(len(found.coverage))
     for offset, color, label, shares in (
-        (-0.12, _BLUE, "on the plan held", [group.held for group in found.coverage]),
+        (-0.12, BLUE, "on the plan held", [group.held for group in found.coverage]),
         (0.12, _ORANGE, "on all plans", [group.pooled for group in found.coverage]),
     ):
         errors = [
             2 * (share * (1 - share) / group.cases) ** 0.5 for share, group in zip(shares, found.coverage, strict=True)
         ]
         axes.errorbar(shares, places + offset, xerr=errors, fmt="o", color=color, capsize=3, label=label)
-    axes.axvline(_NOMINAL, color=_GREY, linestyle="--", label="90 %")
+    axes.axvline(_NOMINAL, color=GREY, linestyle="--", label="90 %")
     axes.set_yticks(places, [f"{group.group} ({group.cases:,})" for group in found.coverage])
     axes.invert_yaxis()
     axes.set(title="Coverage of the 90 % intervals of the bill", xlabel="share of the months whose bill they held")

@@ -14,7 +14,7 @@ from plan_recommender.model.features import FEATURES, FeatureMatrix
 matplotlib.use("Agg")
 
 SMART, ULTRA = "#7b3294", "#e66101"
-"""The colours of the plans, which colour-blind people can tell apart; the model's curves and maps have them too."""
+"""The colours of the plans, which colour-blind people can tell apart: both ends of the scale of the model's maps."""
 
 BLUE, GREY, PALE, INK = "#1f5fa8", "#888888", "#dddddd", "#222222"
 PLAN_COLORS: Final = (SMART, ULTRA)

@@ -20,13 +20,13 @@ from plan_recommender.evaluation.money import BusinessImpact
 from plan_recommender.model.features import FEATURES, PLANS
 from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.tables import FeatureTable, ModelDocument
+from plan_recommender.report.canvas import BLUE, GREY, SMART, ULTRA
 
 matplotlib.use("Agg")
 
 _DPI = 120
 _REPRODUCIBLE = {"Software": None}  # otherwise matplotlib writes its version into the file
-_BLUE, _ORANGE, _GREY = "#1f5fa8", "#d9730d", "#888888"
-_SMART, _ULTRA = "#7b3294", "#e66101"  # the colours at both ends of the maps' scale
+_ORANGE = "#d9730d"
 _MARGINS = {"left": 0.06, "right": 0.99, "bottom": 0.07, "top": 0.9}  # of the figure, around many panels
 _CURVES = "What each feature adds by itself, and the density of the training part"
 _MAPS = "What each pair adds beside the two curves, and the density of the training part"
@@ -37,8 +37,8 @@ def plot_roc_curve(path: Path, target: Labels, probabilities: Probabilities, auc
     """Draw the true positive rate against the false positive rate."""
     false_positive_rate, true_positive_rate, _ = roc_curve(target, probabilities)
     figure, axes = _square()
-    axes.plot(false_positive_rate, true_positive_rate, color=_BLUE, label=f"model, AUC {auc:.3f}")
-    axes.plot([0, 1], [0, 1], color=_GREY, linestyle="--", label="majority rule, AUC 0.500")
+    axes.plot(false_positive_rate, true_positive_rate, color=BLUE, label=f"model, AUC {auc:.3f}")
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="majority rule, AUC 0.500")
     axes.set(
         title=f"ROC curve on {len(target):,} test rows",
         xlabel="Smart subscribers recommended Ultra (share)",
@@ -77,8 +77,8 @@ def plot_precision_recall(path: Path, target: Labels, probabilities: Probabiliti
     average = average_precision_score(target, probabilities)
     share = float(target.mean())
     figure, axes = _square()
-    axes.plot(recall, precision, color=_BLUE, label=f"model, average precision {average:.3f}")
-    axes.axhline(share, color=_GREY, linestyle="--", label=f"recommended at random, {share:.3f}")
+    axes.plot(recall, precision, color=BLUE, label=f"model, average precision {average:.3f}")
+    axes.axhline(share, color=GREY, linestyle="--", label=f"recommended at random, {share:.3f}")
     axes.set(
         title=f"Precision and recall on {len(target):,} test rows",
         xlabel="Ultra subscribers recommended Ultra (share)",
@@ -93,8 +93,8 @@ def plot_precision_recall(path: Path, target: Labels, probabilities: Probabiliti
 def plot_calibration(path: Path, curves: Sequence[tuple[str, Calibration]]) -> None:
     """Draw the share of Ultra against the mean probability of each bin, for one or two named calibrations."""
     figure, axes = _square()
-    axes.plot([0, 1], [0, 1], color=_GREY, linestyle="--", label="calibrated")
-    for (name, calibration), color in zip(curves, (_BLUE, _ORANGE), strict=False):
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="calibrated")
+    for (name, calibration), color in zip(curves, (BLUE, _ORANGE), strict=False):
         axes.plot(
             [b.mean_probability for b in calibration.bins],
             [b.ultra_share for b in calibration.bins],
@@ -109,12 +109,12 @@ def plot_profit(path: Path, impact: BusinessImpact) -> None:
     """Draw the expected net result against the threshold, and the interval at the threshold that is used."""
     thresholds = [row.threshold for row in impact.curve]
     figure, axes = _square()
-    axes.plot(thresholds, [row.net for row in impact.curve], color=_BLUE, label="net")
-    axes.axhline(0, color=_GREY, linewidth=0.8)
+    axes.plot(thresholds, [row.net for row in impact.curve], color=BLUE, label="net")
+    axes.axhline(0, color=GREY, linewidth=0.8)
     used = impact.at_threshold
     ends = [[used.net - impact.net_low], [impact.net_high - used.net]]
     axes.errorbar([used.threshold], [used.net], ends, fmt="o", color=_ORANGE, capsize=4, label="as decided, interval")
-    axes.axvline(impact.break_even, color=_GREY, linestyle=":", label="break-even")
+    axes.axvline(impact.break_even, color=GREY, linestyle=":", label="break-even")
     axes.set(
         title="Net result, with the configured assumptions",
         xlabel="threshold",
@@ -131,7 +131,7 @@ def plot_importances(path: Path, importances: Sequence[Importance]) -> None:
     ends = np.array([[importance.low, importance.high] for importance in importances[::-1]])
     axes.barh(
         [importance.feature for importance in importances[::-1]], means,
-        xerr=np.abs(ends.T - means), color=_BLUE, ecolor=_GREY,
+        xerr=np.abs(ends.T - means), color=BLUE, ecolor=GREY,
     )  # fmt: skip
     axes.set(title="Permutation importances on the test part", xlabel="growth of the log loss when shuffled")
     _save(figure, path)
@@ -144,8 +144,8 @@ def plot_curves(path: Path, document: ModelDocument, headline: str = _CURVES) ->
     panels = figure.subplots(2, 2, gridspec_kw={"hspace": 0.3, "wspace": 0.2, **_MARGINS})
     for axes, feature, curve in zip(panels.flat, document.features, document.curves, strict=True):
         edges = _drawn_edges(feature)
-        axes.axhline(0, color=_GREY, linewidth=0.8)
-        for side, color, plan in ((np.maximum(curve, 0), _ULTRA, "Ultra"), (np.minimum(curve, 0), _SMART, "Smart")):
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        for side, color, plan in ((np.maximum(curve, 0), ULTRA, "Ultra"), (np.minimum(curve, 0), SMART, "Smart")):
             axes.stairs(side, edges, fill=True, color=color, alpha=0.45, label=f"speaks for {plan}")
         axes.stairs(curve, edges, baseline=None, color="black", linewidth=1.2)
         axes.set(title=feature.name, ylabel="log-odds of Ultra", ylim=(-1.1 * largest, 1.1 * largest))
@@ -200,7 +200,7 @@ def draw_distributions(reference: ReferenceProfile, current: npt.NDArray[np.floa
         axes = figure.add_subplot(rows, columns, i + 1)
         values = current[~np.isnan(current[:, i]), i]
         bins = np.histogram_bin_edges(np.concatenate([feature.values, values]), bins=40).tolist()
-        axes.hist(feature.values, bins=bins, density=True, color=_BLUE, alpha=0.55, label="reference")
+        axes.hist(feature.values, bins=bins, density=True, color=BLUE, alpha=0.55, label="reference")
         if len(values):
             axes.hist(values, bins=bins, density=True, histtype="step", linewidth=1.6, color=_ORANGE, label="current")
         axes.set(title=feature.name, xlabel=_UNITS.get(feature.name, ""), yticks=[], ylabel="density")
@@ -223,7 +223,7 @@ def _draw_rows(
     widths = np.diff(edges)
     wide = widths >= edges[-1] / 100
     density = feature.weights / np.maximum(widths, edges[-1] / 100)
-    axes.stairs(density, edges, fill=True, color=_GREY, orientation=orientation)
+    axes.stairs(density, edges, fill=True, color=GREY, orientation=orientation)
     axes.tick_params(labelbottom=False, labelleft=False)
     height = "y" if orientation == "vertical" else "x"
     axes.set(**{f"{height}ticks": (), f"{height}lim": (0, 1.2 * density[wide].max())})

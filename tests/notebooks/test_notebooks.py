@@ -58,11 +58,18 @@ def test_all_notebooks_together_take_less_than_three_minutes(
 
 
 @pytest.mark.slow
-def test_a_cell_that_fails_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("assert 1 + 1 == 3, 'not three'", "not three"),
+        ("import httpx\nhttpx.get('http://192.0.2.1')", "ProxyError|ConnectError"),
+    ],
+)
+def test_a_cell_that_fails_or_asks_another_host_is_told(tmp_path: Path, source: str, complaint: str) -> None:
     """The control of the two tests above."""
-    failing = read(PATHS[0]) | {"cells": [code("begin", "assert 1 + 1 == 3, 'not three'")]}
+    failing = read(PATHS[0]) | {"cells": [code("begin", source)]}
     (tmp_path / "failing.ipynb").write_text(written(failing))
-    with pytest.raises(notebooks.NotebookFailedError, match="not three"), executed(tmp_path):
+    with pytest.raises(notebooks.NotebookFailedError, match=complaint), executed(tmp_path):
         pass
 
 
