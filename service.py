@@ -96,7 +96,7 @@ class PlanRecommender:
     @bentoml.api
     def explain(self, usage: CustomerUsage, /) -> Explanation:
         """Recommend a plan for one subscriber, and say how much each feature contributed."""
-        return self.recommender.explain(usage)
+        return self.recommender.explain(usage, LANGUAGE.get())
 
     def health(self) -> Health:
         """Ask the model, and tell whether it answers as it did when it was loaded."""

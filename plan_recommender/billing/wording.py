@@ -1,13 +1,10 @@
 """The sentence of an advice, in English or Spanish."""
 
-from typing import Final, Literal
+from typing import Final
 
 from plan_recommender.billing.advice import Advice, AdvicePolicy
 from plan_recommender.billing.tariffs import Tariffs
-
-Language = Literal["en", "es"]
-
-LANGUAGES: Final[tuple[Language, ...]] = ("en", "es")
+from plan_recommender.model.languages import Language, localized
 
 _DECIMALS_BELOW: Final = 300
 """Expected bill (currency) from which amounts are told without decimals, which would say nothing that matters."""
@@ -42,11 +39,11 @@ _SENTENCES: Final[dict[Language, dict[str, str]]] = {
         "{other_expected}, {saving} {saving_range}; {often}.",
         "cheapest": "Mantenga {plan}: se espera que el próximo mes cueste unos {expected} {range}, y con {other}, unos "
         "{other_expected}.",
-        "saves too little": "Mantenga {plan}: se espera que el próximo mes {other} cueste {only_less}, demasiado poco "
-        "para que compense cambiar.",
-        "not sure enough": "Mantenga {plan}: se espera que el próximo mes {other} cueste {less}, pero solo ahorraría "
+        "saves too little": "Mantenga {plan}: se espera que {other} cueste el próximo mes {only_less}, demasiado poco "
+        "para que valga la pena cambiar.",
+        "not sure enough": "Mantenga {plan}: se espera que {other} cueste el próximo mes {less}, pero solo ahorraría "
         "en unos {of_100} de cada 100 meses como este.",
-        "too few months": "Mantenga {plan} por ahora: se espera que el próximo mes {other} cueste {less}, pero solo se "
+        "too few months": "Mantenga {plan} por ahora: se espera que {other} cueste el próximo mes {less}, pero solo se "
         "conoce el consumo de {months} de los {needed} meses necesarios para aconsejar un cambio.",
     },
 }
@@ -74,7 +71,7 @@ _HARDLY: Final[dict[Language, dict[str, str]]] = {
 
 _SURELY: Final[dict[Language, dict[str, str]]] = {
     "en": {"saves": "in all likelihood it saves", "costs less": "in all likelihood it costs less"},
-    "es": {"saves": "con toda probabilidad ahorra", "costs less": "con toda probabilidad cuesta menos"},
+    "es": {"saves": "con toda probabilidad, ahorra", "costs less": "con toda probabilidad, cuesta menos"},
 }
 """Instead of the last phrases where every scenario saves: 64 of them make nothing certain."""
 
@@ -84,13 +81,13 @@ _RANGES: Final[dict[Language, str]] = {
 }
 _TO_HIGH: Final[dict[Language, str]] = {
     "en": "(in 9 of 10 months between that and {high})",
-    "es": "(en 9 de cada 10 meses, entre eso y {high})",
+    "es": "(en 9 de cada 10 meses, entre esa cifra y {high})",
 }
 """Where what is expected is the lower end, because a few rare months are far from all others."""
 
 _FROM_LOW: Final[dict[Language, str]] = {
     "en": "(in 9 of 10 months between {low} and that)",
-    "es": "(en 9 de cada 10 meses, entre {low} y eso)",
+    "es": "(en 9 de cada 10 meses, entre {low} y esa cifra)",
 }
 _SAVINGS: Final[dict[Language, str]] = {
     "en": "(90 % interval: from {low} more to {high} less)",
@@ -102,7 +99,7 @@ _UNCERTAIN: Final[dict[Language, str]] = {
 }
 _ALWAYS: Final[dict[Language, str]] = {
     "en": "(in 9 of 10 months exactly that)",
-    "es": "(en 9 de cada 10 meses, exactamente eso)",
+    "es": "(en 9 de cada 10 meses, exactamente esa cifra)",
 }
 
 
@@ -179,10 +176,4 @@ def number(steps: int, decimals: int, language: Language) -> str:
         decimals: how many it has.
         language: of the reader.
     """
-    text = f"{steps / 10**decimals:,.{decimals}f}"
-    if language == "en":
-        return text
-    # In Spanish, groups of digits are set apart by spaces from five digits on, and the decimal sign is mostly a comma.
-    whole, _, rest = text.partition(".")
-    whole = whole.replace(",", "" if abs(steps) < 10_000 * 10**decimals else "\u202f")
-    return f"{whole},{rest}" if rest else whole
+    return localized(f"{steps / 10**decimals:,.{decimals}f}", language)

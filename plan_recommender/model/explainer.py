@@ -3,6 +3,7 @@
 from typing import Final
 
 from plan_recommender.model.features import FEATURE_NAMES
+from plan_recommender.model.languages import Language
 from plan_recommender.model.logistic import logistic
 from plan_recommender.model.reasons import Reasons, effect_points
 from plan_recommender.model.scorer import Scorer
@@ -16,11 +17,11 @@ STRONGEST: Final = 2
 class Explainer:
     """Tells the strongest reasons of one model's predictions, in the sentences of `POST /explain`."""
 
-    def __init__(self, document: ModelDocument, scorer: Scorer) -> None:
-        """Prepare the look-ups; `scorer` must have been made from the same document."""
+    def __init__(self, document: ModelDocument, scorer: Scorer, language: Language = "en") -> None:
+        """Prepare the look-ups and the sentences; `scorer` must have been made from the same document."""
         self._scorer = scorer
         self._reasons = Reasons(document, scorer)
-        self._sentences = Sentences(document)
+        self._sentences = Sentences(document, language)
 
     def strongest(self, usage: tuple[float, float, float, float]) -> list[str]:
         """Give the sentences of the `STRONGEST` largest absolute contributions, the largest first.

@@ -8,11 +8,11 @@ import numpy as np
 from plan_recommender.billing.advice import Advice
 from plan_recommender.billing.bill import Biller
 from plan_recommender.billing.tariffs import Tariffs
-from plan_recommender.billing.wording import Language
 from plan_recommender.campaign.economics import Economics
 from plan_recommender.campaign.simulation import Case
 from plan_recommender.errors import ConfigError
 from plan_recommender.evaluation.backtest import ADVICE, CLAIRVOYANT, KEEP, LAST, Backtest
+from plan_recommender.model.languages import Language
 from plan_recommender.report.canvas import (
     BLUE,
     GREY,

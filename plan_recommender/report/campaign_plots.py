@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from plan_recommender.billing.wording import Language
 from plan_recommender.campaign.design import Arms, sample_size, visible_change
 from plan_recommender.campaign.intervals import Difference
 from plan_recommender.campaign.simulation import Simulated
 from plan_recommender.errors import TableError
+from plan_recommender.model.languages import Language
 from plan_recommender.report.canvas import BLUE, GREY, INK, ULTRA, canvas, png, quiet, without_scale
 from plan_recommender.report.picture_words import WORDS, figure, percent
 

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from plan_recommender.billing.wording import Language, number
+from plan_recommender.billing.wording import number
+from plan_recommender.model.languages import Language
 
 Words = dict[str, str]
 

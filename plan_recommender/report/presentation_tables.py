@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from plan_recommender.billing.tariffs import Tariffs
-from plan_recommender.billing.wording import Language
 from plan_recommender.campaign.intervals import Difference
 from plan_recommender.campaign.selection import Summary
 from plan_recommender.campaign.simulation import Participants, Simulated, churn_that_pays
+from plan_recommender.model.languages import Language
 from plan_recommender.report.canvas import MB_PER_GB
 from plan_recommender.report.picture_words import WORDS, figure, percent
 

@@ -4,7 +4,7 @@ import re
 from contextvars import ContextVar
 from typing import Final
 
-from plan_recommender.billing.wording import LANGUAGES, Language
+from plan_recommender.model.languages import LANGUAGES, Language
 
 DEFAULT: Final[Language] = "en"
 
@@ -18,6 +18,8 @@ _MAX_RANGES: Final = 20
 def choose_language(headers: list[tuple[bytes, bytes]]) -> Language:
     """Choose the language with the highest weight (RFC 9110, 12.5.4); of equal ones the first, otherwise English."""
     header = b",".join(value for name, value in headers if name == b"accept-language")
+    if not header:
+        return DEFAULT
     best, most = DEFAULT, 0.0
     for part in header.decode("latin-1").split(",")[:_MAX_RANGES]:
         found = _RANGE.fullmatch(part)

@@ -10,8 +10,9 @@ from plan_recommender.billing.forecast import Month
 from plan_recommender.billing.given_minutes import billed_bounds
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.billing.tariffs import Tariffs
-from plan_recommender.billing.wording import Language, sentence
+from plan_recommender.billing.wording import sentence
 from plan_recommender.model.features import FEATURE_NAMES, PLANS, CustomerUsage, matrix
+from plan_recommender.model.languages import LANGUAGES, Language
 from plan_recommender.model.reasons import Reasons, effect_points
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.sentences import Sentences, change_sentence
@@ -57,7 +58,7 @@ class Recommender:
         self._threshold = document.threshold
         self._scorer = Scorer(document)
         self._reasons = Reasons(document, self._scorer)
-        self._sentences = Sentences(document)
+        self._sentences = {language: Sentences(document, language) for language in LANGUAGES}
         self.document = Kept.of(model.document_bytes())
         policy, habits = self._adviser.policy.model_dump(), json.loads(model.habits())
         self.habits = Kept.of(to_json(ModelHabits(model=self.tag, habits=habits, advice=policy)))
@@ -140,16 +141,16 @@ class Recommender:
             "tariffs": self.tariffs.digest,
         }
 
-    def explain(self, usage: CustomerUsage) -> Explanation:
+    def explain(self, usage: CustomerUsage, language: Language = "en") -> Explanation:
         """Answer for one subscriber, and say how much each feature contributed and where the plan would change."""
         values = (usage.calls, usage.minutes, usage.messages, usage.mb_used)
         prediction, probability = self._scorer.recommend(*values)
         explained = self._reasons.explain(values)
-        other_plan = PLANS[1 - prediction]
+        other_plan, sentences = PLANS[1 - prediction], self._sentences[language]
         contributions: list[Contribution] = []
         for i, contribution in enumerate(explained.contributions):
             points = effect_points(probability, explained.log_odds, contribution)
-            words = self._sentences.words(i, values[i], explained.bins[i], contribution, points)
+            words = sentences.words(i, values[i], explained.bins[i], contribution, points)
             contributions.append(
                 {
                     "feature": FEATURE_NAMES[i],
@@ -159,7 +160,7 @@ class Recommender:
                     "sentence": words.sentence,
                     "few_training_rows": words.few_training_rows,
                     "plan_changes_at": explained.changes[i],
-                    "change": change_sentence(FEATURE_NAMES[i], explained.changes[i], other_plan),
+                    "change": change_sentence(FEATURE_NAMES[i], explained.changes[i], other_plan, language),
                 }
             )
         return {

@@ -89,6 +89,7 @@ ROUTES: Final[dict[str, Query | Command]] = {
         "Answer for one subscriber and say why, as JSON of an `Explanation`.",
         max_bytes=1 * MIB,
         counted=None,
+        in_languages=True,
     ),
     "/advise": Command(
         "advise",

@@ -187,7 +187,11 @@ class Contribution(TypedDict):
         ),
     ]
     sentence: Annotated[
-        str, Field(description="what it means and how common such usage is on each plan, in plain English")
+        str,
+        Field(
+            description="what it means and how common such usage is on each plan, in plain English or Spanish by "
+            "Accept-Language"
+        ),
     ]
     few_training_rows: Annotated[
         bool,
@@ -204,7 +208,7 @@ class Contribution(TypedDict):
         ),
         _NULLABLE,
     ]
-    change: Annotated[str, Field(description="where the plan changes, in plain English")]
+    change: Annotated[str, Field(description="where the plan changes, in the same language")]
 
 
 class Explanation(Decision):

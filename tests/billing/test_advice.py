@@ -10,8 +10,9 @@ from plan_recommender.billing.advice import Advice, AdvicePolicy, Adviser
 from plan_recommender.billing.forecast import Month, Range, Saving
 from plan_recommender.billing.habits import HabitProfile
 from plan_recommender.billing.tariffs import Tariffs, load_tariffs, shipped_tariffs
-from plan_recommender.billing.wording import LANGUAGES, Language, sentence
+from plan_recommender.billing.wording import sentence
 from plan_recommender.data.month_panel import SHIPPED_MONTHS
+from plan_recommender.model.languages import LANGUAGES, Language
 from plan_recommender.training.habits import learn_habits
 from tools.server import ROOT
 
@@ -170,7 +171,7 @@ def test_a_sentence_in_full(tariffs: Tariffs, profile: HabitProfile) -> None:
     )
     assert sentence(advice, tariffs, AdvicePolicy(), "es") == (
         "Cambie de Ultra a Smart: se espera que el próximo mes cueste unos 550 RUB en lugar de 1950 RUB, un "
-        "ahorro de unos 1400 RUB (en 9 de cada 10 meses, exactamente eso); con toda probabilidad ahorra."
+        "ahorro de unos 1400 RUB (en 9 de cada 10 meses, exactamente esa cifra); con toda probabilidad, ahorra."
     )
 
 
@@ -187,10 +188,11 @@ def test_a_saving_that_is_rounded_to_nothing_is_told_as_hardly_any(tariffs: Tari
     kept: dict[str, Any] = {"kind": "keep", "advised": ULTRA, "rival": SMART, "forgone": little}
     for reason, english, spanish in (
         ("saves too little", "Keep Ultra: next month Smart is expected to cost hardly less, too little to",
-         "Mantenga Ultra: se espera que el próximo mes Smart cueste apenas menos, demasiado poco para"),
+         "Mantenga Ultra: se espera que Smart cueste el próximo mes apenas menos, demasiado poco para"),
         ("not sure enough", "expected to cost hardly less, but it would save in only about 60 of 100 months",
-         "Smart cueste apenas menos, pero solo ahorraría en unos 60 de cada 100 meses"),
-        ("too few months", "cost hardly less, but usage is known of 6 of the 8", "cueste apenas menos, pero solo se"),
+         "Smart cueste el próximo mes apenas menos, pero solo ahorraría en unos 60 de cada 100 meses"),
+        ("too few months", "cost hardly less, but usage is known of 6 of the 8",
+         "cueste el próximo mes apenas menos, pero solo se conoce el consumo de 6 de los 8"),
     ):  # fmt: skip
         said = told(tariffs, advice, *nearly, Saving(0, 0, 0, 0), **kept, reason=reason)
         assert english in said[0]
@@ -212,13 +214,13 @@ def test_what_is_expected_at_the_end_of_its_interval_or_beyond_it_is_told_so(
         saving = 195_000 - expected
         said = told(tariffs, advice, Range(expected, 55_000, expected), ultra, Saving(saving, saving, 140_000, 1.0))
         assert re.search(r"saves about 1,38\d RUB \(in 9 of 10 months between that and 1,400 RUB\); in all", said[0])
-        assert re.search(r"unos 138\d RUB \(en 9 de cada 10 meses, entre eso y 1400 RUB\); con toda", said[1])
+        assert re.search(r"unos 138\d RUB \(en 9 de cada 10 meses, entre esa cifra y 1400 RUB\); con toda", said[1])
     high = Range(56_240, 55_000, 56_240)
     chosen = told(tariffs, advice, high, ultra, Saving(138_760, 138_760, 140_000, 1.0), kind="choose", held=None)
     assert "about 562 RUB (in 9 of 10 months between 550 RUB and that), about 1,388 RUB less" in chosen[0]
-    assert "unos 562 RUB (en 9 de cada 10 meses, entre 550 RUB y eso), unos 1388 RUB menos" in chosen[1]
+    assert "unos 562 RUB (en 9 de cada 10 meses, entre 550 RUB y esa cifra), unos 1388 RUB menos" in chosen[1]
     assert chosen[0].endswith("; in all likelihood it costs less.")
-    assert chosen[1].endswith("; con toda probabilidad cuesta menos.")
+    assert chosen[1].endswith("; con toda probabilidad, cuesta menos.")
 
 
 def test_in_spanish_digits_are_set_apart_from_five_on(tariffs: Tariffs, profile: HabitProfile) -> None:

@@ -1,8 +1,7 @@
-"""What a sentence says of the training table is true of it, at every bin; and it warns where rows are few."""
+"""What a sentence says of the training table is true of it, at every bin, in every language; few rows are warned of."""
 
 import itertools
 import math
-import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,37 +9,21 @@ import numpy.typing as npt
 import pytest
 
 from plan_recommender.model.features import FEATURE_NAMES, FEATURES
+from plan_recommender.model.languages import LANGUAGES
 from plan_recommender.model.logistic import logistic
+from plan_recommender.model.reason_words import HARDLY
 from plan_recommender.model.reasons import effect_points
 from plan_recommender.model.regions import FEW_ROWS, Region, regions
-from plan_recommender.model.sentences import HARDLY, Sentences
+from plan_recommender.model.sentences import Sentences
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import FeatureTable, ModelDocument
 from plan_recommender.training.split import split_table
+from tests.model.reading import GRAMMARS, Claim, Span
 from tests.model.test_sentences import check_wording, document_of
 from tests.training.candidates import fitted, odd_tables, shipped
 
 Column = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
-
-NUMBER = r"(?:(?:\d[\d,.]*\d|\d)(?: billion)?)"
-SPAN = (
-    rf"(?P<span>at most {NUMBER}|more than {NUMBER}|at least {NUMBER}|between {NUMBER} and {NUMBER}|exactly {NUMBER}|"
-    rf"about {NUMBER}|no) (?:calls?|minutes?(?: of calls)?|text messages?|MB(?: of data)?)"
-)
-SHARE = r"(?:only )?(all|none|less than 1%|more than 99%|\d+%) of (?:their months|theirs)"
-USED = rf"(?:made|had|sent|used) {SPAN}"
-COMMON = re.compile(
-    rf"(?P<first>Smart|Ultra) subscribers {USED}(?: more often,)? in {SHARE},? and (?P<second>Smart|Ultra) subscribers "
-    rf"in (?P<only>only )?{SHARE};"
-)
-BOTH = re.compile(rf"subscribers of both plans {USED} in {SHARE};")
-COUNTED = re.compile(
-    rf"only (one|\d+) of the ({NUMBER}) months in the training table had {SPAN}, (?:which was on (Smart|Ultra)|"
-    r"all of them on (Smart|Ultra)|(\d+) on Smart and (\d+) on Ultra);"
-)
-BEYOND = re.compile(rf"no month in the training table had (less|more) than ({NUMBER}) ")
-SCARCE = re.compile(r"the training table has (no|only one|only \d+) months?(?: on (Smart|Ultra))?")
 
 
 def table_of(name: str, column: Column, target: Labels, cuts: list[float]) -> FeatureTable:
@@ -98,21 +81,16 @@ def places(feature: FeatureTable) -> Iterator[tuple[int, float]]:
     yield feature.missing_bin, math.nan
 
 
-def number(text: str) -> float:
-    digits, _, billion = text.replace(",", "").partition(" ")
-    return {"no": 0.0, "one": 1.0}[text] if text in ("no", "one") else float(digits) * (1e9 if billion else 1)
+class Range:
+    """A range of usage as a sentence prints it, whose ends are rounded."""
 
-
-class Span:
-    """A range of usage as a sentence prints it."""
-
-    def __init__(self, text: str, whole: bool) -> None:
-        ends = [number(end) for end in re.findall(NUMBER, text)] or [0.0]
-        self.low = -math.inf if text.startswith(("at most", "no")) else ends[0]
-        self.high = math.inf if text.startswith(("more than", "at least")) else ends[-1]
-        self.open = text.startswith("more than")
+    def __init__(self, span: Span, whole: bool) -> None:
+        ends = span.ends or [0.0]
+        self.low = -math.inf if span.kind in ("at most", "no") else ends[0]
+        self.high = math.inf if span.kind in ("more than", "at least") else ends[-1]
+        self.open = span.kind == "more than"
         self.near = 1.0 if whole else 0.0
-        self.whole = whole and "billion" not in text
+        self.whole = whole and not span.in_billions
         self.slack = [self._half_digit(end) for end in (self.low, self.high)]
 
     def _half_digit(self, end: float) -> float:
@@ -147,68 +125,62 @@ def expected_few(feature: FeatureTable, b: int, value: float) -> bool:
     return beyond or min(as_low, as_high, sum(feature.smart_rows), sum(feature.ultra_rows)) < FEW_ROWS
 
 
-def check_truth(said: str, feature: FeatureTable, value: float, column: Column, target: Labels) -> str:
-    """Compare what a sentence says of the training table with the table; returns the kind of what it says."""
+def check_truth(claim: Claim, feature: FeatureTable, value: float, column: Column, target: Labels) -> None:
+    """Compare what a sentence claims of the training table with the table."""
     known = column[~np.isnan(column)]
     rows = {plan: column[~np.isnan(column) & (target == label)] for label, plan in enumerate(("Smart", "Ultra"))}
-    if found := BEYOND.search(said):
-        assert value < known.min() if found[1] == "less" else value > known.max()
-        assert number(found[2]) == pytest.approx({"less": known.min(), "more": known.max()}[found[1]], rel=0.06)
-        return "beyond"
-    if found := SCARCE.search(said):
-        for text, plan in SCARCE.findall(said):
-            assert len(rows[plan] if plan else known) == number(text.removeprefix("only "))
-        return "scarce"
-    if found := COUNTED.search(said):
-        span = Span(found["span"], feature.whole)
-        smart, ultra = ({found[4], found[5]} & {plan} for plan in ("Smart", "Ultra"))
-        told = {"Smart": number(found[1]) if smart else 0, "Ultra": number(found[1]) if ultra else 0}
-        if found[6]:
-            told = {"Smart": number(found[6]), "Ultra": number(found[7])}
-        assert sum(told.values()) == number(found[1]) < FEW_ROWS
-        assert number(found[2]) == len(known)
-        for plan, months in told.items():
+    if claim.kind == "one range":
+        assert not feature.cuts
+    elif claim.kind == "beyond":
+        end = known.min() if claim.less else known.max()
+        assert value < end if claim.less else value > end
+        assert claim.number == pytest.approx(end, rel=0.06)
+    elif claim.kind == "scarce":
+        assert {plan: len(rows[plan] if plan else known) for plan, _ in claim.months} == dict(claim.months)
+        assert claim.months
+    elif claim.kind == "counted":
+        assert claim.span is not None
+        span = Range(claim.span, feature.whole)
+        assert sum(months for _, months in claim.months) < FEW_ROWS
+        assert claim.number == len(known)
+        for plan, months in claim.months:
             fewest, most = span.counts(rows[plan])
             assert fewest <= months <= most
         assert math.isnan(value) or span.holds(value)
-        return "counted"
-    found = BOTH.search(said) or COMMON.search(said)
-    assert found, said
-    span = Span(found["span"], feature.whole)
-    assert math.isnan(value) or span.holds(value)
-    shares = {"Smart": found[2], "Ultra": found[2]} if found.re is BOTH else {found[1]: found[3], found[4]: found[6]}
-    for plan, share in shares.items():
-        fewest, most = span.counts(rows[plan])
-        assert bounds_of(share)[0] <= most / len(rows[plan])
-        assert fewest / len(rows[plan]) <= bounds_of(share)[1]
-    if found.re is COMMON:
-        larger, smaller = bounds_of(found[3]), bounds_of(found[6])
-        assert smaller[0] < larger[1]
-        assert not found["only"] or smaller[0] <= 0.5 * larger[1]
-    return "common"
+    else:
+        assert claim.span is not None
+        span = Range(claim.span, feature.whole)
+        assert math.isnan(value) or span.holds(value)
+        for plan, share in claim.shares:
+            fewest, most = span.counts(rows[plan])
+            assert bounds_of(share)[0] <= most / len(rows[plan])
+            assert fewest / len(rows[plan]) <= bounds_of(share)[1]
+        if claim.ordered:
+            larger, smaller = (bounds_of(share) for _, share in claim.shares)
+            assert smaller[0] < larger[1]
+            assert not claim.only or smaller[0] <= 0.5 * larger[1]
 
 
 CONTRIBUTIONS = (0.0, 1e-9, -0.03, math.log(HARDLY), 0.06, -0.06, 0.7, -0.7, 3.0, -3.0, 16.0, -100.0)
 
 
 def check_every_bin(document: ModelDocument, features: npt.NDArray[np.float64], target: Labels) -> set[str]:
-    """Check the sentences on every bin; returns the kinds of what they say of the training table."""
-    sentences, kinds = Sentences(document), set()
+    """Check the sentences on every bin in every language; returns the kinds of what they say of the training table."""
+    sentences, kinds = {language: Sentences(document, language) for language in LANGUAGES}, set()
     for i, feature in enumerate(document.features):
         for k, (b, value) in enumerate(places(feature)):
             contribution = CONTRIBUTIONS[k % len(CONTRIBUTIONS)]
             for signed in {contribution, -contribution}:
                 log_odds = (-3.0, 0.0, 2.0)[k % 3] + signed / 2
                 points = effect_points(logistic(log_odds), log_odds, signed)
-                words = sentences.words(i, value, b, signed, points)
-                assert words.few_training_rows == expected_few(feature, b, value)
-                assert words.few_training_rows == (" but " in words.sentence)
-                check_wording(words.sentence, signed, points)
-                if "all of the training table falls into one range" in words.sentence:
-                    assert not feature.cuts
-                else:
-                    kinds.add(check_truth(words.sentence, feature, value, features[:, i], target))
-    return kinds
+                for language, grammar in GRAMMARS.items():
+                    words = sentences[language].words(i, value, b, signed, points)
+                    assert words.few_training_rows == expected_few(feature, b, value)
+                    check_wording(words, signed, points, language)
+                    claim = grammar.claim(words.sentence)
+                    check_truth(claim, feature, value, features[:, i], target)
+                    kinds.add(claim.kind)
+    return kinds - {"one range"}
 
 
 def test_every_sentence_of_the_shipped_model_is_true_of_its_training_table(model: RegisteredModel) -> None:

@@ -17,7 +17,6 @@ from PIL import Image
 from plan_recommender.billing.advice import AdvicePolicy, Adviser
 from plan_recommender.billing.forecast import Month
 from plan_recommender.billing.tariffs import Tariffs, load_tariffs
-from plan_recommender.billing.wording import LANGUAGES, Language
 from plan_recommender.campaign.design import Arms, sample_size, visible_change
 from plan_recommender.campaign.selection import Campaign
 from plan_recommender.campaign.simulation import Case, Participants, Simulated, World, enrol, hold_out, simulate
@@ -29,6 +28,7 @@ from plan_recommender.errors import ConfigError
 from plan_recommender.evaluation.backtest import ADVICE, Backtest, backtest
 from plan_recommender.evaluation.slices import measure_slices, tercile_bounds
 from plan_recommender.model.features import EXAMPLE, PLANS, CustomerUsage, FeatureMatrix
+from plan_recommender.model.languages import LANGUAGES, Language
 from plan_recommender.model.reasons import Reasons
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.report.advice_plots import (

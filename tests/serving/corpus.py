@@ -105,6 +105,7 @@ VALID = [
     Case("batch of one", rows(GOOD), 200, path="/predict_batch"),
     Case("batch of three", rows(GOOD, LIGHT, GOOD), 200, path="/predict_batch"),
     Case("explain good", usage(), 200, path="/explain"),
+    Case("explain in Spanish", usage(), 200, path="/explain", headers=JSON | {"accept-language": "es-MX,es;q=0.9"}),
     Case("explain zeros", usage(calls=0, minutes=0, messages=0, mb_used=0), 200, path="/explain"),
     Case("explain huge", usage(calls=0, minutes=1.7e308, messages=1.7e308, mb_used=1.7e308), 200, path="/explain"),
     Case("explain smallest", usage(calls=5e-324), 200, path="/explain"),

@@ -25,8 +25,10 @@ from schemathesis.core.failures import FailureGroup
 from starlette.testclient import TestClient
 from starlette.types import Message
 
+from plan_recommender.billing.tariffs import load_tariffs, shipped_tariffs
 from plan_recommender.model import store
-from plan_recommender.model.features import FEATURE_NAMES
+from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage
+from plan_recommender.model.languages import Language
 from plan_recommender.model.logistic import logistic
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.sentences import Sentences, change_sentence
@@ -155,6 +157,25 @@ def test_an_explanation_has_the_documented_fields(client: TestClient, trained_ta
             i, GOOD[name], bins[i], part["contribution"], part["effect_points"]
         )
         assert part["change"] == change_sentence(name, part["plan_changes_at"], other_plan)
+
+
+def test_an_explanation_is_in_the_language_that_is_asked_for(client: TestClient, trained_tag: str) -> None:
+    english = client.post("/explain", json=GOOD)
+    recommender = Recommender(store.find(trained_tag), load_tariffs(shipped_tariffs()))
+    cases: list[tuple[str, Language]] = [
+        ("es-MX,es;q=0.9,en;q=0.8", "es"), ("en-GB", "en"), ("de, fr;q=0.5", "en")
+    ]  # fmt: skip
+    for asked, language in cases:
+        answer = client.post("/explain", json=GOOD, headers={"accept-language": asked})
+        assert answer.json() == recommender.explain(CustomerUsage.model_validate(GOOD), language)
+        assert (answer.content == english.content) == (language == "en")
+        assert (answer.headers["content-language"], answer.headers["vary"]) == (language, "accept-language")
+    assert (english.headers["content-language"], english.headers["vary"]) == ("en", "accept-language")
+    texts = {"sentence", "change"}
+    spanish = client.post("/explain", json=GOOD, headers={"accept-language": "es"}).json()
+    for one, other in zip(english.json()["contributions"], spanish["contributions"], strict=True):
+        assert {name for name in one if one[name] != other[name]} == texts
+    assert english.json() | {"contributions": None} == spanish | {"contributions": None}
 
 
 @given(USAGE)

@@ -17,6 +17,7 @@ from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.page_files import page_files, page_paths
 from plan_recommender.serving.settings import KEY_VARIABLE, PUBLIC_VARIABLE, variable
 from tests.serving.test_contract import assert_error_shape
+from tools import page_words
 from tools.server import ROOT
 
 FOLDER = ROOT / "plan_recommender" / "serving" / "page"
@@ -24,6 +25,11 @@ LOOK = ROOT / "plan_recommender" / "look.css"
 MAX_BYTES = 150_000
 KEPT = ("/app", "/app/page.js", "/app/style.css", "/model/document", "/model/habits", "/tariffs")
 KEY = "correct-horse-battery"
+
+
+def test_the_page_has_the_service_s_words_of_reasons() -> None:
+    stale = "the page's reason_words.js is stale: `python -m tools.page_words` writes it anew"
+    assert (FOLDER / "reason_words.js").read_text(encoding="utf-8") == page_words.module(), stale
 
 
 class Elements(HTMLParser):

@@ -28,6 +28,7 @@ SUBSCRIBERS = 2_000
 SEED = 20261128
 PAGE = ROOT / "plan_recommender" / "serving" / "page"
 PROGRAM = TESTS / "serving" / "page" / "answers.mjs"
+EXPLAIN = {"explain", "explain in Spanish"}
 ODD = (0, 5e-324, 0.5, 1, 123_456.789, 1e9)
 
 Document = dict[str, Any]
@@ -89,6 +90,7 @@ def typed(service: Any, asked: Document) -> Document:
     return {
         "predict": [service.predict(usage) for usage in usages],
         "explain": [service.explain(usage) for usage in usages],
+        "explain in Spanish": [service.recommender.explain(usage, "es") for usage in usages],
         "advise": [service.advise(request) for request in requests],
         "advise in Spanish": [service.recommender.advise(request, "es") for request in requests],
     }
@@ -184,6 +186,7 @@ def test_other_tariffs_are_billed_and_worded_alike(
     expected = {
         "predict": [],
         "explain": [],
+        "explain in Spanish": [],
         "advise": [recommender.advise(request) for request in valid],
         "advise in Spanish": [recommender.advise(request, "es") for request in valid],
     }
@@ -194,10 +197,12 @@ def test_other_tariffs_are_billed_and_worded_alike(
 @pytest.mark.parametrize(
     ("file", "old", "new", "noticed"),
     [
-        ("model.js", "75600", "75600.00001", {"predict", "explain"}),  # the last bits of some probabilities
-        ("model.js", "bits[0] += 1n", "bits[0] += 2n", {"explain"}),  # values at which the plan changes
+        ("model.js", "75600", "75600.00001", {"predict", *EXPLAIN}),  # the last bits of some probabilities
+        ("model.js", "bits[0] += 1n", "bits[0] += 2n", EXPLAIN),  # values at which the plan changes
         ("billing.js", "SPREAD_PRIOR = 4;", "SPREAD_PRIOR = 4.0001;", {"advise", "advise in Spanish"}),
-        ("regions.js", "SIMILAR_SHARE = 0.1;", "SIMILAR_SHARE = 0.11;", {"explain"}),
+        ("regions.js", "SIMILAR_SHARE = 0.1;", "SIMILAR_SHARE = 0.11;", EXPLAIN),
+        ("reason_words.js", "apuntan", "apunta", {"explain in Spanish"}),
+        ("numbers.js", "whole.length > 4", "whole.length > 5", {"advise in Spanish", "explain in Spanish"}),
     ],
 )
 def test_a_module_that_computes_otherwise_is_noticed(

@@ -32,11 +32,11 @@ const SENTENCES = {
     cheapest:
       "Mantenga {plan}: se espera que el próximo mes cueste unos {expected} {range}, y con {other}, unos {other_expected}.",
     "saves too little":
-      "Mantenga {plan}: se espera que el próximo mes {other} cueste {only_less}, demasiado poco para que compense cambiar.",
+      "Mantenga {plan}: se espera que {other} cueste el próximo mes {only_less}, demasiado poco para que valga la pena cambiar.",
     "not sure enough":
-      "Mantenga {plan}: se espera que el próximo mes {other} cueste {less}, pero solo ahorraría en unos {of_100} de cada 100 meses como este.",
+      "Mantenga {plan}: se espera que {other} cueste el próximo mes {less}, pero solo ahorraría en unos {of_100} de cada 100 meses como este.",
     "too few months":
-      "Mantenga {plan} por ahora: se espera que el próximo mes {other} cueste {less}, pero solo se conoce el consumo de {months} de los {needed} meses necesarios para aconsejar un cambio.",
+      "Mantenga {plan} por ahora: se espera que {other} cueste el próximo mes {less}, pero solo se conoce el consumo de {months} de los {needed} meses necesarios para aconsejar un cambio.",
   },
 };
 const PHRASES = {
@@ -75,8 +75,8 @@ const SURELY = {
     "costs less": "in all likelihood it costs less",
   },
   es: {
-    saves: "con toda probabilidad ahorra",
-    "costs less": "con toda probabilidad cuesta menos",
+    saves: "con toda probabilidad, ahorra",
+    "costs less": "con toda probabilidad, cuesta menos",
   },
 };
 const RANGES = {
@@ -86,11 +86,11 @@ const RANGES = {
 // Where what is expected is the lower end.
 const TO_HIGH = {
   en: "(in 9 of 10 months between that and {high})",
-  es: "(en 9 de cada 10 meses, entre eso y {high})",
+  es: "(en 9 de cada 10 meses, entre esa cifra y {high})",
 };
 const FROM_LOW = {
   en: "(in 9 of 10 months between {low} and that)",
-  es: "(en 9 de cada 10 meses, entre {low} y eso)",
+  es: "(en 9 de cada 10 meses, entre {low} y esa cifra)",
 };
 const SAVINGS = {
   en: "(90 % interval: from {low} more to {high} less)",
@@ -102,7 +102,7 @@ const UNCERTAIN = {
 };
 const ALWAYS = {
   en: "(in 9 of 10 months exactly that)",
-  es: "(en 9 de cada 10 meses, exactamente eso)",
+  es: "(en 9 de cada 10 meses, exactamente esa cifra)",
 };
 
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);

@@ -142,7 +142,7 @@ export class Model {
     };
   }
 
-  /** The answer of POST /explain; the service has its sentences in English only. */
+  /** The answer of POST /explain. */
   explain(usage, language = "en") {
     const { prediction, probability_is_ultra: probability } = this.predict(usage);
     const values = FEATURES.map((name) => usage[name]);

@@ -137,10 +137,14 @@ async function check() {
   try {
     const answers = await Promise.all([
       service.post("predict", usage, state.language),
-      service.post("explain", usage, "en"),
+      service.post("explain", usage, state.language),
       service.post("advise", request, state.language),
     ]);
-    const own = [model.predict(usage), model.explain(usage), adviser.advise(request, state.language)];
+    const own = [
+      model.predict(usage),
+      model.explain(usage, state.language),
+      adviser.advise(request, state.language),
+    ];
     const found = { different: [], numbers: 0, texts: 0 };
     ["predict", "explain", "advise"].forEach((path, i) => compare(own[i], answers[i], path, found));
     const { different, same } = words();

@@ -1,169 +1,322 @@
-// The words of the sentences in sentences.js, in English as plan_recommender/model/sentences.py has them, and in Spanish.
-import { fixed } from "./numbers.js";
-
-const ENGLISH = {
-  nouns: {
-    calls: ["calls", "call"],
-    minutes: ["minutes of calls", "minute of calls"],
-    messages: ["text messages", "text message"],
-    mb_used: ["MB of data", "MB of data"],
+// The words of the sentences in sentences.js: plan_recommender/model/reason_words.py, written by
+// `python -m tools.page_words`. What stands in braces is filled in.
+export const LANGUAGES = {
+  "en": {
+    "nouns": {
+      "calls": [
+        "calls",
+        "call"
+      ],
+      "minutes": [
+        "minutes of calls",
+        "minute of calls"
+      ],
+      "messages": [
+        "text messages",
+        "text message"
+      ],
+      "mb_used": [
+        "MB of data",
+        "MB of data"
+      ]
+    },
+    "short_nouns": {
+      "calls": [
+        "calls",
+        "call"
+      ],
+      "minutes": [
+        "minutes",
+        "minute"
+      ],
+      "messages": [
+        "text messages",
+        "text message"
+      ],
+      "mb_used": [
+        "MB",
+        "MB"
+      ]
+    },
+    "singular_nouns": [
+      "mb_used"
+    ],
+    "did": {
+      "calls": "made {span}",
+      "minutes": "had {span}",
+      "messages": "sent {span}",
+      "mb_used": "used {span}"
+    },
+    "did_not": {
+      "calls": "made no calls",
+      "minutes": "had no minutes of calls",
+      "messages": "sent no text messages",
+      "mb_used": "used no MB of data"
+    },
+    "quantity": {
+      "calls": "number of calls",
+      "minutes": "number of minutes",
+      "messages": "number of text messages",
+      "mb_used": "amount of data"
+    },
+    "usage": " {noun} this month (typical: {median}) ",
+    "missing": {
+      "calls": [
+        "The typical {median}, assumed because the number is missing, ",
+        "The typical {median}, assumed because the number is missing, "
+      ],
+      "minutes": [
+        "The typical {median}, assumed because the number is missing, ",
+        "The typical {median}, assumed because the number is missing, "
+      ],
+      "messages": [
+        "The typical {median}, assumed because the number is missing, ",
+        "The typical {median}, assumed because the number is missing, "
+      ],
+      "mb_used": [
+        "The typical {median}, assumed because the amount is missing, ",
+        "The typical {median}, assumed because the amount is missing, "
+      ]
+    },
+    "speak": [
+      "speak",
+      "speaks"
+    ],
+    "matter": [
+      "hardly matter",
+      "hardly matters"
+    ],
+    "for_plan": " for {plan}",
+    "nothing": {
+      "calls": "no calls",
+      "minutes": "no minutes of calls",
+      "messages": "no text messages",
+      "mb_used": "no MB of data"
+    },
+    "at_most": "at most {end}",
+    "at_least": "at least {end}",
+    "less_than": "less than {end}",
+    "more_than": "more than {end}",
+    "exactly": "exactly {end}",
+    "about": "about {end}",
+    "between": "between {low} and {high}",
+    "alike": ": all of the training table falls into one range",
+    "together": " together with the other values: in the training table, subscribers of both plans {did} in {share}",
+    "although": " together with the other values, although in the training table {other} subscribers {did} more often, in {share}, and {plan} subscribers in {rarer}",
+    "because": ": in the training table, {plan} subscribers {did} in {share} and {other} subscribers in {rarer}",
+    "unexpectedly": ", as the model learned from the training table: there, {plan} subscribers {did} in {share} and {other} subscribers in {rarer}",
+    "both": ": in the training table, subscribers of both plans {did} in {share}",
+    "neither": ": in the training table, {high} subscribers {did} in {share} and {low} subscribers in {rarer}",
+    "beside": " next to the other values",
+    "shares": {
+      "none": "none of their months",
+      "least": "less than 1% of their months",
+      "some": "{percent}% of their months",
+      "most": "more than 99% of their months",
+      "all": "all of their months"
+    },
+    "rarer_shares": {
+      "none": "none of theirs",
+      "least": "less than 1% of theirs",
+      "some": "{percent}% of theirs",
+      "most": "more than 99% of theirs",
+      "all": "all of theirs"
+    },
+    "rarer": "{share}",
+    "much_rarer": "only {share}",
+    "warned": ", but there is little to go on: {reason}",
+    "guess": ", but this is a guess: no month in the training table had {usage}",
+    "scarce": "the training table has {months}",
+    "conjunction": " and ",
+    "of_plan": "{months} on {plan}",
+    "no_month": "no month",
+    "one_month": "only one month",
+    "months": "only {rows} months",
+    "one_of": "only one of the {total} months in the training table had {span}, {who}",
+    "some_of": "only {rows} of the {total} months in the training table had {span}, {who}",
+    "one_on": "which was on {plan}",
+    "all_on": "all of them on {plan}",
+    "on_both": "{smart} on Smart and {ultra} on Ultra",
+    "effect": "; this raises the probability of {plan} by {points} and multiplies its odds by {factor}.",
+    "small_effect": "; this changes the probability of Ultra by {points} and its odds by 5% at most.",
+    "no_effect": "; this changes neither the probability nor the odds.",
+    "points": [
+      "less than one percentage point",
+      "one percentage point",
+      "{whole} percentage points",
+      "more than 99 percentage points"
+    ],
+    "many": "more than a billion",
+    "many_of": "more than a billion",
+    "billions": [
+      "{number} billion",
+      "1 billion"
+    ],
+    "of": " ",
+    "power": "10 to the power of {exponent}",
+    "tiny": "less than 0.01",
+    "million": "more than a million",
+    "change": "Everything else equal, the nearest {quantity} at which {plan} would be recommended is {where}.",
+    "no_change": "Everything else equal, no {quantity} would change the plan.",
+    "just_above": "just above 0",
+    "nearly": "about {amount}"
   },
-  counted: (noun) => noun.replace(/ of (calls|data)$/, ""),
-  used: { calls: "made", minutes: "had", messages: "sent", mb_used: "used" },
-  any: {
-    calls: "number of calls",
-    minutes: "number of minutes",
-    messages: "number of text messages",
-    mb_used: "amount of data",
-  },
-  typical: (median) => ` this month (typical: ${median}) `,
-  speak: (one, plan) => `${one ? "speaks" : "speak"} for ${plan}`,
-  matter: (one) => (one ? "hardly matters" : "hardly matter"),
-  none: (noun) => `no ${noun}`,
-  atMost: (end) => `at most ${end}`,
-  atLeast: (end) => `at least ${end}`,
-  lessThan: (end) => `less than ${end}`,
-  moreThan: (end) => `more than ${end}`,
-  exactly: (end) => `exactly ${end}`,
-  about: (end) => `about ${end}`,
-  between: (low, high) => `between ${low} and ${high}`,
-  did: (verb, span) => `${verb} ${span.text}`,
-  alike: ": all of the training table falls into one range",
-  together: (did, share) =>
-    ` together with the other values: in the training table, subscribers of both plans ${did} in ${share}`,
-  although: (plan, other, did, there, rarer) =>
-    ` together with the other values, although in the training table ${other} subscribers ${did} more often, ` +
-    `in ${there}, and ${plan} subscribers in ${rarer}`,
-  because: (unexpected, plan, other, did, here, rarer) =>
-    `${unexpected ? ", as the model learned from the training table: there," : ": in the training table,"} ` +
-    `${plan} subscribers ${did} in ${here} and ${other} subscribers in ${rarer}`,
-  both: (did, share) => `: in the training table, subscribers of both plans ${did} in ${share}`,
-  neither: (beside, high, low, did, often, rarer) =>
-    `${beside ? " next to the other values" : ""}: in the training table, ${high} subscribers ${did} in ${often} ` +
-    `and ${low} subscribers in ${rarer}`,
-  warned: (reason) => `, but there is little to go on: ${reason}`,
-  scarce: (months) => `the training table has ${months}`,
-  and: " and ",
-  on: (months, plan) => `${months} on ${plan}`,
-  months: (rows) => (rows === 0 ? "no month" : rows === 1 ? "only one month" : `only ${fixed(rows, 0)} months`),
-  few: (rows, total, span, who) =>
-    `${rows === 1 ? "only one" : `only ${rows}`} of the ${fixed(total, 0)} months in the training table had ` +
-    `${span.text}, ${who}`,
-  one: (plan) => `which was on ${plan}`,
-  all: (plan) => `all of them on ${plan}`,
-  some: (smart, ultra) => `${smart} on Smart and ${ultra} on Ultra`,
-  guess: (usage) => `, but this is a guess: no month in the training table had ${usage}`,
-  share: (share, whose = "their months") => {
-    if (share === 0 || share === 1) return `${share ? "all" : "none"} of ${whose}`;
-    const percent = fixed(share * 100, 0);
-    return `${{ 0: "less than 1", 100: "more than 99" }[percent] ?? percent}% of ${whose}`;
-  },
-  rarer: (only, share) => (only ? "only " : "") + ENGLISH.share(share, "theirs"),
-  effect: (plan, points, factor) =>
-    `; this raises the probability of ${plan} by ${points} and multiplies its odds by ${factor}.`,
-  nothing: "; this changes neither the probability nor the odds.",
-  small: (points) => `; this changes the probability of Ultra by ${points} and its odds by 5% at most.`,
-  points: (whole) =>
-    whole === 0
-      ? "less than one percentage point"
-      : whole === 1
-        ? "one percentage point"
-        : whole < 100
-          ? `${whole} percentage points`
-          : "more than 99 percentage points",
-  manyAmounts: "more than a billion",
-  tiny: "less than 0.01",
-  power: (exponent) => `10 to the power of ${exponent}`,
-  billions: (number) => `${number} billion`,
-  million: "more than a million",
-  noChange: (feature) => `Everything else equal, no ${ENGLISH.any[feature]} would change the plan.`,
-  changes: (feature, plan, where) =>
-    `Everything else equal, the nearest ${ENGLISH.any[feature]} at which ${plan} would be recommended is ${where}.`,
-  justAbove: "just above 0",
+  "es": {
+    "nouns": {
+      "calls": [
+        "llamadas",
+        "llamada"
+      ],
+      "minutes": [
+        "minutos de llamadas",
+        "minuto de llamadas"
+      ],
+      "messages": [
+        "mensajes de texto",
+        "mensaje de texto"
+      ],
+      "mb_used": [
+        "MB de datos",
+        "MB de datos"
+      ]
+    },
+    "short_nouns": {
+      "calls": [
+        "llamadas",
+        "llamada"
+      ],
+      "minutes": [
+        "minutos",
+        "minuto"
+      ],
+      "messages": [
+        "mensajes de texto",
+        "mensaje de texto"
+      ],
+      "mb_used": [
+        "MB",
+        "MB"
+      ]
+    },
+    "singular_nouns": [],
+    "did": {
+      "calls": "hicieron {span}",
+      "minutes": "hablaron {span}",
+      "messages": "enviaron {span}",
+      "mb_used": "consumieron {span}"
+    },
+    "did_not": {
+      "calls": "no hicieron llamadas",
+      "minutes": "no hablaron ni un minuto",
+      "messages": "no enviaron mensajes de texto",
+      "mb_used": "no consumieron datos"
+    },
+    "quantity": {
+      "calls": "número de llamadas",
+      "minutes": "número de minutos",
+      "messages": "número de mensajes de texto",
+      "mb_used": "volumen de datos"
+    },
+    "usage": " {noun} este mes (lo habitual: {median}) ",
+    "missing": {
+      "calls": [
+        "Las {median} habituales, supuestas porque falta el dato, ",
+        "La {median} habitual, supuesta porque falta el dato, "
+      ],
+      "minutes": [
+        "Los {median} habituales, supuestos porque falta el dato, ",
+        "El {median} habitual, supuesto porque falta el dato, "
+      ],
+      "messages": [
+        "Los {median} habituales, supuestos porque falta el dato, ",
+        "El {median} habitual, supuesto porque falta el dato, "
+      ],
+      "mb_used": [
+        "Los {median} habituales, supuestos porque falta el dato, ",
+        "El {median} habitual, supuesto porque falta el dato, "
+      ]
+    },
+    "speak": [
+      "apuntan",
+      "apunta"
+    ],
+    "matter": [
+      "apenas influyen",
+      "apenas influye"
+    ],
+    "for_plan": " a {plan}",
+    "nothing": {
+      "calls": "cero llamadas",
+      "minutes": "cero minutos de llamadas",
+      "messages": "cero mensajes de texto",
+      "mb_used": "cero MB de datos"
+    },
+    "at_most": "como máximo {end}",
+    "at_least": "al menos {end}",
+    "less_than": "menos de {end}",
+    "more_than": "más de {end}",
+    "exactly": "exactamente {end}",
+    "about": "alrededor de {end}",
+    "between": "entre {low} y {high}",
+    "alike": ": toda la tabla de entrenamiento cae en un solo intervalo",
+    "together": " junto con los demás valores: en la tabla de entrenamiento, los clientes de ambos planes {did} en {share}",
+    "although": " junto con los demás valores, aunque en la tabla de entrenamiento los clientes de {other} {did} más a menudo, en {share}, y los de {plan}, {rarer}",
+    "because": ": en la tabla de entrenamiento, los clientes de {plan} {did} en {share} y los de {other}, {rarer}",
+    "unexpectedly": ", según lo que el modelo aprendió de la tabla de entrenamiento: en ella, los clientes de {plan} {did} en {share} y los de {other}, {rarer}",
+    "both": ": en la tabla de entrenamiento, los clientes de ambos planes {did} en {share}",
+    "neither": ": en la tabla de entrenamiento, los clientes de {high} {did} en {share} y los de {low}, {rarer}",
+    "beside": " frente a los demás valores",
+    "shares": {
+      "none": "ninguno de sus meses",
+      "least": "menos del 1 % de sus meses",
+      "some": "el {percent} % de sus meses",
+      "most": "más del 99 % de sus meses",
+      "all": "todos sus meses"
+    },
+    "rarer_shares": {
+      "none": "ninguno de los suyos",
+      "least": "menos del 1 % de los suyos",
+      "some": "el {percent} % de los suyos",
+      "most": "más del 99 % de los suyos",
+      "all": "todos los suyos"
+    },
+    "rarer": "en {share}",
+    "much_rarer": "solo en {share}",
+    "warned": ", pero hay poca base: {reason}",
+    "guess": ", pero es una conjetura: ningún mes de la tabla de entrenamiento tiene {usage}",
+    "scarce": "la tabla de entrenamiento {months}",
+    "conjunction": " y ",
+    "of_plan": "{months} de {plan}",
+    "no_month": "no tiene ningún mes",
+    "one_month": "tiene un solo mes",
+    "months": "tiene solo {rows} meses",
+    "one_of": "solo uno de los {total} meses de la tabla de entrenamiento tiene {span}, {who}",
+    "some_of": "solo {rows} de los {total} meses de la tabla de entrenamiento tienen {span}, {who}",
+    "one_on": "y es de {plan}",
+    "all_on": "todos de {plan}",
+    "on_both": "{smart} de Smart y {ultra} de Ultra",
+    "effect": "; esto aumenta la probabilidad de {plan} en {points} y multiplica su razón de probabilidades (odds) por {factor}.",
+    "small_effect": "; esto cambia la probabilidad de Ultra en {points} y su razón de probabilidades (odds) en un 5 % como máximo.",
+    "no_effect": "; esto no cambia ni la probabilidad ni la razón de probabilidades (odds).",
+    "points": [
+      "menos de un punto porcentual",
+      "un punto porcentual",
+      "{whole} puntos porcentuales",
+      "más de 99 puntos porcentuales"
+    ],
+    "many": "más de mil millones",
+    "many_of": "más de mil millones de",
+    "billions": [
+      "{number} mil millones",
+      "mil millones"
+    ],
+    "of": " de ",
+    "power": "10 elevado a {exponent}",
+    "tiny": "menos de 0,01",
+    "million": "más de un millón",
+    "change": "Si lo demás no cambia, el {quantity} más cercano con el que se recomendaría {plan} es {where}.",
+    "no_change": "Si lo demás no cambia, ningún {quantity} cambiaría el plan recomendado.",
+    "just_above": "apenas superior a 0",
+    "nearly": "aproximadamente {amount}"
+  }
 };
-
-const SPANISH = {
-  ...ENGLISH,
-  nouns: {
-    calls: ["llamadas", "llamada"],
-    minutes: ["minutos de llamadas", "minuto de llamadas"],
-    messages: ["mensajes de texto", "mensaje de texto"],
-    mb_used: ["MB de datos", "MB de datos"],
-  },
-  counted: (noun) => noun.replace(/ de (llamadas|datos)$/, ""),
-  used: { calls: "hicieron", minutes: "hablaron", messages: "enviaron", mb_used: "usaron" },
-  any: {
-    calls: "número de llamadas",
-    minutes: "número de minutos",
-    messages: "número de mensajes de texto",
-    mb_used: "volumen de datos",
-  },
-  typical: (median) => ` este mes (lo habitual: ${median}) `,
-  speak: (one, plan) => `${one ? "apunta" : "apuntan"} a ${plan}`,
-  matter: (one) => (one ? "apenas influye" : "apenas influyen"),
-  none: (noun) => `cero ${noun}`,
-  atMost: (end) => `como máximo ${end}`,
-  atLeast: (end) => `al menos ${end}`,
-  lessThan: (end) => `menos de ${end}`,
-  moreThan: (end) => `más de ${end}`,
-  exactly: (end) => `exactamente ${end}`,
-  about: (end) => `cerca de ${end}`,
-  between: (low, high) => `entre ${low} y ${high}`,
-  did: (verb, span) => (span.none ? `no ${verb} ${span.text.slice("cero ".length)}` : `${verb} ${span.text}`),
-  alike: ": toda la tabla de entrenamiento cae en un solo intervalo",
-  together: (did, share) =>
-    ` junto con los demás valores: en la tabla de entrenamiento, los abonados de ambos planes ${did} en ${share}`,
-  although: (plan, other, did, there, rarer) =>
-    ` junto con los demás valores, aunque en la tabla de entrenamiento los abonados de ${other} ${did} más a menudo, ` +
-    `en ${there}, y los de ${plan} ${rarer}`,
-  because: (unexpected, plan, other, did, here, rarer) =>
-    `${unexpected ? ", según lo que el modelo aprendió: en la tabla de entrenamiento," : ": en la tabla de entrenamiento,"} ` +
-    `los abonados de ${plan} ${did} en ${here} y los de ${other} ${rarer}`,
-  both: (did, share) => `: en la tabla de entrenamiento, los abonados de ambos planes ${did} en ${share}`,
-  neither: (beside, high, low, did, often, rarer) =>
-    `${beside ? " junto a los demás valores" : ""}: en la tabla de entrenamiento, los abonados de ${high} ${did} en ${often} ` +
-    `y los de ${low} ${rarer}`,
-  warned: (reason) => `, pero hay pocos datos: ${reason}`,
-  scarce: (months) => `la tabla de entrenamiento tiene ${months}`,
-  and: " y ",
-  on: (months, plan) => `${months} de ${plan}`,
-  months: (rows) => (rows === 0 ? "ningún mes" : rows === 1 ? "un solo mes" : `solo ${fixed(rows, 0, "es")} meses`),
-  few: (rows, total, span, who) =>
-    `${rows === 1 ? "solo uno" : `solo ${rows}`} de los ${fixed(total, 0, "es")} meses de la tabla de entrenamiento ` +
-    `${rows === 1 ? "tiene" : "tienen"} ${span.text}, ${who}`,
-  one: (plan) => `y era de ${plan}`,
-  all: (plan) => `todos de ${plan}`,
-  some: (smart, ultra) => `${smart} de Smart y ${ultra} de Ultra`,
-  guess: (usage) => `, pero es una conjetura: ningún mes de la tabla de entrenamiento tiene ${usage}`,
-  share: (share, whose = "sus meses") => {
-    if (share === 0) return `ninguno de ${whose}`;
-    if (share === 1) return whose === "sus meses" ? "todos sus meses" : `todos ${whose.slice(3)}`;
-    const percent = fixed(share * 100, 0);
-    return `${{ 0: "menos del 1", 100: "más del 99" }[percent] ?? `el ${percent}`} % de ${whose}`;
-  },
-  rarer: (only, share) => `${only ? "solo en" : "en"} ${SPANISH.share(share, "los suyos")}`,
-  effect: (plan, points, factor) =>
-    `; esto sube la probabilidad de ${plan} ${points} y multiplica su razón de probabilidades (odds) por ${factor}.`,
-  nothing: "; esto no cambia ni la probabilidad ni la razón de probabilidades (odds).",
-  small: (points) =>
-    `; esto cambia la probabilidad de Ultra ${points} y su razón de probabilidades (odds) un 5 % como máximo.`,
-  points: (whole) =>
-    whole === 0
-      ? "menos de un punto porcentual"
-      : whole === 1
-        ? "un punto porcentual"
-        : whole < 100
-          ? `${whole} puntos porcentuales`
-          : "más de 99 puntos porcentuales",
-  manyAmounts: "más de mil millones",
-  tiny: "menos de 0,01",
-  power: (exponent) => `10 elevado a ${exponent}`,
-  billions: (number) => `${number} mil millones`,
-  million: "más de un millón",
-  noChange: (feature) => `A igualdad de lo demás, ningún ${SPANISH.any[feature]} cambiaría el plan.`,
-  changes: (feature, plan, where) =>
-    `A igualdad de lo demás, el ${SPANISH.any[feature]} más cercano con el que se recomendaría ${plan} es ${where}.`,
-  justAbove: "justo por encima de 0",
-};
-
-export const LANGUAGES = { en: ENGLISH, es: SPANISH };

@@ -59,7 +59,7 @@ export function post(path, body, language) {
 /** The command that asks the same; the key is named and not shown. */
 export function curl(path, body, language) {
   const lines = [`curl -s '${urlOf(path)}'`, "-H 'Content-Type: application/json'"];
-  if (path === "advise") lines.push(`-H 'Accept-Language: ${language}'`);
+  if (path !== "predict") lines.push(`-H 'Accept-Language: ${language}'`);
   if (key !== null) lines.push('-H "Authorization: Bearer $PLAN_RECOMMENDER_API_KEY"');
   lines.push(`-d '${JSON.stringify(body).replace(/'/g, "'\\''")}'`);
   return lines.join(" \\\n  ");

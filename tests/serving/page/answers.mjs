@@ -12,6 +12,7 @@ const adviser = new Adviser(tariffs, habits);
 const answers = {
   predict: usages.map((usage) => model.predict(usage)),
   explain: usages.map((usage) => model.explain(usage)),
+  "explain in Spanish": usages.map((usage) => model.explain(usage, "es")),
   advise: requests.map((request) => adviser.advise(request)),
   "advise in Spanish": requests.map((request) => adviser.advise(request, "es")),
 };
