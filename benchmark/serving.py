@@ -2,7 +2,8 @@
 
 usage: python -m benchmark.serving [--seconds S] [--rounds N] [--only NAME]... [--out FILE]
 
-It writes docs/benchmark.md, and the key figures into README.md. Exit code 1: the service missed a goal.
+It writes docs/benchmark.md, and the key figures into README.md and README.es.md. Exit code 1: the service missed a
+goal.
 """
 
 if __name__ == "__main__":
@@ -41,6 +42,7 @@ from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.model import store
 from plan_recommender.model.record import PIPELINE_FILE
 from plan_recommender.serving.recommender import Recommender
+from tools.readme_es import TRANSLATION, spanish_figures
 from tools.server import ROOT, ServerDidNotStartError
 
 PAGE: Final = ROOT / "docs" / "benchmark.md"
@@ -62,9 +64,11 @@ def main(arguments: list[str] | None = None) -> int:
     cli.say(f"\n{page}\n{options.out}: written")
     if options.out.resolve() == PAGE:
         readme = with_key_figures(README.read_text(encoding="utf-8"), key_figures(page))
-        with replacing(README) as file:
-            file.write(readme)
-        cli.say(f"{README}: key figures written")
+        spanish = with_key_figures(TRANSLATION.read_text(encoding="utf-8"), spanish_figures(key_figures(page)))
+        for path, text in ((README, readme), (TRANSLATION, spanish)):
+            with replacing(path) as file:
+                file.write(text)
+            cli.say(f"{path}: key figures written")
     return cli.DONE if all(finding.kept is not False for finding in findings(results)) else cli.ANSWER_IS_NO
 
 
@@ -91,7 +95,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--out", type=Path, default=PAGE, metavar="FILE",
-        help="page to write (default: docs/benchmark.md, whose key figures then go into README.md too)",
+        help="page to write (default: docs/benchmark.md, whose key figures then go into README.md and README.es.md)",
     )  # fmt: skip
     return parser.parse_args(arguments)
 

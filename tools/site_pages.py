@@ -18,6 +18,7 @@ from mkdocs.structure.pages import Page
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGES_AT_THE_ROOT: Final = {
     "README.md": "index.md",
+    "README.es.md": "es.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }

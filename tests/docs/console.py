@@ -20,8 +20,11 @@ PAGES_WITH_COMMANDS = (
 )
 """In the order in which their commands are run: each page finds what those before it have left."""
 
+TRANSLATIONS = {"README.es.md": "README.md"}
+"""Pages whose blocks are those of another page, where they are run."""
+
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(ROOT / name for name in ("README.md", "README.es.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 

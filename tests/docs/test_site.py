@@ -79,6 +79,9 @@ def test_make_clean_removes_the_site_and_git_does_not_see_it(copy_checkout: Call
     [
         ("README.md", "[a](docs/serving.md#errors)", "[a](serving.md#errors)"),
         ("README.md", "![a picture](docs/model_curves.png)", "![a picture](model_curves.png)"),
+        ("README.md", "[Español](README.es.md)", "[Español](es.md)"),
+        ("README.es.md", "[a](docs/serving.md#errors)", "[a](serving.md#errors)"),
+        ("README.es.md", "[English](README.md)", "[English](index.md)"),
         ("README.md", "[a](CONTRIBUTING.md)", "[a](contributing.md)"),
         ("docs/serving.md", "[a](operations.md#alerts)", "[a](operations.md#alerts)"),
         ("docs/serving.md", "[a](../README.md)", "[a](index.md)"),
