@@ -37,12 +37,13 @@ from plan_recommender.data.month_intake import Intake, take_in
 from plan_recommender.data.month_spill import History, MonthSpill, spilled_months
 from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.data.table_file import open_table
-from plan_recommender.data.table_options import MONTHS_AS_USUAL, add_table_options, format_of
+from plan_recommender.data.table_options import MONTHS_AS_USUAL, add_language_option, add_table_options, format_of
 from plan_recommender.data.table_output import REJECT_COLUMNS, check_names, rejects_beside, replacing_text
 from plan_recommender.data.table_reader import TableReader
 from plan_recommender.errors import OutputError, TableError
 from plan_recommender.model import store
 from plan_recommender.model.digests import sha256
+from plan_recommender.model.languages import Language
 from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.report.campaign_tables import (
     USUAL_CHURN,
@@ -83,7 +84,10 @@ def main(arguments: list[str] | None = None) -> int:
         if options.backtest:
             intake, said = _backtest(table, result, rejects_path, adviser, model, usual)
         else:
-            intake, counts = advise_table(table, result, rejects_path, adviser, usual, campaign, options.contacts)
+            language: Language = options.language or "en"
+            intake, counts = advise_table(
+                table, result, rejects_path, adviser, usual, campaign, options.contacts, language
+            )
             said = f"{result}: {_counted(counts, tariffs)}"
     cli.say(
         f"{options.input}: {intake.rows:,} rows\n"
@@ -106,6 +110,7 @@ def advise_table(
     usual: ReferenceProfile | None,
     campaign: Campaign | None = None,
     contacts_path: Path | None = None,
+    language: Language = "en",
 ) -> tuple[Intake, Counter[str]]:
     """Advise on an open table, into both files; with a campaign also say who is in which group, and list the contacts.
 
@@ -118,7 +123,9 @@ def advise_table(
         OutputError: a file cannot be written.
     """
     tariffs = adviser.tariffs
-    lines = AdviceTable(tariffs, adviser.policy, table.format.decimal, with_groups=campaign is not None)
+    lines = AdviceTable(
+        tariffs, adviser.policy, table.format.decimal, with_groups=campaign is not None, language=language
+    )
     counts: Counter[str] = Counter()
     with (
         replacing_text(output_path, table, lines.columns) as output,
@@ -196,6 +203,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error(f"expected --churn above 0 and at most {MAX_CHURN:g}, found {options.churn:g}")
     if options.campaign is not None and options.backtest:
         parser.error("expected --campaign or --backtest, found both")
+    if options.language is not None and options.backtest:
+        parser.error("expected --language or --backtest, found both")
     if options.backtest == (options.output is not None):
         parser.error("expected --output for advice, or --backtest, which writes a report instead; found " + (
             "both" if options.backtest else "neither"
@@ -251,6 +260,7 @@ def _parser() -> argparse.ArgumentParser:
         help="advise although the first rows look as if they had a mistake, such as another unit than in training",
     )  # fmt: skip
     _add_campaign_options(parser.add_argument_group("a campaign, which contacts only who is advised to switch"))
+    add_language_option(parser, "reason")
     add_table_options(parser, MONTHS_AS_USUAL)
     return parser
 

@@ -30,7 +30,7 @@ from plan_recommender.data.outputs import require_distinct
 from plan_recommender.data.parquet_file import NewCell, ParquetReader
 from plan_recommender.data.plausibility import refuse_mistakes
 from plan_recommender.data.table_file import open_table
-from plan_recommender.data.table_options import add_table_options, format_of
+from plan_recommender.data.table_options import add_language_option, add_table_options, format_of
 from plan_recommender.data.table_output import (
     REJECT_COLUMNS,
     check_names,
@@ -57,7 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     Output and rejects appear only if the whole file could be read, and then with both exit codes.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.language is not None and not options.explain:
+        parser.error("expected --explain beside --language, found it without")
     format = format_of(options)
     rejects_path = options.rejects or rejects_beside(options.output)
     require_distinct(options.input, options.output, rejects_path)
@@ -67,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.threshold is not None:
         document = document.model_copy(update={"threshold": Threshold(value=options.threshold)})
     scorer = Scorer(document)
-    explainer = Explainer(document, scorer) if options.explain else None
+    explainer = Explainer(document, scorer, options.language or "en") if options.explain else None
     usual = None if options.accept_drift else model.profile()
     with open_table(options.input, format) as table:
         check_names(options.output, rejects_path, parquet=isinstance(table, ParquetReader))
@@ -122,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="score although the first rows look as if they had a mistake, such as another unit than in training",
     )
+    add_language_option(parser, REASONS_COLUMN)
     add_table_options(parser)
     return parser
 

@@ -7,6 +7,7 @@ from plan_recommender.billing.advice import Advice, AdvicePolicy
 from plan_recommender.billing.tariffs import Tariffs
 from plan_recommender.billing.wording import sentence
 from plan_recommender.data.cells import Row
+from plan_recommender.model.languages import Language
 
 _FIRST: Final = (
     *("subscriber", "plan", "advice", "advised_plan"),
@@ -21,7 +22,13 @@ class AdviceTable:
     """The columns of the table, and the row of each subscriber."""
 
     def __init__(
-        self, tariffs: Tariffs, policy: AdvicePolicy, decimal: str = ".", *, with_groups: bool = False
+        self,
+        tariffs: Tariffs,
+        policy: AdvicePolicy,
+        decimal: str = ".",
+        *,
+        with_groups: bool = False,
+        language: Language = "en",
     ) -> None:
         """Take what rows are written with.
 
@@ -30,6 +37,7 @@ class AdviceTable:
             policy: the one that the advice was given by.
             decimal: decimal sign of the numbers.
             with_groups: whether the last column is the group of a campaign.
+            language: of the sentences.
         """
         self._tariffs = tariffs
         self._policy = policy
@@ -37,6 +45,7 @@ class AdviceTable:
         of_plans = [f"{what}_{name.lower()}" for name in tariffs.names for what in _OF_PLAN]
         self.columns: Row = [*_FIRST, *of_plans, *_LAST, *([_GROUP] if with_groups else [])]
         self._with_groups = with_groups
+        self._language = language
 
     def row(self, subscriber: str, advice: Advice, group: str = "") -> Row:
         """Write the advice for one subscriber, with amounts that are exact and have the currency's decimals.
@@ -63,7 +72,7 @@ class AdviceTable:
             *(cell for amounts in of_plans for cell in self._amounts(amounts)),
             "yes" if advice.estimated else "no",
             str(advice.months),
-            sentence(advice, self._tariffs, self._policy),
+            sentence(advice, self._tariffs, self._policy, self._language),
             *([group] if self._with_groups else []),
         ]
 

@@ -1,4 +1,4 @@
-"""The options `--sep`, `--decimal` and `--map` of every command that reads a table."""
+"""The options `--sep`, `--decimal` and `--map` of every command that reads a table, and `--language` of two of them."""
 
 import argparse
 import shlex
@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from plan_recommender.config.table_format import MonthsFormat, TableFormat
 from plan_recommender.errors import ConfigError
+from plan_recommender.model.languages import LANGUAGES
 
 AS_USUAL = TableFormat()
 """Columns separated by commas, decimal points, and the project's names."""
@@ -27,6 +28,13 @@ def add_table_options(parser: argparse.ArgumentParser, base: TableFormat = AS_US
         action="append",
         metavar="FEATURE=COLUMN",
         help=f"column of the table that holds one of {', '.join(base.names)}; may be repeated",
+    )
+
+
+def add_language_option(parser: argparse.ArgumentParser, column: str) -> None:
+    """Add the option `--language`, of the sentences in a column of the output."""
+    parser.add_argument(
+        "--language", choices=LANGUAGES, help=f"language of the sentences in the column {column} (usually en)"
     )
 
 

@@ -14,6 +14,7 @@ from plan_recommender.billing.tariffs import Tariffs, load_tariffs
 from plan_recommender.billing.wording import sentence
 from plan_recommender.campaign.export import COLUMNS as CONTACT_COLUMNS
 from plan_recommender.data.advice_table import AdviceTable, exact_amount
+from plan_recommender.model.languages import LANGUAGES
 from tests.made_up_months import POLICY, adviser, habits, tariffs
 from tools.server import ROOT
 
@@ -47,6 +48,14 @@ def test_the_columns_are_those_of_the_contract() -> None:
         "last_ultra", "expected_ultra", "low_ultra", "high_ultra",
         "estimated_minutes", "months", "reason",
     ]  # fmt: skip
+
+
+def test_the_reason_is_in_the_language_that_is_asked_for() -> None:
+    advice = adviser().advise(0, HEAVY)
+    english, spanish = (AdviceTable(tariffs(), POLICY, language=each).row("Zoë", advice) for each in LANGUAGES)
+    assert english[:-1] == spanish[:-1]
+    assert english[-1].startswith("Switch from Smart to Ultra: ")
+    assert spanish[-1] == sentence(advice, tariffs(), POLICY, "es")
 
 
 def test_no_plan_has_a_column_that_is_about_something_else() -> None:

@@ -269,17 +269,18 @@ def test_names_of_formats_that_are_not_written_are_refused(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("options", "language"), [([], "en"), (["--language", "es"], "es")])
 def test_a_file_and_a_request_get_the_same_advice(
-    client: TestClient, command: Command, trained: TrainedModel, tmp_path: Path
+    client: TestClient, command: Command, trained: TrainedModel, tmp_path: Path, options: list[str], language: str
 ) -> None:
     out = tmp_path / "out.csv"
-    assert command(advise.main, "--input", DATA, "--output", out, "--model", trained.tag).code == 0
+    assert command(advise.main, "--input", DATA, "--output", out, "--model", trained.tag, *options).code == 0
     frame = pd.read_csv(DATA, dtype={"subscriber": str}).groupby("subscriber")
     for row in read(out)[:40]:
         months = frame.get_group(row["subscriber"]).sort_values("month")
         used = months[["month", "calls", "minutes", "messages", "mb_used", "billed_minutes", "active_share"]]
         body = {"plan": row["plan"], "months": used.to_dict("records")}
-        answer = client.post("/advise", json=body).json()
+        answer = client.post("/advise", json=body, headers={"accept-language": language}).json()
         for name, key in (("advice", "advice"), ("advised_plan", "advised_plan"), ("reason", "sentence")):
             assert row[name] == answer[key]
         for name in ("expected_saving", "saving_low", "saving_high", "p_saves"):

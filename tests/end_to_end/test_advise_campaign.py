@@ -153,6 +153,7 @@ def test_outcomes_are_compared_by_the_groups_that_were_drawn(run: Run, command: 
         (["--campaign", "spring", "--churn", "97%"], "expected --churn above 0 and at most 0.5, found 0.97"),
         (["--campaign", "spring", "--exclude", "no.csv"], "no.csv: expected a readable CSV file"),
         (["--outcomes", "o.csv"], "expected --campaign-file beside --outcomes"),
+        (["--backtest", "--language", "es"], "expected --language or --backtest, found both"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(run: Run, options: list[str], said: str) -> None:

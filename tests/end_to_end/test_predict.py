@@ -64,20 +64,28 @@ def test_the_shipped_table_gets_the_scorers_answers_and_keeps_its_columns(score:
     assert [int(row[5]) for row in out[1:]] == scorer.decide(read_features(DATA), probabilities).tolist()
 
 
+@pytest.mark.parametrize(("options", "language"), [([], "en"), (["--language", "es"], "es")])
 def test_reasons_are_the_sentences_of_the_two_largest_contributions_and_change_no_other_column(
-    command: Command, trained: TrainedModel, client: TestClient, table: Table, tmp_path: Path
+    command: Command,
+    trained: TrainedModel,
+    client: TestClient,
+    table: Table,
+    tmp_path: Path,
+    options: list[str],
+    language: str,
 ) -> None:
     path = table("85,516.7,56,22696.96,a", "4,21.5,0,1200,b", "1e308,0,0,1e9,c", "x,0,0,0,d", header=",".join(
         [*HEADER, "id"]))  # fmt: skip
     usual = ["--max-rejects", "30%", "--input", path, "--model", trained.tag, "--output"]
     assert command(predict.main, *usual, tmp_path / "plain.csv").code == 0
-    assert command(predict.main, *usual, tmp_path / "out.csv", "--explain").code == 0
+    assert command(predict.main, *usual, tmp_path / "out.csv", "--explain", *options).code == 0
     out = read(tmp_path / "out.csv")
     assert [row[:-1] for row in out] == read(tmp_path / "plain.csv")
     assert out[0][-1] == "reasons"
     for row in out[1:]:
         usage = dict(zip(HEADER, map(float, row[:4]), strict=True))
-        parts = client.post("/explain", json=usage).json()["contributions"]
+        asked = client.post("/explain", json=usage, headers={"accept-language": language})
+        parts = asked.json()["contributions"]
         assert row[-1] == f"{parts[0]['sentence']} {parts[1]['sentence']}"
     assert read(tmp_path / "out.rejects.csv") == read(tmp_path / "plain.rejects.csv")
 
@@ -122,14 +130,26 @@ def test_a_file_with_a_mistake_is_not_scored_unless_it_is_meant(
     assert len(read(tmp_path / "out.csv")) == 200
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [([], " assumed because the "), (["--language", "es"], " porque falta el dato, ")],
+)
 def test_reasons_of_missing_values_say_so(
-    command: Command, trained: TrainedModel, table: Table, tmp_path: Path
+    command: Command, trained: TrainedModel, table: Table, tmp_path: Path, options: list[str], said: str
 ) -> None:
     path, out = table(",,,", header=",".join(HEADER)), tmp_path / "out.csv"
-    answer = command(predict.main, "--input", path, "--output", out, "--model", trained.tag, "--explain")
+    answer = command(predict.main, "--input", path, "--output", out, "--model", trained.tag, "--explain", *options)
     assert answer.code == 0
     (row,) = read(out)[1:]
-    assert row[-1].count(" assumed because the ") == 2
+    assert row[-1].count(said) == 2
+
+
+def test_a_language_without_reasons_is_refused(command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    answer = command(predict.main, "--input", DATA, "--output", out, "--language", "es")
+    assert answer.code == 2
+    assert "expected --explain beside --language, found it without" in answer.err
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("threshold", ["0", "0.3", "1"])
