@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from plan_recommender.model.features import FEATURE_NAMES, FEATURES
-from plan_recommender.model.languages import LANGUAGES
+from plan_recommender.model.languages import LANGUAGES, Language
 from plan_recommender.model.logistic import logistic
 from plan_recommender.model.reason_words import HARDLY
 from plan_recommender.model.reasons import effect_points
@@ -214,3 +214,26 @@ def test_regions_are_tails_and_in_the_middle_the_tenth_of_the_table_around_a_bin
     assert found[50] == Region(45, 54, smart=90, ultra=10, few=False, low=False, high=False)
     assert found[97] == Region(97, 99, smart=20, ultra=10, few=False, low=False, high=True)
     assert found[98] == Region(98, 99, smart=10, ultra=10, few=True, low=False, high=True)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_sentence_that_is_not_true_would_be_noticed(language: Language) -> None:
+    """The control of the tests above."""
+    column = np.repeat(np.arange(100.0), 10)
+    target = (column % 10 == 9).astype(np.int64)
+    document = of_columns([column] * 4, target, [[value + 0.5 for value in range(99)]] * 4)
+    feature = document.features[0]
+
+    def check(said: str, value: float) -> None:
+        check_truth(GRAMMARS[language].claim(said), feature, value, column, target)
+
+    common = Sentences(document, language).words(0, 50.0, 50, 0.5, 8.0).sentence
+    check(common, 50.0)
+    for old, new in ((" 10", " 30"), (" 45 ", " 35 ")):
+        assert common.count(old) == 1
+        with pytest.raises(AssertionError):
+            check(common.replace(old, new), 50.0)
+    counted = Sentences(document, language).words(0, 98.0, 98, 0.5, 8.0).sentence
+    check(counted, 98.0)
+    with pytest.raises(AssertionError):
+        check(counted.replace("10 on Smart and 10 on", "9 on Smart and 11 on").replace("10 de S", "9 de S"), 98.0)
