@@ -27,9 +27,10 @@ KEPT = ("/app", "/app/page.js", "/app/style.css", "/model/document", "/model/hab
 KEY = "correct-horse-battery"
 
 
-def test_the_page_has_the_service_s_words_of_reasons() -> None:
-    stale = "the page's reason_words.js is stale: `python -m tools.page_words` writes it anew"
-    assert (FOLDER / "reason_words.js").read_text(encoding="utf-8") == page_words.module(), stale
+@pytest.mark.parametrize("name", page_words.modules())
+def test_the_page_has_the_words_of_the_service(name: str) -> None:
+    stale = f"the page's {name} is stale: `python -m tools.page_words` writes it anew"
+    assert (FOLDER / name).read_text(encoding="utf-8") == page_words.modules()[name], stale
 
 
 class Elements(HTMLParser):

@@ -1,6 +1,6 @@
 // Bills, forecast and advice as plan_recommender/billing computes them: money in whole smallest units, and usage in
 // doubles that are only added, subtracted, multiplied, divided, compared and rounded up, in the order that is written.
-import { adviceSentence } from "./advice_words.js";
+import { adviceSentence } from "./advice_sentence.js";
 
 const MAX_USAGE = 1e9;
 const SCENARIOS = 64;

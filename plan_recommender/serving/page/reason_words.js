@@ -1,6 +1,6 @@
 // The words of the sentences in sentences.js: plan_recommender/model/reason_words.py, written by
 // `python -m tools.page_words`. What stands in braces is filled in.
-export const LANGUAGES = {
+export const REASON_WORDS = {
   "en": {
     "nouns": {
       "calls": [

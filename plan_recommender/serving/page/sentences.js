@@ -1,7 +1,8 @@
 // What a contribution and a change of plan say, in one sentence: the sentences of POST /explain, as
 // plan_recommender/model/sentences.py, evidence.py and regions.py write them.
+import { fill } from "./fill.js";
 import { fixed, trimmed } from "./numbers.js";
-import { LANGUAGES } from "./reason_words.js";
+import { REASON_WORDS } from "./reason_words.js";
 import { FEW_ROWS, regions, sum } from "./regions.js";
 
 const LOG_HARDLY = Math.log(1.05);
@@ -10,9 +11,6 @@ const LARGEST_EDGE = 1e15;
 const SMALLEST_EDGE = 1e-6;
 const MAX_FACTOR = 1e6;
 const MUCH_LESS = 0.5;
-
-/** Put values in the place of their names in braces. */
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
 /** The sentences of one model; what depends on a bin only is written once. */
 export class Sentences {
@@ -23,7 +21,7 @@ export class Sentences {
   }
 
   words(i, value, bin, contribution, points, language) {
-    const words = LANGUAGES[language];
+    const words = REASON_WORDS[language];
     const { name, median, largest, smallest } = this.features[i];
     this.written[language] ??= this.features.map((each, f) => new Evidence(each, this.regions[f], language));
     const written = this.written[language][i];
@@ -49,7 +47,7 @@ export class Sentences {
 
 /** Say where, everything else equal, the other plan would be recommended. */
 export function changeSentence(feature, change, otherPlan, language) {
-  const words = LANGUAGES[language];
+  const words = REASON_WORDS[language];
   const quantity = words.quantity[feature];
   if (change === null) return fill(words.no_change, { quantity });
   let where = "0";
@@ -73,7 +71,7 @@ class Evidence {
   constructor(feature, found, language) {
     this.feature = feature;
     this.language = language;
-    this.words = LANGUAGES[language];
+    this.words = REASON_WORDS[language];
     this.plans = { Ultra: sum(feature.ultra_rows), Smart: sum(feature.smart_rows) };
     this.bins = found.map((region) => this.of(region));
     this.below = this.beyond(this.words.less_than, feature.smallest);
@@ -202,13 +200,13 @@ function share(part, words) {
 }
 
 function amount(value, language) {
-  if (value > BILLION) return LANGUAGES[language].many;
-  if (value > 0 && value < 0.01) return LANGUAGES[language].tiny;
+  if (value > BILLION) return REASON_WORDS[language].many;
+  if (value > 0 && value < 0.01) return REASON_WORDS[language].tiny;
   return trimmed(value, value >= 100 ? 0 : value >= 1 ? 1 : 2, language);
 }
 
 function edge(value, language) {
-  const words = LANGUAGES[language];
+  const words = REASON_WORDS[language];
   if (value >= LARGEST_EDGE) return fill(words.power, { exponent: Math.floor(Math.log10(value)) });
   if (value >= BILLION) {
     const number = trimmed(value / BILLION, 3, language);
@@ -220,7 +218,7 @@ function edge(value, language) {
 }
 
 function factor(logFactor, language) {
-  if (logFactor > Math.log(MAX_FACTOR)) return LANGUAGES[language].million;
+  if (logFactor > Math.log(MAX_FACTOR)) return REASON_WORDS[language].million;
   const value = Math.exp(logFactor);
   return trimmed(value, value < 2 ? 2 : value < 10 ? 1 : 0, language);
 }

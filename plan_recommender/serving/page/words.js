@@ -1,4 +1,4 @@
-// The page's own words. Sentences of reasons are in sentences.js, and those of an advice in advice_words.js.
+// The page's own words. Sentences of reasons are in sentences.js, and those of an advice in advice_sentence.js.
 import { fixed, trimmed } from "./numbers.js";
 
 const ENGLISH = {
