@@ -26,7 +26,7 @@ SOURCE: Final = ROOT / "README.md"
 TRANSLATION: Final = ROOT / "README.es.md"
 
 _DIGEST: Final = re.compile(r"\bSHA-256 ([0-9a-f]{64})\b")
-_NUMBER: Final = r"([0-9][0-9,]*(?:\.[0-9]+)?)"
+_NUMBER: Final = r"([0-9][0-9,]*(?:\.[0-9]+)?|nan)"
 _ROWS: Final = {
     "`POST /predict`, one worker": "`POST /predict`, un proceso",
     "requests/s": "peticiones/s",

@@ -23,6 +23,7 @@ from benchmark.page import BEGIN, END, Conditions, Results, findings, key_figure
 from plan_recommender.errors import MissingLibraryError
 from plan_recommender.serving.schemas import Recommendation
 from tests.conftest import GOOD, run
+from tools.readme_es import spanish_figures
 from tools.server import ROOT, free_port, running
 
 pytestmark = pytest.mark.slow
@@ -187,6 +188,23 @@ def test_key_figures_take_the_place_of_earlier_ones(results: Results) -> None:
     assert renewed.startswith(f"before\n{BEGIN}\n| ")
     assert renewed.endswith(f"{END}\nafter\n")
     assert key_figures("nothing marked") == ""
+
+
+@pytest.mark.parametrize("scaling", [[], [Scaling(100, 173, 0)]])
+@pytest.mark.parametrize("pinned", [False, True])
+def test_whatever_key_figures_a_run_gives_are_translated(
+    results: Results, scaling: list[Scaling], pinned: bool
+) -> None:
+    nothing_answered = replace(results.open_loop, p99_ms=math.nan, failed=60_000)
+    conditions = replace(results.conditions, pinned=pinned)
+    run = replace(results, scaling=scaling, conditions=conditions, open_loop=nothing_answered)
+    spanish = spanish_figures(key_figures(write_page(run)))
+    assert ("Dos procesos responden a 1,73 veces las peticiones de uno." in spanish.replace("\n", " ")) == bool(scaling)
+    assert ("un núcleo para el servidor" in spanish.replace("\n", " ")) == pinned
+    assert "el p99 es de nan ms y hubo 60\u202f000 fallos." in spanish.replace("\n", " ")
+    assert "compare solo las proporciones." in spanish.replace("\n", " ")
+    assert "| este servicio | " in spanish
+    assert not re.search(r"requests|failed|answers|request\b", spanish)
 
 
 ANSWER: Recommendation = {
