@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from plan_recommender.model.features import CustomerUsage
+from plan_recommender.model.languages import LANGUAGES
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.error_responses import ErrorAnswer, Refusal
 from plan_recommender.serving.limits import BODY_SECONDS, HEAD_SECONDS, MAX_HEAD_BYTES
@@ -61,6 +62,17 @@ _IF_NONE_MATCH: Final[dict[str, Any]] = {
     "description": "Entity tags of what the client has.",
     "schema": {"type": "string"},
 }
+_ACCEPT_LANGUAGE: Final[dict[str, Any]] = {
+    "name": "Accept-Language",
+    "in": "header",
+    "required": False,
+    "description": "Languages of the sentences, as in `es-MX, en;q=0.5`; English, unless Spanish is preferred.",
+    "schema": {"type": "string"},
+}
+_LANGUAGE_HEADERS: Final[dict[str, Any]] = {
+    "Content-Language": {"required": True, "schema": {"type": "string", "enum": list(LANGUAGES)}},
+    "Vary": {"required": True, "schema": {"type": "string", "enum": ["accept-language"]}},
+}
 _INVALID: Final[dict[type[BaseModel], bytes]] = {
     CustomerUsage: b'{"calls":85,"minutes":-3,"messages":56}',
     UsageBatch: b'{"rows":[{"calls":85,"minutes":-3,"messages":56}]}',
@@ -98,6 +110,9 @@ def _operation(path: str, route: Query | Command, schemas: dict[str, Any]) -> di
     }
     if isinstance(route, Command):
         operation["requestBody"] = {"required": True, "content": _content(route.request, schemas)}
+        if route.in_languages:
+            operation["parameters"] = [_ACCEPT_LANGUAGE]
+            responses[200]["headers"] = _LANGUAGE_HEADERS
     if isinstance(route, Query) and route.kept:
         operation["parameters"] = [_IF_NONE_MATCH]
         responses[200]["headers"] = _KEPT_HEADERS
