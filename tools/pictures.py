@@ -51,13 +51,10 @@ _SVG: Final = """\
 {styles}
 </style>
 <defs>
-<clipPath id="{unique_id}-clip-terminal">
-<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
-</clipPath>
 {lines}
 </defs>
 {chrome}
-<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+<g transform="translate({terminal_x}, {terminal_y})">
 {backgrounds}
 <g class="{unique_id}-matrix">
 {matrix}
@@ -110,6 +107,7 @@ def drawn(session: str) -> str:
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     for line in session.splitlines():
         console.print(Text(line, style="bold" if line.startswith(("$", "==")) else ""))
+    console.print()  # room below the last line
     return console.export_svg(code_format=_SVG, title="make demo", unique_id="session")
 
 

@@ -36,7 +36,7 @@ _ROWS: Final = {
     "this service": "este servicio",
 }
 _SENTENCES: Final = (
-    (rf"`/predict_batch` answers {_NUMBER} rows/s\.", "`/predict_batch` responde a {} filas/s."),
+    (rf"`/predict_batch` answers {_NUMBER} rows/s\.", "`/predict_batch` procesa {} filas/s."),
     (rf" Two workers answer {_NUMBER} times as many\.", " Dos procesos responden a {} veces las peticiones de uno."),
     (
         rf" Of {_NUMBER} requests/s at the times of a Poisson process, for {_NUMBER} s, the p99 is {_NUMBER} ms and "

@@ -285,8 +285,8 @@ REASON_WORDS: Final[dict[Language, ReasonWords]] = {
         alike=": toda la tabla de entrenamiento cae en un solo intervalo",
         together=" junto con los demás valores: en la tabla de entrenamiento, los clientes de ambos planes {did} en "
         "{share}",
-        although=" junto con los demás valores, aunque en la tabla de entrenamiento los clientes de {other} {did} más "
-        "a menudo, en {share}, y los de {plan}, {rarer}",
+        although=" junto con los demás valores, aunque en la tabla de entrenamiento eso es más habitual con {other}: "
+        "sus clientes {did} en {share} y los de {plan}, {rarer}",
         because=": en la tabla de entrenamiento, los clientes de {plan} {did} en {share} y los de {other}, {rarer}",
         unexpectedly=", según lo que el modelo aprendió de la tabla de entrenamiento: en ella, los clientes de {plan} "
         "{did} en {share} y los de {other}, {rarer}",

@@ -205,7 +205,7 @@ GRAMMARS: Final[dict[Language, Grammar]] = {
         counted=r"solo (?P<rows>uno|\d+) de los (?P<total>NUMBER) meses de la tabla de entrenamiento tienen? SPAN, "
         r"(?:y es de (?P<one>Smart|Ultra)|todos de (?P<all>Smart|Ultra)|(?P<smart>\d+) de Smart y (?P<ultra>\d+) de "
         r"Ultra);",
-        common=r"clientes de (?P<first>Smart|Ultra) USED(?: más a menudo,)? en SHARE1,? y los de "
+        common=r"(?:clientes de |más habitual con )(?P<first>Smart|Ultra)(?:: sus clientes)? USED en SHARE1,? y los de "
         r"(?P<second>Smart|Ultra), (?P<only>solo )?en SHARE2;",
         both=r"clientes de ambos planes USED en SHARE1;",
         one_range=r": toda la tabla de entrenamiento cae en un solo intervalo;",

@@ -176,9 +176,9 @@ def test_sentences(feature: str, value: float, b: int, contribution: float, poin
          "razón de probabilidades (odds) por 1,4."),
         ("calls", 1.0, 1, -math.log(12.6), -0.4,
          "1 llamada este mes (lo habitual: 45) apunta a Smart junto con los demás valores, aunque en la tabla de "
-         "entrenamiento los clientes de Ultra hicieron como máximo 9 llamadas más a menudo, en el 20 % de sus meses, "
-         "y los de Smart, solo en el 10 % de los suyos; esto aumenta la probabilidad de Smart en menos de un punto "
-         "porcentual y multiplica su razón de probabilidades (odds) por 13."),
+         "entrenamiento eso es más habitual con Ultra: sus clientes hicieron como máximo 9 llamadas en el 20 % de sus "
+         "meses y los de Smart, solo en el 10 % de los suyos; esto aumenta la probabilidad de Smart en menos de un "
+         "punto porcentual y multiplica su razón de probabilidades (odds) por 13."),
         ("calls", math.nan, 2, -0.1, -1.2,
          "Las 45 llamadas habituales, supuestas porque falta el dato, apuntan a Smart: en la tabla de entrenamiento, "
          "los clientes de Smart hicieron entre 10 y 80 llamadas en el 70 % de sus meses y los de Ultra, en el 50 % de "

@@ -85,7 +85,41 @@ def test_every_control_changes_what_is_shown_and_the_server_says_the_same(seen: 
     assert all(before != after for before, after in pairwise(shown))
     assert [checked for checked in controls["checks"] if not checked.startswith(SAME)] == []
     assert controls["same"]  # a page that is opened by the address
-    assert controls["wrong"] == {"said": "Enter a number from 0 up.", "invalid": "true", "same": True}
+
+
+def test_both_decimal_signs_are_read_and_what_is_no_amount_is_told_and_not_used(seen: dict[str, Any]) -> None:
+    typing = seen["typing"]
+    for typed in ("es 22,5", "es 22.5", "en 22,5"):
+        assert typing["found"].pop(typed) == {
+            "said": "", "invalid": None, "same": False, "used": "22.5", "slider": "22.5"
+        }  # fmt: skip
+    wrong = {"en": "Enter a number from 0 to 976,562, without a sign between thousands."}
+    wrong["es"] = "Escriba un número de 0 a 976\u202f562, sin separador de miles."
+    assert set(typing["found"]) == {"es 1.950", "en 1,950", "en -1", "en 1e10", "en 1234567890", "en "}
+    for typed, found in typing["found"].items():
+        assert found == {
+            "said": wrong[typed[:2]], "invalid": "true", "same": True, "used": "22.2", "slider": "22.2"
+        }, typed  # fmt: skip
+    assert typing["past"] == [wrong["en"], ""]
+    said = "Correct the amount that is marked first."
+    assert typing["refused"] == {
+        "#check": [said, "calls", 2], "#add_month": [said, "calls", 2], "[data-curl=predict]": [said, "calls", 2]
+    }  # fmt: skip
+    assert typing["kept"] == ["-4", "Escriba un número de 0 a 1\u202f000\u202f000\u202f000, sin separador de miles."]
+
+
+def test_an_answer_about_other_inputs_is_not_told(seen: dict[str, Any]) -> None:
+    assert seen["late"]["told"] == ""
+    assert seen["late"]["asked_again"].startswith(SAME)
+
+
+def test_a_link_that_cannot_be_read_in_full_says_so(seen: dict[str, Any]) -> None:
+    good = ("", "#use=85,8.6,56,22.2&plan=Smart&past=80,8,40,18;91,10,61,24")
+    assert {link: shown[0] for link, shown in seen["links"].items()} == {
+        link: link not in good for link in seen["links"]
+    }
+    assert not any(after for _, after in seen["links"].values())
+    assert set(good) < set(seen["links"])
 
 
 def test_it_speaks_both_languages(seen: dict[str, Any]) -> None:
@@ -157,12 +191,12 @@ def test_the_key_is_asked_for_and_written_nowhere(seen: dict[str, Any]) -> None:
 
 def test_without_the_service_it_says_so_keeps_the_inputs_and_computes(seen: dict[str, Any]) -> None:
     gone = seen["gone"]
-    assert gone["notice"].startswith("The service does not answer (no connection). ")
+    assert gone["notice"].startswith("The service gives no answer that can be used (no connection). ")
     assert gone["kept"] == ["99", "8.6", "56", "22.2"]
     assert gone["computes"]
     assert gone["back"].startswith(SAME)
-    assert gone["early"].startswith("El servicio no responde (502 ")
-    assert gone["loaded"] == ["85", "8.6", "56", "22.2"]
+    assert gone["early"].startswith("El servicio no da una respuesta utilizable (502 ")
+    assert gone["loaded"] == ["85", "8,6", "56", "22,2"]
 
 
 def test_another_model_or_tariffs_are_told_and_loaded_on_request(seen: dict[str, Any], trained_tag: str) -> None:

@@ -63,15 +63,16 @@ export class Curves {
       turn,
       here,
     );
-    const value = el("span");
+    const [value, turns] = [el("span"), el("span")];
+    const axis = [el("span", {}, "0"), turns, el("span", {}, ends(feature, i, this.language))];
     const figure = el(
       "figure",
       {},
       el("figcaption", {}, el("strong", {}, this.words[FEATURES[i]]), " ", value),
       el("div", { class: "plot" }, picture, dot),
-      el("p", { class: "axis" }, el("span", {}, "0"), el("span", {}, ends(feature, i, this.language))),
+      el("p", { class: "axis" }, ...axis),
     );
-    return { figure, picture, turn, here, dot, value, largest };
+    return { figure, picture, turn, turns, here, dot, value, largest };
   }
 
   show(values, bins, changes) {
@@ -85,6 +86,8 @@ export class Curves {
       chart.dot.style.top = `${100 * y}%`;
       const change = changes[FEATURES[i]];
       chart.turn.setAttribute("d", change === null ? "" : `M${WIDTH * place(feature, change)} 0V${HEIGHT}`);
+      const { size, decimals } = UNITS[FEATURES[i]];
+      say(chart.turns, change === null ? "" : this.words.turns(fixed(change / size, decimals, this.language)));
       const number = signed(added, this.language);
       say(chart.value, this.words.adds(number));
       chart.picture.setAttribute("aria-label", this.words.curve_label(this.words[FEATURES[i]], number));

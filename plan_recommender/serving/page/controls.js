@@ -1,7 +1,8 @@
 // The inputs: a slider and a number for each feature, the plan held, and the table of past months.
+import { amountInput, focusRefused, type } from "./amounts.js";
 import { byId, el, say } from "./dom.js";
 import { FEATURES } from "./model.js";
-import { MAX_PAST_MONTHS, UNITS, isAmount } from "./state.js";
+import { MAX_PAST_MONTHS, UNITS } from "./state.js";
 import { WORDS } from "./words.js";
 
 export class Controls {
@@ -22,7 +23,10 @@ export class Controls {
 
   /** Build the controls for a model, which says how far the sliders reach, and for the plans of the tariffs. */
   build(model, plans) {
-    if (!plans.includes(this.state.plan)) this.state.plan = null; // a plan of other tariffs
+    if (this.state.plan !== null && !plans.includes(this.state.plan)) {
+      this.state.plan = null; // a plan of other tariffs, or of a link that was mistyped
+      this.state.broken = true;
+    }
     byId("sliders").replaceChildren(
       ...FEATURES.map((feature, i) => this.slider(feature, i, model.features[i].largest)),
     );
@@ -33,49 +37,33 @@ export class Controls {
   }
 
   slider(feature, i, largest) {
+    const { state, words } = this;
     const { step, size } = UNITS[feature];
     const max = Math.ceil(largest / size / 10 + 0.01) * 10;
-    const label = this.words[feature];
-    const number = el("input", {
-      type: "number",
-      id: feature,
-      min: 0,
-      step: "any",
-      inputmode: "decimal",
-      "aria-describedby": `${feature}_wrong`,
+    const label = words[feature];
+    const range = el("input", { type: "range", min: 0, max, step, "aria-label": words.slider(label) });
+    const told = el("p", { class: "wrong", id: `${feature}_wrong`, role: "alert" });
+    const { input, wrong } = amountInput(state.amounts, i, {
+      language: state.language,
+      words,
+      attributes: { id: feature, "aria-describedby": `${feature}_wrong` },
+      taken: (wrong) => {
+        say(told, wrong);
+        if (wrong) return;
+        range.value = state.amounts[i];
+        this.changed();
+      },
     });
-    const range = el("input", { type: "range", min: 0, max, step, "aria-label": this.words.slider(label) });
-    const wrong = el("p", { class: "wrong", id: `${feature}_wrong`, role: "alert" });
-    number.value = range.value = this.state.amounts[i];
-    range.addEventListener("input", () => {
-      number.value = range.value;
-      this.take(i, number, wrong);
-    });
-    number.addEventListener("input", () => {
-      if (this.take(i, number, wrong)) range.value = number.value;
-    });
-    const row = el("div", { class: "field" }, el("label", { for: feature }, label), number, range, wrong);
-    return row;
-  }
-
-  /** Take the amount of an input into the state; what is no amount is told, and the last one stays. */
-  take(i, input, wrong) {
-    const amount = input.valueAsNumber;
-    const good = isAmount(FEATURES[i], amount);
-    say(wrong, good ? "" : this.words.invalid);
-    input.toggleAttribute("aria-invalid", false);
-    if (!good) input.setAttribute("aria-invalid", "true");
-    else {
-      this.state.amounts[i] = amount;
-      this.changed();
-    }
-    return good;
+    say(told, wrong);
+    range.value = state.amounts[i];
+    range.addEventListener("input", () => type(input, range.valueAsNumber, state.language));
+    return el("div", { class: "field" }, el("label", { for: feature }, label), input, range, told);
   }
 
   addMonth() {
     const { past } = this.state;
-    if (past.length >= MAX_PAST_MONTHS) {
-      this.changed(this.words.months_full);
+    if (past.length >= MAX_PAST_MONTHS || focusRefused()) {
+      this.changed(past.length >= MAX_PAST_MONTHS ? this.words.months_full : this.words.first_correct);
       return;
     }
     past.push([...this.state.amounts]);
@@ -95,6 +83,7 @@ export class Controls {
     const { words } = this;
     const { past } = this.state;
     const table = byId("months");
+    say(byId("months_wrong"), "");
     byId("months_box").hidden = past.length === 0;
     const names = [words.month, ...FEATURES.map((feature) => words[`${feature}_short`]), words.remove_head];
     const heads = names.map((name) => el("th", { scope: "col" }, name));
@@ -111,20 +100,18 @@ export class Controls {
   }
 
   monthInput(amounts, n, feature, i) {
-    const label = this.words.month_cell(n + 1, this.words[feature]);
-    const input = el("input", { type: "number", min: 0, step: "any", inputmode: "decimal", "aria-label": label });
-    input.value = amounts[i];
-    input.addEventListener("input", () => {
-      const good = isAmount(feature, input.valueAsNumber);
-      if (good) {
-        input.removeAttribute("aria-invalid");
-        amounts[i] = input.valueAsNumber;
-        this.changed();
-      } else {
-        input.setAttribute("aria-invalid", "true");
-        this.changed(this.words.invalid);
-      }
+    const { state, words } = this;
+    const label = words.month_cell(n + 1, words[feature]);
+    const { input, wrong } = amountInput(amounts, i, {
+      language: state.language,
+      words,
+      attributes: { "aria-label": label, "aria-describedby": "months_wrong" },
+      taken: (wrong) => {
+        if (wrong || !byId("months").querySelector("[aria-invalid]")) say(byId("months_wrong"), wrong);
+        if (!wrong) this.changed();
+      },
     });
+    if (wrong) say(byId("months_wrong"), wrong);
     return input;
   }
 }

@@ -25,6 +25,19 @@ export function trimmed(value, decimals, language = "en") {
   return decimals > 0 ? text.replace(/[.,]?0+$/, "") : text;
 }
 
+/** Write an amount for an input: all of its decimals, and no groups. */
+export const entered = (value, language) => (language === "es" ? String(value).replace(".", ",") : String(value));
+
+/**
+ * Read an amount of an input, with a decimal point or a decimal comma; NaN if it is none. One that the language may also
+ * read as a sign between thousands, such as "1.950" in Spanish, is none.
+ */
+export function parsed(text, language) {
+  const [, whole, sign, part] = /^\s*(\d+)(?:([.,])(\d+))?\s*$/.exec(text) ?? [];
+  const groups = sign === (language === "es" ? "." : ",") && part.length === 3;
+  return whole === undefined || groups ? NaN : Number(`${whole}.${part ?? 0}`);
+}
+
 function ofWhole(whole, decimals) {
   if (decimals === 0) return String(whole);
   const digits = String(whole).padStart(decimals + 1, "0");

@@ -1,4 +1,5 @@
 // The page: loads the model and the tariffs, shows what they say of the month that is set, and watches for newer ones.
+import { focusRefused } from "./amounts.js";
 import { Adviser } from "./billing.js";
 import { Controls } from "./controls.js";
 import { byId, say } from "./dom.js";
@@ -12,11 +13,15 @@ const WATCH_EVERY = 20_000; // ms between two looks at what is served
 const FRAGMENT_PAUSE = 200; // ms: browsers refuse a page that writes its address for every step of a slider
 
 const state = read(location.hash);
-const controls = new Controls(state, changed);
+const controls = new Controls(state, (said) => {
+  state.broken = false;
+  changed(said);
+});
 let loaded = null; // { model, adviser, results }
 let served = null; // newer documents, found by watching
 let problem = null; // why the service does not answer
 let fragment = null;
+let changes = 0; // of what is shown, so that an answer about something else is not told
 
 const words = () => WORDS[state.language];
 
@@ -50,6 +55,8 @@ function tell() {
 }
 
 function changed(said) {
+  changes++;
+  byId("broken").hidden = !state.broken;
   if (said !== undefined) say(byId("checked"), said);
   else if (byId("checked").textContent) say(byId("checked"), "");
   if (!loaded) return;
@@ -131,6 +138,11 @@ function compare(here, there, where, found) {
 }
 
 async function check() {
+  if (focusRefused()) {
+    say(byId("checked"), words().first_correct);
+    return;
+  }
+  const asked = changes;
   say(byId("checked"), words().checking);
   const [usage, request] = [usageOf(state.amounts), adviceRequest(state)];
   const { model, adviser } = loaded;
@@ -145,6 +157,7 @@ async function check() {
       model.explain(usage, state.language),
       adviser.advise(request, state.language),
     ];
+    if (asked !== changes) return; // the inputs have changed meanwhile
     const found = { different: [], numbers: 0, texts: 0 };
     ["predict", "explain", "advise"].forEach((path, i) => compare(own[i], answers[i], path, found));
     const { different, same } = words();
@@ -154,12 +167,16 @@ async function check() {
     );
     await watch();
   } catch (error) {
-    say(byId("checked"), "");
+    if (asked === changes) say(byId("checked"), "");
     failed(error);
   }
 }
 
 async function copyCurl(path) {
+  if (focusRefused()) {
+    say(byId("copied"), words().first_correct);
+    return;
+  }
   const body = path === "advise" ? adviceRequest(state) : usageOf(state.amounts);
   const command = service.curl(path, body, state.language);
   byId("curl").value = command;

@@ -11,12 +11,16 @@ export const UNITS = {
   mb_used: { name: "gigabytes", size: 1024, step: 0.1, decimals: 1 },
 };
 const MAX_USAGE = 1e9;
+const LANGUAGES = ["en", "es"];
 const TYPICAL = [60, 7, 28, 16.7];
 
 /** Turn an amount in people's units into the feature's own unit, to a hundredth. */
 export function inUnits(feature, amount) {
   return Math.round(amount * UNITS[feature].size * 100) / 100;
 }
+
+/** The largest amount in people's units that the service takes, without its decimals. */
+export const largestAmount = (feature) => Math.floor(MAX_USAGE / UNITS[feature].size);
 
 /** Whether an amount in people's units is one that the service takes. */
 export function isAmount(feature, amount) {
@@ -38,16 +42,18 @@ export function adviceRequest(state, today = new Date()) {
   return { plan: state.plan, months };
 }
 
-/** Read a fragment; what it does not say, or says wrongly, has its default. */
+/** Read a fragment; what it does not say, or says wrongly, has its default. `broken` is whether it says something wrongly. */
 export function read(fragment) {
   const found = new URLSearchParams(fragment.replace(/^#/, ""));
-  const past = (found.get("past") ?? "").split(";").map(amountsOf).filter(Boolean);
-  const language = found.get("lang");
+  const [use, past, language] = [found.get("use"), found.get("past"), found.get("lang")];
+  const amounts = use === null ? [...TYPICAL] : amountsOf(use);
+  const months = past === null ? [] : past.split(";").map(amountsOf);
   return {
-    amounts: amountsOf(found.get("use") ?? "") ?? [...TYPICAL],
+    amounts: amounts ?? [...TYPICAL],
     plan: found.get("plan") || null,
-    past: past.slice(-MAX_PAST_MONTHS),
-    language: language === "en" || language === "es" ? language : preferred(),
+    past: months.filter(Boolean).slice(-MAX_PAST_MONTHS),
+    language: LANGUAGES.includes(language) ? language : preferred(),
+    broken: amounts === null || months.includes(null) || months.length > MAX_PAST_MONTHS,
   };
 }
 
@@ -65,6 +71,8 @@ function amountsOf(text) {
   return good ? amounts : null;
 }
 
+/** The first of the browser's languages that the page speaks; English if it speaks none of them. */
 function preferred() {
-  return (navigator.language ?? "en").toLowerCase().startsWith("es") ? "es" : "en";
+  const names = (navigator.languages ?? []).map((language) => language.slice(0, 2).toLowerCase());
+  return names.find((name) => LANGUAGES.includes(name)) ?? "en";
 }

@@ -74,6 +74,7 @@ const ENGLISH = {
   cheapest: "cheapest",
   estimated: "Each call is rounded up to a whole minute. How many minutes that makes is estimated, as the tariffs say.",
   reasons: "Why the model says so",
+  reasons_hint: "A reason is what the quantity adds by itself, and half of what each pair with it adds.",
   to_smart: "← towards Smart",
   to_ultra: "towards Ultra →",
   towards: (points, plan) => `${points} points towards ${plan}`,
@@ -87,20 +88,25 @@ const ENGLISH = {
   plan_turns: "nearest value at which the other plan is recommended",
   curves: "What each quantity adds by itself",
   maps: "What each pair adds beside the two curves",
+  maps_hint: "The colour shows the square root of the number, so that small numbers can be seen, too.",
+  turns: (amount) => `other plan at about ${amount}`,
   adds: (number) => `adds ${number}`,
   curve_label: (name, number) => `Curve of ${name}: adds ${number} here`,
   map_label: (across, up, number) => `Map of ${across} and ${up}: adds ${number} here`,
   pair: (across, up) => `${across} → ${up} ↑`,
   no_connection: "no connection",
   gone: (why) =>
-    `The service does not answer (${why}). The inputs are kept, and the page goes on computing with what it has loaded.`,
-  gone_early: (why) => `The service does not answer (${why}), so the model could not be loaded. The inputs are kept.`,
+    `The service gives no answer that can be used (${why}). The inputs are kept, and the page goes on computing with what it has loaded.`,
+  gone_early: (why) =>
+    `The service gives no answer that can be used (${why}), so the model could not be loaded. The inputs are kept.`,
   new_model: (now, here) => `The service now has the model ${now}; this page shows ${here}.`,
   new_tariffs: (since) => `The service now has other tariffs, valid from ${since}.`,
   loaded: "What is served now is loaded.",
   footer: (model, since, currency) =>
     `Model ${model}. Tariffs valid from ${since}, in ${currency}. Everything on this page is computed in the browser.`,
-  invalid: "Enter a number from 0 up.",
+  invalid: (largest) => `Enter a number from 0 to ${largest}, without a sign between thousands.`,
+  first_correct: "Correct the amount that is marked first.",
+  broken_link: "The link cannot be read in full. What it does not say is shown as for a typical month.",
   summary: (plan, percent, sentence) => `${plan}, probability of Ultra ${percent} %. ${sentence}`,
 };
 
@@ -159,7 +165,7 @@ const SPANISH = {
   saves_in: "Ahorra en",
   of_100: (share) => `${trimmed(100 * share, 1, "es")} de cada 100 meses`,
   from_to: (low, high) => `de ${low} a ${high}`,
-  recommended: "A quién se parece este consumo",
+  recommended: "A qué clientes se parece este consumo",
   resembles: (plan) => `Clientes de ${plan}`,
   probability: (percent, threshold) =>
     `Probabilidad de Ultra: ${percent} %. Ultra se recomienda a partir del ${threshold} %.`,
@@ -179,6 +185,7 @@ const SPANISH = {
   estimated:
     "Cada llamada se redondea al minuto entero superior. El total de minutos facturados se estima como indican las tarifas.",
   reasons: "Por qué lo dice el modelo",
+  reasons_hint: "Una razón es lo que suma el consumo por sí solo, más la mitad de lo que suma cada par en el que está.",
   to_smart: "← hacia Smart",
   to_ultra: "hacia Ultra →",
   towards: (points, plan) => `${points} puntos hacia ${plan}`,
@@ -192,21 +199,25 @@ const SPANISH = {
   plan_turns: "valor más cercano con el que se recomienda el otro plan",
   curves: "Lo que suma cada consumo por sí solo",
   maps: "Lo que suma cada par además de las dos curvas",
+  maps_hint: "El color muestra la raíz cuadrada del número, para que también se vean los números pequeños.",
+  turns: (amount) => `otro plan en torno a ${amount}`,
   adds: (number) => `suma ${number}`,
   curve_label: (name, number) => `Curva de ${name}: aquí suma ${number}`,
   map_label: (across, up, number) => `Mapa de ${across} y ${up}: aquí suma ${number}`,
   pair: (across, up) => `${across} → ${up} ↑`,
   no_connection: "sin conexión",
   gone: (why) =>
-    `El servicio no responde (${why}). Los datos introducidos se conservan, y la página sigue calculando con lo que ha cargado.`,
+    `El servicio no da una respuesta utilizable (${why}). Los datos introducidos se conservan, y la página sigue calculando con lo que ha cargado.`,
   gone_early: (why) =>
-    `El servicio no responde (${why}), así que no se pudo cargar el modelo. Los datos introducidos se conservan.`,
+    `El servicio no da una respuesta utilizable (${why}), así que no se pudo cargar el modelo. Los datos introducidos se conservan.`,
   new_model: (now, here) => `El servicio tiene ahora el modelo ${now}; esta página muestra ${here}.`,
   new_tariffs: (since) => `El servicio tiene ahora otras tarifas, vigentes desde ${since}.`,
   loaded: "Se cargó la versión actual.",
   footer: (model, since, currency) =>
     `Modelo ${model}. Tarifas vigentes desde ${since}, en ${currency}. Todo lo que muestra esta página se calcula en el navegador.`,
-  invalid: "Escriba un número igual o mayor que 0.",
+  invalid: (largest) => `Escriba un número de 0 a ${largest}, sin separador de miles.`,
+  first_correct: "Corrija primero el valor marcado.",
+  broken_link: "El enlace no se puede leer por completo. Lo que no dice se muestra como en un mes típico.",
   summary: (plan, percent, sentence) => `${plan}, probabilidad de Ultra ${percent} %. ${sentence}`,
 };
 

@@ -44,7 +44,7 @@ async function open(url, { width = 1280, locale = "en-GB", scheme = "light", wai
 const picture = (page, name) => page.screenshot({ path: join(settings.pictures, `${name}.png`) });
 const text = (page, selector) => page.locator(selector).textContent();
 const numbers = (page) =>
-  page.locator("#sliders input[type=number]").evaluateAll((all) => all.map((each) => each.value));
+  page.locator("#sliders input[inputmode]").evaluateAll((all) => all.map((each) => each.value));
 
 /** Everything on the page that follows from the inputs. */
 const shown = (page) =>
@@ -79,7 +79,7 @@ const uses = {
       );
       await after(() =>
         field
-          .locator("input[type=number]")
+          .locator("input[inputmode]")
           .fill({ calls: "31", minutes: "21.7", messages: "88.5", mb_used: "45.25" }[name]),
       );
     }
@@ -109,15 +109,88 @@ const uses = {
         await page.evaluate(() => navigator.clipboard.readText()),
       ];
     }
-    // A number that is none is told, and the last good one stays in use.
-    const before = await shown(page);
-    await page.locator("#calls").fill("-1");
-    const wrong = {
-      said: await text(page, "#calls_wrong"),
-      invalid: await page.getAttribute("#calls", "aria-invalid"),
-      same: (await shown(page)) === before,
-    };
-    return { seen, checks, address, same, spanish, curls, wrong };
+    return { seen, checks, address, same, spanish, curls };
+  },
+
+  /** What is typed: either decimal sign is understood, and what is no amount is told, kept out, and not acted on. */
+  async typing() {
+    const found = {};
+    for (const [language, typed] of [
+      ["es", "22,5"],
+      ["es", "22.5"],
+      ["es", "1.950"],
+      ["en", "22,5"],
+      ["en", "1,950"],
+      ["en", "-1"],
+      ["en", "1e10"],
+      ["en", "1234567890"],
+      ["en", ""],
+    ]) {
+      const page = await open(`${settings.plain}/app${USE}&lang=${language}`);
+      const before = await shown(page);
+      await page.locator("#mb_used").fill(typed);
+      await page.waitForTimeout(300); // until the address is written
+      found[`${language} ${typed}`] = {
+        said: await text(page, "#mb_used_wrong"),
+        invalid: await page.getAttribute("#mb_used", "aria-invalid"),
+        same: (await shown(page)) === before,
+        used: /use=[^&]*,([^&,]*)&/.exec(page.url())?.[1],
+        slider: await page.locator(".field:has(#mb_used) input[type=range]").inputValue(),
+      };
+      await page.context().close();
+    }
+    const page = await open(`${settings.plain}/app${USE}`);
+    await page.locator("#months tbody tr:first-child input").nth(3).fill("-1");
+    const past = [await text(page, "#months_wrong")];
+    await page.locator("#months tbody tr:first-child input").nth(3).fill("2");
+    past.push(await text(page, "#months_wrong"));
+    await page.locator("#calls").fill("-4");
+    const refused = {};
+    for (const [button, where] of [
+      ["#check", "#checked"],
+      ["#add_month", "#checked"],
+      ["[data-curl=predict]", "#copied"],
+    ]) {
+      await page.locator(button).click();
+      refused[button] = [
+        await text(page, where),
+        await page.evaluate(() => document.activeElement.id),
+        await page.locator("#months tbody tr").count(),
+      ];
+    }
+    await page.locator("button[data-language=es]").click();
+    const kept = [await page.locator("#calls").inputValue(), await text(page, "#calls_wrong")];
+    return { found, past, refused, kept };
+  },
+
+  /** An answer about inputs that have changed meanwhile is not told. */
+  async late() {
+    const page = await open(`${settings.plain}/app${USE}`);
+    await page.route("**/advise", async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, 600));
+      await route.continue();
+    });
+    const answered = page.waitForResponse((response) => response.url().endsWith("/advise"));
+    await page.locator("#check").click();
+    await page.locator("#mb_used").fill("45");
+    await answered;
+    await page.waitForTimeout(200);
+    const told = await text(page, "#checked");
+    await page.unroute("**/advise");
+    return { told, asked_again: await check(page) };
+  },
+
+  /** A link that cannot be read in full says so, until an input is changed. */
+  async links() {
+    const found = {};
+    for (const fragment of ["#use=85;8,6;56;22,2", "#use=1e10,1,1,1", "#plan=smart", "#past=1,2,3", USE, ""]) {
+      const page = await open(`${settings.plain}/app${fragment}`);
+      found[fragment] = [await page.locator("#broken").isVisible()];
+      await page.locator("#mb_used").fill("3");
+      found[fragment].push(await page.locator("#broken").isVisible());
+      await page.context().close();
+    }
+    return found;
   },
 
   /** The language is the browser's own, unless the address says another. */
