@@ -41,13 +41,10 @@ RECORDS = {rule["record"] for rule in RULES if "record" in rule}
 DASHBOARD = json.loads(DASHBOARD_FILE.read_text(encoding="utf-8"))
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
-NOT_YET = {"plan_recommender_drift"}
-"""Series that rules and dashboard name before the service has them: they say so themselves."""
-
 NOT_THE_SERVICES = {"up", "ALERTS", "container_memory_working_set_bytes"}
 """Series of Prometheus itself and of the kubelet or cAdvisor."""
 
-EMPTY_PANELS = {"Drift of the features (not measured yet)", "Memory of the containers"}
+EMPTY_PANELS = {"Memory of the containers"}
 """They have no data here, as their descriptions say: their series are not the service's."""
 
 PAST_HOURS = 4
@@ -165,7 +162,6 @@ def test_the_page_of_operations_says_what_to_do_about_every_alert() -> None:
 
 def test_the_thresholds_of_drift_are_those_of_the_configuration() -> None:
     drift = load.load_settings().drift
-    assert ALERTS["PlanRecommenderDrift"]["expr"].endswith(f" >= {drift.psi_threshold:g}")
     shift = ALERTS["PlanRecommenderProbabilityShift"]["expr"]
     assert shift.startswith(f"plan_recommender:probability_ks:1h > {drift.ks_threshold:g} and ")
 
@@ -177,15 +173,6 @@ def test_limits_of_latency_are_limits_of_buckets() -> None:
     }
     assert named
     assert named <= set(LATENCY_BUCKETS)
-
-
-def test_what_comes_later_is_said_to_come_later() -> None:
-    text = (PROMETHEUS / "rules.yml").read_text(encoding="utf-8")
-    (panel,) = [panel for panel in PANELS if any("plan_recommender_drift" in expr for expr in _expressions(panel))]
-    for series in NOT_YET:
-        assert f"no series {series} yet" in text
-        assert "not measured yet" in panel["title"]
-        assert "no sign that nothing drifts" in panel["description"]
 
 
 def test_the_dashboard_is_one_by_grafanas_own_types() -> None:
@@ -376,7 +363,7 @@ def _not_there(expr: str, there: dict[str, list[dict[str, str]]]) -> list[str]:
     problems = []
     labels: set[str] = set()
     for name, selector in re.findall(r"\b(plan_recommender[\w:]*|up|ALERTS|container_\w+)\b(?:\{([^}]*)\})?", expr):
-        if name in RECORDS | NOT_YET | NOT_THE_SERVICES:
+        if name in RECORDS | NOT_THE_SERVICES:
             labels |= {"feature", "pod", "name"}
             continue
         series = there.get(name, [])
