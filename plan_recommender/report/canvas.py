@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from plan_recommender.model.features import FEATURES, FeatureMatrix
 
@@ -26,7 +27,6 @@ Column = npt.NDArray[np.float64]
 
 _WIDTH: Final = 9.0  # inches, which with the resolution is the width of a notebook
 _DPI: Final = 100
-_REPRODUCIBLE: Final = {"Software": None}  # otherwise matplotlib writes its version into the file
 
 
 class Scale(NamedTuple):
@@ -80,8 +80,21 @@ def without_scale(axes: Axes) -> None:
     axes.tick_params(axis="y", length=0)
 
 
+def few_ticks(axes: Axes, across: int, up: int) -> None:
+    """Number both scales sparsely, with separated thousands, where many panels share the width."""
+    for axis, most in ((axes.xaxis, across), (axes.yaxis, up)):
+        axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
+        axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+
+
 def png(figure: Figure) -> bytes:
     """Draw the picture; equal input gives equal bytes on one machine."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=_DPI, format="png", metadata=_REPRODUCIBLE)
+    figure.savefig(buffer, dpi=_DPI, format="png", metadata=metadata(figure))
     return buffer.getvalue()
+
+
+def metadata(figure: Figure) -> dict[str, str | None]:
+    """Give what is written into the file: the headline, and no version of matplotlib, which would make it vary."""
+    headline = figure.get_suptitle()
+    return {"Software": None} | ({"Title": headline} if headline else {})

@@ -33,7 +33,9 @@ _POINTS: Final = 600
 """Values of a feature for which a curve is drawn."""
 
 _CONFIDENCE: Final = 0.95
-_BINS: Final = 25
+_BINS: Final = 20
+"""Bins of probabilities, from 0 to 1; one of them begins at the threshold, so that no bar lies on both sides of it."""
+
 _SEGMENTS: Final = ("light", "medium", "heavy")
 
 
@@ -119,7 +121,7 @@ def draw_probabilities(target: Labels, probabilities: Probabilities, threshold: 
     """
     figure = canvas(4.4, headline)
     axes = figure.add_subplot()
-    edges = np.linspace(0, 1, _BINS + 1)
+    edges = np.unique(np.clip(threshold + np.arange(-_BINS, _BINS + 1) / _BINS, 0, 1))
     tallest = 0.0
     for label, (plan, color, sign) in enumerate(zip(PLANS, (SMART, ULTRA), (1, -1), strict=True)):
         counts = np.histogram(probabilities[target == label], edges)[0]

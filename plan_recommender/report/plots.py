@@ -20,14 +20,26 @@ from plan_recommender.evaluation.money import BusinessImpact
 from plan_recommender.model.features import FEATURES, PLANS
 from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.tables import FeatureTable, ModelDocument
-from plan_recommender.report.canvas import BLUE, GREY, SMART, ULTRA
+from plan_recommender.report.canvas import (
+    BLUE,
+    GREY,
+    SCALES,
+    SMART,
+    ULTRA,
+    Scale,
+    canvas,
+    few_ticks,
+    metadata,
+    quiet,
+)
 
 matplotlib.use("Agg")
 
 _DPI = 120
-_REPRODUCIBLE = {"Software": None}  # otherwise matplotlib writes its version into the file
+_FINE_DPI = 150  # of pictures with many panels
 _ORANGE = "#d9730d"
-_MARGINS = {"left": 0.06, "right": 0.99, "bottom": 0.07, "top": 0.9}  # of the figure, around many panels
+_MARGINS = {"left": 0.08, "right": 0.985, "bottom": 0.08, "top": 0.93}  # of the figure, around many panels
+_ROOM = 0.16  # above and below the curves for what is written there, as a share of their range
 _CURVES = "What each feature adds by itself, and the density of the training part"
 _MAPS = "What each pair adds beside the two curves, and the density of the training part"
 _UNITS = {feature.name: feature.unit for feature in FEATURES}
@@ -139,53 +151,60 @@ def plot_importances(path: Path, importances: Sequence[Importance]) -> None:
 
 def plot_curves(path: Path, document: ModelDocument, headline: str = _CURVES) -> None:
     """Draw the curve of each feature, and the distribution of the training part below it."""
-    figure = Figure(figsize=(10, 8))
-    largest = max(float(np.abs(curve).max()) for curve in document.curves) or 1.0
-    panels = figure.subplots(2, 2, gridspec_kw={"hspace": 0.3, "wspace": 0.2, **_MARGINS})
-    for axes, feature, curve in zip(panels.flat, document.features, document.curves, strict=True):
-        edges = _drawn_edges(feature)
+    figure = canvas(7.2, headline)
+    figure.set_layout_engine("none")
+    values = np.concatenate([*document.curves, [0.0]])
+    low, high = float(values.min()), float(values.max())
+    room = _ROOM * (high - low or 1.0)
+    panels = figure.subplots(2, 2, gridspec_kw={"hspace": 0.25, "wspace": 0.16, **_MARGINS})
+    for axes, scale, feature in zip(panels.flat, SCALES, document.features, strict=True):
+        edges, curve = _drawn_edges(feature, scale), np.array(feature.curve)
         axes.axhline(0, color=GREY, linewidth=0.8)
-        for side, color, plan in ((np.maximum(curve, 0), ULTRA, "Ultra"), (np.minimum(curve, 0), SMART, "Smart")):
-            axes.stairs(side, edges, fill=True, color=color, alpha=0.45, label=f"speaks for {plan}")
+        for side, color in ((np.maximum(curve, 0), ULTRA), (np.minimum(curve, 0), SMART)):
+            axes.stairs(side, edges, fill=True, color=color, alpha=0.45)
+        for plan, color, place, side in (("Ultra", ULTRA, 0.97, "top"), ("Smart", SMART, 0.03, "bottom")):
+            axes.text(0.02, place, f"speaks for {plan}", color=color, va=side, transform=axes.transAxes)
         axes.stairs(curve, edges, baseline=None, color="black", linewidth=1.2)
-        axes.set(title=feature.name, ylabel="log-odds of Ultra", ylim=(-1.1 * largest, 1.1 * largest))
-        axes.tick_params(labelbottom=False)
-        below = make_axes_locatable(axes).append_axes("bottom", size="25%", pad=0, sharex=axes)
+        quiet(axes)
+        axes.set(ylabel="log-odds of Ultra", ylim=(low - room, high + room))
+        below = make_axes_locatable(axes).append_axes("bottom", size="25%", pad=0.04, sharex=axes)
+        few_ticks(axes, 5, 6)
+        axes.tick_params(labelbottom=False, bottom=False)
         _draw_rows(below, feature, edges, "vertical")
-        below.tick_params(labelbottom=True)
-        below.set(xlabel=f"{feature.name} ({feature.unit})", ylabel="density", xlim=(edges[0], edges[-1]))
-    panels.flat[0].legend(loc="best")
-    figure.suptitle(headline, y=0.97)
-    _save(figure, path)
+        below.tick_params(labelbottom=True, bottom=True)
+        below.set(xlabel=scale.label, ylabel="density", xlim=(edges[0], edges[-1]))
+    _save(figure, path, _FINE_DPI)
 
 
 def plot_maps(path: Path, document: ModelDocument, headline: str = _MAPS) -> None:
     """Draw the map of each pair of features, and the distribution of the training part of both features beside it."""
-    figure = Figure(figsize=(13, 9.5))
+    figure = canvas(7.0, headline)
+    figure.set_layout_engine("none")
     largest = max(float(np.abs(matrix).max()) for matrix in document.matrices.values()) or 1.0
     # Below the panels a colour bar takes room that it does not need, so they may begin below the lower edge.
-    panels = figure.subplots(2, 3, gridspec_kw={"hspace": 0.35, "wspace": 0.3, **_MARGINS, "bottom": -0.07})
+    panels = figure.subplots(2, 3, gridspec_kw={"hspace": 0.28, "wspace": 0.3, **_MARGINS, "bottom": -0.05})
     for axes, ((i, j), matrix) in zip(panels.flat, document.matrices.items(), strict=True):
         across, up = document.features[i], document.features[j]
-        columns, rows = _drawn_edges(across), _drawn_edges(up)
+        columns, rows = _drawn_edges(across, SCALES[i]), _drawn_edges(up, SCALES[j])
         # ColorBrewer's purple and orange, which colour-blind people can tell apart.
         mesh = axes.pcolormesh(columns, rows, matrix.T, cmap="PuOr_r", vmin=-largest, vmax=largest)
+        quiet(axes)
         axes.set(
-            xlabel=f"{across.name} ({across.unit})", ylabel=f"{up.name} ({up.unit})",
+            xlabel=SCALES[i].label, ylabel=SCALES[j].label,
             xlim=(columns[0], columns[-1]), ylim=(rows[0], rows[-1]),
         )  # fmt: skip
+        few_ticks(axes, 4, 5)
         sides = make_axes_locatable(axes)
         above = sides.append_axes("top", size="18%", pad=0.04, sharex=axes)
         beside = sides.append_axes("right", size="18%", pad=0.04, sharey=axes)
         _draw_rows(above, across, columns, "vertical")
         _draw_rows(beside, up, rows, "horizontal")
-        above.set_title(f"{across.name} and {up.name}")
-    figure.colorbar(
+    bar = figure.colorbar(
         mesh, ax=panels, location="bottom", shrink=0.5, aspect=50, pad=0.09,
         label="log-odds of Ultra that the pair adds: purple speaks for Smart, orange for Ultra",
     )  # fmt: skip
-    figure.suptitle(headline, y=0.97)
-    _save(figure, path)
+    bar.outline.set_visible(False)
+    _save(figure, path, _FINE_DPI)
 
 
 def draw_distributions(reference: ReferenceProfile, current: npt.NDArray[np.float64]) -> bytes:
@@ -206,14 +225,14 @@ def draw_distributions(reference: ReferenceProfile, current: npt.NDArray[np.floa
         axes.set(title=feature.name, xlabel=_UNITS.get(feature.name, ""), yticks=[], ylabel="density")
         axes.legend()
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=_DPI, format="png", metadata=_REPRODUCIBLE)
+    figure.savefig(buffer, dpi=_DPI, format="png", metadata=metadata(figure))
     return buffer.getvalue()
 
 
-def _drawn_edges(feature: FeatureTable) -> npt.NDArray[np.float64]:
+def _drawn_edges(feature: FeatureTable, scale: Scale) -> npt.NDArray[np.float64]:
     """Give the ends of the bins as they are drawn, from 0 to a little beyond the last cut, shape (bins + 1,)."""
     last = feature.cuts[-1] if feature.cuts else feature.median
-    return np.array([0.0, *feature.cuts, max(last, feature.median) * 1.15 or 1.0])
+    return np.array([0.0, *feature.cuts, max(last, feature.median) * 1.15 or 1.0]) / scale.divisor
 
 
 def _draw_rows(
@@ -224,9 +243,10 @@ def _draw_rows(
     wide = widths >= edges[-1] / 100
     density = feature.weights / np.maximum(widths, edges[-1] / 100)
     axes.stairs(density, edges, fill=True, color=GREY, orientation=orientation)
-    axes.tick_params(labelbottom=False, labelleft=False)
+    quiet(axes)
+    axes.tick_params(labelbottom=False, labelleft=False, bottom=False, left=False)
     height = "y" if orientation == "vertical" else "x"
-    axes.set(**{f"{height}ticks": (), f"{height}lim": (0, 1.2 * density[wide].max())})
+    axes.set(**{f"{height}lim": (0, 1.2 * density[wide].max())})
 
 
 def _square() -> tuple[Figure, Axes]:
@@ -234,10 +254,10 @@ def _square() -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path, dpi: int = _DPI) -> None:
     layout = figure.get_layout_engine()
     if layout is not None:  # here, because savefig draws everything twice for it
-        figure.dpi = _DPI
+        figure.dpi = dpi
         layout.execute(figure)
         figure.set_layout_engine("none")
-    figure.savefig(path, dpi=_DPI, metadata=_REPRODUCIBLE)
+    figure.savefig(path, dpi=dpi, metadata=metadata(figure))

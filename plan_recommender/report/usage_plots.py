@@ -13,7 +13,19 @@ from scipy import stats
 from plan_recommender.campaign.intervals import wilson
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.model.features import PLANS
-from plan_recommender.report.canvas import GREY, INK, PALE, PLAN_COLORS, SCALES, ULTRA, Column, canvas, png, quiet
+from plan_recommender.report.canvas import (
+    GREY,
+    INK,
+    PALE,
+    PLAN_COLORS,
+    SCALES,
+    ULTRA,
+    Column,
+    canvas,
+    few_ticks,
+    png,
+    quiet,
+)
 
 _CONFIDENCE: Final = 0.95
 _BINS: Final = 40
@@ -72,6 +84,7 @@ def draw_ultra_shares(table: LabelledTable, headline: str) -> bytes:
             )  # fmt: skip
         quiet(axes)
         axes.set(xlabel=f"{scale.label}, median of each tenth", ylim=(0, 1))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     figure.supylabel("months on Ultra", fontsize="medium", color=INK)
     return png(figure)
@@ -94,6 +107,7 @@ def draw_pairs(table: LabelledTable, headline: str) -> bytes:
         correlation = float(stats.spearmanr(across[known], up[known]).statistic)
         axes.set_title(f"rank correlation {correlation:.2f}", fontsize="medium", color=INK)
         quiet(axes)
+        few_ticks(axes, 4, 4)
         axes.set(xlabel=first.label, ylabel=second.label)
     bar = figure.colorbar(mesh, ax=panels, location="bottom", shrink=0.5, aspect=50)
     bar.ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -31,6 +32,7 @@ from plan_recommender.model.features import EXAMPLE, PLANS, CustomerUsage, Featu
 from plan_recommender.model.languages import LANGUAGES, Language
 from plan_recommender.model.reasons import Reasons
 from plan_recommender.model.store import RegisteredModel
+from plan_recommender.model.tables import ModelDocument
 from plan_recommender.report.advice_plots import (
     draw_advised,
     draw_bills,
@@ -40,7 +42,7 @@ from plan_recommender.report.advice_plots import (
     draw_overpaid,
 )
 from plan_recommender.report.campaign_plots import draw_sizes, draw_worlds
-from plan_recommender.report.canvas import canvas, png
+from plan_recommender.report.canvas import SCALES, canvas, png
 from plan_recommender.report.model_plots import (
     draw_probabilities,
     draw_reasons,
@@ -49,6 +51,7 @@ from plan_recommender.report.model_plots import (
     draw_what_if,
 )
 from plan_recommender.report.picture_words import WORDS, figure, percent
+from plan_recommender.report.plots import plot_curves, plot_maps
 from plan_recommender.report.presentation_tables import account_table, groups_table, prices_table
 from plan_recommender.report.usage_plots import draw_pairs, draw_ultra_shares, draw_usage
 from plan_recommender.training.habits import learn_habits
@@ -176,6 +179,29 @@ def test_a_model_is_drawn(model: RegisteredModel, table: LabelledTable, texts: l
     slices = measure_slices(table.features, table.target, probabilities, decisions, tercile_bounds(table.features))
     assert size(draw_segments(slices, "segments"))[0] == 900
     assert "data, heavy (200)" in texts
+
+
+@pytest.mark.parametrize("plot", [plot_curves, plot_maps])
+def test_curves_and_maps_look_like_the_other_pictures(
+    model: RegisteredModel, tmp_path: Path, texts: list[str], plot: Callable[[Path, ModelDocument, str], None]
+) -> None:
+    plot(tmp_path / "plot.png", model.document(), "what was learned")
+    assert size((tmp_path / "plot.png").read_bytes())[0] == 1350
+    assert {"what was learned", "1,000", *(scale.label for scale in SCALES)} <= {*texts}
+    assert not [text for text in texts if "mb_used" in text or "MB" in text]
+
+
+def test_no_bar_of_probabilities_lies_on_both_sides_of_the_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(Axes, "stairs", lambda _, counts, edges, **__: drawn.append((counts, edges)))
+    probabilities = np.array([0.05, 0.295, 0.3, 0.31, 0.9, 1.0])
+    for threshold in (0.3, 0.5, 0.617):
+        draw_probabilities(np.array([0, 1, 0, 1, 0, 1]), probabilities, threshold, "errors")
+        for counts, edges in drawn:
+            assert threshold in edges
+            assert (edges[0], edges[-1]) == (pytest.approx(0), 1)
+            assert abs(counts.sum()) == 3
+        drawn.clear()
 
 
 def test_recognition_is_drawn(table: LabelledTable, texts: list[str]) -> None:
