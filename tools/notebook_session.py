@@ -1,9 +1,11 @@
 """What a notebook needs to run the commands: a temporary folder with the shipped files, and a model store of its own.
 
-Nothing is written into the project. The folder is removed when the notebook's kernel ends.
+Nothing is written into the project. The folder is removed when the notebook's kernel ends. A picture is shown with its
+headline as the alternative text.
 """
 
 import atexit
+import io
 import os
 import re
 import shlex
@@ -14,10 +16,16 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+import PIL.Image
+from IPython.display import Image
+
 from tools.server import ROOT
 
 SHIPPED: Final = ("users_behavior.csv", "subscriber_months.csv", "tariffs.yaml", "model_config.yaml")
 """Files of the project that the commands read from their working directory."""
+
+_WIDTH: Final = 900
+"""Of a picture in a notebook (pixels); some have more pixels than that, and are sharper."""
 
 _VARIES: Final = {r"plan_recommender:[a-z0-9]{16}": "plan_recommender:…", r" +[0-9]+ ms$": "     … ms"}
 """What differs from run to run, a model's tag and how long a fit took, and what a notebook shows instead."""
@@ -78,3 +86,10 @@ class Session:
 def begin() -> Session:
     """Begin a session; call it before anything imports bentoml, which looks for its model store once."""
     return Session()
+
+
+def picture(drawn: bytes | Path) -> Image:
+    """Show a PNG of the project, or one in a file; who cannot see it is told its headline, which the PNG holds."""
+    png = drawn if isinstance(drawn, bytes) else drawn.read_bytes()
+    headline = PIL.Image.open(io.BytesIO(png)).info["Title"]
+    return Image(png, width=_WIDTH, alt=headline)  # type: ignore[no-untyped-call]

@@ -140,6 +140,14 @@ def test_pictures_have_the_width_of_a_notebook(path: Path) -> None:
     assert all(850 <= Image.open(io.BytesIO(png)).width <= 1600 for png in drawn)
 
 
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_pictures_have_their_headline_as_alternative_text(path: Path) -> None:
+    for output in outputs(read(path)):
+        if "image/png" in output.get("data", {}):
+            picture = Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"])))
+            assert output["metadata"]["image/png"]["alt"] == picture.info["Title"] != ""
+
+
 def test_the_spanish_presentation_has_the_code_of_the_english_one() -> None:
     english, spanish = (read(path)["cells"] for path in (ENGLISH, SPANISH))
     assert [(cell["id"], cell["cell_type"]) for cell in spanish] == [
