@@ -92,4 +92,4 @@ def picture(drawn: bytes | Path) -> Image:
     """Show a PNG of the project, or one in a file; who cannot see it is told its headline, which the PNG holds."""
     png = drawn if isinstance(drawn, bytes) else drawn.read_bytes()
     headline = PIL.Image.open(io.BytesIO(png)).info["Title"]
-    return Image(png, width=_WIDTH, alt=headline)  # type: ignore[no-untyped-call]
+    return Image(png, width=_WIDTH, alt=headline)  # type: ignore[no-untyped-call]  # IPython has no types

@@ -52,6 +52,7 @@ def draw_worlds(simulated: Sequence[Simulated], currency: str, language: Languag
     revenue.set_ylim(len(labels) - 0.5, -0.8)
     picture.text(0.99, 0.0, f"▌ {words['true']}", color=ULTRA, ha="right", va="bottom")
     picture.text(0.01, 0.0, f"● {words['found']}", color=BLUE, ha="left", va="bottom")
+    # The types do not know that the figure's engine is the constrained one, whose `set` takes a rectangle.
     picture.get_layout_engine().set(rect=(0, 0.09, 1, 0.91))  # type: ignore[union-attr, call-arg]
     return png(picture)
 
