@@ -133,11 +133,13 @@ def _say_refused(
     for advice in dict.fromkeys(check.advice for check in failed):
         cli.say(f"what helps: {advice}")
     try:
-        report = leave_refused(trained, verdict, table, habits, settings)
+        left = leave_refused(trained, verdict, table, habits, settings)
     except OutputError as error:
         cli.warn(f"the report of this run is not kept: {error}")
     else:
-        cli.say(f"report: {report}, which begins with what to do next")
+        if left.looks_before:
+            cli.say(left.looks_before)
+        cli.say(f"report: {left.report}, which begins with what to do next")
     cli.say("nothing was registered; the model store and the artifacts are as they were")
 
 

@@ -61,7 +61,7 @@ def register(
             write_artifacts(artifacts.path, trained, findings, tested, table, settings)
         with writing(store.store_path()):
             record = write_model(model.path, artifacts.path, trained, findings, table, habits, settings)
-        looks_before = _note_look(model.tag, table, settings)
+        looks_before = _note_look(model.tag, trained, table, settings)
         with writing(directory):
             write_pages(artifacts.path, model.tag, record, trained, findings, table, looks_before)
             written = sorted(path.name for path in artifacts.path.iterdir())
@@ -71,24 +71,33 @@ def register(
         return Registered(model.tag, written, looks_before, held)
 
 
+class Refused(NamedTuple):
+    """What a refused run left."""
+
+    report: Path
+    looks_before: str | None
+    """A sentence about other models that were measured on a test part of the table; None: this run did not look."""
+
+
 def leave_refused(
     trained: Trained, verdict: GateReport, table: LabelledTable, habits: LearnedHabits, settings: Settings
-) -> Path:
-    """Write the report of a refused run into `REFUSED`, in place of the one before; returns the path of the page.
+) -> Refused:
+    """Write the report of a refused run into `REFUSED`, in place of the one before.
 
     Raises:
         OutputError: it cannot be written.
     """
     folder = settings.artifacts.directory.parent / REFUSED
     findings = _findings(trained, verdict, None, table)
-    if verdict.looked:
-        _note_look(None, table, settings, looks.digest_of_refused(trained.champion, settings))
+    looks_before = _note_look(None, trained, table, settings) if verdict.looked else None
     with staged_directory(folder) as refused, publish.staging() as model, writing(folder):
         write_artifacts(refused.path, trained, findings, None, table, settings)
         record = write_model(model.path, refused.path, trained, findings, table, habits, settings)
-        write_pages(refused.path, f"{_REFUSED_TAG} {trained.champion}", record, trained, findings, table)
+        write_pages(
+            refused.path, f"{_REFUSED_TAG} {trained.champion}", record, trained, findings, table, looks_before or ""
+        )
         refused.publish()
-    return folder / REPORT
+    return Refused(folder / REPORT, looks_before)
 
 
 def require_own_folder(artifacts: Path) -> None:
@@ -124,9 +133,10 @@ def earlier_refused(artifacts: Path) -> str | None:
     return f"{folder} holds the report of an earlier run on {document.get('table')}, which was refused; not of this run"
 
 
-def _note_look(model: str | None, table: LabelledTable, settings: Settings, refused: str | None = None) -> str:
-    """Note a look at the test part; returns a sentence about earlier ones. A refused run has a digest for a name."""
-    new = looks.look("train.py", model, table, settings.seed, settings.split.test_share, refused)
+def _note_look(model: str | None, trained: Trained, table: LabelledTable, settings: Settings) -> str:
+    """Note a look at the test part; returns a sentence about earlier ones. A refused model has no tag."""
+    run = looks.digest_of_run(trained.champion, settings)
+    new = looks.look("train.py", model, table, settings.seed, settings.split.test_share, run)
     path = looks.file_beside(settings.artifacts.directory)
     with writing(path):
         return looks.sentence(looks.note(settings.artifacts.directory, new), path)

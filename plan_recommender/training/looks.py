@@ -6,11 +6,12 @@ forbid that, but every look is counted, and shown beside the figures.
 
 import hashlib
 import json
+from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from plan_recommender.config.settings import Settings
 from plan_recommender.data.csv_table import LabelledTable
@@ -27,22 +28,13 @@ class Look(BaseModel):
     at: str
     by: Literal["train.py", "evaluate.py"]
     model: str | None
-    """None: the model was refused, after it was compared with the registered one on these rows."""
+    """None: the model was refused, after rows of the test part took part in a check of the gate."""
     table: str
     seed: int
     test_share: float
     groups: str | None
-    refused: str | None = None
-    """Of a refused model, which has no name: a digest of champion and settings. Looks of older versions have none."""
-
-    def is_of_the_model_of(self, other: Self) -> bool:
-        """Whether both are of the same model, as far as they tell: the same name, or the same refused run again."""
-        if self.model is not None or other.model is not None:
-            return self.model == other.model
-        return self.refused is not None and self._refused_run() == other._refused_run()
-
-    def _refused_run(self) -> tuple[str, int, float, str | None, str | None]:
-        return self.table, self.seed, self.test_share, self.groups, self.refused
+    run: str | None = Field(default=None, validation_alias=AliasChoices("run", "refused"))
+    """A digest of champion and settings, from `digest_of_run`; None: of evaluate.py, or of an older version."""
 
 
 def look(
@@ -51,9 +43,9 @@ def look(
     table: LabelledTable,
     seed: int,
     test_share: float,
-    refused: str | None = None,
+    run: str | None = None,
 ) -> Look:
-    """Describe a look that happens now; `table` is the whole table, and `refused` is from `digest_of_refused`."""
+    """Describe a look that happens now; `table` is the whole table, and `run` is from `digest_of_run`."""
     return Look(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         by=by,
@@ -62,12 +54,12 @@ def look(
         seed=seed,
         test_share=test_share,
         groups=table.groups,
-        refused=refused,
+        run=run,
     )
 
 
-def digest_of_refused(champion: str, settings: Settings) -> str:
-    """Tell a refused model from others by its champion and the settings; where files are makes no difference."""
+def digest_of_run(champion: str, settings: Settings) -> str:
+    """Tell a model from others by its champion and the settings; where files are makes no difference."""
     places: dict[str, bool | set[str]] = {"artifacts": True, "mlflow": True, "data": {"path"}}
     document = settings.model_dump(mode="json", exclude=places)
     return hashlib.sha256(json.dumps([champion, document], sort_keys=True).encode()).hexdigest()[:16]
@@ -83,7 +75,7 @@ def note(artifacts: Path, new: Look) -> int:
 
     With another seed, rows of the same table that trained one model test another, so that all of its test parts count.
     Looks of the same model count once, and those of the model of `new` not at all. A line that cannot be read, as of
-    another version, is kept and not counted.
+    another version, is kept and not counted. The folder of the history is made if there is none.
 
     Raises:
         OSError: the history cannot be read or written.
@@ -95,11 +87,30 @@ def note(artifacts: Path, new: Look) -> int:
             found = Look.model_validate(json.loads(line))
         except (ValueError, ValidationError):
             continue
-        if found.table == new.table and not any(found.is_of_the_model_of(known) for known in (new, *earlier)):
+        if found.table == new.table:
             earlier.append(found)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(new.model_dump_json() + "\n")
-    return len(earlier)
+    *others, this = _models([*earlier, new])
+    return len({*others} - {this})
+
+
+def _models(seen: Sequence[Look]) -> list[Hashable]:
+    """Tell, as far as looks at one table tell it, which model each of them is of: equal values, the same model.
+
+    The same run again makes the same model under another tag, and evaluate.py knows a model by its tag only.
+    """
+    runs: list[Hashable] = [
+        None if look.run is None else (look.seed, look.test_share, look.groups, look.run) for look in seen
+    ]
+    of_tag: dict[str | None, Hashable] = {
+        look.model: run for look, run in zip(seen, runs, strict=True) if look.model and run
+    }
+    return [
+        run or of_tag.get(look.model) or look.model or place
+        for place, (look, run) in enumerate(zip(seen, runs, strict=True), 1)
+    ]
 
 
 def sentence(earlier: int, path: Path) -> str:

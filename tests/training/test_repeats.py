@@ -181,17 +181,22 @@ def test_a_table_that_passed_by_the_luck_of_its_seed_is_refused_and_the_look_is_
     command: Command, store: Path, quick: Path, tmp_path: Path
 ) -> None:
     data = first_rows(tmp_path / "few.csv", 200)
-    answer = command(train.main, "--config", quick, "--data", data, "--seed", 4)
-    assert answer.code == 1
+    artifacts = tmp_path / "new" / "artifacts"  # in a folder that the run has to make
+    answer = command(train.main, "--config", quick, "--data", data, "--seed", 4, "--artifacts", artifacts)
+    assert (answer.code, answer.err) == (1, "")
     lines = answer.out.splitlines()
     assert "the comparison with the baselines is close: it is repeated on 4 other splits of the table" in lines
     refused = [line for line in lines if line.startswith("refused: ")]
     assert refused
     assert all(line.endswith(" on 5 splits of the table, because it was close on one") for line in refused)
-    report = (tmp_path / "refused" / "report.html").read_text()
+    report = (tmp_path / "new" / "refused" / "report.html").read_text()
+    looked = "no other model was measured on a test part of this table before, as far as new/looks.jsonl tells"
+    assert looked in lines
     assert "decided on 5 splits of the\ntable together" in report
-    assert "Of the test part nothing was measured but its share in the comparison with the baselines." in report
-    (look,) = (tmp_path / "looks.jsonl").read_text().splitlines()
+    assert (
+        f"Of the test part nothing was measured but its share in the comparison with the baselines; {looked}." in report
+    )
+    (look,) = (tmp_path / "new" / "looks.jsonl").read_text().splitlines()
     assert json.loads(look)["model"] is None
 
 
