@@ -19,7 +19,7 @@ from plan_recommender.data.cells import readable
 from plan_recommender.data.csv_table import LabelledTable, check_measurable, read_labelled
 from plan_recommender.data.outputs import staged_directory, writing
 from plan_recommender.data.plausibility import find_mistakes
-from plan_recommender.data.subscribers import find_id_column
+from plan_recommender.data.subscribers import find_id_column, groups_option
 from plan_recommender.data.table_options import add_table_options, format_of, names_format
 from plan_recommender.errors import ConfigError, ModelError, TableError
 from plan_recommender.evaluation.calibration import measure_calibration
@@ -285,7 +285,7 @@ def _whole_file(model: store.RegisteredModel, options: argparse.Namespace) -> _R
     elif groups is None and (suspect := find_id_column(table)) is not None:
         cli.say(
             f"warning: column {readable(suspect)!r} seems to say whose month each of the {len(table.target):,} rows "
-            f"is; intervals are too narrow unless they go by subscriber: --groups {readable(suspect)}"
+            f"is; intervals are too narrow unless they go by subscriber: {groups_option(suspect)}"
         )
     what = f"all {len(table.target):,} rows of {path}"
     seen = count_seen(model, table)

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from plan_recommender import cli
@@ -19,11 +18,10 @@ from plan_recommender.billing.tariffs import TARIFFS_DEFAULT, find_tariffs, load
 from plan_recommender.cli import needing
 from plan_recommender.config.load import DEFAULT_HELP, choose_config, load_settings
 from plan_recommender.config.settings import Candidate, DriftSettings, Settings
-from plan_recommender.data.cells import readable
 from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.month_panel import SHIPPED_MONTHS
 from plan_recommender.data.plausibility import find_mistakes
-from plan_recommender.data.subscribers import find_id_column
+from plan_recommender.data.subscribers import find_doubt, groups_option
 from plan_recommender.data.table_options import add_table_options, format_of
 from plan_recommender.drift.reference import profile
 from plan_recommender.errors import ModelError, OutputError, TableError, TrackingError
@@ -38,14 +36,11 @@ from plan_recommender.report.outcome import (
     register,
     require_own_folder,
 )
-from plan_recommender.report.terminal import candidates_table, metrics_table
+from plan_recommender.report.terminal import candidates_table, metrics_table, table_lines
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.habits import LearnedHabits, learn_habits
 from plan_recommender.training.publish import library_versions
 from plan_recommender.training.run import STEPS_AFTER_SELECTION, Tested, Trained, judge, look, train
-from plan_recommender.training.split import row_keys
-
-_MAX_REPEATED_SHARE = 0.01  # of the rows; with more repeated rows a warning is printed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
     habits = learn_habits(settings.advice.months or SHIPPED_MONTHS, load_tariffs(options.tariffs or find_tariffs()))
     if settings.mlflow.enabled:
         _require_mlflow()
-    _print_table(table)
+    for line in table_lines(table):
+        cli.say(line)
     _check_plausible(table, habits, options.accept_drift)
     if options.search is not None:
         settings = _searched(table, settings, options.search)
@@ -127,9 +123,9 @@ def _say_refused(
     failed = [check for check in verdict.checks if not check.passed]
     for check in failed:
         cli.say(f"refused: expected {check.name}, found {check.found}")
-    suspect = None if table.groups else find_id_column(table)
-    if suspect is not None:
-        cli.say(f"what helps first: train with --groups {readable(suspect)}; these figures are not of new subscribers")
+    doubt = find_doubt(table)
+    if doubt is not None and doubt.better is not None:
+        cli.say(f"what helps first: train with {groups_option(doubt.better)}; these figures are not of new subscribers")
     for advice in dict.fromkeys(check.advice for check in failed):
         cli.say(f"what helps: {advice}")
     try:
@@ -321,32 +317,3 @@ def _check_plausible(table: LabelledTable, habits: LearnedHabits, accept_drift: 
         )
     for mistake in beside:
         cli.say(f"warning: {habits.path}, for the forecast of bills: {mistake}")
-
-
-def _print_table(table: LabelledTable) -> None:
-    missing = ", ".join(f"{count} in {name}" for name, count in table.missing.items() if count)
-    cli.say(
-        f"{table.path}: {len(table.target):,} rows, {table.target.mean():.1%} Ultra, "
-        f"empty cells imputed with the median: {missing or 'none'}"
-    )
-    if table.groups is not None:
-        assert table.subscribers is not None
-        cli.say(
-            f"{len(np.unique(table.subscribers)):,} subscribers by column {readable(table.groups)!r}: each one's rows "
-            "stay together in every split and interval"
-        )
-        return
-    suspect = find_id_column(table)
-    if suspect is not None:
-        count = len(table.texts[suspect].values)
-        cli.say(
-            f"warning: {len(table.target):,} rows of {count:,} subscribers, as column {readable(suspect)!r} seems to "
-            "say, are split at random: a model recognises a subscriber whose other months it was trained on, so that "
-            f"every figure flatters it, and the wrong candidate may win; train with --groups {readable(suspect)}"
-        )
-    repeated = len(table.target) - len(np.unique(row_keys(table)))
-    if repeated > _MAX_REPEATED_SHARE * len(table.target):
-        cli.say(
-            f"warning: {repeated:,} rows repeat another one: where one of them trains and the other tests, every "
-            "figure is too good"
-        )

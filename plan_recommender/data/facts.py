@@ -10,7 +10,7 @@ from scipy import stats
 
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.data.plausibility import find_mistakes
-from plan_recommender.data.subscribers import find_id_column
+from plan_recommender.data.subscribers import find_doubt, find_id_column
 from plan_recommender.model.features import FEATURES, PLANS
 
 Column = npt.NDArray[np.float64]
@@ -70,6 +70,10 @@ class DataFacts(BaseModel):
     repeated_rows: int = Field(description="rows beyond the first of their kind, label included")
     groups: str | None = Field(description="the column that says whose month a row is; None: none was named")
     subscribers: int | None = Field(description="how many it names")
+    doubt: str | None = Field(
+        description="why months of one subscriber may stand on both sides of a split, without full stop"
+    )
+    better_groups: str | None = Field(description="the column to name with --groups instead; None: none is known")
     other_columns: list[OtherColumn] = Field(description="in the order of the table")
     mistakes: list[str] = Field(description="what looks like a mistake beside the usual ranges, without full stops")
 
@@ -79,6 +83,7 @@ def describe(table: LabelledTable) -> DataFacts:
     smart, ultra = (np.nanmedian(table.features[table.target == label], axis=0) for label in (0, 1))
     both = ~np.isnan(table.features[:, :2]).any(axis=1)
     rows = np.column_stack([table.features, table.target])
+    doubt = find_doubt(table)
     return DataFacts(
         ultra_share=float(table.target.mean()),
         columns=[
@@ -99,6 +104,8 @@ def describe(table: LabelledTable) -> DataFacts:
         repeated_rows=len(rows) - len(np.unique(rows, axis=0)),
         groups=table.groups,
         subscribers=None if table.subscribers is None else len(np.unique(table.subscribers)),
+        doubt=None if doubt is None else doubt.sentence,
+        better_groups=None if doubt is None else doubt.better,
         other_columns=_other_columns(table),
         mistakes=find_mistakes(table.features, None),
     )

@@ -4,11 +4,14 @@ Where a table does not say whose month a row is, every row counts as a subscribe
 """
 
 import re
-from typing import Final
+import shlex
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from plan_recommender.data.cells import readable
 from plan_recommender.data.csv_table import LabelledTable, RowNumbers, TextColumn
 
 _ID_NAMES: Final = frozenset(
@@ -68,6 +71,66 @@ def find_id_column(table: LabelledTable) -> str | None:
     alike = {name: _label_agreement(column, table.target) for name, column in repeating.items() if _may_be_id(column)}
     best = max(alike, key=lambda name: alike[name], default=None)
     return best if best is not None and alike[best] >= _MIN_AGREEMENT else None
+
+
+class Doubt(NamedTuple):
+    """Why months of one subscriber may stand on both sides of a split."""
+
+    sentence: str
+    """Without its full stop; a column that helps is named with its option."""
+    better: str | None
+    """The column to name in place of the present one, or of none."""
+
+
+def find_doubt(table: LabelledTable) -> Doubt | None:
+    """Say why months of one subscriber may stand on both sides of a split of a table; None: nothing speaks for it.
+
+    Without `groups`, another column seems to say whose month a row is. With it, no value of the column is in two rows,
+    or another column says the same better: the labels of its rows agree more, and its rows have several values there.
+    """
+    rows = len(table.target)
+    if table.groups is None:
+        better = find_id_column(table)
+        if better is None:
+            return None
+        return Doubt(
+            f"{rows:,} rows of {len(table.texts[better].values):,} subscribers, as column {readable(better)!r} seems "
+            "to say, are split at random: a model recognises a subscriber whose other months it was trained on, so "
+            f"that every figure flatters it, and the wrong candidate may win; train with {groups_option(better)}",
+            better,
+        )
+    named = table.texts[table.groups]
+    others = {name: column for name, column in table.texts.items() if name != table.groups}
+    better = find_id_column(replace(table, texts=others, groups=None))
+    other = None if better is None else others[better]
+    if len(named.values) == rows:
+        alone = f"column {readable(table.groups)!r} has another value in each of the {rows:,} rows, as if no subscriber"
+        if better is None or other is None:
+            return Doubt(f"{alone} had two; where some have, another column has to say so", None)
+        return Doubt(
+            f"{alone} had two, but column {readable(better)!r} seems to say that they are of {len(other.values):,} "
+            f"subscribers, who stand on both sides of the split; train with {groups_option(better)}",
+            better,
+        )
+    if better is None or other is None or not _says_it_better(other, named, table.target):
+        return None
+    return Doubt(
+        f"column {readable(table.groups)!r}, with {len(named.values):,} values, seems to say less well whose month a "
+        f"row is than column {readable(better)!r}, with {len(other.values):,}, whose subscribers stand on both sides "
+        f"of the split; train with {groups_option(better)}",
+        better,
+    )
+
+
+def groups_option(column: str) -> str:
+    """Write the option that names a column, as a shell reads it."""
+    return f"--groups {shlex.quote(column) if column.isprintable() else readable(column)}"
+
+
+def _says_it_better(other: TextColumn, named: TextColumn, target: _Labels) -> bool:
+    pairs = np.unique(np.column_stack([other.codes, named.codes]), axis=0)
+    apart = len(pairs) > len(other.values)
+    return apart and _label_agreement(other, target) > _label_agreement(named, target)
 
 
 def _may_be_id(column: TextColumn) -> bool:

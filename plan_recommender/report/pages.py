@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
+from plan_recommender.data.subscribers import groups_option
 from plan_recommender.drift.verdict import DriftReport
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import Metrics
@@ -156,6 +157,7 @@ def _context(record: ModelRecord, document: ModelDocument, findings: Findings) -
             *([] if findings.test is None else [("test part", findings.test.calibration)]),
         ],
         "d": findings.data,
+        "option": None if findings.data.better_groups is None else groups_option(findings.data.better_groups),
         "compared": COMPARED,
         "measured": _MEASURED,
         "names": _NAMES,

@@ -7,6 +7,8 @@ import numpy as np
 
 from plan_recommender.config.settings import Metric, MoneySettings
 from plan_recommender.data.cells import readable
+from plan_recommender.data.csv_table import LabelledTable
+from plan_recommender.data.subscribers import find_doubt
 from plan_recommender.drift.verdict import DriftReport
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.comparison import COMPARED, MetricInterval, PairedComparison
@@ -15,8 +17,35 @@ from plan_recommender.evaluation.money import BusinessImpact
 from plan_recommender.evaluation.parity import DEFINITIONS, RATES, Comparison, ParityReport, Rate
 from plan_recommender.report.pages import number
 from plan_recommender.training.selection import CandidateSummary, CrossValidated
+from plan_recommender.training.split import row_keys
 
+_MAX_REPEATED_SHARE = 0.01  # of the rows; with more repeated rows a warning is printed
 _PLACES = {"within": "within", "beyond": "beyond", "cannot tell": "not told from"}
+
+
+def table_lines(table: LabelledTable) -> list[str]:
+    """Say what a table to train on holds, by whom its rows are split, and what speaks against that, as warnings."""
+    missing = ", ".join(f"{count} in {name}" for name, count in table.missing.items() if count)
+    lines = [
+        f"{table.path}: {len(table.target):,} rows, {table.target.mean():.1%} Ultra, "
+        f"empty cells imputed with the median: {missing or 'none'}"
+    ]
+    if table.groups is not None:
+        assert table.subscribers is not None
+        lines.append(
+            f"{len(np.unique(table.subscribers)):,} subscribers by column {readable(table.groups)!r}: each one's rows "
+            "stay together in every split and interval"
+        )
+    doubt = find_doubt(table)
+    if doubt is not None:
+        lines.append(f"warning: {doubt.sentence}")
+    repeated = len(table.target) - len(np.unique(row_keys(table)))
+    if table.groups is None and repeated > _MAX_REPEATED_SHARE * len(table.target):
+        lines.append(
+            f"warning: {repeated:,} rows repeat another one: where one of them trains and the other tests, every "
+            "figure is too good"
+        )
+    return lines
 
 
 def candidates_table(results: Sequence[CrossValidated], summaries: Sequence[CandidateSummary]) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from plan_recommender.config.settings import Settings
+from plan_recommender.data.cells import readable
 from plan_recommender.data.csv_table import LabelledTable, RowNumbers
 from plan_recommender.data.subscribers import Subscribers
 from plan_recommender.errors import TableError
@@ -50,14 +51,25 @@ def split_table(table: LabelledTable, test_share: float, seed: int) -> Split:
             ),
         )
     except ValueError as error:
-        who = "rows" if table.groups is None else f"subscribers (column {table.groups!r})"
-        raise TableError(f"{table.path}: expected enough {who} of both labels to split, found: {error}") from error
+        raise _too_few(table, everybody) from error
     if any(len(np.unique(table.target[part])) < 2 for part in (training, test)):
-        raise TableError(
-            f"{table.path}: expected enough rows of both labels to split, found {int(table.target.sum()):,} Ultra of "
+        raise _too_few(table, everybody)
+    return Split(training, test)
+
+
+def _too_few(table: LabelledTable, everybody: Subscribers) -> TableError:
+    ultra = int(everybody.labels.sum())
+    if table.groups is None:
+        return TableError(
+            f"{table.path}: expected enough rows of both labels to split, found {ultra:,} Ultra of "
             f"{len(table.target):,} rows, which leaves a part with one label only"
         )
-    return Split(training, test)
+    values = "1 value" if len(everybody.labels) == 1 else f"{len(everybody.labels):,} values"
+    return TableError(
+        f"{table.path}: expected many subscribers of both plans in column {readable(table.groups)!r} (--groups, "
+        f"data.groups), found {values}, of which {ultra:,} mostly Ultra: a column that says whose month a row is has "
+        "many"
+    )
 
 
 def compared_part(training: LabelledTable, settings: Settings) -> LabelledTable:

@@ -93,6 +93,16 @@ def test_a_table_with_subscribers_dates_and_regions_that_are_named(cards: Cards)
         assert untrue not in model + data
 
 
+def test_a_table_whose_subscribers_are_said_by_a_column_that_never_repeats(cards: Cards) -> None:
+    texts = {"row": column([f"{i}" for i in range(ROWS)]), "msisdn": column([f"{i // 4}" for i in range(ROWS)])}
+    model, data = cards(replace(shipped().take(np.arange(ROWS)), texts=texts), "--groups", "row")
+    doubt = "column 'row' has another value in each of the 1,200 rows, as if no subscriber had two, but column 'msisdn'"
+    assert f"No value of the column stands on both sides, but {doubt}" in model.replace("&#39;", "'")
+    assert f"no value of column `row` trains where it tests, but {doubt}" in data.replace("&#39;", "'")
+    for untrue in ("No subscriber stands on both sides", "stay together", "so these figures are for new subscribers"):
+        assert untrue not in model + data
+
+
 def test_a_table_whose_id_is_not_used_and_whose_data_is_in_gigabytes(cards: Cards) -> None:
     table = shipped().take(np.arange(ROWS))
     features = table.features / [1, 1, 1, 1024]

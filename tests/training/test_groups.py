@@ -11,7 +11,7 @@ import evaluate
 import train
 from plan_recommender.config.settings import Settings
 from plan_recommender.data.csv_table import LabelledTable, TextColumn, read_labelled
-from plan_recommender.data.subscribers import Subscribers, find_id_column
+from plan_recommender.data.subscribers import Subscribers, find_doubt, find_id_column, groups_option
 from plan_recommender.errors import TableError
 from plan_recommender.evaluation.calibration import measure_calibration
 from plan_recommender.evaluation.comparison import mean_interval, metric_intervals
@@ -175,6 +175,63 @@ def test_a_column_that_repeats_like_an_id_is_found(tmp_path: Path, columns: dict
     assert find_id_column(read_labelled(write(tmp_path / "table.csv", table, **columns))) == found
 
 
+def doubt(table: LabelledTable, groups: str | None, **columns: list[str]) -> tuple[str, str | None]:
+    names = {name: tuple(dict.fromkeys(cells)) for name, cells in columns.items()}
+    texts = {
+        name: TextColumn(np.array([names[name].index(cell) for cell in cells]), names[name])
+        for name, cells in columns.items()
+    }
+    found = find_doubt(replace(table, texts={**table.texts, **texts}, groups=groups))
+    return ("", None) if found is None else (found.sentence, found.better)
+
+
+@pytest.mark.parametrize(
+    ("groups", "begins", "better"),
+    [
+        ("subscriber", "", None),
+        ("both", "", None),  # two subscribers each: neither of them stands on both sides
+        ("row", "column 'row' has another value in each of the 240 rows, as if no subscriber had two, but column "
+         "'subscriber' seems to say that they are of 40 subscribers, who stand on both sides", "subscriber"),
+        ("month", "column 'month', with 6 values, seems to say less well whose month a row is than column "
+         "'subscriber', with 40, whose subscribers stand on both sides of the split", "subscriber"),
+        (None, "240 rows of 40 subscribers, as column 'subscriber' seems to say, are split at random", "subscriber"),
+    ],
+)  # fmt: skip
+def test_a_column_that_is_not_that_of_the_subscribers_is_doubted(
+    groups: str | None, begins: str, better: str | None
+) -> None:
+    rows = range(240)
+    columns = {
+        "row": [f"{i}" for i in rows],
+        "month": [f"2026-{i // 40 + 1:02d}" for i in rows],
+        "both": [f"{i % 40 // 2}" for i in rows],
+    }
+    sentence, named = doubt(near_copies(), groups, **columns)
+    assert (sentence.startswith(begins), bool(sentence), named) == (True, bool(begins), better)
+
+
+def test_a_column_without_repeats_is_doubted_where_no_other_says_whose_month_a_row_is() -> None:
+    table = replace(near_copies(), texts={})
+    sentence, better = doubt(table, "row", row=[f"{i}" for i in range(240)])
+    assert sentence.endswith("as if no subscriber had two; where some have, another column has to say so")
+    assert better is None
+
+
+def test_an_option_that_is_advised_can_be_copied() -> None:
+    assert groups_option("subscriber") == "--groups subscriber"
+    assert groups_option("Customer ID") == "--groups 'Customer ID'"
+    assert groups_option("n" * 50) == f"--groups {'n' * 50}"
+
+
+@pytest.mark.parametrize(("values", "found"), [(1, "1 value, of which 0 mostly"), (2, "2 values, of which 1 mostly")])
+def test_a_column_of_few_values_is_refused_in_plain_words(values: int, found: str) -> None:
+    table = near_copies()
+    column = TextColumn(table.target % values, ("a", "b")[:values])
+    with pytest.raises(TableError, match=f"many subscribers of both plans in column 'one' .*, found {found}") as error:
+        split_table(replace(table, texts={"one": column}, groups="one"), 0.2, 42)
+    assert str(error.value).endswith(": a column that says whose month a row is has many")
+
+
 def test_empty_cells_of_the_column_are_refused(tmp_path: Path) -> None:
     table = replace(near_copies(), texts={}, groups=None)
     path = write(tmp_path / "table.csv", table, who=["", *(f"s{i % 40}" for i in range(239))])
@@ -202,12 +259,33 @@ def test_what_is_recognition_of_subscribers_looks_good_by_row_and_is_refused_by_
     )
     assert "train with --groups subscriber" in flattered.out
     assert auc_of_the_test_part(flattered.out) > 0.9
+    report = tmp_path / "artifacts" / "report.html"
+    assert "<strong>Months of one subscriber may stand on both sides of the split</strong>" in report.read_text()
     refused = command(train.main, "--config", quick, "--data", data, "--groups", "subscriber")
     assert (refused.code, refused.err) == (1, "")
     assert "200 subscribers by column 'subscriber'" in refused.out
     assert "warning" not in refused.out
     assert 0.4 < cross_validated(refused.out) < 0.6
     assert "refused: expected Brier score better than majority_rule's" in refused.out
+
+
+@pytest.mark.slow
+def test_the_report_of_a_refused_run_begins_with_the_column_to_name(
+    command: Command, store: Path, quick: Path, tmp_path: Path
+) -> None:
+    table = near_copies(1200, "Customer ID")
+    data = write(tmp_path / "copies.csv", table, row=[f"{i}" for i in range(1200)])
+    quick.write_text(f"{quick.read_text()}split: {{test_share: 0.01}}\n")  # a test part of 12 rows
+    for options in ([], ["--groups", "row"]):
+        refused = command(train.main, "--config", quick, "--data", data, *options)
+        assert (refused.code, refused.err) == (1, "")
+        assert refused.out.count("train with --groups 'Customer ID'") == 2  # as a warning, and as what helps first
+        report = (tmp_path / "refused" / "report.html").read_text()
+        first = (
+            "What to do next:</p>\n<ul><li>Train with <code>--groups &#39;Customer ID&#39;</code> first; these figures"
+        )
+        assert first in report
+        assert "Months of one subscriber may stand on both sides of the split" in report
 
 
 def cross_validated(printed: str) -> float:

@@ -307,7 +307,7 @@ def mixed_labels(rows: int, ultra: int) -> list[str]:
         (["1,2,3,4,0"] * 20, "expected both labels 0 and 1 in column 'is_ultra', found only 0 in all 20 rows"),
         (["1,2,x,4,0"], "column 'messages', row 1: expected a finite number that is not negative, or an empty cell"),
         (["1,2,,4,0", "1,2,,4,1"], "expected at most 5.0% empty cells in column 'messages' (data.max_missing_share)"),
-        (["1,2,3,4,0", "1,2,3,4,1"], "expected enough rows of both labels to split, found: "),
+        (["1,2,3,4,0", "1,2,3,4,1"], "expected enough rows of both labels to split, found 1 Ultra of 2 rows"),
         (mixed_labels(10, 2), "expected enough rows of both labels to split"),
     ],
     ids=["no rows", "one class", "no number", "too many empty", "two rows", "no Ultra in the test part"],
