@@ -40,7 +40,7 @@ from plan_recommender.report.terminal import (
     what_would_tell,
 )
 from plan_recommender.training import looks
-from plan_recommender.training.gate import count_seen
+from plan_recommender.training.known_rows import count_seen
 from plan_recommender.training.split import split_table
 
 
@@ -79,7 +79,7 @@ def _measure(model: store.RegisteredModel, options: argparse.Namespace) -> int:
     probabilities = scorer.probabilities(table.features)
     decisions = scorer.decide(table.features, probabilities)
     for mistake in find_mistakes(table.features, model.profile()):
-        cli.warn(f"{chosen.what}: {mistake}")
+        cli.warn(f"{mistake} ({chosen.part.path})")
     metrics = measure(table.target, probabilities, decisions)
     majority_rule = measure_majority_rule(table.target, model.record.data.training_ultra_share)
     settings = load_settings(choose_config(options.config, cli.say))
@@ -289,14 +289,30 @@ def _whole_file(model: store.RegisteredModel, options: argparse.Namespace) -> _R
         )
     what = f"all {len(table.target):,} rows of {path}"
     seen = count_seen(model, table)
-    if seen:
-        what += f" (of which it was trained on {seen:,}, which flatters it: leave --data out for an honest figure)"
+    honest = "flatters it: leave --data out for an honest figure"
+    if seen.by_number:
+        trained = f"of which it was trained on {seen.rows:,}, and {seen.by_number:,} more" if seen.rows else (
+            f"of which {seen.by_number:,}"
+        )  # fmt: skip
+        what += (
+            f" ({trained} have subscriber numbers that it was trained on; if they are the same people, that {honest})"
+        )
+    elif seen.rows:
+        what += f" (of which it was trained on {seen.rows:,}, which {honest})"
     return _Rows(table, what)
 
 
 def _training_of_both(first: store.RegisteredModel, second: store.RegisteredModel, table: LabelledTable) -> str:
     """Say whether the models were trained on rows of the comparison, or on their subscribers."""
-    seen, seen_by_second = (count_seen(model, table) for model in (first, second))
+    of_both = [count_seen(model, table) for model in (first, second)]
+    seen, seen_by_second = (found.total for found in of_both)
+    told = _favoured(seen, seen_by_second)
+    if any(found.by_number for found in of_both):
+        told += " (by subscriber numbers, if they are the same people's)"
+    return told
+
+
+def _favoured(seen: int, seen_by_second: int) -> str:
     if not seen and not seen_by_second:
         return "neither was trained on them"
     if not seen_by_second:

@@ -16,12 +16,13 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from plan_recommender.config.settings import BASELINES, GateSettings, Metric, Settings
 from plan_recommender.data.csv_table import LabelledTable
+from plan_recommender.data.subscribers import groups_option
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.comparison import mean_interval
 from plan_recommender.evaluation.metrics import Probabilities
 from plan_recommender.model.store import RegisteredModel
+from plan_recommender.training.known_rows import seen_by
 from plan_recommender.training.selection import LESS_IS_BETTER, CrossValidated, standard_error
-from plan_recommender.training.split import KEYS_A_SUBSCRIBER, row_keys, subscriber_keys
 
 _BETTER_BY: tuple[Metric, ...] = ("roc_auc", "brier")
 _NAMES = {"roc_auc": "ROC AUC", "brier": "Brier score"}
@@ -139,8 +140,12 @@ def check_calibration(calibration: Calibration, settings: GateSettings, others: 
         found=f"{calibration.ece:.4f} out of fold; of perfectly calibrated models on as many rows, 97.5 % show at most "
         f"{calibration.ece_limit:.4f} by chance, which passes too"
         + (f"{together}, which decides, because it was close on one" if others else ""),
-        advice=f"the error is {(ratio - 1) * limit:.4f} too large; "
-        f"{_recalibrate(calibration)}; gate.max_ece is the bound",
+        advice=(
+            f"the median, {ratio:.2f} times the limit, may be once the limit at most"
+            if others
+            else f"the error is {calibration.ece - limit:.4f} too large"
+        )
+        + f"; {_recalibrate(calibration)}; gate.max_ece is the bound",
     )
 
 
@@ -199,7 +204,7 @@ def check_registered(registered: RegisteredModel, test: Answers, out_of_fold: An
             passed=False,
             found=f"only {rows:,} rows of the test part that neither model was trained on, of which {ultra:,} Ultra; "
             f"expected at least {_MIN_ROWS} with both plans",
-            advice=f"train on a table with new rows, or with the seed and test_share of {registered.tag}",
+            advice=_ways_out(registered, test.table, settings),
         )
     differences = np.concatenate([on_test.new - on_test.old, on_training.new - on_training.old])
     difference, on_all = float(np.mean(on_test.new - on_test.old)), float(differences.mean())
@@ -218,6 +223,23 @@ def check_registered(registered: RegisteredModel, test: Answers, out_of_fold: An
     )
 
 
+def _ways_out(registered: RegisteredModel, table: LabelledTable, settings: Settings) -> str:
+    """Say what to do where too few rows are new to a registered model: only what would be something else than now."""
+    seed, share = registered.record.seed, registered.record.settings["split"]["test_share"]
+    was, now = registered.record.data.groups, table.groups
+    ways = "train on a table with new rows"
+    if was != now:
+        how = "without --groups" if was is None else f"with {groups_option(was)}"
+        ways += f", because {registered.tag} was trained {how}, on rows of subscribers who test here"
+    elif (seed, share) != (settings.seed, settings.split.test_share):
+        ways += f", or with the seed {seed} and test_share {share:g} of {registered.tag}"
+    if was is not None and now is not None:
+        ways += ", or with other subscriber numbers, if people who share theirs with those of that model are others"
+    return (
+        f"{ways}; or, if new models should not be compared with it, remove it: bentoml models delete {registered.tag}"
+    )
+
+
 class _Unseen:
     """The rows that the registered model was not trained on: label, both models' Brier scores, and subscriber."""
 
@@ -233,47 +255,6 @@ class _Unseen:
 def not_worse_than(registered: RegisteredModel) -> str:
     """Name the check of the comparison with a registered model."""
     return f"{_NOT_WORSE} {registered.tag} on the same rows"
-
-
-def seen_by(model: RegisteredModel, table: LabelledTable) -> npt.NDArray[np.bool_]:
-    """Tell which rows belong to the training part of a model, or to one of its subscribers, as far as is known.
-
-    Shape (rows,). Of subscribers that it was not trained on, about one in 32 is taken for one that it was.
-
-    Raises:
-        ModelError: a file of the model is missing or was altered.
-    """
-    seen = _trained_on(model, table)
-    if table.subscribers is None:
-        return seen
-    return np.isin(table.subscribers, table.subscribers[seen | _has_known_key(model, table)])
-
-
-def count_seen(model: RegisteredModel, table: LabelledTable) -> int:
-    """Count the rows that `seen_by` tells, but leave out subscribers whose keys are known as often as by chance.
-
-    Raises:
-        ModelError: a file of the model is missing or was altered.
-    """
-    seen = _trained_on(model, table)
-    if table.subscribers is None:
-        return int(seen.sum())
-    known = len(np.unique(table.subscribers[_has_known_key(model, table)]))
-    by_chance = len(np.unique(table.subscribers)) / KEYS_A_SUBSCRIBER
-    if known > by_chance + 3 * math.sqrt(by_chance):
-        return int(seen_by(model, table).sum())
-    return int(np.isin(table.subscribers, table.subscribers[seen]).sum())
-
-
-def _trained_on(model: RegisteredModel, table: LabelledTable) -> npt.NDArray[np.bool_]:
-    return np.isin(row_keys(table), model.training_rows())
-
-
-def _has_known_key(model: RegisteredModel, table: LabelledTable) -> npt.NDArray[np.bool_]:
-    trained_on = model.record.data.training_subscribers
-    if not trained_on:
-        return np.zeros(len(table.target), dtype=np.bool_)
-    return np.isin(subscriber_keys(table, trained_on), model.training_subscribers())
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Subscribers stay together: in every split, fold, sample and interval, and in what the gate compares on."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from plan_recommender.evaluation.comparison import mean_interval, metric_interva
 from plan_recommender.evaluation.slices import measure_slices
 from plan_recommender.model import store as model_store
 from plan_recommender.model.record import TRAINING_SUBSCRIBERS_FILE
-from plan_recommender.training import gate
+from plan_recommender.training.known_rows import count_seen, seen_by
 from plan_recommender.training.selection import make_folds
 from plan_recommender.training.split import compared_part, split_table, subscriber_keys
 from tests.conftest import Command
@@ -314,17 +315,26 @@ def test_a_model_knows_its_subscribers_again_in_other_months(
     assert TRAINING_SUBSCRIBERS_FILE in model.record.digests
     later = replace(table, features=table.features + 1, texts={"who": column}, groups="who")
     trained_on = people_of(later, split_table(later, 0.2, 42).training)
-    seen = gate.seen_by(model, later)
+    seen = seen_by(model, later)
     assert len(trained_on) == 240
     assert set(column.codes[~seen].tolist()) <= set(range(300)) - trained_on
     assert 50 <= len(set(column.codes[~seen].tolist())) <= 60  # about one in 32 others shares a key
-    assert gate.seen_by(model, replace(later, groups=None)).sum() == 0  # the control
-    assert gate.count_seen(model, later) == seen.sum()
+    assert seen_by(model, replace(later, groups=None)).sum() == 0  # the control
+    assert count_seen(model, later) == (0, seen.sum())
     strangers = TextColumn(column.codes, tuple(f"t{i}" for i in range(300)))
     new = replace(later, texts={"who": strangers})
-    assert 0 < gate.seen_by(model, new).sum() < 150  # some share a key
-    assert gate.count_seen(model, new) == 0  # as many as by chance
+    assert 0 < seen_by(model, new).sum() < 150  # some share a key
+    assert count_seen(model, new).total == 0  # as many as by chance
     assert len(np.unique(subscriber_keys(later, 240))) < 300
+    # Whoever measures on the later table is told that the model knows numbers, not rows: they may be other people's.
+    path = write(tmp_path / "later.csv", replace(later, groups=None))
+    measured = command(evaluate.main, "--config", quick, "--data", path, "--artifacts", tmp_path / "later")
+    told = f"(of which {seen.sum():,} have subscriber numbers that it was trained on; if they are the same people, that"
+    assert f"all 1,500 rows of {path} {told} flatters it: leave --data out for an honest figure)" in measured.out
+    more = write(tmp_path / "more.csv", replace(later.take(np.arange(1500)), features=np.where(
+        np.arange(1500)[:, None] % 2, table.features, later.features), groups=None))  # fmt: skip
+    measured = command(evaluate.main, "--config", quick, "--data", more, "--artifacts", tmp_path / "more")
+    assert re.search(r"of which it was trained on \d{3}, and \d{3} more have subscriber numbers", measured.out)
 
     answer = command(evaluate.main, "--config", quick, "--artifacts", tmp_path / "a")
     assert (answer.code, answer.err) == (0, "")
