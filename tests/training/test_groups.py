@@ -261,7 +261,7 @@ def test_what_is_recognition_of_subscribers_looks_good_by_row_and_is_refused_by_
     assert "train with --groups subscriber" in flattered.out
     assert auc_of_the_test_part(flattered.out) > 0.9
     report = tmp_path / "artifacts" / "report.html"
-    assert "<strong>Months of one subscriber may stand on both sides of the split</strong>" in report.read_text()
+    assert "<strong>Months of one subscriber stand on both sides of the split</strong>" in report.read_text()
     refused = command(train.main, "--config", quick, "--data", data, "--groups", "subscriber")
     assert (refused.code, refused.err) == (1, "")
     assert "200 subscribers by column 'subscriber'" in refused.out
@@ -286,7 +286,7 @@ def test_the_report_of_a_refused_run_begins_with_the_column_to_name(
             "What to do next:</p>\n<ul><li>Train with <code>--groups &#39;Customer ID&#39;</code> first; these figures"
         )
         assert first in report
-        assert "Months of one subscriber may stand on both sides of the split" in report
+        assert "Months of one subscriber stand on both sides of the split" in report
 
 
 def cross_validated(printed: str) -> float:
