@@ -46,6 +46,7 @@ MISTAKES: Final[dict[str, Callable[[FeatureMatrix], FeatureMatrix]]] = {
     "as it is": lambda rows: rows,
     "5 % in gigabytes": lambda rows: _part_in_gigabytes(rows, 0.05),
     "10 % in gigabytes": lambda rows: _part_in_gigabytes(rows, 0.1),
+    "45 % in gigabytes": lambda rows: _part_in_gigabytes(rows, 0.45),
     "calls and messages": lambda rows: _swapped(rows, _CALLS, _MESSAGES),
     "minutes and mb_used": lambda rows: _swapped(rows, _MINUTES, _MB_USED),
     "minutes and messages": lambda rows: _swapped(rows, _MINUTES, _MESSAGES),

@@ -140,12 +140,13 @@ def _of_feature(name: str, values: _Values, usual: _Values) -> list[str]:
 def _of_a_part(name: str, values: _Values, usual: _Values) -> list[str]:
     """Find rows of data usage in a larger unit than the others, such as those of one region.
 
-    They lie a thousandfold below the others, and hardly any between the two. Without usual values, the table's own
-    median is what most rows have.
+    They lie a thousandfold below the others, and hardly any between the two. Without usual values, the median of the
+    table's own larger values is what these others have, because that of all values falls with the part.
     """
     if name != "mb_used":
         return []  # hours and seconds are too near to minutes of a month that is light or heavy
-    median = float(np.median(usual if len(usual) else values))
+    others = usual if len(usual) else values[values >= np.quantile(values, 0.75) / _GAP[1]]
+    median = float(np.median(others))
     unit = _UNITS[name][0]
     low, high = _PART_WIDTH[0] * median / unit.factor, _PART_WIDTH[1] * median / unit.factor
     gap = _GAP[0] * median / unit.factor, median / _GAP[1]

@@ -83,10 +83,23 @@ def test_a_part_in_gigabytes_is_noticed_and_none_where_its_rows_have_no_data(
     assert find_mistakes(changed(MB_USED, np.where(part, 0.0, OTHER[:, MB_USED])), reference) == []
 
 
-def test_subscribers_who_use_little_data_are_no_mistake() -> None:
+@pytest.mark.parametrize("reference", [REFERENCE, None])
+@pytest.mark.parametrize("share", [30, 45, 48, 49])
+def test_nearly_half_in_gigabytes_is_noticed_with_its_share(reference: ReferenceProfile | None, share: int) -> None:
+    """The median of all rows falls to the lightest usage of the others, and says nothing of where these lie."""
+    part = np.arange(len(OTHER)) % 100 < share
+    usage = np.where(part, OTHER[:, MB_USED] / 1024, OTHER[:, MB_USED])
+    (found, *_) = find_mistakes(changed(MB_USED, usage), reference)
+    stated = re.match(r"mb_used looks like gigabytes in (\d+)% of the rows: ", found)
+    assert stated is not None
+    assert share - 2 <= int(stated[1]) <= share  # months of hardly any data are not counted
+
+
+@pytest.mark.parametrize("reference", [REFERENCE, None])
+def test_subscribers_who_use_little_data_are_no_mistake(reference: ReferenceProfile | None) -> None:
     """Light usage passes into ordinary usage without a gap."""
     light = np.geomspace(1, 10_000, 200)
-    assert find_mistakes(changed(MB_USED, np.concatenate([light, OTHER[200:, MB_USED]])), REFERENCE) == []
+    assert find_mistakes(changed(MB_USED, np.concatenate([light, OTHER[200:, MB_USED]])), reference) == []
     without_between = np.where(light < 60, light, 20.0)  # the control
     (found,) = find_mistakes(changed(MB_USED, np.concatenate([without_between, OTHER[200:, MB_USED]])), REFERENCE)
     assert found.startswith("mb_used looks like gigabytes in 37% of the rows: ")
