@@ -32,8 +32,9 @@ def table_lines(table: LabelledTable) -> list[str]:
     ]
     if table.groups is not None:
         assert table.subscribers is not None
+        count = len(np.unique(table.subscribers))
         lines.append(
-            f"{len(np.unique(table.subscribers)):,} subscribers by column {readable(table.groups)!r}: each one's rows "
+            f"{count:,} subscriber{'' if count == 1 else 's'} by column {readable(table.groups)!r}: each one's rows "
             "stay together in every split and interval"
         )
     doubt = find_doubt(table)
