@@ -34,7 +34,8 @@ def draw_worlds(simulated: Sequence[Simulated], currency: str, language: Languag
         bills.append(each.effect.bill)
         churns.append(each.effect.churn)
     lower = all(bill.verdict == "lower" for bill in bills)
-    picture = canvas(1.7 + 0.45 * len(simulated), words["worlds headline lower" if lower else "worlds headline"])
+    headline = words["worlds headline lower" if lower else "worlds headline"]
+    picture = canvas(1.7 + 0.45 * len(simulated), headline, below=0.09)  # where the key stands
     revenue, churn = picture.subplots(1, 2, sharey=True)
     _draw_effects(revenue, bills, [each.true_bill for each in simulated], lambda value: figure(value, language))
     _draw_effects(
@@ -52,8 +53,6 @@ def draw_worlds(simulated: Sequence[Simulated], currency: str, language: Languag
     revenue.set_ylim(len(labels) - 0.5, -0.8)
     picture.text(0.99, 0.0, f"▌ {words['true']}", color=ULTRA, ha="right", va="bottom")
     picture.text(0.01, 0.0, f"● {words['found']}", color=BLUE, ha="left", va="bottom")
-    # The types do not know that the figure's engine is the constrained one, whose `set` takes a rectangle.
-    picture.get_layout_engine().set(rect=(0, 0.09, 1, 0.91))  # type: ignore[union-attr, call-arg]
     return png(picture)
 
 

@@ -1,4 +1,7 @@
-"""The look that the pictures of the notebooks share: size, colours, a headline that states the finding, and PNG."""
+"""The look that the notebooks' pictures and the model's curves and maps share.
+
+It is their size, their colours, a headline that states the finding, and PNG.
+"""
 
 import io
 from typing import Final, NamedTuple
@@ -8,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from plan_recommender.model.features import FEATURES, FeatureMatrix
@@ -54,14 +58,16 @@ SCALES: Final = tuple(
 """One for each feature, in their order."""
 
 
-def canvas(height: float, headline: str) -> Figure:
+def canvas(height: float, headline: str, below: float = 0.0) -> Figure:
     """Start a picture of the usual width.
 
     Args:
         height: inches.
         headline: what the picture shows, as a sentence.
+        below: part of the height that is left free at the bottom.
     """
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    layout = ConstrainedLayoutEngine(rect=(0, below, 1, 1 - below))
+    figure = Figure(figsize=(_WIDTH, height), layout=layout)
     figure.suptitle(headline, x=0.01, ha="left", fontsize=12.5, fontweight="bold", color=INK)
     return figure
 

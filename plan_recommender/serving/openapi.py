@@ -55,20 +55,6 @@ _NOT_MODIFIED: Final[dict[str, Any]] = {
     "description": "The client has these bytes already.",
     "headers": _KEPT_HEADERS,
 }
-_IF_NONE_MATCH: Final[dict[str, Any]] = {
-    "name": "If-None-Match",
-    "in": "header",
-    "required": False,
-    "description": "Entity tags of what the client has.",
-    "schema": {"type": "string"},
-}
-_ACCEPT_LANGUAGE: Final[dict[str, Any]] = {
-    "name": "Accept-Language",
-    "in": "header",
-    "required": False,
-    "description": "Languages of the sentences, as in `es-MX, en;q=0.5`; English, unless Spanish is preferred.",
-    "schema": {"type": "string"},
-}
 _LANGUAGE_HEADERS: Final[dict[str, Any]] = {
     "Content-Language": {"required": True, "schema": {"type": "string", "enum": list(LANGUAGES)}},
     "Vary": {"required": True, "schema": {"type": "string", "enum": ["accept-language"]}},
@@ -111,10 +97,15 @@ def _operation(path: str, route: Query | Command, schemas: dict[str, Any]) -> di
     if isinstance(route, Command):
         operation["requestBody"] = {"required": True, "content": _content(route.request, schemas)}
         if route.in_languages:
-            operation["parameters"] = [_ACCEPT_LANGUAGE]
+            operation["parameters"] = [
+                _optional_header(
+                    "Accept-Language",
+                    "Languages of the sentences, as in `es-MX, en;q=0.5`; English, unless Spanish is preferred.",
+                )
+            ]
             responses[200]["headers"] = _LANGUAGE_HEADERS
     if isinstance(route, Query) and route.kept:
-        operation["parameters"] = [_IF_NONE_MATCH]
+        operation["parameters"] = [_optional_header("If-None-Match", "Entity tags of what the client has.")]
         responses[200]["headers"] = _KEPT_HEADERS
         responses[304] = _NOT_MODIFIED
     responses |= _refused_by_status(_refusals(path, route), schemas)
@@ -136,7 +127,7 @@ def _page(schemas: dict[str, Any]) -> dict[str, Any]:
         "tags": [_TAG],
         "operationId": PAGE.strip("/"),
         "description": "The what-if page: what the model and the tariffs say of usage that is set with sliders.",
-        "parameters": [_IF_NONE_MATCH],
+        "parameters": [_optional_header("If-None-Match", "Entity tags of what the client has.")],
         "responses": {200: found, 304: _NOT_MODIFIED} | refused,
     }
 
@@ -205,3 +196,13 @@ def _content(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     schemas.update(schema.pop("$defs", {}))
     schemas[kind.__name__] = schema
     return {"application/json": {"schema": {"$ref": _REFERENCE.format(model=kind.__name__)}}}
+
+
+def _optional_header(name: str, description: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string"},
+    }
