@@ -7,17 +7,21 @@ if __name__ == "__main__":
 
 import argparse
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from plan_recommender import cli
 from plan_recommender.config.load import DEFAULT_HELP, choose_config, load_settings
-from plan_recommender.config.settings import DriftSettings
-from plan_recommender.data.csv_table import read_features
+from plan_recommender.data.csv_table import TextColumn, read_usage
+from plan_recommender.data.month_panel import SHARE
 from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.data.table_options import add_table_options, format_of
+from plan_recommender.drift.design_effect import Subscribers
+from plan_recommender.drift.mix import Mix
 from plan_recommender.drift.reference import profile
-from plan_recommender.drift.verdict import compare
-from plan_recommender.errors import ConfigError
+from plan_recommender.drift.verdict import Sample, compare
+from plan_recommender.errors import ConfigError, TableError
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.profile import ReferenceProfile, Values
@@ -26,7 +30,7 @@ from plan_recommender.report.terminal import drift_table
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compare two samples; returns 1 when a feature has drifted, otherwise 0."""
+    """Compare two samples; returns 1 when the current one has drifted, otherwise 0."""
     options = _parser().parse_args(arguments)
     for sample in (options.ref, options.cur):  # one file may be both samples, but no report may overwrite it
         require_distinct(sample, options.out, options.html, options.evidently)
@@ -34,25 +38,37 @@ def main(arguments: list[str] | None = None) -> int:
     names = _features(options.features)
     if options.evidently is not None:
         _require_evidently()
-    reference = _reference(options, names, settings)
-    current = read_features(options.cur, names, format_of(options))
-    report = compare(reference, current, settings)
+    model = _model(options)
+    scorer = None if model is None or names != list(FEATURE_NAMES) else model.scorer()
+    current = _read(options.cur, names, options)
+    mix = None
+    if options.ref is None:
+        assert model is not None  # `_model` finds one, or raises
+        reference = model.profile().of(names)
+        sample = Sample(current.features, current.subscribers)
+    else:
+        before = _read(options.ref, names, options)
+        reference = profile(before.features, names, settings, subscribers=before.subscribers, scorer=scorer)
+        mix = _mix(options.mix, before, current)
+        sample = Sample(current.features, current.subscribers, mix, before.features)
+    report = compare(reference, sample, settings, scorer)
     with replacing(options.out) as file:
         file.write(report.model_dump_json(indent=2) + "\n")
     if options.html is not None:
         with replacing(options.html) as file:
-            file.write(drift_html(report, reference, current))
+            file.write(drift_html(report, reference, current.features))
     if options.evidently is not None:
-        _write_evidently(options.evidently, reference, current)
+        _write_evidently(options.evidently, reference, current.features)
     cli.say(drift_table(report))
-    return cli.ANSWER_IS_NO if report.drifted_features else cli.DONE
+    return cli.ANSWER_IS_NO if report.verdict == "drift" else cli.DONE
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="drift.py",
-        description="Compare a current sample with a reference: Kolmogorov-Smirnov and PSI for each feature.",
-        epilog="Exit code 0: no drift; 1: drift; 2: could not decide. Thresholds: section drift of the configuration.",
+        description="Compare a current sample with a reference: each feature, every pair of them, and the predictions.",
+        epilog="Exit code 0: no drift, or none but of the mix; 1: drift; 2: could not decide. Thresholds: section "
+        "drift of the configuration.",
     )
     parser.add_argument(
         "--ref", type=Path, metavar="FILE", help="reference sample (default: the profile stored with the model)"
@@ -71,8 +87,17 @@ def _parser() -> argparse.ArgumentParser:
         "--evidently", type=Path, metavar="FILE", help="Evidently's data drift report, if it is installed"
     )
     parser.add_argument(
-        "--model", default=store.LATEST, metavar="TAG", help="whose profile, without --ref (default: %(default)s)"
+        "--model", metavar="TAG",
+        help="whose profile, without --ref, and whose predictions (default: the latest; with --ref, there may be none)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--groups", metavar="COLUMN", help="column that says whose month a row is; rows of one subscriber tell less"
     )
+    parser.add_argument(
+        "--mix", metavar="COLUMN",
+        help="column of both files by which their mix is held fixed, such as tenure (default: whole and partial months "
+        f"by {SHARE}, if both files have it)",
+    )  # fmt: skip
     parser.add_argument("--config", type=Path, metavar="YAML", help=f"configuration (default: {DEFAULT_HELP})")
     add_table_options(parser)
     return parser
@@ -86,13 +111,36 @@ def _features(arguments: list[str]) -> list[str]:
     return names
 
 
-def _reference(options: argparse.Namespace, names: list[str], settings: DriftSettings) -> ReferenceProfile:
-    if options.ref is not None:
-        return profile(read_features(options.ref, names, format_of(options)), names, settings)
-    model = store.find(options.model)
-    stored = model.profile()
-    by_name = {feature.name: feature for feature in stored.features}
-    return ReferenceProfile(rows=stored.rows, features=[by_name[name] for name in names])
+def _model(options: argparse.Namespace) -> store.RegisteredModel | None:
+    """Find the model whose profile or predictions are wanted; with --ref and no model named, there may be none."""
+    if options.ref is None or options.model is not None:
+        return store.find(options.model or store.LATEST)
+    return store.latest()
+
+
+class _Read(NamedTuple):
+    """A sample, as its file holds it."""
+
+    path: Path
+    features: Values
+    subscribers: Subscribers | None
+    texts: Mapping[str, TextColumn]
+
+
+def _read(path: Path, names: list[str], options: argparse.Namespace) -> _Read:
+    groups: str | None = options.groups
+    features, texts = read_usage(path, names, [] if groups is None else [groups], format_of(options))
+    return _Read(path, features, None if groups is None else texts[groups].codes, texts)
+
+
+def _mix(column: str | None, before: _Read, current: _Read) -> Mix | None:
+    """Take what both samples are composed of: by the column that is named, or else by whole and partial months."""
+    missing = [sample.path for sample in (before, current) if (column or SHARE) not in sample.texts]
+    if column is None:
+        return None if missing else Mix.of(SHARE, before.texts[SHARE], current.texts[SHARE])
+    if missing:
+        raise TableError(f"{missing[0]}: expected the column {column!r} that --mix names, found none of that name")
+    return Mix.of(column, before.texts[column], current.texts[column])
 
 
 def _require_evidently() -> None:

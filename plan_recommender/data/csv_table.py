@@ -119,6 +119,24 @@ def read_features(path: Path, columns: Sequence[str] = FEATURE_NAMES, format: Ta
     return _read(path, columns, format)[0]
 
 
+def read_usage(
+    path: Path, columns: Sequence[str] = FEATURE_NAMES, text_columns: Sequence[str] = (), format: TableFormat = AS_USUAL
+) -> tuple[FeatureMatrix, Mapping[str, TextColumn]]:
+    """Read feature columns of a whole file, as `read_features` does, and as text every other column.
+
+    Args:
+        path: of the file.
+        columns: names of features.
+        text_columns: columns that the file must have, by their names in it, with cells in UTF-8.
+        format: how the file is written.
+
+    Raises:
+        TableError: as `read_features`; or one of the text columns is missing or not UTF-8.
+    """
+    features, _, texts = _read(path, columns, format, text_columns, labelled=False)
+    return features, texts
+
+
 def read_labelled(
     path: Path, text_columns: Sequence[str] = (), groups: str | None = None, format: TableFormat = AS_USUAL
 ) -> LabelledTable:
@@ -184,7 +202,12 @@ def check_measurable(table: LabelledTable) -> None:
 
 
 def _read(
-    path: Path, columns: Sequence[str], format: TableFormat, text_columns: Sequence[str] | None = None
+    path: Path,
+    columns: Sequence[str],
+    format: TableFormat,
+    text_columns: Sequence[str] | None = None,
+    *,
+    labelled: bool = True,
 ) -> tuple[FeatureMatrix, npt.NDArray[np.int64], dict[str, TextColumn]]:
     """Read columns of a whole file; one error names everything that is wrong with it.
 
@@ -193,6 +216,7 @@ def _read(
         columns: of numbers.
         format: how the file is written.
         text_columns: of text that has to be UTF-8; None: neither labels nor texts are read.
+        labelled: whether labels are read beside texts.
 
     Returns:
         The columns of shape (rows, columns); the labels of shape (rows,), or (0,) if they are not read; the texts.
@@ -202,7 +226,7 @@ def _read(
     texts: dict[str, _TextColumnBuilder] = {}
     first_row = 1
     with open_table(path, format) as table:
-        for chunk, checks in _parsed_chunks(table, columns, text_columns):
+        for chunk, checks in _parsed_chunks(table, columns, text_columns, labelled and text_columns is not None):
             problems.add(checks, first_row)
             first_row += len(chunk.features)
             for name, cells in chunk.texts.items():
@@ -220,16 +244,16 @@ def _read(
 
 
 def _parsed_chunks(
-    table: TableReader, names: Sequence[str], text_columns: Sequence[str] | None
+    table: TableReader, names: Sequence[str], text_columns: Sequence[str] | None, labelled: bool
 ) -> Iterator[tuple[_Chunk, list[_Check]]]:
-    """Yield the file in chunks, each with the checks of its cells; without `text_columns`, no labels and no texts."""
-    labelled, utf8 = text_columns is not None, text_columns or ()
+    """Yield the file in chunks, each with the checks of its cells; without `text_columns`, no texts are read."""
+    utf8 = text_columns or ()
     columns, target = [table.format.column(name) for name in names], table.format.column(TARGET)
     required = [*columns, *([target] if labelled else []), *utf8]
     positions = dict(zip(required, table.positions(required), strict=True))
     # A label under another name stays a text too: a column `plan` says both what to learn and which plan is held.
-    known = [*columns, *([TARGET] if target == TARGET else [])]
-    texts = _text_columns(table.header, known, utf8) if labelled else []
+    known = [*columns, *([TARGET] if labelled and target == TARGET else [])]
+    texts = [] if text_columns is None else _text_columns(table.header, known, utf8)
     positions |= dict(zip(texts, table.positions(texts), strict=True))
     width, decimal = len(table.header), table.format.decimal
     for chunk in table.chunks():

@@ -1,131 +1,288 @@
-"""Compare a current sample with a reference profile, feature by feature, and judge which features have drifted."""
+"""The verdict on a current sample: whether it has drifted from a reference, in what, by how much, and how surely.
 
-from typing import Annotated, Literal
+Three things are needed for "drift": chance explains a difference in fewer than `drift.alpha` of samples, all tests
+taken together; the difference is as large as `drift.smallest_gap` or `drift.smallest_phi`; and there are enough rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
-from scipy.stats import ks_2samp
+import numpy.typing as npt
+from scipy.stats import ks_2samp, norm
 
 from plan_recommender.config.settings import DriftSettings
-from plan_recommender.errors import TableError
-from plan_recommender.model.profile import (
-    FeatureProfile,
-    ReferenceProfile,
-    Values,
-    histogram,
-    population_stability_index,
+from plan_recommender.drift.design_effect import Subscribers
+from plan_recommender.drift.judgement import (
+    PREDICTIONS,
+    Effects,
+    Judgement,
+    current_effects,
+    judge,
+    pair_name,
+    reference_effects,
 )
+from plan_recommender.drift.mix import Mix
+from plan_recommender.drift.reference import Summary, summarise
+from plan_recommender.drift.report import DriftReport, FeatureDrift, PairDrift, PredictionDrift
+from plan_recommender.errors import TableError
+from plan_recommender.model.profile import FeatureProfile, ReferenceProfile, bins_of
+from plan_recommender.model.scorer import Scorer
+from plan_recommender.monitoring.distance import population_stability_index
+from plan_recommender.monitoring.layout import Codes, Layout
+
+Values = npt.NDArray[np.float64]
+
+_PERCENTILE: Final = 0.95
+_CONFIDENCE: Final = 0.99
 
 
-class FeatureDrift(BaseModel):
-    """One feature in both samples; a statistic is None where the current sample has too few values of it."""
+@dataclass(frozen=True)
+class Sample:
+    """A current sample."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    reference_n: Annotated[int, Field(description="reference values compared, missing ones left out")]
-    current_n: Annotated[int, Field(description="current values compared, missing ones left out")]
-    reference_missing_share: float
-    current_missing_share: float
-    ks_statistic: Annotated[float | None, Field(description="largest gap between the two distribution functions")]
-    ks_p_value: Annotated[float | None, Field(description="asymptotic, two-sided")]
-    psi: Annotated[float | None, Field(description="population stability index over the reference's bins")]
-    reference_median: float
-    current_median: float | None
-    drifted: bool
-    reasons: list[str]
+    features: Values
+    """Shape (rows, features), columns in the order of the profile, NaN where a value is missing."""
+    subscribers: Subscribers | None = None
+    """Whose each row is, shape (rows,)."""
+    mix: Mix | None = None
+    """What the rows of both samples are composed of."""
+    reference: Values | None = None
+    """With `mix`: the features of the reference, shape (rows, features)."""
 
 
-class DriftReport(BaseModel):
-    """The verdict on a sample, and the figures and thresholds that it is based on."""
+def compare(
+    reference: ReferenceProfile, current: Sample, settings: DriftSettings, scorer: Scorer | None = None
+) -> DriftReport:
+    """Compare a current sample with a reference, and judge its features, their pairs and the predictions.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    verdict: Literal["drift", "no drift"]
-    drifted_features: list[str]
-    reference_rows: int
-    current_rows: int
-    thresholds: dict[str, float]
-    features: list[FeatureDrift]
-
-
-def compare(reference: ReferenceProfile, current: Values, settings: DriftSettings) -> DriftReport:
-    """Compare a current sample with a reference, and judge every feature.
-
-    A feature has drifted if its PSI is at least `psi_threshold`; if its Kolmogorov-Smirnov statistic is at least
-    `ks_threshold` and the p-value below `ks_alpha` (a p-value alone would call any difference in a large sample drift);
-    or if its share of missing values differs from the reference's by at least `missing_threshold`.
+    A feature has also drifted if its share of missing values differs from the reference's by `missing_threshold`.
 
     Args:
         reference: the profile to compare with.
-        current: shape (rows, features), columns in the order of the profile, NaN where a value is missing.
-        settings: the thresholds, the smoothing of the PSI, and the minimum of values.
+        current: the sample.
+        settings: the thresholds.
+        scorer: of the model whose predictions the profile describes; None: predictions are not compared.
 
     Raises:
-        TableError: the current sample has fewer than `min_rows` rows, or a feature has fewer than `min_rows` values: in
-            the reference, or in the current sample unless its missing values alone say that it has drifted.
+        TableError: a sample has fewer than `min_rows` rows or values of a feature, once their number is divided by the
+            design effect. A feature has drifted whatever the number of its values if too many of them are missing.
     """
-    features = [_compare_feature(p, current[:, i], settings) for i, p in enumerate(reference.features)]
-    drifted = [feature.name for feature in features if feature.drifted]
+    if scorer is None:
+        reference = reference.model_copy(update={"predictions": None})
+    layout = Layout(reference)
+    codes = layout.codes(current.features)
+    summary = None if scorer is None else summarise(current.features, scorer)
+    effects = _effects(layout, codes, summary, current.subscribers)
+    emptied = _emptied(reference, current.features, settings)
+    _require_rows(reference, codes, effects, emptied, settings)
+    before = layout.reference(reference).astype(np.float64)
+    counts = layout.count(codes, None if summary is None else summary.probabilities).astype(np.float64)
+    both = reference_effects(reference), effects
+    left_out = frozenset(
+        feature.name
+        for i, feature in enumerate(reference.features)
+        if not _enough(codes[:, i], effects, feature, settings)
+    )
+    judged = judge(layout, before, counts, both, settings, left_out)
+    features = [
+        _Described(feature, current.features[:, i], judged.get(feature.name), effects[feature.name]).report(
+            emptied.get(feature.name), counts[layout.margins[i]], settings
+        )
+        for i, feature in enumerate(reference.features)
+    ]
+    pairs = [
+        _pair(names, judged[pair_name(*names)], before[cells].reshape(shape), counts[cells].reshape(shape))
+        for names, shape, cells in zip(
+            (pair.features for pair in reference.pairs), layout.shapes, layout.pair_cells, strict=True
+        )
+        if pair_name(*names) in judged
+    ]
+    drifted = [feature.name for feature in features if feature.finding == "drift"]
+    drifted += [name for name, found in judged.items() if found.finding == "drift" and name not in drifted]
+    mix = None
+    if current.mix is not None and current.reference is not None:
+        fixed = _with_mix_fixed(layout, current.mix, current.reference, scorer)
+        again = None if fixed is None else judge(layout, fixed, counts, both, settings, left_out)
+        mix = current.mix.change(
+            None if again is None else [*emptied, *(name for name, found in again.items() if found.finding == "drift")]
+        )
     return DriftReport(
-        verdict="drift" if drifted else "no drift",
-        drifted_features=drifted,
+        verdict="no drift" if not drifted else "other mix" if mix is not None and mix.explains else "drift",
+        drifted=drifted,
         reference_rows=reference.rows,
-        current_rows=len(current),
+        current_rows=len(current.features),
+        reference_subscribers=reference.subscribers,
+        current_subscribers=None if current.subscribers is None else len(np.unique(current.subscribers)),
         thresholds={
-            "psi": settings.psi_threshold,
-            "ks_statistic": settings.ks_threshold,
-            "ks_alpha": settings.ks_alpha,
+            "alpha": settings.alpha,
+            "smallest_gap": settings.smallest_gap,
+            "smallest_phi": settings.smallest_phi,
             "missing_share": settings.missing_threshold,
         },
         features=features,
+        pairs=pairs,
+        predictions=_predictions(reference, summary, judged.get(PREDICTIONS)),
+        mix=mix,
     )
 
 
-def _compare_feature(reference: FeatureProfile, current: Values, settings: DriftSettings) -> FeatureDrift:
-    present = current[~np.isnan(current)]
-    before, now = sum(reference.counts), len(present)
-    _require_rows("reference", reference.name, before, settings)
-    _require_rows("current", reference.name, len(current), settings)
-    missing_before = reference.missing / (before + reference.missing)
-    missing_now = 1 - now / len(current)
-    reasons = []
-    if abs(missing_now - missing_before) >= settings.missing_threshold:
-        reasons.append(
-            f"empty cells {missing_before:.1%} → {missing_now:.1%} (threshold {settings.missing_threshold:.0%})"
-        )
-    if not reasons:
-        _require_rows("current", reference.name, now, settings)
-    psi = ks = p_value = None
-    if now >= settings.min_rows:
-        psi = population_stability_index(
-            reference.counts, histogram(present, np.array(reference.edges)), settings.smoothing
-        )
-        test = ks_2samp(reference.values, present, method="asymp")
-        ks, p_value = float(test.statistic), float(test.pvalue)
-        if psi >= settings.psi_threshold:
-            reasons.append(f"PSI {psi:.3f} ≥ {settings.psi_threshold:g}")
-        if ks >= settings.ks_threshold and p_value < settings.ks_alpha:
-            reasons.append(f"KS {ks:.3f} ≥ {settings.ks_threshold:g} with p {p_value:.2g} < {settings.ks_alpha:g}")
-    return FeatureDrift(
-        name=reference.name,
-        reference_n=len(reference.values),
-        current_n=now,
-        reference_missing_share=missing_before,
-        current_missing_share=missing_now,
-        ks_statistic=ks,
-        ks_p_value=p_value,
-        psi=psi,
-        reference_median=float(np.median(reference.values)),
-        current_median=float(np.median(present)) if now else None,
-        drifted=bool(reasons),
-        reasons=reasons,
+def _effects(layout: Layout, codes: Codes, summary: Summary | None, subscribers: Subscribers | None) -> Effects:
+    probability_codes = None if summary is None else bins_of(summary.probabilities, layout.probability_edges)
+    return current_effects(layout, codes, probability_codes, subscribers)
+
+
+def _emptied(reference: ReferenceProfile, features: Values, settings: DriftSettings) -> dict[str, str]:
+    """Say of which features the share of missing values has changed too much."""
+    said = {}
+    for i, feature in enumerate(reference.features):
+        before, now = feature.missing / max(1, reference.rows), float(np.isnan(features[:, i]).mean())
+        if abs(now - before) >= settings.missing_threshold:
+            said[feature.name] = f"empty cells {before:.1%} → {now:.1%} (threshold {settings.missing_threshold:.0%})"
+    return said
+
+
+def _enough(values: Codes, effects: Effects, feature: FeatureProfile, settings: DriftSettings) -> bool:
+    return int((values >= 0).sum()) >= settings.min_rows * effects[feature.name]
+
+
+def _require_rows(
+    reference: ReferenceProfile, codes: Codes, effects: Effects, emptied: Mapping[str, str], settings: DriftSettings
+) -> None:
+    for i, feature in enumerate(reference.features):
+        _require("reference", feature.name, sum(feature.counts), feature.design_effect, settings)
+        _require("current", feature.name, len(codes), 1.0, settings)
+        if feature.name not in emptied:
+            _require("current", feature.name, int((codes[:, i] >= 0).sum()), effects[feature.name], settings)
+
+
+def _require(sample: str, feature: str, count: int, effect: float, settings: DriftSettings) -> None:
+    needed = int(np.ceil(settings.min_rows * effect))
+    if count >= needed:
+        return
+    why = "drift.min_rows" if effect == 1 else f"drift.min_rows times their design effect of {effect:.1f}"
+    raise TableError(
+        f"feature {feature!r}: expected at least {needed:,} values in the {sample} sample ({why}), found {count:,}; "
+        "collect more before asking for a verdict"
     )
 
 
-def _require_rows(sample: str, feature: str, count: int, settings: DriftSettings) -> None:
-    if count < settings.min_rows:
-        raise TableError(
-            f"feature {feature!r}: expected at least {settings.min_rows:,} values in the {sample} sample "
-            f"(drift.min_rows), found {count:,}; collect more before asking for a verdict"
+def _with_mix_fixed(layout: Layout, mix: Mix, features: Values, scorer: Scorer | None) -> Values | None:
+    """Count the reference so that its mix is that of the current sample, shape (cells,)."""
+    codes = layout.codes(features)
+    probabilities = None if scorer is None else scorer.probabilities(features)
+    counts = [
+        layout.count(codes[rows], None if probabilities is None else probabilities[rows]).astype(np.float64)
+        for rows in (mix.reference == stratum for stratum in range(len(mix.strata)))
+    ]
+    return mix.held_fixed(layout, counts)
+
+
+class _Described:
+    """One feature in both samples."""
+
+    def __init__(self, reference: FeatureProfile, values: Values, judged: Judgement | None, effect: float) -> None:
+        self._reference, self._judged, self._effect = reference, judged, effect
+        self._rows = len(values)
+        self._present = values[~np.isnan(values)]
+
+    def report(self, emptied: str | None, counts: Values, settings: DriftSettings) -> FeatureDrift:
+        reference, present, judged = self._reference, self._present, self._judged
+        ks = None if judged is None else ks_2samp(reference.values, present, method="asymp")
+        reasons = [] if emptied is None else [emptied]
+        if judged is not None and judged.finding != "no drift":
+            reasons.append(self._reason(judged, settings))
+        return FeatureDrift(
+            name=reference.name,
+            finding="drift" if emptied is not None or judged is None else judged.finding,
+            reasons=reasons,
+            reference_n=sum(reference.counts),
+            current_n=len(present),
+            reference_missing_share=reference.missing / max(1, reference.missing + sum(reference.counts)),
+            current_missing_share=1 - len(present) / self._rows,
+            p_value=None if judged is None else judged.p_value,
+            gap=None if judged is None else judged.gap,
+            phi=None if judged is None else judged.phi,
+            psi=None if judged is None else population_stability_index(reference.counts, counts, settings.smoothing),
+            ks_statistic=None if ks is None else float(ks.statistic),
+            ks_p_value=None if ks is None else float(ks.pvalue),
+            reference_mean=reference.mean,
+            current_mean=float(present.mean()) if len(present) else None,
+            change=None if judged is None else self._change(),
+            reference_median=float(np.median(reference.values)),
+            current_median=float(np.median(present)) if len(present) else None,
+            above_old_percentile=float((present > np.quantile(reference.values, _PERCENTILE)).mean())
+            if len(present)
+            else None,
+            design_effect=self._effect,
         )
+
+    def _change(self) -> tuple[float, float]:
+        """Interval of the change of the mean, from the variances of both samples and their design effects."""
+        reference, present = self._reference, self._present
+        variance = np.var(reference.values) * reference.design_effect / sum(reference.counts)
+        variance += np.var(present) * self._effect / len(present)
+        half = float(norm.ppf((1 + _CONFIDENCE) / 2) * np.sqrt(variance))
+        change = float(present.mean()) - reference.mean
+        return change - half, change + half
+
+    def _reason(self, judged: Judgement, settings: DriftSettings) -> str:
+        chance = f"p {_shown(judged.p_value)} < {settings.alpha:g}"
+        sizes = f"gap {judged.gap:.3f}, phi {judged.phi:.3f}"
+        if judged.finding == "drift":
+            return f"{sizes} with {chance}"
+        return f"{chance}, but {sizes} are below what matters ({settings.smallest_gap:g} and {settings.smallest_phi:g})"
+
+
+def _pair(names: list[str], judged: Judgement, before: Values, now: Values) -> PairDrift:
+    return PairDrift(
+        features=names,
+        finding=judged.finding,
+        p_value=judged.p_value,
+        phi=judged.phi or 0.0,
+        reference_association=_gamma(before),
+        current_association=_gamma(now),
+    )
+
+
+def _predictions(
+    reference: ReferenceProfile, summary: Summary | None, judged: Judgement | None
+) -> PredictionDrift | None:
+    before = reference.predictions
+    if before is None or summary is None or judged is None:
+        return None
+    return PredictionDrift(
+        finding=judged.finding,
+        p_value=judged.p_value,
+        gap=judged.gap or 0.0,
+        reference_mean=before.mean,
+        current_mean=summary.mean,
+        reference_ultra_share=before.ultra_share,
+        current_ultra_share=summary.ultra_share,
+        reference_expected_accuracy=before.expected_accuracy,
+        current_expected_accuracy=summary.expected_accuracy,
+        reference_expected_brier=before.expected_brier,
+        current_expected_brier=summary.expected_brier,
+    )
+
+
+def _gamma(counts: Values) -> float:
+    """Goodman and Kruskal's gamma (1954, doi 10.1080/01621459.1954.10501231) of a table of counts; 0 without pairs."""
+    later = np.flip(np.cumsum(np.cumsum(np.flip(counts), axis=0), axis=1))  # rows in bins at least as high in both
+    above = np.zeros_like(counts)
+    above[:-1, :-1] = later[1:, 1:]
+    turned = np.fliplr(counts)
+    later = np.flip(np.cumsum(np.cumsum(np.flip(turned), axis=0), axis=1))
+    below = np.zeros_like(counts)
+    below[:-1, :-1] = later[1:, 1:]
+    concordant, discordant = float((counts * above).sum()), float((turned * below).sum())
+    total = concordant + discordant
+    return (concordant - discordant) / total if total else 0.0
+
+
+def _shown(p_value: float) -> str:
+    return f"{max(p_value, _SMALLEST_SHOWN):.2g}" if p_value else f"{_SMALLEST_SHOWN:.2g}"
+
+
+_SMALLEST_SHOWN: Final = 1e-9

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.data.subscribers import groups_option
-from plan_recommender.drift.verdict import DriftReport
+from plan_recommender.drift.report import DriftReport
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import Metrics
 from plan_recommender.model.profile import ReferenceProfile

@@ -9,7 +9,8 @@ from plan_recommender.config.settings import Metric, MoneySettings
 from plan_recommender.data.cells import readable
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.data.subscribers import find_doubt
-from plan_recommender.drift.verdict import DriftReport
+from plan_recommender.drift.report import DriftReport
+from plan_recommender.drift.words import verdict_words
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.comparison import COMPARED, MetricInterval, PairedComparison
 from plan_recommender.evaluation.metrics import Metrics
@@ -164,14 +165,23 @@ def what_would_tell(report: ParityReport) -> str:
 
 
 def drift_table(report: DriftReport) -> str:
-    """Show the statistics of every feature, why it has drifted if it has, and the verdict."""
-    lines = [f"{'feature':<10} {'PSI':>8} {'KS':>8} {'KS p':>10} {'n ref.':>8} {'n cur.':>8}  verdict"]
+    """Show what was found about features, pairs and predictions, what it means in words, and the verdict."""
+    lines = [
+        f"{'feature':<22} {'gap':>7} {'phi':>7} {'p':>9} {'PSI':>8} {'KS':>7} {'n ref.':>8} {'n cur.':>8}  finding"
+    ]
     lines += [
-        f"{f.name:<10} {number(f.psi, '.4f'):>8} {number(f.ks_statistic, '.4f'):>8} {number(f.ks_p_value, '.2g'):>10} "
-        f"{f.reference_n:>8} {f.current_n:>8}  {'drift: ' + '; '.join(f.reasons) if f.drifted else 'no drift'}"
+        f"{f.name:<22} {number(f.gap, '.3f'):>7} {number(f.phi, '.3f'):>7} {number(f.p_value, '.2g'):>9} "
+        f"{number(f.psi, '.4f'):>8} {number(f.ks_statistic, '.4f'):>7} {f.reference_n:>8} {f.current_n:>8}  {f.finding}"
         for f in report.features
     ]
-    return "\n".join([*lines, f"verdict: {report.verdict}"])
+    lines += [
+        f"{' and '.join(pair.features):<22} {'':>7} {pair.phi:>7.3f} {number(pair.p_value, '.2g'):>9} {'':>34}  "
+        f"{pair.finding}"
+        for pair in report.pairs
+    ]
+    if (p := report.predictions) is not None:
+        lines.append(f"{'predictions':<22} {p.gap:>7.3f} {'':>7} {number(p.p_value, '.2g'):>9} {'':>34}  {p.finding}")
+    return "\n".join([*lines, *verdict_words(report), f"verdict: {report.verdict}"])
 
 
 def _weight(comparison: Comparison) -> tuple[bool, float]:

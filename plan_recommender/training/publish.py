@@ -200,7 +200,15 @@ def write_model(
         settings: of the run; paths and addresses of this machine are left out of the record.
     """
     training = table.take(trained.split.training)
-    reference = profile(training.features, settings.features, settings.drift, settings.seed)
+    reference = profile(
+        training.features,
+        settings.features,
+        settings.drift,
+        settings.seed,
+        subscribers=training.subscribers,
+        cuts=[feature.cuts for feature in trained.document.features],
+        scorer=trained.scorer,
+    )
     (folder / PIPELINE_FILE).write_bytes((artifacts / "model.joblib").read_bytes())
     (folder / DOCUMENT_FILE).write_bytes((artifacts / DOCUMENT_FILE).read_bytes())
     (folder / REFERENCE_FILE).write_text(reference.model_dump_json())
