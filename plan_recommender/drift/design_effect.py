@@ -6,6 +6,8 @@ if every row were of another subscriber (Kish 1965, "Survey Sampling"). It is 1 
 is.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,8 +17,17 @@ Subscribers = npt.NDArray[np.int64]
 """A number for the subscriber of each row, shape (rows,)."""
 
 
-def of_quantity(codes: Codes, bins: int, subscribers: Subscribers | None) -> float:
-    """Give the mean design effect of the shares below each edge of the bins of a quantity; at least 1.
+class DesignEffect(NamedTuple):
+    """Of several estimates from one sample."""
+
+    mean: float = 1.0
+    """At least 1."""
+    variation: float = 0.0
+    """Squared coefficient of variation of the design effects of all combinations of the estimates."""
+
+
+def of_quantity(codes: Codes, bins: int, subscribers: Subscribers | None) -> DesignEffect:
+    """Give the design effect of the shares below each edge of the bins of a quantity.
 
     Args:
         codes: bin of each row, shape (rows,); -1 where the value is missing.
@@ -24,17 +35,17 @@ def of_quantity(codes: Codes, bins: int, subscribers: Subscribers | None) -> flo
         subscribers: whose each row is; None: it is not known.
     """
     if subscribers is None:
-        return 1.0
+        return DesignEffect()
     known = codes >= 0
     below = codes[known][:, None] <= np.arange(bins - 1)
     share = below.mean(axis=0) if len(below) else np.zeros(bins - 1)
     varies = (share > 0) & (share < 1)
     deviations = (below - share)[:, varies] / np.sqrt(share * (1 - share))[varies]
-    return _mean_effect(deviations, subscribers[known])
+    return _effect_of(deviations, subscribers[known])
 
 
-def of_dependence(first: Codes, second: Codes, shape: tuple[int, int], subscribers: Subscribers | None) -> float:
-    """Give the mean design effect of how two quantities go together; at least 1.
+def of_dependence(first: Codes, second: Codes, shape: tuple[int, int], subscribers: Subscribers | None) -> DesignEffect:
+    """Give the design effect of how two quantities go together.
 
     A row counts by the part of its pair of bins that neither quantity explains by itself: the functions of both that
     are orthogonal to every function of one of them.
@@ -46,7 +57,7 @@ def of_dependence(first: Codes, second: Codes, shape: tuple[int, int], subscribe
         subscribers: whose each row is; None: it is not known.
     """
     if subscribers is None:
-        return 1.0
+        return DesignEffect()
     known = (first >= 0) & (second >= 0)
     cells = first[known] * shape[1] + second[known]
     share = np.bincount(cells, minlength=shape[0] * shape[1]) / max(1, len(cells))
@@ -59,14 +70,17 @@ def of_dependence(first: Codes, second: Codes, shape: tuple[int, int], subscribe
     functions = basis[:, int(np.sum(values > 1e-9)) :] / root[:, None]
     place = np.full(len(share), -1)
     place[occupied] = np.arange(len(occupied))
-    return _mean_effect(functions[place[cells]], subscribers[known])
+    return _effect_of(functions[place[cells]], subscribers[known])
 
 
-def _mean_effect(functions: npt.NDArray[np.float64], subscribers: Subscribers) -> float:
+def _effect_of(functions: npt.NDArray[np.float64], subscribers: Subscribers) -> DesignEffect:
     """Compare variances of means of functions of rows, shape (rows, functions), which have mean 0 and variance 1."""
     if not functions.size:
-        return 1.0
+        return DesignEffect()
     of_row = np.unique(subscribers, return_inverse=True)[1]
     sums = np.zeros((int(of_row.max()) + 1, functions.shape[1]))
     np.add.at(sums, of_row, functions)
-    return max(1.0, float(np.mean(sums**2) * len(sums) / len(functions)))
+    effects = sums.T @ sums / len(functions)  # their eigenvalues are the design effects of combinations
+    mean = float(np.trace(effects)) / len(effects)
+    variation = float(np.sum(effects**2)) / len(effects) / mean**2 - 1
+    return DesignEffect(max(1.0, mean), max(0.0, variation))

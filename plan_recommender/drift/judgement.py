@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plan_recommender.config.settings import DriftSettings
-from plan_recommender.drift.design_effect import Subscribers, of_dependence, of_quantity
+from plan_recommender.drift.design_effect import DesignEffect, Subscribers, of_dependence, of_quantity
 from plan_recommender.drift.significance import Test, compare_dependence, compare_quantity, compare_shares, holm
 from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.monitoring.layout import Codes, Layout
@@ -20,7 +20,7 @@ Finding = Literal["drift", "no relevant drift", "no drift"]
 """A difference that matters; one that is not chance, but too small to matter; none that is not chance."""
 
 Values = npt.NDArray[np.float64]
-Effects = dict[str, float]
+Effects = dict[str, DesignEffect]
 """Design effect of each part, by its name."""
 
 
@@ -54,9 +54,12 @@ def part_names(layout: Layout) -> list[str]:
 
 def reference_effects(profile: ReferenceProfile) -> Effects:
     """Give the design effects that are stored with a profile."""
-    effects = {feature.name: feature.design_effect for feature in profile.features}
-    effects |= {pair_name(*pair.features): pair.design_effect for pair in profile.pairs}
-    return effects if profile.predictions is None else effects | {PREDICTIONS: profile.predictions.design_effect}
+    effects = {feature.name: DesignEffect(feature.design_effect) for feature in profile.features}
+    for pair in profile.pairs:
+        effects[pair_name(*pair.features)] = DesignEffect(pair.design_effect, pair.design_variation)
+    if profile.predictions is not None:
+        effects[PREDICTIONS] = DesignEffect(profile.predictions.design_effect)
+    return effects
 
 
 def current_effects(
@@ -123,13 +126,18 @@ def _test(
     tested = {}
     for name, cells in zip(names, layout.margins, strict=False):
         if name not in left_out:
-            counts = reference[cells] / before[name], current[cells] / now[name]
+            counts = reference[cells] / before[name].mean, current[cells] / now[name].mean
             tested[name] = _Tested(
                 compare_quantity(*counts), None if name == PREDICTIONS else compare_shares(*counts)
             )  # fmt: skip
     pairs = zip(names[len(layout.margins) :], layout.pairs, layout.shapes, layout.pair_cells, strict=True)
     for name, (i, j), shape, cells in pairs:
         if not {layout.names[i], layout.names[j]} & left_out:
-            counts = (reference[cells] / before[name]).reshape(shape), (current[cells] / now[name]).reshape(shape)
-            tested[name] = _Tested(None, compare_dependence(*counts))
+            effects_of = before[name], now[name]
+            tables = [
+                (cells_of[cells] / effect.mean).reshape(shape)
+                for cells_of, effect in zip((reference, current), effects_of, strict=True)
+            ]
+            variation = max(effect.variation for effect in effects_of)
+            tested[name] = _Tested(None, compare_dependence(tables[0], tables[1], variation))
     return tested

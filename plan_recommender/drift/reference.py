@@ -134,7 +134,7 @@ def _feature(
         edges=edges.tolist(),
         counts=counts.tolist(),
         coarse=_nearest(np.cumsum(counts)[:-1] / max(1, len(present)), COARSE_QUANTILES).tolist(),
-        design_effect=of_quantity(codes, len(counts), subscribers),
+        design_effect=of_quantity(codes, len(counts), subscribers).mean,
     )
 
 
@@ -150,10 +150,9 @@ def _pair(
 ) -> PairProfile:
     known = (first >= 0) & (second >= 0)
     counts = np.bincount(first[known] * shape[1] + second[known], minlength=shape[0] * shape[1]).reshape(shape)
+    effect = of_dependence(first, second, shape, subscribers)
     return PairProfile(
-        features=names,
-        counts=counts.tolist(),
-        design_effect=of_dependence(first, second, shape, subscribers),
+        features=names, counts=counts.tolist(), design_effect=effect.mean, design_variation=effect.variation
     )
 
 
@@ -168,5 +167,5 @@ def _predictions(features: Values, scorer: Scorer, subscribers: Subscribers | No
         ultra_share=found.ultra_share,
         expected_accuracy=found.expected_accuracy,
         expected_brier=found.expected_brier,
-        design_effect=of_quantity(codes, len(edges) + 1, subscribers),
+        design_effect=of_quantity(codes, len(edges) + 1, subscribers).mean,
     )

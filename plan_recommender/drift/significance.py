@@ -52,16 +52,20 @@ def compare_shares(reference: Values, current: Values) -> Test:
     return Test(_tail(size * phi_square, int(some.sum()) - 1), phi_square**0.5)
 
 
-def compare_dependence(reference: Values, current: Values) -> Test:
+def compare_dependence(reference: Values, current: Values, variation: float = 0.0) -> Test:
     """Compare how two quantities go together, by the tables of their counts, (first bins, second bins).
 
     See `dependence_statistic`; rows and columns that are empty in both samples together count for no odds ratio.
+    `variation` is that of the design effects by whose mean the counts were divided: the statistic is then compared with
+    a chi-square distribution of the same mean and variance (Rao and Scott's second order, after Satterthwaite).
     """
     statistic = dependence_statistic(reference, current)
     pooled = reference + current
     degrees = (int((pooled.sum(axis=1) > 0).sum()) - 1) * (int((pooled.sum(axis=0) > 0).sum()) - 1)
     size = float(harmonic_size(reference.sum(), current.sum()))
-    return Test(_tail(statistic, degrees), (statistic / size) ** 0.5 if size else 0.0)
+    return Test(
+        _tail(statistic / (1 + variation), degrees / (1 + variation)), (statistic / size) ** 0.5 if size else 0.0
+    )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

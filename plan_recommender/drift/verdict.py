@@ -87,7 +87,7 @@ def compare(
     )
     judged = judge(layout, before, counts, both, settings, left_out)
     features = [
-        _Described(feature, current.features[:, i], judged.get(feature.name), effects[feature.name]).report(
+        _Described(feature, current.features[:, i], judged.get(feature.name), effects[feature.name].mean).report(
             emptied.get(feature.name), counts[layout.margins[i]], settings
         )
         for i, feature in enumerate(reference.features)
@@ -144,7 +144,7 @@ def _emptied(reference: ReferenceProfile, features: Values, settings: DriftSetti
 
 
 def _enough(values: Codes, effects: Effects, feature: FeatureProfile, settings: DriftSettings) -> bool:
-    return int((values >= 0).sum()) >= settings.min_rows * effects[feature.name]
+    return int((values >= 0).sum()) >= settings.min_rows * effects[feature.name].mean
 
 
 def _require_rows(
@@ -154,7 +154,7 @@ def _require_rows(
         _require("reference", feature.name, sum(feature.counts), feature.design_effect, settings)
         _require("current", feature.name, len(codes), 1.0, settings)
         if feature.name not in emptied:
-            _require("current", feature.name, int((codes[:, i] >= 0).sum()), effects[feature.name], settings)
+            _require("current", feature.name, int((codes[:, i] >= 0).sum()), effects[feature.name].mean, settings)
 
 
 def _require(sample: str, feature: str, count: int, effect: float, settings: DriftSettings) -> None:

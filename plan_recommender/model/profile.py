@@ -43,6 +43,9 @@ class PairProfile(_Part):
     features: list[str] = Field(min_length=2, max_length=2)
     counts: list[list[int]] = Field(description="of rows in the coarse bins of the first feature and of the second")
     design_effect: float = Field(ge=1, description="as that of a feature, for the dependence between the two")
+    design_variation: float = Field(
+        ge=0, description="squared coefficient of variation of the design effects behind it"
+    )
 
 
 class PredictionProfile(_Part):
@@ -96,7 +99,12 @@ class ReferenceProfile(_Part):
                 if pair is None:
                     turned = pairs[b, a]
                     counts = [list(column) for column in zip(*turned.counts, strict=True)]
-                    pair = PairProfile(features=[a, b], counts=counts, design_effect=turned.design_effect)
+                    pair = PairProfile(
+                        features=[a, b],
+                        counts=counts,
+                        design_effect=turned.design_effect,
+                        design_variation=turned.design_variation,
+                    )
                 chosen.append(pair)
         return self.model_copy(update={"features": [features[name] for name in names], "pairs": chosen})
 

@@ -58,6 +58,20 @@ class Layout:
             [np.where(codes[:, i] < 0, -1, bins[codes[:, i]]) for i, bins in enumerate(self._coarse)], axis=1
         )
 
+    def cells_of(self, codes: Codes) -> Codes:
+        """Find the cells that rows without a missing value count in, shape (rows, features and pairs).
+
+        Args:
+            codes: bins of the features, shape (rows, features).
+        """
+        coarse = self.coarse(codes)
+        cells = [cells.start + column for cells, column in zip(self.margins, codes.T, strict=False)]
+        cells += [
+            cells.start + coarse[:, i] * width + coarse[:, j]
+            for (i, j), (_, width), cells in zip(self.pairs, self.shapes, self.pair_cells, strict=True)
+        ]
+        return np.stack(cells, axis=1)
+
     def reference(self, profile: ReferenceProfile) -> Counts:
         """Give the counts of the profile itself, shape (cells,)."""
         counts = [np.array(feature.counts) for feature in profile.features]
