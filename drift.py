@@ -16,6 +16,7 @@ from plan_recommender.data.csv_table import read_features
 from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.data.table_options import add_table_options, format_of
 from plan_recommender.drift.reference import profile
+from plan_recommender.drift.samples import read_sample
 from plan_recommender.drift.verdict import compare
 from plan_recommender.errors import ConfigError
 from plan_recommender.model import store
@@ -35,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.evidently is not None:
         _require_evidently()
     reference = _reference(options, names, settings)
-    current = read_features(options.cur, names, format_of(options))
+    sample = read_sample(options.cur, names, format_of(options), options.since, options.until)
+    current = sample.features
     report = compare(reference, current, settings)
     with replacing(options.out) as file:
         file.write(report.model_dump_json(indent=2) + "\n")
@@ -44,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
             file.write(drift_html(report, reference, current))
     if options.evidently is not None:
         _write_evidently(options.evidently, reference, current)
+    if sample.log is not None:
+        cli.say(sample.log.sentence)
     cli.say(drift_table(report))
     return cli.ANSWER_IS_NO if report.drifted_features else cli.DONE
 
@@ -57,7 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--ref", type=Path, metavar="FILE", help="reference sample (default: the profile stored with the model)"
     )
-    parser.add_argument("--cur", type=Path, required=True, metavar="FILE", help="current sample")
+    parser.add_argument(
+        "--cur", type=Path, required=True, metavar="FILE",
+        help="current sample: a table, or a folder of the service's prediction log",
+    )  # fmt: skip
+    cli.add_time_options(parser)
     parser.add_argument(
         "--features", nargs="+", default=[",".join(FEATURE_NAMES)], metavar="NAME",
         help="features to compare, separated by spaces or commas (default: all)",
