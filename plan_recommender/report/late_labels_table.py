@@ -25,19 +25,19 @@ def late_labels_text(found: LateEvaluation) -> str:
 def _joined(found: LateEvaluation) -> list[str]:
     measured = sum(model.all_weeks.labelled for model in found.models)
     lines = [
-        f"predictions: {found.predictions:,}, of which {measured:,} are measured, {found.without_reference:,} have no "
-        f"reference, {found.without_label:,} no label, {found.with_conflicting_labels:,} conflicting labels, and "
-        f"{found.superseded:,} a later prediction of the same reference and week",
-        f"labels: {found.label_rows:,} rows, of which {found.labels_repeated:,} repeat an earlier one, "
-        f"{found.label_rows_unlabelled:,} have no label and {found.label_rows_without_reference:,} no reference",
+        f"predictions: {found.predictions:,}; measured: {measured:,}; "
+        f"without a reference: {found.without_reference:,}; without a label: {found.without_label:,}; with conflicting labels: {found.with_conflicting_labels:,}; with a "
+        f"later one of the same reference and week: {found.superseded:,}",
+        f"labels: {found.label_rows:,}; repeated: {found.labels_repeated:,}; empty: {found.label_rows_unlabelled:,}; "
+        f"without a reference: {found.label_rows_without_reference:,}",
     ]
     for count, names, what in (
-        (found.labels_conflicting, found.conflicting, "with conflicting labels are left out"),
-        (found.labels_unknown, found.unknown, "of labels are in no prediction"),
+        (found.labels_conflicting, found.conflicting, "left out for conflicting labels"),
+        (found.labels_unknown, found.unknown, "of labels that no prediction has"),
     ):
         if count:
-            more = ", …" if count > _SHOWN else ""
-            lines.append(f"warning: {count:,} references {what}: {', '.join(map(repr, names[:_SHOWN]))}{more}")
+            shown = ", ".join(map(repr, names[:_SHOWN])) + (", …" if count > _SHOWN else "")
+            lines.append(f"warning: {count:,} reference{'' if count == 1 else 's'} {what}: {shown}")
     return lines
 
 

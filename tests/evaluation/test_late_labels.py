@@ -94,8 +94,8 @@ def test_what_cannot_be_joined_is_counted_and_named(late: Late) -> None:
     assert (found["conflicting"], found["unknown"]) == (["b"], ["x", "y"])
     assert found["models"][0]["all_weeks"]["labelled"] == 3
     assert found["models"][0]["all_weeks"]["accuracy"] == pytest.approx(1 / 3)
-    assert "warning: 1 references with conflicting labels are left out: 'b'" in answer.out
-    assert "warning: 2 references of labels are in no prediction: 'x', 'y'" in answer.out
+    assert "warning: 1 reference left out for conflicting labels: 'b'" in answer.out
+    assert "warning: 2 references of labels that no prediction has: 'x', 'y'" in answer.out
 
 
 def test_a_reference_counts_once_in_a_week_by_its_last_prediction(late: Late) -> None:
