@@ -25,9 +25,9 @@ def late_labels_text(found: LateEvaluation) -> str:
 def _joined(found: LateEvaluation) -> list[str]:
     measured = sum(model.all_weeks.labelled for model in found.models)
     lines = [
-        f"predictions: {found.predictions:,}; measured: {measured:,}; "
-        f"without a reference: {found.without_reference:,}; without a label: {found.without_label:,}; with conflicting labels: {found.with_conflicting_labels:,}; with a "
-        f"later one of the same reference and week: {found.superseded:,}",
+        f"predictions: {found.predictions:,}; measured: {measured:,}; without a reference: "
+        f"{found.without_reference:,}; without a label: {found.without_label:,}; with conflicting labels: "
+        f"{found.with_conflicting_labels:,}; with a later one of the same reference and week: {found.superseded:,}",
         f"labels: {found.label_rows:,}; repeated: {found.labels_repeated:,}; empty: {found.label_rows_unlabelled:,}; "
         f"without a reference: {found.label_rows_without_reference:,}",
     ]
