@@ -252,6 +252,34 @@ def test_a_disk_that_hangs_delays_neither_predictions_nor_the_end(trained_tag: s
 
 
 @pytest.mark.slow
+def test_half_a_line_and_a_wait_for_the_disk_would_be_noticed(trained_tag: str, tmp_path: Path) -> None:
+    """The controls of the two tests above."""
+    with logging_to(tmp_path, fault("log_leaves_halves")) as (server, http):
+        (worker,) = workers(server)
+        resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+        assert http.post("/predict_batch", json={"rows": [GOOD] * 2000}).status_code == 200
+        time.sleep(4 * FLUSH_SECONDS)
+        assert read_log(tmp_path).left_out.torn
+    with (
+        logging_to(tmp_path, fault("log_hangs_in_the_way")) as (server, _),
+        pytest.raises(httpx.ReadTimeout),
+    ):
+        httpx.post(f"{server.url}/predict", json=GOOD, timeout=5)
+
+
+@pytest.mark.slow
+def test_lines_that_wait_longer_would_be_missed_after_a_kill(trained_tag: str, tmp_path: Path) -> None:
+    """The control of the test below."""
+    with logging_to(tmp_path, fault("log_flushes_late")) as (server, http):
+        logged = [http.post("/predict", json=GOOD).headers["x-prediction-id"] for _ in range(30)]
+        time.sleep(4 * FLUSH_SECONDS)
+        (worker,) = workers(server)
+        worker.kill()
+        psutil.wait_procs([worker], timeout=10)
+        assert not {line.id for line in lines_of(tmp_path)} & set(logged)
+
+
+@pytest.mark.slow
 def test_a_killed_worker_costs_the_last_moment_and_the_next_goes_on(trained_tag: str, tmp_path: Path) -> None:
     with logging_to(tmp_path) as (server, http):
         logged = [http.post("/predict", json=GOOD).headers["x-prediction-id"] for _ in range(300)]
