@@ -7,21 +7,18 @@ if __name__ == "__main__":
 
 import argparse
 import importlib.util
-from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from plan_recommender import cli
 from plan_recommender.config.load import DEFAULT_HELP, choose_config, load_settings
-from plan_recommender.data.csv_table import TextColumn, read_usage
 from plan_recommender.data.month_panel import SHARE
 from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.data.table_options import add_table_options, format_of
-from plan_recommender.drift.design_effect import Subscribers
 from plan_recommender.drift.mix import Mix
 from plan_recommender.drift.reference import profile
+from plan_recommender.drift.samples import SampleFile, read_sample
 from plan_recommender.drift.verdict import Sample, compare
-from plan_recommender.errors import ConfigError, TableError
+from plan_recommender.errors import ConfigError, ModelError, TableError
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.profile import ReferenceProfile, Values
@@ -40,14 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
         _require_evidently()
     model = _model(options)
     scorer = None if model is None or names != list(FEATURE_NAMES) else model.scorer()
-    current = _read(options.cur, names, options)
+    current = read_sample(options.cur, names, options.groups, format_of(options), options.since, options.until)
     mix = None
     if options.ref is None:
         assert model is not None  # `_model` finds one, or raises
         reference = model.profile().of(names)
         sample = Sample(current.features, current.subscribers)
     else:
-        before = _read(options.ref, names, options)
+        before = read_sample(options.ref, names, options.groups, format_of(options))
         reference = profile(before.features, names, settings, subscribers=before.subscribers, scorer=scorer)
         mix = _mix(options.mix, before, current)
         sample = Sample(current.features, current.subscribers, mix, before.features)
@@ -59,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
             file.write(drift_html(report, reference, current.features))
     if options.evidently is not None:
         _write_evidently(options.evidently, reference, current.features)
+    if current.log is not None:
+        cli.say(current.log.sentence)
     cli.say(drift_table(report))
     return cli.ANSWER_IS_NO if report.verdict == "drift" else cli.DONE
 
@@ -73,7 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--ref", type=Path, metavar="FILE", help="reference sample (default: the profile stored with the model)"
     )
-    parser.add_argument("--cur", type=Path, required=True, metavar="FILE", help="current sample")
+    parser.add_argument(
+        "--cur", type=Path, required=True, metavar="FILE",
+        help="current sample: a table, or a folder of the service's prediction log",
+    )  # fmt: skip
+    cli.add_time_options(parser)
     parser.add_argument(
         "--features", nargs="+", default=[",".join(FEATURE_NAMES)], metavar="NAME",
         help="features to compare, separated by spaces or commas (default: all)",
@@ -115,25 +118,14 @@ def _model(options: argparse.Namespace) -> store.RegisteredModel | None:
     """Find the model whose profile or predictions are wanted; with --ref and no model named, there may be none."""
     if options.ref is None or options.model is not None:
         return store.find(options.model or store.LATEST)
-    return store.latest()
+    try:
+        return store.latest()
+    except ModelError as error:
+        cli.warn(f"predictions are not compared: {error}")
+        return None
 
 
-class _Read(NamedTuple):
-    """A sample, as its file holds it."""
-
-    path: Path
-    features: Values
-    subscribers: Subscribers | None
-    texts: Mapping[str, TextColumn]
-
-
-def _read(path: Path, names: list[str], options: argparse.Namespace) -> _Read:
-    groups: str | None = options.groups
-    features, texts = read_usage(path, names, [] if groups is None else [groups], format_of(options))
-    return _Read(path, features, None if groups is None else texts[groups].codes, texts)
-
-
-def _mix(column: str | None, before: _Read, current: _Read) -> Mix | None:
+def _mix(column: str | None, before: SampleFile, current: SampleFile) -> Mix | None:
     """Take what both samples are composed of: by the column that is named, or else by whole and partial months."""
     missing = [sample.path for sample in (before, current) if (column or SHARE) not in sample.texts]
     if column is None:

@@ -1,4 +1,7 @@
-"""Measure a registered model on a labelled table beside the majority rule; compare groups of rows, or two models."""
+"""Measure a registered model on a labelled table beside the majority rule; compare groups of rows, or two models.
+
+With `--log`, measure what was predicted in production by labels that became known later.
+"""
 
 if __name__ == "__main__":
     from plan_recommender.start import run
@@ -17,19 +20,23 @@ from plan_recommender.config.load import DEFAULT_HELP, choose_config, find_confi
 from plan_recommender.config.table_format import TableFormat
 from plan_recommender.data.cells import readable
 from plan_recommender.data.csv_table import LabelledTable, check_measurable, read_labelled
+from plan_recommender.data.late_labels import read_late_labels
 from plan_recommender.data.outputs import staged_directory, writing
 from plan_recommender.data.plausibility import find_mistakes
+from plan_recommender.data.prediction_log import read_log
 from plan_recommender.data.subscribers import find_id_column, groups_option
 from plan_recommender.data.table_options import add_table_options, format_of, names_format
 from plan_recommender.errors import ConfigError, ModelError, TableError
 from plan_recommender.evaluation.calibration import measure_calibration
 from plan_recommender.evaluation.comparison import compare_paired, metric_intervals
+from plan_recommender.evaluation.late_labels import evaluate_late
 from plan_recommender.evaluation.metrics import measure, measure_majority_rule
 from plan_recommender.evaluation.money import measure_impact, plans_held
 from plan_recommender.evaluation.parity import measure_parity
 from plan_recommender.model import store
 from plan_recommender.model.features import TARGET
 from plan_recommender.report.artifacts import RUN_FILE
+from plan_recommender.report.late_labels_table import late_labels_text
 from plan_recommender.report.plots import plot_calibration, plot_confusion_matrix, plot_roc_curve
 from plan_recommender.report.terminal import (
     calibration_line,
@@ -37,6 +44,7 @@ from plan_recommender.report.terminal import (
     metrics_table,
     money_lines,
     parity_table,
+    training_of_both,
     what_would_tell,
 )
 from plan_recommender.training import looks
@@ -53,6 +61,10 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.log is not None or options.labels is not None:
+        return _measure_later(parser, options)
+    if options.since is not None or options.until is not None:
+        parser.error("arguments --since and --until: expected --log DIR with them, whose predictions have a time")
     tags = options.model or [store.LATEST]
     if len(tags) > 2:
         parser.error(f"argument --model: expected one model, or two to compare, found {len(tags)}")
@@ -143,7 +155,7 @@ def _compare(first: store.RegisteredModel, second: store.RegisteredModel, option
     one, other = [(p, scorer.decide(table.features, p)) for p, scorer in zip(probabilities, scorers, strict=True)]
     samples, confidence = settings.comparison.bootstrap_samples, settings.comparison.confidence
     found = compare_paired(table.target, one, other, samples, confidence, settings.seed, table.subscribers)
-    seen = _training_of_both(first, second, table)
+    seen = training_of_both(first, second, table)
     with staged_directory(options.artifacts) as artifacts, writing(options.artifacts):
         document = {
             "first": {"model": first.tag, **scorers[0].threshold.summary()},
@@ -157,6 +169,24 @@ def _compare(first: store.RegisteredModel, second: store.RegisteredModel, option
     cli.say(f"first:  {first.tag} on {chosen.what}, {table.target.mean():.1%} Ultra, threshold {scorers[0].threshold}")
     cli.say(f"second: {second.tag} on the same rows, threshold {scorers[1].threshold}; {seen}")
     cli.say(comparison_table(found))
+    cli.say(f"artifacts: {options.artifacts}")
+    return cli.DONE
+
+
+def _measure_later(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Measure the models of a prediction log by labels that became known later."""
+    if options.log is None or options.labels is None:
+        parser.error("arguments --log and --labels: expected both, found one of them")
+    if options.data is not None or options.model is not None or options.group is not None:
+        parser.error("argument --log: expected no --data, --model or --group with it; the log says who predicted what")
+    settings = load_settings(choose_config(options.config, cli.say))
+    log = read_log(options.log, options.since, options.until)
+    found = evaluate_late(log, read_late_labels(options.labels, options.groups, format_of(options)), settings)
+    with staged_directory(options.artifacts) as artifacts, writing(options.artifacts):
+        (artifacts.path / "late_labels.json").write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        artifacts.publish()
+    cli.say(log.sentence)
+    cli.say(late_labels_text(found))
     cli.say(f"artifacts: {options.artifacts}")
     return cli.DONE
 
@@ -186,6 +216,16 @@ def _parser() -> argparse.ArgumentParser:
         help="column that says which subscriber a row belongs to, by whom intervals count (default: the one that the "
         "model was trained with, if the table has it)",
     )  # fmt: skip
+    parser.add_argument(
+        "--log", type=Path, metavar="DIR",
+        help="folder of the service's prediction log, to measure by --labels in place of a table",
+    )  # fmt: skip
+    parser.add_argument(
+        "--labels", type=Path, metavar="FILE",
+        help="table of plans known later, with the columns reference and is_ultra (or --map is_ultra=plan), and the "
+        "column subscriber if it is known",
+    )  # fmt: skip
+    cli.add_time_options(parser)
     parser.add_argument(
         "--config", type=Path, metavar="YAML",
         help="configuration of intervals, money, and of where training left its artifacts "
@@ -300,23 +340,3 @@ def _whole_file(model: store.RegisteredModel, options: argparse.Namespace) -> _R
     elif seen.rows:
         what += f" (of which it was trained on {seen.rows:,}, which {honest})"
     return _Rows(table, what)
-
-
-def _training_of_both(first: store.RegisteredModel, second: store.RegisteredModel, table: LabelledTable) -> str:
-    """Say whether the models were trained on rows of the comparison, or on their subscribers."""
-    of_both = [count_seen(model, table) for model in (first, second)]
-    seen, seen_by_second = (found.total for found in of_both)
-    told = _favoured(seen, seen_by_second)
-    if any(found.by_number for found in of_both):
-        told += " (by subscriber numbers, if they are the same people's)"
-    return told
-
-
-def _favoured(seen: int, seen_by_second: int) -> str:
-    if not seen and not seen_by_second:
-        return "neither was trained on them"
-    if not seen_by_second:
-        return f"never trained on them, the first on {seen:,}, so that the comparison favours the first"
-    if not seen:
-        return f"trained on {seen_by_second:,} of them, so that the comparison favours it"
-    return f"trained on {seen_by_second:,} of them, the first on {seen:,}, so that both look better than they are"

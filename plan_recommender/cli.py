@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import FrameType
 
 from plan_recommender.errors import MissingLibraryError, PlanRecommenderError
@@ -113,6 +114,26 @@ def share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a share from 0 to 1 or a percentage such as 10%, found {text!r}")
     return value
+
+
+def moment(text: str) -> datetime:
+    """Parse a date or a date with a time, as ISO 8601 writes them, for argparse; UTC unless it names its zone."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a date such as 2026-11-01, or one with a time such as 2026-11-01T08:00, found {text!r}"
+        ) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def add_time_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--since` and `--until`, which choose predictions of a folder of the prediction log."""
+    for name, what in (("since", "from this time on"), ("until", "before this time")):
+        parser.add_argument(
+            f"--{name}", type=moment, metavar="TIME",
+            help=f"of a prediction log, only what was predicted {what}: 2026-11-01, or 2026-11-01T08:00 (UTC)",
+        )  # fmt: skip
 
 
 @contextmanager

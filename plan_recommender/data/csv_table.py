@@ -267,7 +267,7 @@ def _parsed_chunks(
             checks.append(_Check(name, expected_usage(decimal), wrong & whole, cells[name]))
         labels = np.empty(0, dtype=np.bool_)
         if labelled:
-            labels, wrong = _parse_labels(cells[target], decimal)
+            labels, wrong = parse_labels(cells[target], decimal)
             checks.append(_Check(target, EXPECTED_LABEL, wrong & whole, cells[target]))
         for name in utf8:
             wrong = np.array([not _is_text(cell) for cell in cells[name]])
@@ -275,7 +275,7 @@ def _parsed_chunks(
         yield _Chunk(features, labels, {name: cells[name] for name in texts}), checks
 
 
-def _parse_labels(cells: list[str], decimal: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def parse_labels(cells: list[str], decimal: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Tell which labels are Ultra; returns that, and a mask of the cells that are no label."""
     numbers = np.array([_LABELS.get(cell.strip().lower(), -1) for cell in cells], dtype=np.float64)
     others = np.flatnonzero(numbers < 0)  # 1.0 is a label too

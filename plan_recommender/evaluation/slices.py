@@ -163,7 +163,7 @@ def _measure(
 ) -> SliceMetrics:
     rows, ultra, recommended = len(target), int(target.sum()), int(decisions.sum())
     right, found = int(np.sum(target == decisions)), int(np.sum(target & decisions))
-    low, high = _wilson(right / rows, rows / _design_effect(target == decisions, owners))
+    low, high = wilson(right / rows, rows / _design_effect(target == decisions, owners))
     return SliceMetrics(
         feature=feature,
         segment=segment,
@@ -183,8 +183,9 @@ def _measure(
     )
 
 
-def _wilson(share: float, rows: float) -> tuple[float, float]:
-    z = float(norm.ppf((1 + _CONFIDENCE) / 2))
+def wilson(share: float, rows: float, confidence: float = _CONFIDENCE) -> tuple[float, float]:
+    """Give the score interval of a share of so many independent rows (Wilson 1927): low and high."""
+    z = float(norm.ppf((1 + confidence) / 2))
     middle = share + z**2 / (2 * rows)
     half = z * math.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
     return max(0.0, (middle - half) / (1 + z**2 / rows)), min(1.0, (middle + half) / (1 + z**2 / rows))

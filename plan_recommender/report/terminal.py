@@ -16,7 +16,9 @@ from plan_recommender.evaluation.comparison import COMPARED, MetricInterval, Pai
 from plan_recommender.evaluation.metrics import Metrics
 from plan_recommender.evaluation.money import BusinessImpact
 from plan_recommender.evaluation.parity import DEFINITIONS, RATES, Comparison, ParityReport, Rate
+from plan_recommender.model.store import RegisteredModel
 from plan_recommender.report.pages import number
+from plan_recommender.training.known_rows import count_seen
 from plan_recommender.training.selection import CandidateSummary, CrossValidated
 from plan_recommender.training.split import row_keys
 
@@ -195,3 +197,23 @@ def _weight(comparison: Comparison) -> tuple[bool, float]:
 def _rate(rate: Rate | None, judged: bool) -> str:
     text = "-" if rate is None else f"{rate.rate:.3f} ({rate.low:.3f} to {rate.high:.3f})"
     return text if judged else f"{text}*"
+
+
+def training_of_both(first: RegisteredModel, second: RegisteredModel, table: LabelledTable) -> str:
+    """Say whether the models were trained on rows of the comparison, or on their subscribers."""
+    of_both = [count_seen(model, table) for model in (first, second)]
+    seen, seen_by_second = (found.total for found in of_both)
+    told = _favoured(seen, seen_by_second)
+    if any(found.by_number for found in of_both):
+        told += " (by subscriber numbers, if they are the same people's)"
+    return told
+
+
+def _favoured(seen: int, seen_by_second: int) -> str:
+    if not seen and not seen_by_second:
+        return "neither was trained on them"
+    if not seen_by_second:
+        return f"never trained on them, the first on {seen:,}, so that the comparison favours the first"
+    if not seen:
+        return f"trained on {seen_by_second:,} of them, so that the comparison favours it"
+    return f"trained on {seen_by_second:,} of them, the first on {seen:,}, so that both look better than they are"

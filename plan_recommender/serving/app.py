@@ -23,6 +23,7 @@ from plan_recommender.serving.metrics import telemetry
 from plan_recommender.serving.overload import Admission, Drain
 from plan_recommender.serving.page_files import page_files
 from plan_recommender.serving.patches import bentoml_internals
+from plan_recommender.serving.prediction_log import PredictionLog
 from plan_recommender.serving.routes import ROUTES
 from plan_recommender.serving.settings import Environment
 
@@ -43,7 +44,8 @@ class ContractService(Service[Any]):
         app = super().to_asgi(is_main)  # which also reads BentoML's configuration of the service
         environment = Environment.read()
         admission = Admission(environment.max_batches)
-        app = _Lifespan(app, admission.drain)
+        log = PredictionLog.of(environment)
+        app = _Lifespan(app, admission.drain, log)
         documents = {"/docs.json": lambda: self.openapi_spec.asdict(), "/schema.json": self.schema}
         contract = HttpContract(
             app,
@@ -52,6 +54,7 @@ class ContractService(Service[Any]):
             admission,
             Bodies(environment.max_bodies_mib * MIB),
             page_files() if environment.page == "on" else {},
+            log,
         )
         connection.install(bentoml_internals.workers(self.name), contract.decide, admission.queue)
         return for_other_origins(contract)
@@ -64,11 +67,12 @@ class ContractService(Service[Any]):
 
 
 class _Lifespan:
-    """Settles the process once BentoML's application has started, and enters the last metrics when it ends."""
+    """Settles the process once BentoML's application has started, and writes what is left to write when it ends."""
 
-    def __init__(self, app: ASGIApp, drain: Drain) -> None:
+    def __init__(self, app: ASGIApp, drain: Drain, log: PredictionLog | None) -> None:
         self._app = app
         self._drain = drain
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, self._watching(send) if scope["type"] == "lifespan" else send)
@@ -79,7 +83,11 @@ class _Lifespan:
                 recommender = get_current_service().recommender
                 telemetry().begin(ROUTES, recommender.tag, recommender.tariffs)
                 self._settle()
+                if self._log is not None:
+                    self._log.start()
             elif message["type"] == "lifespan.shutdown.complete":
+                if self._log is not None:
+                    self._log.stop()
                 telemetry().flush()
             await send(message)
 

@@ -35,6 +35,7 @@ from plan_recommender.serving.metrics import NO_ROUTE, telemetry
 from plan_recommender.serving.overload import Admission
 from plan_recommender.serving.page_files import METHODS, PAGE
 from plan_recommender.serving.patches import bentoml_internals
+from plan_recommender.serving.prediction_log import ID_HEADER, PredictionLog
 from plan_recommender.serving.routes import ROUTES, Command, Query, Verdict
 from plan_recommender.serving.schemas import Health
 
@@ -44,6 +45,9 @@ _VARIES: Final[Header] = (b"vary", b"accept-language")
 
 Method = Callable[..., Any]
 """A method of the service, bound to it."""
+
+_Written = tuple[int, bytes, str]
+"""Status and body of an answer, and the id under which the prediction log has it, empty where it has not."""
 
 logger = logging.getLogger("bentoml.plan_recommender")
 
@@ -59,10 +63,12 @@ class HttpContract:
         admission: Admission,
         bodies: Bodies,
         page: Mapping[str, Kept],
+        log: PredictionLog | None,
     ):
         """Stand in front of BentoML's `app`, whose built-in routes `bento_routes` answers.
 
-        `page` holds the files of the page by their paths; it is empty where the page is turned off.
+        `page` holds the files of the page by their paths; it is empty where the page is turned off. `log` takes the
+        predictions down; None: nothing does.
         """
         self._app = app
         self._bento_routes = bento_routes
@@ -70,6 +76,7 @@ class HttpContract:
         self._admission = admission
         self._bodies = bodies
         self._page = page
+        self._log = log
         self._kept_turns = Turns()
         self._methods: dict[str, Method] = {}
 
@@ -131,7 +138,9 @@ class HttpContract:
         try:
             answer = await self._answer(verdict, scope, receive, exchange)
             if isinstance(answer, tuple):
-                status, body = answer
+                status, body, prediction = answer
+                if prediction:
+                    headers.append((ID_HEADER, prediction.encode()))
                 if isinstance(verdict, Command) and verdict.in_languages:
                     headers += ((b"content-language", LANGUAGE.get().encode()), _VARIES)
                 headers.append((b"content-length", b"%d" % len(body)))
@@ -152,7 +161,7 @@ class HttpContract:
 
     async def _answer(
         self, verdict: Query | Command | Refusal | Kept, scope: Scope, receive: Receive, exchange: Exchange | None
-    ) -> tuple[int, bytes] | Refusal | Kept:
+    ) -> _Written | Refusal | Kept:
         try:
             if not isinstance(verdict, Command):
                 return await self._answer_without_body(verdict)
@@ -169,21 +178,21 @@ class HttpContract:
             if verdict.in_languages:
                 LANGUAGE.set(choose_language(scope["headers"]))
             if not verdict.in_thread:
-                return _carry_out(verdict, method, body)
+                return _carry_out(verdict, method, body, self._log, scope["headers"])
             batches = self._admission.batches
             if not batches.admits():  # others came while the body did
                 del body  # it would be kept until the refusal
                 await asyncio.sleep(REFUSAL_PAUSE_SECONDS)
                 return error_responses.overloaded()
-            return await batches.carry_out(_carry_out, verdict, method, body)
+            return await batches.carry_out(_carry_out, verdict, method, body, self._log, scope["headers"])
         except Refusal as refusal:
             return refusal
         except Exception:
             logger.exception("%s failed", scope["path"])
             return error_responses.fault()
 
-    async def _answer_without_body(self, verdict: Query | Refusal | Kept) -> tuple[int, bytes] | Refusal | Kept:
-        answer: tuple[int, bytes] | Refusal | Kept
+    async def _answer_without_body(self, verdict: Query | Refusal | Kept) -> _Written | Refusal | Kept:
+        answer: _Written | Refusal | Kept
         if isinstance(verdict, Query):
             answer = _ask(self._methods.get(verdict.call) or self._method(verdict.call))
         else:
@@ -201,15 +210,17 @@ class HttpContract:
         return method
 
 
-def _ask(method: Method) -> tuple[int, bytes] | Kept:
+def _ask(method: Method) -> _Written | Kept:
     answer = method()
     if isinstance(answer, Kept):
         return answer
     unavailable = isinstance(answer, Health) and answer.status != "ok"
-    return _UNAVAILABLE if unavailable else _OK, to_json(answer)
+    return _UNAVAILABLE if unavailable else _OK, to_json(answer), ""
 
 
-def _carry_out(command: Command, method: Method, body: bytes) -> tuple[int, bytes] | Refusal:
+def _carry_out(
+    command: Command, method: Method, body: bytes, log: PredictionLog | None, headers: list[Header]
+) -> _Written | Refusal:
     # A refusal is returned and not raised: raised in a thread it would hold on to the body, in a circle of frames and
     # futures that waits for the garbage collector.
     if body.count(b'"') > 2 * command.max_names:
@@ -223,7 +234,8 @@ def _carry_out(command: Command, method: Method, body: bytes) -> tuple[int, byte
         telemetry().answer(answer)
     elif command.counted == "advice":
         telemetry().advice(answer)
-    return _OK, to_json(answer)
+    written = to_json(answer)
+    return _OK, written, log.note(request, answer, headers) if log is not None and command.logged else ""
 
 
 def _head_bytes(scope: Scope) -> int:

@@ -34,6 +34,10 @@ PROBABILITY_BUCKETS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 OWN_REASONS: Final = ("fault", "overload", "stopping")
 """Reasons of a refusal that lie with the service; all other reasons lie with the client."""
 
+LOG_REASONS: Final = ("disk", "queue", "stopping", "fault")
+"""Why lines of the prediction log are dropped: they cannot be written, too many wait for the disk, the disk has not
+taken them when the worker ends, or the log itself fails."""
+
 NO_ROUTE: Final = "none"
 """Route label of requests for a path that does not exist, and of those refused before their path was known."""
 
@@ -82,6 +86,12 @@ class Telemetry:
             "plan_recommender_tariffs_valid_from_seconds", "First day of the tariffs in force, in Unix time.",
             multiprocess_mode="max",
         )  # fmt: skip
+        self._log_written = prometheus_client.Counter(
+            "plan_recommender_prediction_log_written", "Lines written to the prediction log."
+        )
+        self._log_dropped = prometheus_client.Counter(
+            "plan_recommender_prediction_log_dropped", "Lines that the prediction log lacks, by reason.", ["reason"]
+        )
         self._children: dict[tuple[Any, ...], Any] = {}
         self._finished: list[tuple[str, int, str, float]] = []
         self._advised: list[tuple[str, str]] = []
@@ -106,6 +116,16 @@ class Telemetry:
         for plan in PLANS:
             self._child(self._predictions, plan, model).inc(0)
         observe_many(self._child(self._probability, model), Counter({0: 0}), 0)
+        for reason in LOG_REASONS:
+            self._child(self._log_dropped, reason).inc(0)
+
+    def log_written(self, lines: int) -> None:
+        """Count lines of the prediction log that are in their file; any thread may call this."""
+        self._log_written.inc(lines)
+
+    def log_dropped(self, reason: str, lines: int) -> None:
+        """Count lines of the prediction log that were dropped for one of `LOG_REASONS`; any thread may call this."""
+        self._child(self._log_dropped, reason).inc(lines)
 
     def request(self, route: str, status: int, reason: str, seconds: float) -> None:
         """Count a finished request, which is in the series at most `_FLUSH_SECONDS` later; call it in the event loop.

@@ -59,6 +59,18 @@ _LANGUAGE_HEADERS: Final[dict[str, Any]] = {
     "Content-Language": {"required": True, "schema": {"type": "string", "enum": list(LANGUAGES)}},
     "Vary": {"required": True, "schema": {"type": "string", "enum": ["accept-language"]}},
 }
+_REFERENCE_MEANS: Final = (
+    "How the caller knows the prediction again, for the prediction log: up to 128 visible ASCII characters. Anything "
+    "else counts as absent. Send a pseudonym, and nothing that tells who a subscriber is."
+)
+_LOGGED_HEADERS: Final[dict[str, Any]] = {
+    "X-Prediction-Id": {
+        "required": False,
+        "description": "The id in the prediction log, if the log is on and took the prediction down; of a batch, the "
+        "rows' ids without the slash and their index.",
+        "schema": {"type": "string"},
+    }
+}
 _INVALID: Final[dict[type[BaseModel], bytes]] = {
     CustomerUsage: b'{"calls":85,"minutes":-3,"messages":56}',
     UsageBatch: b'{"rows":[{"calls":85,"minutes":-3,"messages":56}]}',
@@ -96,14 +108,18 @@ def _operation(path: str, route: Query | Command, schemas: dict[str, Any]) -> di
     }
     if isinstance(route, Command):
         operation["requestBody"] = {"required": True, "content": _content(route.request, schemas)}
+        parameters, headers = operation.setdefault("parameters", []), responses[200].setdefault("headers", {})
         if route.in_languages:
-            operation["parameters"] = [
+            parameters.append(
                 _optional_header(
                     "Accept-Language",
                     "Languages of the sentences, as in `es-MX, en;q=0.5`; English, unless Spanish is preferred.",
                 )
-            ]
-            responses[200]["headers"] = _LANGUAGE_HEADERS
+            )
+            headers |= _LANGUAGE_HEADERS
+        if route.logged:
+            parameters.append(_optional_header("X-Reference", _REFERENCE_MEANS))
+            headers |= _LOGGED_HEADERS
     if isinstance(route, Query) and route.kept:
         operation["parameters"] = [_optional_header("If-None-Match", "Entity tags of what the client has.")]
         responses[200]["headers"] = _KEPT_HEADERS

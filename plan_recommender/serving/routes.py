@@ -60,6 +60,8 @@ class Command:
     """Whether answering takes so long that it would hold up the event loop."""
     counted: Literal["predictions", "advice"] | None = "predictions"
     """What the metrics count of its answers."""
+    logged: bool = True
+    """Whether its answers are predictions, which the prediction log takes down."""
     in_languages: bool = False
     """Whether the answer has sentences in the language that the request asks for."""
     methods: tuple[str, ...] = ("POST",)
@@ -98,6 +100,7 @@ ROUTES: Final[dict[str, Query | Command]] = {
         "Bill the last month on every plan, forecast the next one, and advise, as JSON of an `AdviceAnswer`.",
         max_bytes=1 * MIB,
         counted="advice",
+        logged=False,
         in_languages=True,
     ),
     "/health": Query("health", Health, "Ask the model, and tell whether it answers as it did when it was loaded."),

@@ -55,6 +55,12 @@ class Environment(BaseModel):
     """Whether the what-if page is served at /app."""
     max_bodies_mib: int = Field(64, ge=10, le=1024 * 1024)
     """MiB that all bodies which one worker is reading may hold together; at least one of the largest kind."""
+    prediction_log: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
+    """Folder of the prediction log; None: predictions are not logged."""
+    prediction_log_share: float = Field(1.0, ge=0, le=1)
+    """Share of the predictions that are logged, chosen at random."""
+    prediction_log_mib: int = Field(1024, ge=16, le=1024 * 1024)
+    """MiB that the files of the prediction log may have together, those of all workers and of earlier starts."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Self:

@@ -4,7 +4,8 @@ import json
 import logging
 
 from plan_recommender.serving import contract
-from plan_recommender.serving.error_responses import Refusal
+from plan_recommender.serving.error_responses import Header, Refusal
+from plan_recommender.serving.prediction_log import PredictionLog
 from plan_recommender.serving.routes import Command
 from service import PlanRecommender
 
@@ -13,8 +14,10 @@ __all__ = ["PlanRecommender"]
 carry_out = contract._carry_out
 
 
-def telling(command: Command, method: contract.Method, body: bytes) -> tuple[int, bytes] | Refusal:
-    answer = carry_out(command, method, body)
+def telling(
+    command: Command, method: contract.Method, body: bytes, log: PredictionLog | None, headers: list[Header]
+) -> tuple[int, bytes, str] | Refusal:
+    answer = carry_out(command, method, body, log, headers)
     if isinstance(answer, Refusal):
         try:
             [*json.loads(body), 1 / 0]
