@@ -75,8 +75,11 @@ def compare(
     codes = layout.codes(current.features)
     summary = None if scorer is None else summarise(current.features, scorer)
     effects = _effects(layout, codes, summary, current.subscribers)
+    for feature in reference.features:
+        _require("reference", feature.name, sum(feature.counts), feature.design_effect, settings)
+        _require("current", feature.name, len(codes), 1.0, settings)
     emptied = _emptied(reference, current.features, settings)
-    _require_rows(reference, codes, effects, emptied, settings)
+    _require_values(reference, codes, effects, emptied, settings)
     before = layout.reference(reference).astype(np.float64)
     counts = layout.count(codes, None if summary is None else summary.probabilities).astype(np.float64)
     both = reference_effects(reference), effects
@@ -147,12 +150,10 @@ def _enough(values: Codes, effects: Effects, feature: FeatureProfile, settings: 
     return int((values >= 0).sum()) >= settings.min_rows * effects[feature.name].mean
 
 
-def _require_rows(
+def _require_values(
     reference: ReferenceProfile, codes: Codes, effects: Effects, emptied: Mapping[str, str], settings: DriftSettings
 ) -> None:
     for i, feature in enumerate(reference.features):
-        _require("reference", feature.name, sum(feature.counts), feature.design_effect, settings)
-        _require("current", feature.name, len(codes), 1.0, settings)
         if feature.name not in emptied:
             _require("current", feature.name, int((codes[:, i] >= 0).sum()), effects[feature.name].mean, settings)
 

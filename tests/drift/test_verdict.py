@@ -1,7 +1,6 @@
-"""Profile and verdict: exact numbers on small samples, what each threshold decides, and no verdict on too little."""
+"""The verdict on a sample: descriptions by hand, what is judged drifted and what not, and no verdict on too little."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,136 +9,116 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 from plan_recommender.config.settings import DriftSettings
+from plan_recommender.data.synthesis import generate
 from plan_recommender.drift.reference import profile
-from plan_recommender.drift.verdict import compare
+from plan_recommender.drift.report import DriftReport
+from plan_recommender.drift.verdict import Sample, compare
 from plan_recommender.errors import TableError
-from plan_recommender.model.profile import Values, population_stability_index
+from plan_recommender.model.features import FEATURE_NAMES
+from plan_recommender.model.profile import Values
 
-SMALL = DriftSettings(bins=4, min_rows=4)
+SMALL = DriftSettings(min_rows=4)
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=100)
+CALLS, MINUTES, MESSAGES, MB_USED = range(4)
 
 
 def column(*values: float) -> Values:
     return np.array(values, dtype=np.float64)[:, None]
 
 
-def one(reference: Values, current: Values, config: DriftSettings = SMALL) -> Any:
-    report = compare(profile(reference, ["calls"], config), current, config)
-    return report.features[0]
+def one(reference: Values, current: Values, config: DriftSettings = SMALL) -> DriftReport:
+    return compare(profile(reference, ["calls"], config), Sample(current), config)
 
 
-def test_psi_is_what_a_hand_computes() -> None:
-    # Without smoothing: shares 1/2, 1/2 and 1/4, 3/4.
-    by_hand = (1 / 4 - 1 / 2) * math.log(1 / 2) + (3 / 4 - 1 / 2) * math.log(3 / 2)
-    assert population_stability_index([2, 2], [1, 3], 0) == pytest.approx(by_hand, rel=1e-14)
-    # With half a row added to each bin: 2.5/5, 2.5/5 and 0.5/5, 4.5/5.
-    by_hand = (0.1 - 0.5) * math.log(0.2) + (0.9 - 0.5) * math.log(1.8)
-    assert population_stability_index([2, 2], [0, 4], 0.5) == pytest.approx(by_hand, rel=1e-14)
+def month(rows: int, seed: int) -> Values:
+    return np.concatenate([chunk.features for chunk in generate(rows, seed)])
 
 
-@PROPERTY
-@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=1), st.floats(0.1, 10))
-def test_psi_is_symmetric_not_negative_and_zero_for_the_same(pairs: list[tuple[int, int]], smoothing: float) -> None:
-    before, after = ([pair[i] for pair in pairs] for i in (0, 1))
-    psi = population_stability_index(before, after, smoothing)
-    assert psi >= 0
-    assert population_stability_index(after, before, smoothing) == pytest.approx(psi, rel=1e-9, abs=1e-12)
-    assert population_stability_index(before, before, smoothing) == 0
+def judge(current: Values, config: DriftSettings | None = None) -> DriftReport:
+    config = config or DriftSettings()
+    return compare(profile(month(3214, 1), list(FEATURE_NAMES), config), Sample(current), config)
 
 
-def test_bins_are_the_quantiles_of_the_reference_with_open_ends() -> None:
-    (feature,) = profile(column(*range(1, 9)), ["calls"], SMALL).features
-    assert feature.edges == [2.75, 4.5, 6.25]
-    assert feature.counts == [2, 2, 2, 2]
-    assert feature.values == [1, 2, 3, 4, 5, 6, 7, 8]
-    # Far outside of the reference, every value still has a bin: 3 below, 1 above.
-    found = one(column(*range(1, 9)), column(0, 0, 0, 1e12))
-    shares = [(2.5 / 10, 3.5 / 6), (2.5 / 10, 0.5 / 6), (2.5 / 10, 0.5 / 6), (2.5 / 10, 1.5 / 6)]
-    assert found.psi == pytest.approx(sum((c - r) * math.log(c / r) for r, c in shares), rel=1e-12)
-
-
-def test_a_value_on_an_edge_belongs_to_the_bin_below_in_both_samples() -> None:
-    reference = column(0, 1, 2, 3, 4)  # quartiles 1, 2, 3
-    (feature,) = profile(reference, ["calls"], SMALL).features
-    assert (feature.edges, feature.counts) == ([1, 2, 3], [2, 1, 1, 1])
-    assert one(reference, reference).psi == 0
-
-
-def test_a_heap_of_zeros_makes_one_edge() -> None:
-    reference = column(*[0] * 6, 1, 2)
-    (feature,) = profile(reference, ["messages"], SMALL).features
-    assert (feature.edges, feature.counts) == ([0, 0.25], [6, 0, 2])
-    (feature,) = profile(column(*[0] * 8), ["messages"], SMALL).features
-    assert (feature.edges, feature.counts) == ([0], [8, 0])
-    found = one(column(*[0] * 8), column(0, 0, 5, 5))
-    shares = [(8.5 / 9, 2.5 / 5), (0.5 / 9, 2.5 / 5)]
-    assert found.psi == pytest.approx(sum((c - r) * math.log(c / r) for r, c in shares), rel=1e-12)
-
-
-def test_the_ks_statistic_is_what_a_hand_computes() -> None:
-    found = one(column(1, 2, 3, 4), column(3, 4, 5, 6, 7))
+def test_statistics_of_a_feature_are_what_a_hand_computes() -> None:
+    (found,) = one(column(1, 2, 3, 4), column(3, 4, 5, 6, 7)).features
     assert found.ks_statistic == pytest.approx(0.6)  # at 4: 4/4 against 2/5
     assert (found.reference_n, found.current_n) == (4, 5)
-    assert (found.reference_median, found.current_median) == (2.5, 5)
-    assert one(column(1, 2, 3, 4), column(5, 6, 7, 8)).ks_statistic == 1
+    assert (found.reference_mean, found.current_mean, found.reference_median, found.current_median) == (2.5, 5, 2.5, 5)
+    assert found.above_old_percentile == 0.8  # the 95th percentile of 1 to 4 is 3.85
+    assert found.change is not None
+    error = math.sqrt(1.25 / 4 + 2 / 5)
+    assert found.change == pytest.approx((2.5 - 2.5758293 * error, 2.5 + 2.5758293 * error))
 
 
 @PROPERTY
 @given(st.lists(st.floats(0, 1e6), min_size=4, max_size=60), st.lists(st.floats(0, 1e6), min_size=4, max_size=60))
 def test_statistic_and_p_value_are_scipys(before: list[float], after: list[float]) -> None:
-    found, expected = one(column(*before), column(*after)), ks_2samp(before, after, method="asymp")
+    (found,) = one(column(*before), column(*after)).features
+    expected = ks_2samp(before, after, method="asymp")
     assert (found.ks_statistic, found.ks_p_value) == (expected.statistic, expected.pvalue)
 
 
 @PROPERTY
 @given(st.lists(st.floats(0, 1e6), min_size=4, max_size=60))
 def test_a_sample_has_not_drifted_from_itself_in_any_order(values: list[float]) -> None:
-    found = one(column(*values), column(*values[::-1]))
-    assert (found.psi, found.ks_statistic, found.ks_p_value, found.drifted) == (0, 0, 1, False)
+    report = one(column(*values), column(*values[::-1]))
+    (found,) = report.features
+    assert (report.verdict, found.finding, found.p_value) == ("no drift", "no drift", 1)
+    assert (found.psi, found.gap, found.phi, found.ks_statistic, found.ks_p_value) == (0, 0, 0, 0, 1)
+
+
+def test_as_many_other_rows_of_the_same_world_are_no_drift() -> None:
+    report = judge(month(5000, 2))
+    assert (report.verdict, report.drifted) == ("no drift", [])
+    assert {part.finding for part in (*report.features, *report.pairs)} == {"no drift"}
+
+
+def test_five_percent_more_data_is_found_by_how_much() -> None:
+    current = month(5000, 2)
+    current[:, MB_USED] *= 1.05
+    report = judge(current)
+    assert (report.verdict, report.drifted) == ("drift", ["mb_used"])
+    found = report.features[MB_USED]
+    assert found.change is not None
+    true = 0.05 / 1.05 * current[:, MB_USED].mean()
+    assert found.change[0] < true < found.change[1]
+    assert found.reasons == [f"gap {found.gap:.3f}, phi {found.phi:.3f} with p {found.p_value:.2g} < 0.01"]
+
+
+def test_minutes_cut_loose_from_calls_are_found_though_no_feature_changes_by_itself() -> None:
+    current = month(5000, 2)
+    loose = np.random.default_rng(0).permutation(len(current))[:1000]
+    current[loose, MINUTES] = current[loose[::-1], MINUTES]
+    report = judge(current)
+    assert (report.verdict, report.drifted) == ("drift", ["calls and minutes"])
+    pair = report.pairs[0]
+    assert pair.reference_association > pair.current_association + 0.1
+    assert (pair.p_value, pair.finding) == (pytest.approx(0, abs=1e-9), "drift")
+
+
+def test_a_small_difference_in_a_huge_sample_is_not_relevant() -> None:
+    rng = np.random.default_rng(0)
+    before, now = (rng.normal(100, 1, (400_000, 1)) + shift for shift in (0, 0.02))
+    report = one(before, now, DriftSettings())
+    (found,) = report.features
+    assert (report.verdict, report.drifted, found.finding) == ("no drift", [], "no relevant drift")
+    assert found.p_value is not None
+    assert found.p_value < 1e-6
+    assert f"but gap {found.gap:.3f}" in found.reasons[0]
+    assert "below what matters (0.05 and 0.1)" in found.reasons[0]
+    assert one(before, now, DriftSettings(smallest_gap=0.01)).verdict == "drift"
 
 
 def test_missing_values_are_left_out_and_their_share_is_watched() -> None:
     nan = math.nan
     reference = column(1, 2, 3, 4, 5, 6, 7, 8, 9, nan)
-    found = one(reference, column(1, 2, 3, 4, 5, 6, 7, 8, 9, nan))
-    assert (found.reference_n, found.current_n, found.psi, found.drifted) == (9, 9, 0, False)
+    report = one(reference, column(1, 2, 3, 4, 5, 6, 7, 8, 9, nan))
+    (found,) = report.features
+    assert (found.reference_n, found.current_n, found.psi, report.verdict) == (9, 9, 0, "no drift")
     assert (found.reference_missing_share, found.current_missing_share) == pytest.approx((0.1, 0.1))
-    found = one(reference, column(1, 2, 3, 4, 5, 6, 7, 8, 9, *[nan] * 3))
-    assert found.current_missing_share == pytest.approx(0.25)
-    assert found.reasons == ["empty cells 10.0% → 25.0% (threshold 10%)"]
-
-
-@pytest.mark.parametrize(
-    ("change", "reasons"),
-    [
-        ({}, ["PSI", "KS"]),
-        ({"psi_threshold": 100.0}, ["KS"]),
-        ({"ks_threshold": 0.9}, ["PSI"]),
-        ({"ks_alpha": 0.0}, ["PSI"]),
-        ({"psi_threshold": 100.0, "ks_threshold": 0.9}, []),
-    ],
-    ids=str,
-)
-def test_each_threshold_decides(change: dict[str, float], reasons: list[str]) -> None:
-    found = one(column(*range(100)), column(*range(50, 150)), DriftSettings(**(SMALL.model_dump() | change)))
-    assert found.ks_statistic == pytest.approx(0.5)
-    assert [reason.split()[0] for reason in found.reasons] == reasons
-    assert found.drifted == bool(reasons)
-
-
-def test_a_value_on_the_threshold_has_drifted() -> None:
-    before, after = column(*range(100)), column(*range(30, 130))
-    psi = one(before, after).psi
-    for threshold, drifted in ((psi, True), (math.nextafter(psi, 9), False)):
-        config = DriftSettings(bins=4, psi_threshold=threshold, ks_threshold=1.0)
-        assert one(before, after, config).drifted is drifted
-
-
-def test_a_small_difference_in_a_huge_sample_is_no_drift() -> None:
-    rng = np.random.default_rng(0)
-    found = one(rng.normal(0, 1, (200_000, 1)), rng.normal(0.05, 1, (200_000, 1)), DriftSettings())
-    assert found.ks_p_value < 1e-10
-    assert not found.drifted
+    report = one(reference, column(1, 2, 3, 4, 5, 6, 7, 8, 9, *[nan] * 3))
+    assert report.features[0].current_missing_share == pytest.approx(0.25)
+    assert (report.verdict, report.features[0].reasons) == ("drift", ["empty cells 10.0% → 25.0% (threshold 10%)"])
 
 
 @pytest.mark.parametrize(("before", "after", "which"), [(3, 4, "reference"), (4, 3, "current"), (4, 0, "current")])
@@ -152,13 +131,24 @@ def test_too_few_values_are_no_verdict(before: int, after: int, which: str) -> N
     )
 
 
-def test_a_stored_profile_keeps_a_seeded_sample_and_counts_every_value() -> None:
-    values = np.random.default_rng(0).random((5000, 1))
-    config = DriftSettings(reference_rows=1000)
-    kept, again, other = (profile(values, ["calls"], config, seed).features[0] for seed in (1, 1, 2))
-    assert kept == again
-    assert kept.values != other.values
-    assert len(kept.values) == len(set(kept.values)) == 1000
-    assert set(kept.values) <= set(values[:, 0].tolist())
-    assert sum(kept.counts) == 5000
-    assert kept.counts == other.counts
+def test_rows_of_few_subscribers_are_too_few_rows() -> None:
+    config = DriftSettings()
+    reference = profile(month(3214, 1), list(FEATURE_NAMES), config)
+    rows = np.repeat(month(200, 2), 5, axis=0)
+    assert compare(reference, Sample(rows), config).current_subscribers is None
+    with pytest.raises(TableError) as caught:
+        compare(reference, Sample(rows, np.repeat(np.arange(200), 5)), config)
+    assert str(caught.value) == (
+        "feature 'calls': expected at least 2,500 values in the current sample (drift.min_rows times their design "
+        "effect of 5.0), found 1,000; collect more before asking for a verdict"
+    )
+
+
+def test_repeated_rows_of_subscribers_are_a_drift_only_where_nobody_says_whose_they_are() -> None:
+    config = DriftSettings(min_rows=1)
+    reference = profile(month(3214, 1), list(FEATURE_NAMES), config)
+    rows, whose = np.repeat(month(150, 3), 60, axis=0), np.repeat(np.arange(150), 60)
+    assert compare(reference, Sample(rows), config).verdict == "drift"
+    report = compare(reference, Sample(rows, whose), config)
+    assert (report.verdict, report.current_subscribers) == ("no drift", 150)
+    assert [feature.design_effect for feature in report.features] == pytest.approx([60] * 4)
