@@ -2,12 +2,12 @@
 
 usage: python -m tools.retraining_rates [--lives 200] [--months 12] [--rows 3000] [--seed 42]
 
-A life is a champion that is trained on one synthetic table, and further tables, one a month, until one gives a reason to
-train. In one kind of life nothing changes, so that every retraining is a false one; once more with a retraining in the
-first month, as with --always. In the others usage drifts, plans are given out by another rule while usage stays, or
-labels are shuffled. Each month is asked as retrain.py asks it. A new model that is better than the baselines is compared
-with the champion on 50,000 further rows of the month's kind: it is significantly worse if its Brier score is, by two
-standard errors of the difference. The boosted trees train alone, with one repeat, because many models are trained.
+A life is a champion that is trained on one synthetic table, and further tables, one a month, until one gives a reason
+to train. In one kind of life nothing changes, so that every retraining is a false one; once more with a retraining in
+the first month, as with --always. In the others usage drifts, plans are given out by another rule while usage stays, or
+labels are shuffled. Each month is asked as retrain.py asks it. A new model that is better than the baselines is
+compared with the champion on 50,000 further rows of the month's kind: it is significantly worse if its Brier score is,
+by two standard errors of the difference. The boosted trees train alone, with one repeat, because many are trained.
 """
 
 if __name__ == "__main__":
