@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plan_recommender import cli
-from plan_recommender.billing.tariffs import find_tariffs, load_tariffs
 from plan_recommender.config.settings import Settings
-from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
-from plan_recommender.data.month_panel import SHIPPED_MONTHS
+from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import ModelError, OutputError, PlanRecommenderError
 from plan_recommender.model import store
 from plan_recommender.model.store import RegisteredModel
@@ -24,10 +22,10 @@ from plan_recommender.report.terminal import candidates_table, metrics_table, ta
 from plan_recommender.report.tracked import track, track_registered
 from plan_recommender.training import history
 from plan_recommender.training.gate import GateReport
-from plan_recommender.training.habits import LearnedHabits, learn_habits
+from plan_recommender.training.habits import LearnedHabits
 from plan_recommender.training.history import HISTORY_FILE, Retraining, finished_before
+from plan_recommender.training.inputs import check_plausible, read_inputs
 from plan_recommender.training.options import add_training_options, settings_of
-from plan_recommender.training.plausible import check_plausible
 from plan_recommender.training.retraining import described, made_from_the_same, reasons_for
 from plan_recommender.training.run import Trained, look, require_better, train_and_judge
 
@@ -69,9 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _retrain(run: _Run, options: argparse.Namespace) -> int:
     settings = run.settings
-    table = read_labelled(settings.data.path, groups=settings.data.groups, format=settings.data.format)
-    check_trainable(table, settings.data.max_missing_share, settings.data.min_rows)
-    habits = learn_habits(settings.advice.months or SHIPPED_MONTHS, load_tariffs(options.tariffs or find_tariffs()))
+    table, habits = read_inputs(settings, options.tariffs)
     if settings.mlflow.enabled:
         cli.require_mlflow()
     champion = _champion()

@@ -12,19 +12,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from plan_recommender import cli
-from plan_recommender.billing.tariffs import find_tariffs, load_tariffs
 from plan_recommender.cli import needing, require_mlflow
 from plan_recommender.config.settings import Candidate, Settings
-from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
-from plan_recommender.data.month_panel import SHIPPED_MONTHS
+from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.report.outcome import REFUSED, register, require_own_folder
 from plan_recommender.report.run_words import say_refused, say_registered
 from plan_recommender.report.terminal import candidates_table, metrics_table, table_lines
 from plan_recommender.report.tracked import track, track_registered
 from plan_recommender.training import history
-from plan_recommender.training.habits import learn_habits
+from plan_recommender.training.inputs import check_plausible, read_inputs
 from plan_recommender.training.options import add_training_options, settings_of
-from plan_recommender.training.plausible import check_plausible
 from plan_recommender.training.run import look, train_and_judge
 
 
@@ -35,9 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     require_own_folder(settings.artifacts.directory)
     if options.mlflow:
         settings = settings.model_copy(update={"mlflow": settings.mlflow.model_copy(update={"enabled": True})})
-    table = read_labelled(settings.data.path, groups=settings.data.groups, format=settings.data.format)
-    check_trainable(table, settings.data.max_missing_share, settings.data.min_rows)
-    habits = learn_habits(settings.advice.months or SHIPPED_MONTHS, load_tariffs(options.tariffs or find_tariffs()))
+    table, habits = read_inputs(settings, options.tariffs)
     if settings.mlflow.enabled:
         require_mlflow()
     for line in table_lines(table):

@@ -1,16 +1,34 @@
-"""Whether a table to train on, and the months beside it, look like usage in the units that the model knows."""
+"""What a model is trained on: the table and the months, and whether both look like usage in known units."""
 
 from collections.abc import Callable
+from pathlib import Path
 
-from plan_recommender.config.settings import DriftSettings
-from plan_recommender.data.csv_table import LabelledTable
+from plan_recommender.billing.tariffs import find_tariffs, load_tariffs
+from plan_recommender.config.settings import DriftSettings, Settings
+from plan_recommender.data.csv_table import LabelledTable, check_trainable, read_labelled
 from plan_recommender.data.month_panel import SHIPPED_MONTHS
 from plan_recommender.data.plausibility import find_mistakes
 from plan_recommender.drift.reference import profile
 from plan_recommender.errors import ModelError, TableError
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
-from plan_recommender.training.habits import LearnedHabits
+from plan_recommender.training.habits import LearnedHabits, learn_habits
+
+
+def read_inputs(settings: Settings, tariffs: Path | None) -> tuple[LabelledTable, LearnedHabits]:
+    """Read the labelled table and learn from the months.
+
+    Args:
+        settings: say which files.
+        tariffs: how minutes are billed; None: those that `find_tariffs` finds.
+
+    Raises:
+        TableError: a classifier cannot be fitted on the table, or one of the two is not what it may be.
+        ConfigError: the tariffs are not what they may be.
+    """
+    table = read_labelled(settings.data.path, groups=settings.data.groups, format=settings.data.format)
+    check_trainable(table, settings.data.max_missing_share, settings.data.min_rows)
+    return table, learn_habits(settings.advice.months or SHIPPED_MONTHS, load_tariffs(tariffs or find_tariffs()))
 
 
 def check_plausible(
