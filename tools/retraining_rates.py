@@ -28,10 +28,10 @@ from plan_recommender.config.settings import Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.data.synthesis import SHIFTS, generate
 from plan_recommender.drift.reference import profile
-from plan_recommender.drift.verdict import compare
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.training.fresh_rows import Ageing, Beside
 from plan_recommender.training.gate import check_baselines
+from plan_recommender.training.retraining import drifted
 from plan_recommender.training.run import Trained, answers_of, train
 
 ALWAYS = "nothing, --always"
@@ -77,7 +77,7 @@ def live(kind: str, months: int, rows: int, settings: Settings, seed: int) -> li
     lived = []
     for month in range(months):
         table = draw(kind, rows, int(seeds[1 + month]))
-        drift = bool(compare(reference, table.features, settings.drift).drifted_features)
+        drift = drifted(reference, table.features, settings.drift)[0] == "drift"
         ageing = Ageing.of(
             champion.scores(table), np.arange(rows), before, len(test.target) + len(validated.target),
             settings.gate.margin,

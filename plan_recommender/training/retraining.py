@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from plan_recommender.config.settings import Settings
+from plan_recommender.config.settings import DriftSettings, Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.drift.verdict import compare
+from plan_recommender.model.features import FeatureMatrix
+from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.training.fresh_rows import FALSE_ALARMS, Ageing
 from plan_recommender.training.habits import LearnedHabits
@@ -35,7 +37,7 @@ class Reasons:
     @property
     def found(self) -> bool:
         """Whether there is one."""
-        return bool(self.drifted) or (self.ageing is not None and self.ageing.worse)
+        return self.verdict == "drift" or (self.ageing is not None and self.ageing.worse)
 
     def sentence(self) -> str:
         """Say what was found, without a full stop."""
@@ -58,18 +60,17 @@ def reasons_for(champion: RegisteredModel, table: LabelledTable, settings: Setti
         TableError: there are too few rows for a verdict.
         ModelError: a file of the champion is missing or was altered.
     """
-    verdict, features = drifted(champion, table, settings)
+    verdict, features = drifted(champion.profile(), table.features, settings.drift)
     return Reasons(verdict, features, Ageing.measure(champion, table, settings))
 
 
-def drifted(champion: RegisteredModel, table: LabelledTable, settings: Settings) -> tuple[str, list[str]]:
-    """Compare usage with the profile of the champion's training part; gives the verdict, and what has drifted.
+def drifted(reference: ReferenceProfile, features: FeatureMatrix, settings: DriftSettings) -> tuple[str, list[str]]:
+    """Compare usage with the profile of a champion's training part; gives the verdict, and what has drifted.
 
     Raises:
         TableError: there are too few rows for a verdict.
-        ModelError: the profile is missing or was altered.
     """
-    report = compare(champion.profile(), table.features, settings.drift)
+    report = compare(reference, features, settings)
     return report.verdict, report.drifted_features
 
 

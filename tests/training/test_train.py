@@ -473,7 +473,8 @@ def test_a_run_that_cannot_write_on_changes_nothing(
             found.append(run_of_training.train(*arguments))
         return found[0]
 
-    monkeypatch.setattr("plan_recommender.training.run.train", train_once)  # what is to be written is the same every time
+    # What is to be written is the same every time.
+    monkeypatch.setattr("plan_recommender.training.run.train", train_once)
 
     def run_until(write: int | None) -> tuple[Answer, int]:
         with disk.failing(tmp_path, write) as written:
