@@ -22,7 +22,7 @@ export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps
 
-.PHONY: help install optional demo start-demo stop-demo mlflow-demo test test-quick lint check docs cards pictures notebooks model train rollback evaluate predict advise drift serve build containerize loadtest soak benchmark clean
+.PHONY: help install optional demo start-demo stop-demo mlflow-demo test test-quick lint check docs cards pictures notebooks model train retrain rollback evaluate predict advise drift serve build containerize loadtest soak benchmark clean
 .DEFAULT_GOAL := help
 
 .venv/training: requirements/training.txt
@@ -90,6 +90,9 @@ optional: .venv/optional  ## the same, and the libraries of train.py --search an
 ##@ Model
 train: .venv/training  ## fit, evaluate, register (DATA=CSV)
 	@$(BIN)/python train.py --data "$(DATA)"
+
+retrain: .venv/training  ## look at new labelled data; train and register if there is a reason to (DATA=CSV)
+	@$(BIN)/python retrain.py --data "$(DATA)"
 
 evaluate: model  ## measure the registered model on its test part
 	@$(BIN)/python evaluate.py

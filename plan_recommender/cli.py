@@ -5,6 +5,7 @@ command could not decide (bad input, bad configuration, an interruption).
 """
 
 import argparse
+import importlib
 import io
 import math
 import os
@@ -156,6 +157,16 @@ def needing(library: str, what: str) -> Iterator[None]:
             f"{what}: expected the optional library {library}, found none in {sys.prefix}; "
             "install it with `make optional`, or `pip install --require-hashes --no-deps -r requirements/optional.txt`"
         ) from error
+
+
+def require_mlflow() -> None:
+    """Fail before a training begins if MLflow is not installed.
+
+    Raises:
+        MissingLibraryError: it is not.
+    """
+    with needing("mlflow", "--mlflow or mlflow.enabled"):
+        importlib.import_module("plan_recommender.training.tracking")
 
 
 def _tolerate_any_output() -> None:

@@ -123,7 +123,9 @@ class GateSettings(Section):
         "if a perfectly calibrated model would show as much by chance on as many rows.",
     )
     margin: Share = Field(
-        0.01, description="How much worse (0 to 1) than the registered model's Brier score on the same rows it may be."
+        0.01,
+        description="How much worse (0 to 1) than the registered model's Brier score on the same rows it may be. For "
+        "`retrain.py`, also how much worse than its own the registered model's may be on fresh rows.",
     )
 
 

@@ -19,6 +19,7 @@ from plan_recommender.model.tables import write_document
 from plan_recommender.report import pages, plots
 from plan_recommender.training.candidates import PREPROCESSOR
 from plan_recommender.training.findings import Findings, metrics_document
+from plan_recommender.training.history import Retraining
 from plan_recommender.training.run import Tested, Trained
 from plan_recommender.training.selection import CandidateSummary, CrossValidated
 
@@ -59,17 +60,18 @@ def write_pages(
     findings: Findings,
     table: LabelledTable,
     looks: str = "",
+    retrainings: Sequence[Retraining] = (),
 ) -> None:
     """Write run.json, the report and, unless the model was refused, the cards, which need the model's tag or record.
 
-    `looks` is a sentence about earlier looks at the test part.
+    `looks` is a sentence about earlier looks at the test part; the report shows `retrainings`, the latest last.
 
     `write_artifacts` must have written the plots into the same folder, because the report contains them.
     """
     run = {"model": tag, "table": str(table.path.resolve()), **record.model_dump(mode="json")}
     (folder / RUN_FILE).write_text(_json(run))
     seconds = {result.candidate: float(np.median(result.fit_seconds)) for result in trained.results}
-    report = pages.render_report(tag, record, trained.document, findings, seconds, folder, looks)
+    report = pages.render_report(tag, record, trained.document, findings, seconds, folder, looks, retrainings)
     (folder / pages.REPORT).write_text(report)
     if findings.test is None:
         return

@@ -1,6 +1,7 @@
 """What a training run leaves: a registered model and its artifacts, both or neither, or the report of a refused run."""
 
 import json
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from plan_recommender.training import looks, publish
 from plan_recommender.training.findings import Findings
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.habits import LearnedHabits
+from plan_recommender.training.history import Retraining
 from plan_recommender.training.publish import publish_both, write_model
 from plan_recommender.training.run import Tested, Trained
 
@@ -46,10 +48,12 @@ def register(
     habits: LearnedHabits,
     settings: Settings,
     ending: ExitStack,
+    retrainings: Callable[[str], Sequence[Retraining]],
 ) -> Registered:
     """Write artifacts and model, both or neither.
 
-    Ctrl-C and SIGTERM stop it until the publication begins; from then on they wait until `ending` is closed.
+    `retrainings` gives those that the report shows, from the tag of the model. Ctrl-C and SIGTERM stop it until the
+    publication begins; from then on they wait until `ending` is closed.
 
     Raises:
         OutputError: one of them cannot be written; both are as they were.
@@ -63,7 +67,9 @@ def register(
             record = write_model(model.path, artifacts.path, trained, findings, table, habits, settings)
         looks_before = _note_look(model.tag, trained, table, settings)
         with writing(directory):
-            write_pages(artifacts.path, model.tag, record, trained, findings, table, looks_before)
+            write_pages(
+                artifacts.path, model.tag, record, trained, findings, table, looks_before, retrainings(model.tag)
+            )
             written = sorted(path.name for path in artifacts.path.iterdir())
             artifacts.keep_the_rest()
         with writing(store.store_path()):
@@ -80,9 +86,14 @@ class Refused(NamedTuple):
 
 
 def leave_refused(
-    trained: Trained, verdict: GateReport, table: LabelledTable, habits: LearnedHabits, settings: Settings
+    trained: Trained,
+    verdict: GateReport,
+    table: LabelledTable,
+    habits: LearnedHabits,
+    settings: Settings,
+    retrainings: Sequence[Retraining],
 ) -> Refused:
-    """Write the report of a refused run into `REFUSED`, in place of the one before.
+    """Write the report of a refused run into `REFUSED`, in place of the one before; it shows `retrainings`.
 
     Raises:
         OutputError: it cannot be written.
@@ -93,9 +104,8 @@ def leave_refused(
     with staged_directory(folder) as refused, publish.staging() as model, writing(folder):
         write_artifacts(refused.path, trained, findings, None, table, settings)
         record = write_model(model.path, refused.path, trained, findings, table, habits, settings)
-        write_pages(
-            refused.path, f"{_REFUSED_TAG} {trained.champion}", record, trained, findings, table, looks_before or ""
-        )
+        tag = f"{_REFUSED_TAG} {trained.champion}"
+        write_pages(refused.path, tag, record, trained, findings, table, looks_before or "", retrainings)
         refused.publish()
     return Refused(folder / REPORT, looks_before)
 

@@ -4,7 +4,7 @@ The templates are in report/templates. HTML pages contain their pictures, so tha
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from plan_recommender.model.tables import ModelDocument
 from plan_recommender.model.threshold import SEGMENTS, Threshold
 from plan_recommender.report.plots import draw_distributions
 from plan_recommender.training.findings import Findings
+from plan_recommender.training.history import Retraining
 from plan_recommender.training.threshold_choice import fold_threshold
 
 REPORT = "report.html"
@@ -50,6 +51,8 @@ _DESCRIBED = {
 _LOOK = Path(__file__).parents[1] / "look.css"
 """The style sheet that the reports share with the what-if page."""
 
+_MAX_RETRAININGS = 24  # rows of the report's table; the history has them all
+
 _MIN_SCALE = 0.6
 """A picture is not drawn smaller than this, because its smallest text would then have fewer than ten pixels."""
 
@@ -62,6 +65,7 @@ def render_report(
     fit_seconds: Mapping[Candidate, float],
     pictures: Path,
     looks: str,
+    retrainings: Sequence[Retraining] = (),
 ) -> str:
     """Write the report of a training run as one self-contained HTML page.
 
@@ -73,6 +77,7 @@ def render_report(
         fit_seconds: median fit time of each candidate (s).
         pictures: folder that holds the PNGs of the run.
         looks: a sentence about earlier looks at the test part, without its full stop.
+        retrainings: runs of retrain.py, the latest last.
     """
 
     def picture(name: str, alt: str) -> Markup:
@@ -84,6 +89,7 @@ def render_report(
         tag=tag,
         fit_seconds=fit_seconds,
         looks=looks,
+        retrainings=[run for run in retrainings if run.outcome != "same data"][-_MAX_RETRAININGS:],
         picture=picture,
         settings_yaml=yaml.safe_dump(record.settings, sort_keys=False),
     )

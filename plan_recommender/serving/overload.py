@@ -22,6 +22,9 @@ free then, it is refused after all.
 
 **Draining**: after SIGTERM a worker answers everything for `DRAIN_SECONDS`, closing each connection after its answer.
 Then it refuses new requests, until those under way are answered or `STOP_SECONDS` are over.
+
+**Giving way**: after SIGHUP, which the supervisor sends when another worker has taken its place on the same socket, a
+worker accepts no more connections. It answers what comes on those that it has, closing each one after its answer.
 """
 
 import asyncio
@@ -160,12 +163,13 @@ class Drain:
         self._queue = queue
         self.under_way = 0
         self._since: float | None = None
+        self._gives_way = False
         self._task: asyncio.Task[None] | None = None
 
     @property
     def started(self) -> bool:
         """Whether connections are to be closed after their answer."""
-        return self._since is not None
+        return self._since is not None or self._gives_way
 
     @property
     def refusing(self) -> bool:
@@ -173,15 +177,20 @@ class Drain:
         return self._since is not None and perf_counter() - self._since > DRAIN_SECONDS
 
     def before(self, stop: Callable[[int, Any], object]) -> None:
-        """On SIGTERM, drain and then call `stop`, the handler that the server had installed."""
+        """On SIGTERM drain, and then call `stop`, the handler that the server had installed; on SIGHUP at once."""
 
         def start() -> None:
             if self._task is None:
                 self._since = perf_counter()
                 self._task = asyncio.get_running_loop().create_task(self._run(stop))
 
+        def give_way() -> None:
+            self._gives_way = True
+            stop(signal.SIGTERM, None)  # the server closes its socket, of which other workers have copies
+
         with contextlib.suppress(NotImplementedError):  # on Windows the server's own handler stays
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, start)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, give_way)
 
     async def _run(self, stop: Callable[[int, Any], object]) -> None:
         await asyncio.sleep(DRAIN_SECONDS)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from plan_recommender.config.settings import BASELINES, GateSettings, Metric, Settings
@@ -19,9 +18,8 @@ from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.data.subscribers import groups_option
 from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.comparison import mean_interval
-from plan_recommender.evaluation.metrics import Probabilities
 from plan_recommender.model.store import RegisteredModel
-from plan_recommender.training.known_rows import seen_by
+from plan_recommender.training.fresh_rows import MIN_ROWS, Answers, Beside, Unseen
 from plan_recommender.training.selection import LESS_IS_BETTER, CrossValidated, standard_error
 
 _BETTER_BY: tuple[Metric, ...] = ("roc_auc", "brier")
@@ -32,8 +30,6 @@ _TOO_MANY_TIMES = 20.0
 
 _EVIDENCE = 2.0
 """Standard errors by which usage has to tell the plans apart; where it does not, chance makes as many in one of 40."""
-
-_MIN_ROWS = 20  # of a test part, and of the rows on which two models are compared
 
 
 class Check(BaseModel):
@@ -150,29 +146,14 @@ def check_calibration(calibration: Calibration, settings: GateSettings, others: 
 
 
 def check_test_part(table: LabelledTable) -> Check:
-    """Check that the test part has at least `_MIN_ROWS` rows."""
+    """Check that the test part has at least `MIN_ROWS` rows."""
     ultra = int(table.target.sum())
     return Check(
-        name=f"a test part of at least {_MIN_ROWS} rows",
-        passed=len(table.target) >= _MIN_ROWS,
+        name=f"a test part of at least {MIN_ROWS} rows",
+        passed=len(table.target) >= MIN_ROWS,
         found=f"{len(table.target):,}, of which {ultra:,} Ultra",
         advice="train on a larger table, or raise split.test_share",
     )
-
-
-@dataclass(frozen=True)
-class Answers:
-    """The answers of a new model to rows that it was not trained on."""
-
-    table: LabelledTable
-    probabilities: Probabilities
-    """Of Ultra, shape (repeats, rows): from one model for the test part, from each repeat for rows out of fold."""
-
-    @property
-    def brier(self) -> npt.NDArray[np.float64]:
-        """The Brier score of each row, mean over the repeats, shape (rows,)."""
-        scores: npt.NDArray[np.float64] = np.mean((self.probabilities - self.table.target) ** 2, axis=0)
-        return scores
 
 
 def check_registered(registered: RegisteredModel, test: Answers, out_of_fold: Answers, settings: Settings) -> Check:
@@ -182,7 +163,7 @@ def check_registered(registered: RegisteredModel, test: Answers, out_of_fold: An
     is also worse if the difference is larger than `gate.margin` on the test part and the rows out of fold together:
     one split would decide that by chance where rows are few. Models of the cross-validation learn from fewer rows than
     the one to be registered, so that out of fold it looks a little worse than it is; the margin has room for that, a
-    bound of 0 has not. With fewer than `_MIN_ROWS` rows of the test part, or only one label among them, the check
+    bound of 0 has not. With fewer than `MIN_ROWS` rows of the test part, or only one label among them, the check
     fails.
 
     Args:
@@ -196,14 +177,14 @@ def check_registered(registered: RegisteredModel, test: Answers, out_of_fold: An
     """
     margin, confidence = settings.gate.margin, settings.comparison.confidence
     name = not_worse_than(registered)
-    on_test, on_training = _Unseen(registered, test), _Unseen(registered, out_of_fold)
+    on_test, on_training = Unseen(registered, test), Unseen(registered, out_of_fold)
     rows, ultra = len(on_test.target), int(on_test.target.sum())
-    if rows < _MIN_ROWS or ultra in (0, rows):
+    if rows < MIN_ROWS or ultra in (0, rows):
         return Check(
             name=name,
             passed=False,
             found=f"only {rows:,} rows of the test part that neither model was trained on, of which {ultra:,} Ultra; "
-            f"expected at least {_MIN_ROWS} with both plans",
+            f"expected at least {MIN_ROWS} with both plans",
             advice=_ways_out(registered, test.table, settings),
         )
     differences = np.concatenate([on_test.new - on_test.old, on_training.new - on_training.old])
@@ -223,6 +204,25 @@ def check_registered(registered: RegisteredModel, test: Answers, out_of_fold: An
     )
 
 
+def check_better(registered: RegisteredModel, beside: Beside | None, settings: Settings) -> Check:
+    """Check that the Brier score is better than the registered model's on all fresh rows, and not by chance.
+
+    It is if the whole interval of the difference is below 0. A retraining must pass this too: nobody looks at a
+    model that a schedule registers, and of two equally good ones the one that has served is known better.
+    """
+    confidence = settings.comparison.confidence
+    return Check(
+        name=f"Brier score better than that of {registered.tag} on the same fresh rows",
+        passed=beside is not None and beside.high < 0,
+        found=f"fewer than {MIN_ROWS} fresh rows"
+        if beside is None
+        else f"{beside.model:.4f} against {beside.champion:.4f} on {beside.rows:,} rows: "
+        f"{beside.model - beside.champion:+.4f}, {confidence:.0%} interval {beside.low:+.4f} to {beside.high:+.4f}",
+        advice=f"keep {registered.tag}, because nothing shows that the new model is better; or bring more rows; if you "
+        "want a model that is not worse, train it with train.py",
+    )
+
+
 def _ways_out(registered: RegisteredModel, table: LabelledTable, settings: Settings) -> str:
     """Say what to do where too few rows are new to a registered model: only what would be something else than now."""
     seed, share = registered.record.seed, registered.record.settings["split"]["test_share"]
@@ -238,18 +238,6 @@ def _ways_out(registered: RegisteredModel, table: LabelledTable, settings: Setti
     return (
         f"{ways}; or, if new models should not be compared with it, remove it: bentoml models delete {registered.tag}"
     )
-
-
-class _Unseen:
-    """The rows that the registered model was not trained on: label, both models' Brier scores, and subscriber."""
-
-    def __init__(self, registered: RegisteredModel, answers: Answers) -> None:
-        table = answers.table
-        unseen = ~seen_by(registered, table)
-        self.target = table.target[unseen]
-        self.new = answers.brier[unseen]
-        self.old = (registered.scorer().probabilities(table.features[unseen]) - self.target) ** 2
-        self.owners = np.flatnonzero(unseen) if table.subscribers is None else table.subscribers[unseen]
 
 
 def not_worse_than(registered: RegisteredModel) -> str:

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import bentoml
 import numpy as np
@@ -241,7 +242,7 @@ def write_model(
         metrics=metrics_document(findings, table, settings),
         gate=[check.model_dump() for check in findings.gate.checks],
         proof=asdict(trained.proof),
-        settings=_portable(settings),
+        settings=portable(settings),
         versions=library_versions(),
         digests=digests(folder),
     )
@@ -271,14 +272,8 @@ def library_versions() -> dict[str, str]:
     }
 
 
-def _policy(advice: AdviceSettings) -> AdvicePolicy:
-    return AdvicePolicy(
-        min_saving_share=advice.min_saving_share, min_p_saves=advice.min_p_saves, min_months=advice.min_months
-    )
-
-
-def _portable(settings: Settings) -> dict[str, object]:
-    """Settings without the folders and addresses of this machine, because models are copied to other machines."""
+def portable(settings: Settings) -> dict[str, Any]:
+    """Give the settings without folders and addresses of this machine, because models are copied to other machines."""
     document = settings.model_dump(
         mode="json",
         exclude={"artifacts", "search", "mlflow", "advice"},
@@ -287,6 +282,12 @@ def _portable(settings: Settings) -> dict[str, object]:
     path = settings.data.path.resolve()
     inside = path.is_relative_to(Path.cwd())
     return document | {"data": document["data"] | {"path": str(path.relative_to(Path.cwd())) if inside else path.name}}
+
+
+def _policy(advice: AdviceSettings) -> AdvicePolicy:
+    return AdvicePolicy(
+        min_saving_share=advice.min_saving_share, min_p_saves=advice.min_p_saves, min_months=advice.min_months
+    )
 
 
 def _earlier_file() -> Path:

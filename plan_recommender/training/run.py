@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sklearn.pipeline import Pipeline
+from tqdm import tqdm
 
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
@@ -20,6 +21,7 @@ from plan_recommender.model.tables import ModelDocument
 from plan_recommender.training import gate
 from plan_recommender.training.candidates import fit
 from plan_recommender.training.compiler import Proof, compile_pipeline, prove
+from plan_recommender.training.fresh_rows import Answers, Beside
 from plan_recommender.training.gate import GateReport
 from plan_recommender.training.repeats import OtherSplits, check_calibration, compare_with_baselines
 from plan_recommender.training.selection import (
@@ -110,6 +112,26 @@ def train(table: LabelledTable, settings: Settings, progress: Callable[[str], ob
     )
 
 
+def train_and_judge(
+    table: LabelledTable, settings: Settings, say: Callable[[str], object]
+) -> tuple[Trained, GateReport]:
+    """Train a model and put it through the gate, with a progress bar if stderr is a terminal.
+
+    Raises:
+        TableError, ConfigError, CompileError: as `train`.
+    """
+    selection = settings.selection
+    fits = len(selection.candidates) * selection.folds * selection.repeats
+    with tqdm(total=fits + STEPS_AFTER_SELECTION, unit="step", disable=None, leave=False) as progress:
+
+        def report_progress(step: str) -> None:
+            progress.set_description(step)
+            progress.update()
+
+        trained = train(table, settings, report_progress)
+        return trained, judge(trained, table, settings, say)
+
+
 def look(trained: Trained, table: LabelledTable, settings: Settings) -> Tested:
     """Measure a champion on the test part, once everything has been decided.
 
@@ -149,14 +171,35 @@ def judge(
     return GateReport(checks=checks, splits=compared.splits, calibration_splits=calibrated.splits)
 
 
+def require_better(
+    verdict: GateReport, registered: store.RegisteredModel, trained: Trained, table: LabelledTable, settings: Settings
+) -> tuple[GateReport, Beside | None]:
+    """Add to a verdict the check of a retraining: the new model has to be better than the registered one on fresh rows.
+
+    Returns:
+        The verdict, and the figures of both models; None if there are too few fresh rows, or the model is damaged.
+    """
+    test = table.take(trained.split.test)
+    try:
+        beside = Beside.measure(registered, *answers_of(trained, test), settings)
+    except ModelError:  # as the check before this one says
+        beside = None
+    check = gate.check_better(registered, beside, settings)
+    return verdict.model_copy(update={"checks": [*verdict.checks, check]}), beside
+
+
+def answers_of(trained: Trained, test: LabelledTable) -> tuple[Answers, Answers]:
+    """Give a new model's answers to the test part, and those of its cross-validation to the training part."""
+    champion = next(result for result in trained.results if result.candidate == trained.champion)
+    on_test = Answers(test, trained.scorer.probabilities(test.features)[None])
+    return on_test, Answers(trained.compared, champion.probabilities)
+
+
 def _check_registered(
     registered: store.RegisteredModel, trained: Trained, test: LabelledTable, settings: Settings
 ) -> gate.Check:
-    champion = next(result for result in trained.results if result.candidate == trained.champion)
-    on_test = gate.Answers(test, trained.scorer.probabilities(test.features)[None])
-    out_of_fold = gate.Answers(trained.compared, champion.probabilities)
     try:
-        return gate.check_registered(registered, on_test, out_of_fold, settings)
+        return gate.check_registered(registered, *answers_of(trained, test), settings)
     except ModelError as error:  # it answers, but the file with the rows that it was trained on is damaged
         return gate.Check(
             name=gate.not_worse_than(registered),

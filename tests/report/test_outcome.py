@@ -76,7 +76,7 @@ LINKS = [
 def test_artifacts_that_a_refused_report_would_overwrite_are_refused_before_training(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: Callable[[Path], None]
 ) -> None:
-    monkeypatch.setattr("train.read_labelled", lambda *_, **__: pytest.fail("it was not refused at once"))
+    monkeypatch.setattr("train.read_inputs", lambda *_, **__: pytest.fail("it was not refused at once"))
     link(tmp_path)
     answer = command(train.main, "--artifacts", tmp_path / "art")
     assert (answer.code, answer.err.count("\n")) == (2, 1)

@@ -6,14 +6,14 @@ from collections.abc import Callable
 import pytest
 
 COMMANDS = [
-    "train", "evaluate", "predict", "advise", "drift", "benchmark.serving", "loadtest.trials.__main__",
+    "train", "retrain", "evaluate", "predict", "advise", "drift", "benchmark.serving", "loadtest.trials.__main__",
     *(
         f"tools.{name}"
         for name in (
             "advice_policies", "calibrate", "calibrate_months", "campaign_rates", "cards", "check_bills",
             "containerize", "demo", "fidelity", "gate_lottery", "gate_rates", "loadtest", "mistake_rates",
             "mlflow_demo", "months_fidelity", "notebooks", "openapi_cases", "page_words", "parity", "readme_es",
-            "rollback", "start_demo", "synthesise",
+            "retraining_rates", "rollback", "start_demo", "synthesise",
         )
     ),
 ]  # fmt: skip

@@ -33,6 +33,7 @@ from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME, TRAINING_RO
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.training import gate
+from plan_recommender.training.fresh_rows import Answers
 from plan_recommender.training.run import Trained, judge
 from plan_recommender.training.selection import CrossValidated
 from plan_recommender.training.split import row_keys, split_table
@@ -444,12 +445,12 @@ def check_registered(
     settings = Settings.model_validate({"gate": {"margin": margin}, "comparison": {"bootstrap_samples": 100}})
     new = on_shipped("boosted_trees").scorer
     old = cast(RegisteredModel, Registered(seen, on_shipped("binned_logistic").scorer, seed=seed, groups=groups))
-    answers = gate.Answers(table, new.probabilities(table.features)[None])
+    answers = Answers(table, new.probabilities(table.features)[None])
     return gate.check_registered(old, answers, NO_ROWS, settings)
 
 
 NOTHING = np.empty(0, dtype=np.uint64)
-NO_ROWS = gate.Answers(shipped().take(np.arange(0)), np.empty((1, 0)))
+NO_ROWS = Answers(shipped().take(np.arange(0)), np.empty((1, 0)))
 
 
 @pytest.mark.parametrize(
@@ -474,7 +475,7 @@ def test_worse_is_an_interval_wholly_above_zero_or_a_difference_above_the_margin
     before = (old - table.target) ** 2
     new = np.abs(table.target - np.sqrt(np.clip(before + difference, 0, 1)))  # about this much worse, row by row
     exact = float(np.mean((new - table.target) ** 2 - before))
-    answers = gate.Answers(table, new[None])
+    answers = Answers(table, new[None])
     registered = cast(RegisteredModel, Registered(NOTHING, on_shipped("binned_logistic").scorer))
     settings = Settings.model_validate({"gate": {"margin": 0.01 + exact - difference}})
     check = gate.check_registered(registered, answers, NO_ROWS, settings)
@@ -508,10 +509,10 @@ def test_the_margin_is_for_all_rows_that_are_new_so_that_one_split_does_not_deci
     registered = cast(RegisteredModel, Registered(NOTHING, old))
     few, more = table.take(np.arange(30)), table.take(np.arange(30, 330))
 
-    def farther(part: LabelledTable, by: float) -> gate.Answers:
+    def farther(part: LabelledTable, by: float) -> Answers:
         """Answers that are farther from the label than the registered model's."""
         error = np.clip(np.abs(part.target - old.probabilities(part.features)) + by, 0, 1)
-        return gate.Answers(part, np.abs(part.target - error)[None])
+        return Answers(part, np.abs(part.target - error)[None])
 
     settings = Settings.model_validate({"gate": {"margin": 0.01}, "comparison": {"bootstrap_samples": 100}})
     monkeypatch.setattr(gate, "mean_interval", lambda *_: (-1.0, 1.0))  # the other rule says nothing
@@ -524,7 +525,7 @@ def test_the_margin_is_for_all_rows_that_are_new_so_that_one_split_does_not_deci
 
 def test_of_rows_out_of_fold_all_repeats_count() -> None:
     table = shipped().take(SPLIT.test[:100])
-    answers = gate.Answers(table, np.stack([np.full(100, 0.2), np.full(100, 0.6)]))
+    answers = Answers(table, np.stack([np.full(100, 0.2), np.full(100, 0.6)]))
     ultra = table.target == 1
     assert answers.brier[ultra] == pytest.approx((0.8**2 + 0.4**2) / 2)
     assert answers.brier[~ultra] == pytest.approx((0.2**2 + 0.6**2) / 2)

@@ -417,7 +417,7 @@ STEPS = {
     "while fitting": before("plan_recommender.training.run.fit"),
     "while compiling": before("plan_recommender.training.run.compile_pipeline"),
     "while proving": before("plan_recommender.training.run.prove"),
-    "while judging": before("train.judge"),
+    "while judging": before("plan_recommender.training.run.judge"),
     "while writing the pages": before("plan_recommender.report.pages.render_report"),
     "before the model is published": before("plan_recommender.training.publish.StagedModel.publish"),
     "before the artifacts are published": before("plan_recommender.data.outputs.StagedDirectory.publish"),
@@ -467,13 +467,15 @@ def test_a_run_that_cannot_write_on_changes_nothing(
     previous = state(store, artifacts)
 
     found: list[Trained] = []
+    train_really = run_of_training.train
 
     def train_once(*arguments: Any) -> Trained:
         if not found:
-            found.append(run_of_training.train(*arguments))
+            found.append(train_really(*arguments))
         return found[0]
 
-    monkeypatch.setattr("train.train", train_once)  # what is to be written is the same every time
+    # What is to be written is the same every time.
+    monkeypatch.setattr("plan_recommender.training.run.train", train_once)
 
     def run_until(write: int | None) -> tuple[Answer, int]:
         with disk.failing(tmp_path, write) as written:

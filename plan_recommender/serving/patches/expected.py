@@ -59,11 +59,15 @@ CIRCUS: Final = PrivateParts(
         "circus.controller:Controller.start": "self",
         "circus.arbiter:Arbiter.manage_watchers": "self",
         "circus.watcher:Watcher.reap_process": "self, pid, status",
+        "circus.watcher:Watcher._reload": "self, graceful, sequential",
+        "circus.watcher:Watcher.get_active_processes": "self",
+        "circus.watcher:Watcher.spawn_process": "self, recovery_wid",
+        "circus.watcher:Watcher.kill_process": "self, process, stop_signal, graceful_timeout",
     },
     attributes={
         "circus.arbiter:Arbiter": ("_exclusive_running_command",),
         "circus.controller:Controller": ("check_delay", "arbiter"),
-        "circus.watcher:Watcher": ("graceful_timeout",),
+        "circus.watcher:Watcher": ("graceful_timeout", "processes"),
     },
 )
 """For supervisor.py."""

@@ -1,9 +1,15 @@
-"""Patches of circus, BentoML's supervisor: it stops when it is told to, and soon replaces a worker that died."""
+"""Patches of circus, BentoML's supervisor.
 
+It stops when it is told to, soon replaces a worker that died, and on SIGHUP renews the workers one after the other.
+"""
+
+import asyncio
 import logging
 import os
 import signal
 from functools import cache, partial
+from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 from circus.arbiter import Arbiter
@@ -22,7 +28,14 @@ BentoML checks every ten seconds, because circus takes a check while workers are
 _STOP_SECONDS: Final = 8.0
 """How long a worker may take to stop before it is killed: it may be frozen. BentoML gives it a day."""
 
+_START_SECONDS: Final = 60.0
+"""How long a new worker may take until it can serve; the others serve meanwhile."""
+
 logger = logging.getLogger("bentoml.plan_recommender")
+
+
+class _Orders:
+    quit = False
 
 
 @cache
@@ -30,6 +43,7 @@ def patch() -> None:
     """Patch circus in this process; a second call changes nothing."""
     _quit_on_every_signal()
     _check_often()
+    _renew_on_hangup()
 
 
 def _quit_on_every_signal() -> None:
@@ -37,6 +51,7 @@ def _quit_on_every_signal() -> None:
     quit_once = SysHandler.quit
 
     def quit_until_it_has(handler: SysHandler) -> None:
+        _Orders.quit = True
         quit_once(handler)
         loop = handler.controller.loop
         loop.add_callback_from_signal(loop.call_later, _QUIT_AGAIN_SECONDS, partial(quit_until_it_has, handler))
@@ -67,6 +82,53 @@ def _check_often() -> None:
         manage_unless_busy,
         reap_and_log,
     )
+
+
+def _renew_on_hangup() -> None:
+    """On SIGHUP replace each worker by a new one, which loads the model and the tariffs that are there by then.
+
+    An old worker gives way only when the new one can serve, and no connection is refused: all of them accept from one
+    socket. circus by itself stops all old workers at once, before the new ones can serve. If a new worker does not
+    start, the old ones that are left stay.
+    """
+
+    async def renew(watcher: Watcher, graceful: bool = True, sequential: bool = False) -> None:
+        for old in watcher.get_active_processes():
+            before = set(watcher.processes)
+            watcher.spawn_process()
+            spawned = set(watcher.processes) - before
+            if not spawned or not await _can_serve(min(spawned)):
+                for pid in spawned:
+                    await watcher.kill_process(watcher.processes[pid])
+                    watcher.processes.pop(pid, None)
+                if not _Orders.quit:
+                    logger.error("worker %d stays, because no other has started in its place; so do the rest", old.pid)
+                return
+            await watcher.kill_process(old, signal.SIGHUP)
+            watcher.processes.pop(old.pid, None)
+            logger.info("worker %d has taken the place of worker %d", min(spawned), old.pid)
+
+    Watcher._reload = renew
+
+
+async def _can_serve(pid: int) -> bool:
+    """Wait until a worker has set its handler of SIGHUP, which it does when it has loaded everything.
+
+    Returns:
+        False: the worker ended, or took too long; or the service is told to quit.
+    """
+    status, deadline = Path(f"/proc/{pid}/status"), monotonic() + _START_SECONDS
+    while monotonic() < deadline and not _Orders.quit:
+        try:
+            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines())
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        if fields["State"].startswith("Z"):
+            return False
+        if int(fields["SigCgt"], 16) >> (signal.SIGHUP - 1) & 1:
+            return True
+        await asyncio.sleep(0.05)
+    return False
 
 
 def _how(status: int) -> str:
