@@ -11,8 +11,12 @@ import pytest
 from scipy.stats import ks_2samp
 
 import drift
+from plan_recommender.data.csv_table import read_features
+from plan_recommender.data.month_calibration import load_months_calibration
+from plan_recommender.data.month_synthesis import HEADER, csv_lines, generate_months
 from plan_recommender.data.synthesis import SHIFTS, generate, write_csv
 from plan_recommender.model.features import FEATURE_NAMES
+from plan_recommender.model.store import find
 from tests.conftest import Command, TrainedModel, run
 from tools.server import ROOT
 
@@ -36,11 +40,12 @@ def test_the_same_sample_is_no_drift(command: Command, samples: dict[str, Path],
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.splitlines()[-1] == "verdict: no drift"
     report = json.loads(out.read_text())
-    assert (report["verdict"], report["drifted_features"]) == ("no drift", [])
+    assert (report["verdict"], report["drifted"]) == ("no drift", [])
     assert (report["reference_rows"], report["current_rows"]) == (2000, 2000)
-    assert [(f["name"], f["psi"], f["ks_statistic"], f["ks_p_value"]) for f in report["features"]] == [
-        (name, 0, 0, 1) for name in FEATURE_NAMES
+    assert [(f["name"], f["psi"], f["ks_statistic"], f["gap"], f["p_value"]) for f in report["features"]] == [
+        (name, 0, 0, 0, 1) for name in FEATURE_NAMES
     ]
+    assert [(pair["phi"], pair["p_value"]) for pair in report["pairs"]] == [(pytest.approx(0, abs=1e-6), 1)] * 6
 
 
 DRIFTED = {
@@ -48,7 +53,7 @@ DRIFTED = {
     "data_growth": ["mb_used"],
     "messaging_decline": ["messages"],
     "longer_calls": ["minutes"],
-    "new_subscribers": ["calls", "minutes", "messages", "mb_used"],
+    "new_subscribers": list(FEATURE_NAMES),
 }
 
 
@@ -60,11 +65,9 @@ def test_each_named_shift_is_found_in_the_columns_that_it_moves(
     answer = command(drift.main, "--ref", samples["reference"], "--cur", samples[shift], "--out", out)
     assert answer.code == (1 if DRIFTED[shift] else 0)
     assert answer.err == ""
-    found = json.loads(out.read_text())["drifted_features"]
-    assert bool(found) == bool(DRIFTED[shift])
-    assert set(found) <= set(DRIFTED[shift])
-    if shift != "new_subscribers":
-        assert found == DRIFTED[shift]
+    report = json.loads(out.read_text())
+    assert [feature["name"] for feature in report["features"] if feature["finding"] == "drift"] == DRIFTED[shift]
+    assert bool(report["drifted"]) == bool(DRIFTED[shift])
 
 
 def test_a_column_that_has_become_empty_has_drifted_though_nothing_is_left_to_compare(
@@ -95,8 +98,8 @@ def test_the_report_says_what_the_verdict_rests_on(command: Command, samples: di
     out = tmp_path / "report.json"
     command(drift.main, "--ref", samples["reference"], "--cur", samples["data_growth"], "--out", out)
     report = json.loads(out.read_text())
-    assert (report["verdict"], report["drifted_features"]) == ("drift", ["mb_used"])
-    assert report["thresholds"] == {"psi": 0.2, "ks_statistic": 0.1, "ks_alpha": 0.01, "missing_share": 0.1}
+    assert (report["verdict"], report["drifted"][0]) == ("drift", "mb_used")
+    assert report["thresholds"] == {"alpha": 0.01, "smallest_gap": 0.05, "smallest_phi": 0.1, "missing_share": 0.1}
     before, after = (
         np.genfromtxt(samples[name], delimiter=",", names=True)["mb_used"] for name in ("reference", "data_growth")
     )
@@ -104,18 +107,20 @@ def test_the_report_says_what_the_verdict_rests_on(command: Command, samples: di
     expected = ks_2samp(before, after, method="asymp")
     assert feature["ks_statistic"] == pytest.approx(expected.statistic, rel=1e-12)
     assert feature["ks_p_value"] == pytest.approx(expected.pvalue, rel=1e-9)
-    edges = [-np.inf, *np.quantile(before, np.arange(1, 10) / 10), np.inf]
+    shares = [0.01, 0.05, *np.arange(1, 10) / 10, 0.95, 0.99]
+    edges = [-np.inf, *np.quantile(before, shares), np.inf]
     counts = [
         np.array([((values > low) & (values <= high)).sum() for low, high in pairwise(edges)])
         for values in (before, after)
     ]
     r, c = ((count + 0.5) / (count + 0.5).sum() for count in counts)
-    assert feature["psi"] == pytest.approx(float(((c - r) * np.log(c / r)).sum()), rel=1e-9)
+    assert feature["psi"] == pytest.approx(float(((c - r) * np.log(c / r)).sum()), rel=1e-12)
     assert (feature["reference_n"], feature["current_n"]) == (2000, 2000)
     assert feature["reference_median"] == np.median(before)
     assert feature["current_median"] == np.median(after)
-    assert feature["drifted"] is True
-    assert [reason.split()[0] for reason in feature["reasons"]] in (["PSI", "KS"], ["KS"])
+    assert feature["finding"] == "drift"
+    assert feature["reference_mean"] == pytest.approx(before.mean())
+    assert feature["current_mean"] == pytest.approx(after.mean())
 
 
 def test_without_a_reference_the_models_own_profile_is_used(
@@ -133,12 +138,15 @@ def test_without_a_reference_the_models_own_profile_is_used(
 def test_only_the_asked_features_are_compared(
     command: Command, trained: TrainedModel, table: Table, tmp_path: Path, arguments: list[str]
 ) -> None:
-    current = table(*[f"{i},{i * 100},text" for i in range(150)], header="calls,mb_used,minutes")
+    current = table(*[f"{i},{i * 100},text" for i in range(600)], header="calls,mb_used,minutes")
     out = tmp_path / "report.json"
     for reference in (["--ref", current], ["--model", trained.tag]):
         answer = command(drift.main, *reference, "--cur", current, "--out", out, "--features", *arguments)
         assert (answer.code, answer.err) == (int(reference[0] == "--model"), "")
-        assert [feature["name"] for feature in json.loads(out.read_text())["features"]] == ["mb_used", "calls"]
+        report = json.loads(out.read_text())
+        assert [feature["name"] for feature in report["features"]] == ["mb_used", "calls"]
+        assert [pair["features"] for pair in report["pairs"]] == [["mb_used", "calls"]]
+        assert report["predictions"] is None
 
 
 @pytest.mark.parametrize(
@@ -157,8 +165,8 @@ def test_other_names_are_refused(command: Command, tmp_path: Path, arguments: li
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        (["1,2,3,4,0"] * 99, "feature 'calls': expected at least 100 values in the current sample (drift.min_rows), "
-         "found 99; collect more before asking for a verdict"),
+        (["1,2,3,4,0"] * 499, "feature 'calls': expected at least 500 values in the current sample (drift.min_rows), "
+         "found 499; collect more before asking for a verdict"),
         ([], "{path}: expected at least one row after the header, found none"),
         (["1,2,3,x,0"], "{path}: column 'mb_used', row 1: expected a finite number that is not negative, or an empty "
          "cell, found 'x' (rows are counted from 1 after the header)"),
@@ -243,9 +251,105 @@ def test_no_report_takes_the_place_of_a_sample(
 
 def test_thresholds_come_from_the_configuration(command: Command, samples: dict[str, Path], tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text("drift: {psi_threshold: 50.0, ks_threshold: 1.0, bins: 5, smoothing: 1.0}\n")
+    config.write_text("drift: {smallest_gap: 0.9, smallest_phi: 1.0, smoothing: 1.0}\n")
     out = tmp_path / "report.json"
     arguments = ["--ref", samples["reference"], "--cur", samples["data_growth"], "--out", out]
     assert command(drift.main, *arguments, "--config", config).code == 0
-    assert json.loads(out.read_text())["thresholds"]["psi"] == 50
+    report = json.loads(out.read_text())
+    assert report["thresholds"]["smallest_gap"] == 0.9
+    assert report["features"][3]["finding"] == "no relevant drift"
     assert command(drift.main, *arguments).code == 1
+
+
+@pytest.fixture(scope="module")
+def months(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Months of 800 subscribers; those of 800 others; of these only, but with twice as many first months."""
+    folder = tmp_path_factory.mktemp("months")
+    for name, seed in (("reference", 5), ("others", 6)):
+        blocks = list(generate_months(800, 12, seed, load_months_calibration()))
+        (folder / f"{name}.csv").write_text(HEADER + "".join(csv_lines(block) for block in blocks))
+    header, *lines = (folder / "others.csv").read_text().splitlines(keepends=True)
+    partial = [line for line in lines if float(line.rsplit(",", 1)[1]) < 1]
+    (folder / "partial.csv").write_text(header + "".join(lines + 3 * partial))
+    return {path.stem: path for path in folder.iterdir()}
+
+
+def test_rows_of_one_subscriber_are_no_drift_where_the_sample_says_whose_they_are(
+    command: Command, months: dict[str, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "report.json"
+    arguments = ["--ref", months["reference"], "--cur", months["others"], "--out", out]
+    assert command(drift.main, *arguments).code == 1  # 800 people sent thousands of rows, as if of so many strangers
+    answer = command(drift.main, *arguments, "--groups", "subscriber")
+    assert answer.code == 0
+    report = json.loads(out.read_text())
+    assert (report["reference_subscribers"], report["current_subscribers"]) == (800, 800)
+    assert all(feature["design_effect"] > 2 for feature in report["features"])
+    answer = command(drift.main, *arguments, "--groups", "who")
+    assert answer.code == 2
+    assert "missing who" in answer.err
+
+
+def test_more_partial_months_are_told_apart_from_other_behaviour(
+    command: Command, months: dict[str, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "report.json"
+    arguments = ["--ref", months["reference"], "--groups", "subscriber", "--out", out, "--cur"]
+    answer = command(drift.main, *arguments, months["partial"])
+    report = json.loads(out.read_text())
+    assert (answer.code, report["verdict"], report["mix"]["drifted"]) == (0, "other mix", [])
+    assert report["drifted"]
+    assert "with the mix held fixed, nothing has drifted" in answer.out
+    header, *lines = months["partial"].read_text().splitlines()
+    cells = [line.split(",") for line in lines]
+    for row in cells:
+        row[6] = f"{float(row[6]) * 1.3:.2f}"
+    more = tmp_path / "more.csv"
+    more.write_text("\n".join([header, *(",".join(row) for row in cells)]) + "\n")
+    answer = command(drift.main, *arguments, more)
+    report = json.loads(out.read_text())
+    assert (answer.code, report["verdict"]) == (1, "drift")
+    assert "mb_used" in report["mix"]["drifted"]
+
+
+def test_a_mix_is_named_by_a_column_that_both_samples_have(command: Command, table: Table, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    header = "calls,minutes,messages,mb_used,tenure"
+
+    def sample(name: str, share: float) -> Path:
+        new = rng.random(3000) < share
+        usage = rng.gamma(4, 10, (3000, 4)) * np.where(new, 0.5, 1.0)[:, None]
+        rows = [[*map(repr, row), "new" if n else "old"] for row, n in zip(usage.tolist(), new, strict=True)]
+        written = table(*map(",".join, rows), header=header)
+        return written.rename(tmp_path / name)
+
+    before, now = sample("before.csv", 0.1), sample("now.csv", 0.4)
+    out = tmp_path / "report.json"
+    arguments = ["--ref", before, "--cur", now, "--out", out]
+    assert command(drift.main, *arguments).code == 1
+    assert command(drift.main, *arguments, "--mix", "tenure").code == 0
+    mix = json.loads(out.read_text())["mix"]
+    assert (mix["strata"], mix["drifted"]) == (["new", "old"], [])
+    assert mix["current_shares"][0] == pytest.approx(0.4, abs=0.03)
+    answer = command(drift.main, "--ref", DATA, "--cur", now, "--out", out, "--mix", "tenure")
+    assert (answer.code, answer.err) == (
+        2, f"error: {DATA}: expected the column 'tenure' that --mix names, found none of that name\n"
+    )  # fmt: skip
+
+
+def test_predictions_are_compared_where_there_is_a_model(
+    command: Command, trained: TrainedModel, samples: dict[str, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "report.json"
+    model = find(trained.tag)
+    for arguments, rows in ((["--ref", DATA], 3214), ([], 2571)):
+        answer = command(
+            drift.main, *arguments, "--cur", samples["data_growth"], "--out", out, "--model", trained.tag
+        )  # fmt: skip
+        found = json.loads(out.read_text())["predictions"]
+        probabilities = model.scorer().probabilities(read_features(samples["data_growth"]))
+        assert (answer.code, json.loads(out.read_text())["reference_rows"]) == (1, rows)
+        assert found["current_mean"] == pytest.approx(probabilities.mean())
+        assert found["current_expected_brier"] == pytest.approx((probabilities * (1 - probabilities)).mean())
+        assert found["finding"] == "drift"
+        assert f"{found['current_ultra_share']:.1%} would be recommended Ultra" in answer.out

@@ -51,7 +51,7 @@ def test_times_choose_the_week_that_is_judged(command: Command, log: Path, tmp_p
     assert judged("--until", "2026-11-08") == (0, f"{log}: {week}02 08:00 to 2026-11-06 07:57 UTC")
     assert judged("--since", "2026-11-09T08:00") == (1, f"{log}: {week}09 08:00 to 2026-11-13 07:57 UTC")
     assert judged("--since", "2026-11-09T08:00+00:00")[0] == 1
-    assert judged("--since", "2026-11-09T10:00+02:00", "--until", "2026-11-10")[1].startswith(f"{log}: 334 predictions")
+    assert judged("--since", "2026-11-09T10:00+02:00", "--until", "2026-11-11")[1].startswith(f"{log}: 834 predictions")
 
 
 def test_what_was_left_out_is_said(command: Command, log: Path, tmp_path: Path) -> None:
