@@ -1,4 +1,4 @@
-"""The always-on evidence: likelihoods by hand, how it grows with a shift and without, and that looking changes nothing."""
+"""The always-on evidence: likelihoods by hand, how it grows with a shift and without; looking changes nothing."""
 
 import math
 
