@@ -22,7 +22,7 @@ export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps
 
-.PHONY: help install optional demo start-demo stop-demo mlflow-demo test test-quick lint check docs cards pictures notebooks model train retrain rollback evaluate predict advise drift serve build containerize loadtest soak benchmark clean
+.PHONY: help install optional demo start-demo stop-demo mlflow-demo test test-quick lint check docs cards pictures notebooks model train retrain rollback evaluate predict advise drift drift-demo serve build containerize loadtest soak benchmark clean
 .DEFAULT_GOAL := help
 
 .venv/training: requirements/training.txt
@@ -108,6 +108,9 @@ advise: model  ## advise a file of months (MONTHS=CSV ADVICE=CSV)
 
 drift: .venv/training  ## compare two samples (REF=CSV CUR=CSV)
 	@$(BIN)/python drift.py --ref "$(REF)" --cur "$(CUR)"
+
+drift-demo: .venv/training  ## months with and without a shift, served, judged, retrained, refused
+	@$(BIN)/python -m tools.drift_demo
 
 mlflow-demo: .venv/optional  ## train with MLflow watching, show what it keeps
 	@$(BIN)/python -m tools.mlflow_demo

@@ -18,8 +18,8 @@ _POOL_ROWS: Final = 200_000
 _CALLS, _MINUTES, _MESSAGES, _MB_USED = range(len(FEATURE_NAMES))
 _LIGHT: Final = 0.25  # of what they used, for a segment of light users
 
-Shift = Callable[[FeatureMatrix, npt.NDArray[np.int64], FeatureMatrix, np.random.Generator], None]
-"""Changes rows in place; also given are their labels, as many other rows of the same world, and random numbers."""
+Shift = Callable[[FeatureMatrix, FeatureMatrix, np.random.Generator], None]
+"""Changes rows in place; also given are as many other rows of the same world, and random numbers."""
 
 
 class Pool(NamedTuple):
@@ -42,7 +42,12 @@ def reference_rows(seed: int, rows: int = REFERENCE_ROWS) -> FeatureMatrix:
 
 
 def draw(world: Pool, rows: int, rng: np.random.Generator, shift: str = "none") -> FeatureMatrix:
-    """Draw a sample of independent rows, shifted as one of `SHIFTS` says."""
+    """Draw a sample of independent rows, shifted as one of `SHIFTS` says, shape (rows, 4)."""
+    return draw_labelled(world, rows, rng, shift).features
+
+
+def draw_labelled(world: Pool, rows: int, rng: np.random.Generator, shift: str = "none") -> Pool:
+    """Draw a sample of independent rows with their labels, which a shift does not change."""
     if shift == _MORE_ULTRA:
         ultra = rng.random(rows) < _ULTRA_SHARE
         places = np.empty(rows, dtype=np.intp)
@@ -53,8 +58,8 @@ def draw(world: Pool, rows: int, rng: np.random.Generator, shift: str = "none") 
         places = rng.integers(0, len(world.target), rows)
     features = world.features[places].copy()
     others = world.features[rng.integers(0, len(world.target), rows)]
-    SHIFTS[shift](features, world.target[places], others, rng)
-    return features
+    SHIFTS[shift](features, others, rng)
+    return Pool(features, world.target[places])
 
 
 def places_in_a_row(
@@ -92,9 +97,7 @@ def _scaled(feature: int, factor: float) -> Shift:
 
 
 def _light(share: float) -> Shift:
-    def shift(
-        features: FeatureMatrix, _: npt.NDArray[np.int64], others: FeatureMatrix, rng: np.random.Generator
-    ) -> None:
+    def shift(features: FeatureMatrix, others: FeatureMatrix, rng: np.random.Generator) -> None:
         members = rng.random(len(features)) < share
         features[members] *= _LIGHT
         features[:, [_CALLS, _MESSAGES]] = np.round(features[:, [_CALLS, _MESSAGES]])
@@ -103,9 +106,7 @@ def _light(share: float) -> Shift:
 
 
 def _decoupled(share: float) -> Shift:
-    def shift(
-        features: FeatureMatrix, _: npt.NDArray[np.int64], others: FeatureMatrix, rng: np.random.Generator
-    ) -> None:
+    def shift(features: FeatureMatrix, others: FeatureMatrix, rng: np.random.Generator) -> None:
         members = rng.random(len(features)) < share
         features[members, _MINUTES] = others[members, _MINUTES]
 
@@ -113,9 +114,7 @@ def _decoupled(share: float) -> Shift:
 
 
 def _in_gigabytes(share: float) -> Shift:
-    def shift(
-        features: FeatureMatrix, _: npt.NDArray[np.int64], others: FeatureMatrix, rng: np.random.Generator
-    ) -> None:
+    def shift(features: FeatureMatrix, others: FeatureMatrix, rng: np.random.Generator) -> None:
         features[rng.random(len(features)) < share, _MB_USED] /= 1024
 
     return shift

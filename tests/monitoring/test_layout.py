@@ -74,8 +74,8 @@ def test_every_row_is_counted_once_in_every_quantity_and_pair() -> None:
     ends = [[-np.inf, *np.nextafter(edges, np.inf), np.inf] for edges in (first, second)]
     by_hand = np.histogram2d(rows[:, 0], rows[:, 3], ends)[0]
     assert counts[layout.pair_cells[2]].tolist() == by_hand.ravel().tolist()
-    cells = layout.cells_of(layout.codes(rows))
-    assert np.bincount(cells.ravel(), minlength=layout.cells)[1:].tolist() == counts[1:].tolist()
+    found = layout.cells_of(layout.codes(rows))
+    assert np.bincount(found.ravel(), minlength=layout.cells)[1:].tolist() == counts[1:].tolist()
 
 
 def test_counts_of_parts_add_up_and_a_profile_counts_its_own_sample() -> None:
