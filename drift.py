@@ -10,10 +10,12 @@ import importlib.util
 from pathlib import Path
 
 from plan_recommender import cli
+from plan_recommender.billing.tariffs import TARIFFS_DEFAULT, find_tariffs, load_tariffs
 from plan_recommender.config.load import DEFAULT_HELP, choose_config, load_settings
 from plan_recommender.data.month_panel import SHARE
 from plan_recommender.data.outputs import replacing, require_distinct
 from plan_recommender.data.table_options import add_table_options, format_of
+from plan_recommender.drift.bills import Months, compare_bills
 from plan_recommender.drift.mix import Mix
 from plan_recommender.drift.reference import profile
 from plan_recommender.drift.samples import SampleFile, read_sample
@@ -22,38 +24,46 @@ from plan_recommender.errors import ConfigError, ModelError, TableError
 from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.profile import ReferenceProfile, Values
-from plan_recommender.report.pages import drift_html
+from plan_recommender.report.drift_page import drift_html
 from plan_recommender.report.terminal import drift_table
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Compare two samples; returns 1 when the current one has drifted, otherwise 0."""
     options = _parser().parse_args(arguments)
-    for sample in (options.ref, options.cur):  # one file may be both samples, but no report may overwrite it
-        require_distinct(sample, options.out, options.html, options.evidently)
+    tariffs_path = options.tariffs or find_tariffs()
+    # One file may be both samples, but no report may overwrite it.
+    for read in (options.ref, options.cur, tariffs_path):
+        require_distinct(read, options.out, options.html, options.evidently)
     settings = load_settings(choose_config(options.config, cli.say)).drift
     names = _features(options.features)
     if options.evidently is not None:
         _require_evidently()
     model = _model(options)
-    scorer = None if model is None or names != list(FEATURE_NAMES) else model.scorer()
+    whole = names == list(FEATURE_NAMES)  # predictions and bills need every feature
+    scorer = model.scorer() if whole and model is not None else None
+    tariffs = load_tariffs(tariffs_path) if whole else None
     current = read_sample(options.cur, names, options.groups, format_of(options), options.since, options.until)
     mix = None
     if options.ref is None:
         assert model is not None  # `_model` finds one, or raises
         reference = model.profile().of(names)
-        sample = Sample(current.features, current.subscribers)
+        sample, billed = Sample(current.features, current.subscribers), None
     else:
         before = read_sample(options.ref, names, options.groups, format_of(options))
         reference = profile(before.features, names, settings, subscribers=before.subscribers, scorer=scorer)
         mix = _mix(options.mix, before, current)
         sample = Sample(current.features, current.subscribers, mix, before.features)
+        billed = Months(before.features, before.subscribers)
     report = compare(reference, sample, settings, scorer)
+    if tariffs is not None:
+        bills = compare_bills(tariffs, billed or reference, Months(current.features, current.subscribers))
+        report = report.model_copy(update={"bills": bills})
     with replacing(options.out) as file:
         file.write(report.model_dump_json(indent=2) + "\n")
     if options.html is not None:
         with replacing(options.html) as file:
-            file.write(drift_html(report, reference, current.features))
+            file.write(drift_html(report, reference, current.features, scorer))
     if options.evidently is not None:
         _write_evidently(options.evidently, reference, current.features)
     if current.log is not None:
@@ -65,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="drift.py",
-        description="Compare a current sample with a reference: each feature, every pair of them, and the predictions.",
+        description="Compare a current sample with a reference: each feature, every pair, predictions and bills.",
         epilog="Exit code 0: no drift, or none but of the mix; 1: drift; 2: could not decide. Thresholds: section "
         "drift of the configuration.",
     )
@@ -101,6 +111,9 @@ def _parser() -> argparse.ArgumentParser:
         help="column of both files by which their mix is held fixed, such as tenure (default: whole and partial months "
         f"by {SHARE}, if both files have it)",
     )  # fmt: skip
+    parser.add_argument(
+        "--tariffs", type=Path, metavar="YAML", help=f"tariffs that months are billed by (default: {TARIFFS_DEFAULT})"
+    )
     parser.add_argument("--config", type=Path, metavar="YAML", help=f"configuration (default: {DEFAULT_HELP})")
     add_table_options(parser)
     return parser

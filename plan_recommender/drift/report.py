@@ -64,6 +64,31 @@ class PredictionDrift(_Part):
     current_expected_brier: float
 
 
+class PlanBill(_Part):
+    """What a month costs on one plan on average, in the currency; every amount is exact as a decimal number."""
+
+    plan: str
+    reference_mean: Annotated[tuple[float, float], Field(description="least and most; equal where rows are known")]
+    current_mean: float
+    change: Annotated[tuple[float, float], Field(description="of the mean, least and most")]
+    interval: Annotated[
+        tuple[float, float] | None, Field(description="of the change, 99 percent; None: the reference has no rows")
+    ]
+
+
+class Bills(_Part):
+    """What months of both samples cost under the same tariffs; rows with an empty cell are left out."""
+
+    currency: str
+    decimals: Annotated[int, Field(description="of an amount")]
+    valid_from: Annotated[str, Field(description="first day of the tariffs (YYYY-MM-DD)")]
+    digest: Annotated[str, Field(description="SHA-256 of the tariffs")]
+    rows_known: Annotated[bool, Field(description="False: the reference is a profile, whose rows are not known")]
+    reference_months: int
+    current_months: int
+    plans: list[PlanBill]
+
+
 class DriftReport(_Part):
     """The verdict on a sample, and the figures and thresholds that it is based on."""
 
@@ -81,3 +106,6 @@ class DriftReport(_Part):
     pairs: list[PairDrift]
     predictions: Annotated[PredictionDrift | None, Field(description="None: no model was asked")]
     mix: Annotated[MixChange | None, Field(description="None: the samples do not say what they are composed of")]
+    bills: Annotated[
+        Bills | None, Field(description="None: no tariffs were given, or a sample has no rows that can be billed")
+    ] = None

@@ -1,4 +1,4 @@
-"""Pages for people: the report of a training run, the model card and the data card, and the drift report.
+"""Pages for people: the report of a training run, the model card and the data card; and what all pages share.
 
 The templates are in report/templates. HTML pages contain their pictures, so that one file is the whole page.
 """
@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
@@ -17,14 +15,11 @@ from markupsafe import Markup
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.data.subscribers import groups_option
-from plan_recommender.drift.report import DriftReport
 from plan_recommender.evaluation.comparison import COMPARED
 from plan_recommender.evaluation.metrics import Metrics
-from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.record import DOCUMENT_FILE, ModelRecord
 from plan_recommender.model.tables import ModelDocument
 from plan_recommender.model.threshold import SEGMENTS, Threshold
-from plan_recommender.report.plots import draw_distributions
 from plan_recommender.training.findings import Findings
 from plan_recommender.training.history import Retraining
 from plan_recommender.training.threshold_choice import fold_threshold
@@ -114,18 +109,6 @@ def provenance_path(table: LabelledTable) -> Path:
     Its first line is `SHA-256:` and the digest of the table, and the rest is Markdown.
     """
     return table.path.with_suffix(".provenance.md")
-
-
-def drift_html(report: DriftReport, reference: ReferenceProfile, current: npt.NDArray[np.float64]) -> str:
-    """Write a drift report as one self-contained HTML page, with the distributions of both samples.
-
-    Args:
-        report: the verdict.
-        reference: the profile that was compared with.
-        current: the current sample, shape (rows, features), columns in the order of the profile.
-    """
-    picture = embedded_picture(draw_distributions(reference, current), "Histogram of every feature in both samples")
-    return environment().get_template("drift.html.j2").render(report=report, number=number, picture=picture)
 
 
 def number(value: float | None, form: str) -> str:

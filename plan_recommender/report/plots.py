@@ -1,6 +1,5 @@
-"""The plots of a training run and of a drift report, as PNG; equal input gives equal bytes on one machine."""
+"""The plots of a training run, as PNG; equal input gives equal bytes on one machine."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -17,8 +16,7 @@ from plan_recommender.evaluation.calibration import Calibration
 from plan_recommender.evaluation.held_out import Importance
 from plan_recommender.evaluation.metrics import Labels, Metrics, Probabilities
 from plan_recommender.evaluation.money import BusinessImpact
-from plan_recommender.model.features import FEATURES, PLANS
-from plan_recommender.model.profile import ReferenceProfile
+from plan_recommender.model.features import PLANS
 from plan_recommender.model.tables import FeatureTable, ModelDocument
 from plan_recommender.report.canvas import (
     BLUE,
@@ -42,7 +40,6 @@ _MARGINS = {"left": 0.08, "right": 0.985, "bottom": 0.08, "top": 0.93}  # of the
 _ROOM = 0.16  # above and below the curves for what is written there, as a share of their range
 _CURVES = "What each feature adds by itself, and the density of the training part"
 _MAPS = "What each pair adds beside the two curves, and the density of the training part"
-_UNITS = {feature.name: feature.unit for feature in FEATURES}
 
 
 def plot_roc_curve(path: Path, target: Labels, probabilities: Probabilities, auc: float) -> None:
@@ -205,28 +202,6 @@ def plot_maps(path: Path, document: ModelDocument, headline: str = _MAPS) -> Non
     )  # fmt: skip
     bar.outline.set_visible(False)
     _save(figure, path, _FINE_DPI)
-
-
-def draw_distributions(reference: ReferenceProfile, current: npt.NDArray[np.float64]) -> bytes:
-    """Draw histograms of every feature in both samples; returns the bytes of a PNG.
-
-    `current` has shape (rows, features), with columns in the order of the profile and NaN where a value is missing.
-    """
-    columns = min(2, len(reference.features))
-    rows = -(-len(reference.features) // columns)
-    figure = Figure(figsize=(11, 3.4 * rows), layout="constrained")
-    for i, feature in enumerate(reference.features):
-        axes = figure.add_subplot(rows, columns, i + 1)
-        values = current[~np.isnan(current[:, i]), i]
-        bins = np.histogram_bin_edges(np.concatenate([feature.values, values]), bins=40).tolist()
-        axes.hist(feature.values, bins=bins, density=True, color=BLUE, alpha=0.55, label="reference")
-        if len(values):
-            axes.hist(values, bins=bins, density=True, histtype="step", linewidth=1.6, color=_ORANGE, label="current")
-        axes.set(title=feature.name, xlabel=_UNITS.get(feature.name, ""), yticks=[], ylabel="density")
-        axes.legend()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=_DPI, format="png", metadata=metadata(figure))
-    return buffer.getvalue()
 
 
 def _drawn_edges(feature: FeatureTable, scale: Scale) -> npt.NDArray[np.float64]:

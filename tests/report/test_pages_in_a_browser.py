@@ -35,6 +35,8 @@ onload = () => {
     found[frame.id] = {
       width: page.documentElement.scrollWidth,
       scrolling: boxes.filter(scroll).length,
+      scrollingPictures: boxes.filter((e) => e.tagName === "FIGURE" && scroll(e)).length,
+      verdict: page.querySelector("h2").getBoundingClientRect().top,  // it ends where the first section begins
       scales: [...page.images].map((image) => image.getBoundingClientRect().width / image.naturalWidth),
       smallest: Math.min(...letters.map((e) => parseFloat(shown.getComputedStyle(e).fontSize))),
       color: shown.getComputedStyle(page.body).color,
@@ -71,12 +73,27 @@ def measured(pages: dict[str, tuple[str, int]], folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def drift_page(tmp_path_factory: pytest.TempPathFactory, trained: TrainedModel) -> str:
-    """The page about a sample that has drifted, whose table has the longest sentences."""
+    """The page about a sample that has drifted in everything, whose table has the longest sentences."""
     folder = tmp_path_factory.mktemp("drift")
     current, page = folder / "current.csv", folder / "drift.html"
     assert synthesise(["--shift", "new_subscribers", "--out", str(current)]) == 0
     outputs = ["--out", str(folder / "report.json"), "--html", str(page)]
     assert drift.main(["--ref", str(trained.data), "--cur", str(current), *outputs]) == 1
+    return page.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def mix_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page about whole months beside a sample with partial ones, by the plan held."""
+    folder = tmp_path_factory.mktemp("mix")
+    header, *months = (ROOT / "subscriber_months.csv").read_text(encoding="utf-8").splitlines()
+    whole = [month for month in months if month.endswith(",1.0000")]
+    partial = [month for month in months if not month.endswith(",1.0000")]
+    for name, rows in (("before", whole[:800]), ("now", [*whole[800:1300], *partial])):
+        (folder / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    page = folder / "drift.html"
+    samples = ["--ref", str(folder / "before.csv"), "--cur", str(folder / "now.csv"), "--mix", "plan"]
+    assert drift.main([*samples, "--out", str(folder / "report.json"), "--html", str(page)]) in (0, 1)
     return page.read_text(encoding="utf-8")
 
 
@@ -91,11 +108,11 @@ def backtest_page(tmp_path_factory: pytest.TempPathFactory, trained: TrainedMode
 
 @pytest.fixture(scope="module")
 def looks(
-    tmp_path_factory: pytest.TempPathFactory, trained: TrainedModel, drift_page: str, backtest_page: str
+    tmp_path_factory: pytest.TempPathFactory, trained: TrainedModel, drift_page: str, mix_page: str, backtest_page: str
 ) -> dict[str, Any]:
     """What the browser measured of the pages at both widths, and of a page with a table that cannot scroll."""
     report = (trained.artifacts / "report.html").read_text(encoding="utf-8")
-    pages = {"report": report, "drift": drift_page, "backtest": backtest_page}
+    pages = {"report": report, "drift": drift_page, "mix": mix_page, "backtest": backtest_page}
     shown = {f"{name} {width}": (page, width) for name, page in pages.items() for width in WIDTHS}
     wide = "<style>table { display: table !important; max-width: none !important }</style></head>"
     shown["control 390"] = (pages["report"].replace("</head>", wide), 390)
@@ -103,7 +120,7 @@ def looks(
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["report", "drift", "backtest"])
+@pytest.mark.parametrize("name", ["report", "drift", "mix", "backtest"])
 def test_a_page_fits_its_screen_and_can_be_read(looks: dict[str, Any], name: str, width: int) -> None:
     look = looks[f"{name} {width}"]
     assert look["width"] == width  # so that the page itself does not scroll sideways
@@ -116,9 +133,17 @@ def test_a_page_fits_its_screen_and_can_be_read(looks: dict[str, Any], name: str
 
 
 def test_on_a_screen_nothing_scrolls_sideways_and_on_a_phone_what_is_wide_does(looks: dict[str, Any]) -> None:
-    for name in ("report", "drift", "backtest"):
+    for name in ("report", "drift", "mix", "backtest"):
         assert looks[f"{name} 1100"]["scrolling"] == 0
         assert looks[f"{name} 390"]["scrolling"] > 0
+
+
+def test_the_drift_page_says_the_verdict_on_the_first_screen_and_its_pictures_fit_a_phone(
+    looks: dict[str, Any],
+) -> None:
+    assert looks["drift 390"]["scrollingPictures"] == looks["mix 390"]["scrollingPictures"] == 0
+    for name in ("drift", "mix"):
+        assert looks[f"{name} 1100"]["verdict"] < 800  # the height of the window
 
 
 def test_the_control_is_wider_than_its_screen(looks: dict[str, Any]) -> None:
