@@ -301,7 +301,7 @@ def _reads_in(
 def test_the_reader_of_code_sees_chains_parameters_and_names() -> None:
     code = """
 def by_chain(): return load_settings(path).data.path
-def by_parameter(settings: DriftSettings): return settings.bins
+def by_parameter(settings: DriftSettings): return settings.min_rows
 def by_name():
     budget = config.load_settings().loadtest.soak
     return budget.users

@@ -96,7 +96,7 @@ def test_after_drift_a_better_model_is_registered_and_the_same_data_again_change
     (line,) = life.lines()
     assert (line["outcome"], line["champion"], line["model"], line["drifted"]) == (
         *("registered", champion, model),
-        ["mb_used"],
+        ["mb_used", "predictions"],
     )
     assert line["sha256"] == read_labelled(table).sha256
     assert line["model_brier"] < line["champion_brier"]
