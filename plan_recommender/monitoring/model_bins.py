@@ -46,7 +46,7 @@ class ModelBins:
         """Count rows in the cells of the layout.
 
         Args:
-            bins: of the model, for each feature an array of shape (rows,); a row without a value is in the median's bin.
+            bins: of the model, for each feature an array of shape (rows,); no value may be missing.
             probabilities: of Ultra, shape (rows,).
         """
         layout = self.layout

@@ -60,7 +60,7 @@ class CountsFile:
     """The file of one worker."""
 
     def __init__(self, folder: Path, cells: int) -> None:
-        """Make the file.
+        """Make the file, and the folder if it is not there.
 
         Raises:
             OSError: it cannot be written.
@@ -78,7 +78,7 @@ class CountsFile:
         Raises:
             OSError: they cannot be written.
         """
-        if not os.fstat(self._file).st_nlink:
+        if self.is_lost():
             os.close(self._file)
             self._given_up = self._written
             self._file = self._make()
@@ -90,6 +90,10 @@ class CountsFile:
             raise OSError("expected to write the counts, wrote a part of them")
         self._written = counts
 
+    def is_lost(self) -> bool:
+        """Tell whether somebody deleted the file."""
+        return not os.fstat(self._file).st_nlink
+
     def close(self) -> None:
         """End like a worker that died: what was written is counted."""
         os.close(self._file)
@@ -97,6 +101,7 @@ class CountsFile:
     def _make(self) -> int:
         # Made under another name, because a file of counts that nobody has locked is that of a dead worker.
         self._number = 0
+        self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{os.getpid()}-{secrets.token_hex(8)}.counts"
         file = os.open(path.with_suffix(".new"), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:

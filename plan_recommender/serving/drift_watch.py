@@ -111,9 +111,8 @@ class DriftWatch:
         if error is not None:
             raise error
         if self._file is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
             self._file = CountsFile(self._folder, len(counts))
-        if self._stored is None or not np.array_equal(counts, self._stored):
+        if self._stored is None or self._file.is_lost() or not np.array_equal(counts, self._stored):
             self._file.write(counts)
             self._stored = counts
 
