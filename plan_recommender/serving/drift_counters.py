@@ -45,9 +45,7 @@ class DriftCounters:
     def block(self, bins: Bins, probabilities: npt.NDArray[np.float64]) -> None:
         """Count rows, from the bins of each feature and from their probabilities, each of shape (rows,)."""
         try:
-            counted = self._bins.count(bins, probabilities)
-            with self._adding:
-                self._counts += counted
+            self._add(bins, probabilities)
         except Exception as error:
             self.error = error
 
@@ -61,7 +59,16 @@ class DriftCounters:
         with self._taking:  # of two threads that take, each gets other rows; appending needs no lock
             taken = self._rows[:]
             del self._rows[: len(taken)]
-        if taken:
+        if not taken:
+            return
+        try:
             bins, probabilities = zip(*taken, strict=True)
             found = np.fromiter(chain.from_iterable(bins), dtype=np.intp).reshape(len(taken), -1)
-            self.block([*np.ascontiguousarray(found.T)], np.array(probabilities))
+            self._add([*np.ascontiguousarray(found.T)], np.array(probabilities))
+        except Exception as error:
+            self.error = error
+
+    def _add(self, bins: Bins, probabilities: npt.NDArray[np.float64]) -> None:
+        counted = self._bins.count(bins, probabilities)
+        with self._adding:
+            self._counts += counted
