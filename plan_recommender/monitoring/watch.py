@@ -97,7 +97,7 @@ class Watch:
         """Names of the quantities, in the order of the margins of the layout, and then of the pairs."""
         effects = [each.design_effect for each in profile.features]
         effects += [] if profile.predictions is None else [profile.predictions.design_effect]
-        reference = self.layout.reference(profile)
+        self._reference = reference = self.layout.reference(profile)
         self._margins = [reference[c] / e for c, e in zip(self.layout.margins, effects, strict=True)]
         self._pairs = [
             reference[cells].reshape(shape) / pair.design_effect
@@ -188,15 +188,15 @@ class Watch:
 
     def _psi(self, counts: Counts) -> dict[str, float]:
         return {
-            name: population_stability_index(reference, counts[cells], self._floors.smoothing)
-            for name, reference, cells in zip(self.layout.names, self._margins, self.layout.margins, strict=False)
+            name: population_stability_index(self._reference[cells], counts[cells], self._floors.smoothing)
+            for name, cells in zip(self.layout.names, self.layout.margins, strict=False)
         }
 
 
 def _starts(state: State, first_day: int) -> list[Counts]:
-    """Give the counts at some of the starts that are kept, the latest last.
+    """Give the counts at some of the starts that are kept.
 
-    They are at the beginning of the first day from `first_day` on, of all days that are kept, and of the latest one.
+    They are at the beginning of the first day from `first_day` on, of the first of all, and of the latest one.
     """
     days = state.starts | (
         {} if state.hour // HOURS_A_DAY in state.starts else {state.hour // HOURS_A_DAY: state.totals}

@@ -5,6 +5,7 @@ meanwhile the series say that drift is not watched.
 """
 
 import logging
+import math
 import threading
 import time
 from pathlib import Path
@@ -72,7 +73,7 @@ class DriftWatch:
         self._shared = SharedFolder(folder, watch.layout.cells)
         self._file: CountsFile | None = None
         self._stored: Counts | None = None
-        self._looked_at = -LOOK_SECONDS
+        self._looked_at = -math.inf
         self._seen: tuple[bytes, int, float | None] | None = None
         self._trouble = ""
         self._damaged: list[str] = []
@@ -89,20 +90,24 @@ class DriftWatch:
         self._thread.join(_END_SECONDS)
 
     def _run(self) -> None:
-        ending = False
-        while not ending:
-            ending = self._ending.wait(STORE_SECONDS)
-            try:
-                self._store()
-                if time.monotonic() - self._looked_at >= LOOK_SECONDS and not ending:
-                    self._looked_at = time.monotonic()
-                    self._look(time.time())
-                self._trouble = ""
-            except Exception as error:
-                self._series.failed()
-                self._complain(str(error) or type(error).__name__)
+        self._take_care()  # at once, so that the series are there as soon as the worker answers
+        while not self._ending.wait(STORE_SECONDS):
+            self._take_care()
+        self._take_care()
         if self._file is not None:
             self._file.close()
+
+    def _take_care(self) -> None:
+        """Store, and look if it is time to."""
+        try:
+            self._store()
+            if time.monotonic() - self._looked_at >= LOOK_SECONDS and not self._ending.is_set():
+                self._looked_at = time.monotonic()
+                self._look(time.time())
+            self._trouble = ""
+        except Exception as error:
+            self._series.failed()
+            self._complain(str(error) or type(error).__name__)
 
     def _store(self) -> None:
         """Store the counts of this worker, if there are new ones."""
