@@ -15,7 +15,7 @@ from plan_recommender.billing.tariffs import Tariffs, load_tariffs, shipped_tari
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.model import store
 from plan_recommender.model.features import CustomerUsage
-from plan_recommender.serving import logs
+from plan_recommender.serving import drift_files, logs
 from plan_recommender.serving.app import ContractService
 from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.image import image
@@ -75,6 +75,7 @@ class PlanRecommender:
         from plan_recommender.serving.patches import supervisor  # after the check; and workers have no use for it
 
         supervisor.patch()
+        drift_files.prepare()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
         Authentication.from_environment().warn_if_open()
 

@@ -1,6 +1,7 @@
 """The scorer: usage in, probability of Ultra and plan out. Whatever answers with a registered model uses it."""
 
 from bisect import bisect_left
+from collections.abc import Callable
 from typing import Final, Literal
 
 import numpy as np
@@ -13,7 +14,11 @@ from plan_recommender.model.tables import PAIRS, ModelDocument, Values
 BLOCK: Final = 8192
 """Number of rows that are scored at once; their intermediate results fit into the processor's cache."""
 
-_Bins = list[npt.NDArray[np.intp]]
+Bins = list[npt.NDArray[np.intp]]
+"""The bin of each feature of the rows of a block, from 0: for each feature an array of shape (rows,)."""
+
+Note = Callable[[Bins, Values], object]
+"""Is told the bins of a block, and its probabilities of Ultra, shape (rows,)."""
 
 
 class Scorer:
@@ -61,39 +66,50 @@ class Scorer:
 
     def recommend(self, calls: float, minutes: float, messages: float, mb_used: float) -> tuple[Literal[0, 1], float]:
         """Prediction (1 is Ultra, 0 Smart) and probability of Ultra of one row; NaN is a missing value."""
-        probability = logistic(self.log_odds_of(self.bins(calls, minutes, messages, mb_used)))
+        log_odds = self.log_odds_of(self.bins(calls, minutes, messages, mb_used))
+        return self.decide_row(log_odds, calls, minutes, messages, mb_used)
+
+    def decide_row(
+        self, log_odds: float, calls: float, minutes: float, messages: float, mb_used: float
+    ) -> tuple[Literal[0, 1], float]:
+        """Prediction and probability, as `recommend` gives them, of a row whose log-odds are known."""
+        probability = logistic(log_odds)
         threshold = self.threshold.of(calls, minutes, messages, mb_used)
         return 1 if probability >= threshold else 0, probability
 
-    def probabilities(self, features: FeatureMatrix) -> Values:
-        """Probability of Ultra of each row, shape (rows,); NaN is a missing value."""
+    def probabilities(self, features: FeatureMatrix, note: Note | None = None) -> Values:
+        """Probability of Ultra of each row, shape (rows,); NaN is a missing value.
+
+        `note` is told the bins that were looked up, block by block.
+        """
         answers = np.empty(len(features))
         for start in range(0, len(features), BLOCK):
-            block = features[start : start + BLOCK]
-            answers[start : start + BLOCK] = logistic_array(self._log_odds(block))
+            bins = self._bins(features[start : start + BLOCK])
+            answers[start : start + BLOCK] = logistic_array(self._log_odds(bins))
+            if note is not None:
+                note(bins, answers[start : start + BLOCK])
         return answers
 
     def log_odds(self, features: FeatureMatrix) -> Values:
         """Log-odds of Ultra of each row, shape (rows,); NaN is a missing value."""
         answers = np.empty(len(features))
         for start in range(0, len(features), BLOCK):
-            answers[start : start + BLOCK] = self._log_odds(features[start : start + BLOCK])
+            answers[start : start + BLOCK] = self._log_odds(self._bins(features[start : start + BLOCK]))
         return answers
 
     def decide(self, features: FeatureMatrix, probabilities: Values) -> npt.NDArray[np.int64]:
         """1 (Ultra) where the probability is at least the row's threshold, otherwise 0 (Smart); shape (rows,)."""
         return self.threshold.decide(features, probabilities)
 
-    def _log_odds(self, block: FeatureMatrix) -> Values:
-        bins = self._bins(block)
-        total = np.zeros(len(block))
+    def _log_odds(self, bins: Bins) -> Values:
+        total = np.zeros(len(bins[0]))
         for (i, j), values in self._flat.items():
             index = bins[i] * (len(self._cuts[j]) + 1)
             index += bins[j]
             total += values.take(index, mode="clip")  # the index is in bounds; mode "raise" would make a copy
         return total
 
-    def _bins(self, block: FeatureMatrix) -> _Bins:
+    def _bins(self, block: FeatureMatrix) -> Bins:
         columns = np.ascontiguousarray(block.T)
         found = [ladder.bins(column) for ladder, column in zip(self._ladders, columns, strict=True)]
         missing = np.isnan(columns)

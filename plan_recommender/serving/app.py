@@ -8,12 +8,13 @@ import gc
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any, Final
 
 from bentoml import Service, get_current_service
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plan_recommender.serving import openapi
+from plan_recommender.serving import drift_watch, openapi
 from plan_recommender.serving.auth import Authentication, for_other_origins
 from plan_recommender.serving.bentoml_routes import BentoRoutes
 from plan_recommender.serving.bodies import Bodies
@@ -45,7 +46,7 @@ class ContractService(Service[Any]):
         environment = Environment.read()
         admission = Admission(environment.max_batches)
         log = PredictionLog.of(environment)
-        app = _Lifespan(app, admission.drain, log)
+        app = _Lifespan(app, admission.drain, log, environment.drift_state)
         documents = {"/docs.json": lambda: self.openapi_spec.asdict(), "/schema.json": self.schema}
         contract = HttpContract(
             app,
@@ -69,10 +70,12 @@ class ContractService(Service[Any]):
 class _Lifespan:
     """Settles the process once BentoML's application has started, and writes what is left to write when it ends."""
 
-    def __init__(self, app: ASGIApp, drain: Drain, log: PredictionLog | None) -> None:
+    def __init__(self, app: ASGIApp, drain: Drain, log: PredictionLog | None, drift_state: Path | None) -> None:
         self._app = app
         self._drain = drain
         self._log = log
+        self._drift_state = drift_state
+        self._drift: drift_watch.DriftWatch | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, self._watching(send) if scope["type"] == "lifespan" else send)
@@ -82,6 +85,7 @@ class _Lifespan:
             if message["type"] == "lifespan.startup.complete":
                 recommender = get_current_service().recommender
                 telemetry().begin(ROUTES, recommender.tag, recommender.tariffs)
+                self._drift = drift_watch.begin(recommender, self._drift_state)
                 self._settle()
                 if self._log is not None:
                     self._log.start()
@@ -89,6 +93,8 @@ class _Lifespan:
                 if self._log is not None:
                     self._log.stop()
                 telemetry().flush()
+                if self._drift is not None:
+                    self._drift.end()
             await send(message)
 
         return send_watched

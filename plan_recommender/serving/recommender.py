@@ -1,7 +1,7 @@
 """The answers of one loaded model, typed: what every route of the service comes down to."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from pydantic_core import to_json
@@ -14,7 +14,7 @@ from plan_recommender.billing.wording import sentence
 from plan_recommender.model.features import FEATURE_NAMES, PLANS, CustomerUsage, matrix
 from plan_recommender.model.languages import LANGUAGES, Language
 from plan_recommender.model.reasons import Reasons, effect_points
-from plan_recommender.model.scorer import Scorer
+from plan_recommender.model.scorer import Note, Scorer
 from plan_recommender.model.sentences import Sentences, change_sentence
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.serving.error_responses import impossible_minutes, unknown_plan
@@ -38,6 +38,9 @@ from plan_recommender.serving.schemas import (
 
 _PROBE = CustomerUsage(calls=60, minutes=420, messages=30, mb_used=17000)
 
+RowNote = Callable[[tuple[int, int, int, int], float], object]
+"""Is told the bins of one row, from 0, and its probability of Ultra."""
+
 
 class Recommender:
     """A registered model, loaded and ready."""
@@ -52,9 +55,10 @@ class Recommender:
         self._places = {name: place for place, name in enumerate(tariffs.names)}
         self._rounds_calls = tariffs.rounds_calls
         self._adviser = adviser_of(model, tariffs)
-        self._record = model.record
+        self.model = model
         self.tag = model.tag
         document = model.document()
+        self.cuts = [feature.cuts for feature in document.features]
         self._threshold = document.threshold
         self._scorer = Scorer(document)
         self._reasons = Reasons(document, self._scorer)
@@ -64,11 +68,21 @@ class Recommender:
         self.habits = Kept.of(to_json(ModelHabits(model=self.tag, habits=habits, advice=policy)))
         in_force = TariffsInForce.model_validate({"sha256": tariffs.digest} | tariffs.numbers())
         self.tariffs_in_force = Kept.of(to_json(in_force))
+        self._count_row: RowNote = _count_nothing
+        self._count_block: Note | None = None
         self._probed = self._probe()
+
+    def count(self, row: RowNote, block: Note) -> None:
+        """From now on, tell `row` or `block` of everybody who is answered for, but not of the model's own checks."""
+        self._count_row, self._count_block = row, block
 
     def recommend(self, usage: CustomerUsage) -> Recommendation:
         """Answer for one subscriber."""
-        prediction, probability = self._scorer.recommend(usage.calls, usage.minutes, usage.messages, usage.mb_used)
+        calls, minutes, messages, mb_used = usage.calls, usage.minutes, usage.messages, usage.mb_used
+        bins = self._scorer.bins(calls, minutes, messages, mb_used)
+        log_odds = self._scorer.log_odds_of(bins)
+        prediction, probability = self._scorer.decide_row(log_odds, calls, minutes, messages, mb_used)
+        self._count_row(bins, probability)
         return {
             "prediction": prediction,
             "probability_is_ultra": probability,
@@ -78,8 +92,11 @@ class Recommender:
 
     def recommend_batch(self, batch: UsageBatch) -> BatchRecommendation:
         """Answer for many subscribers, in the order given."""
+        return self._recommend_batch(batch, self._count_block)
+
+    def _recommend_batch(self, batch: UsageBatch, note: Note | None) -> BatchRecommendation:
         features = matrix(batch.rows)
-        probabilities = self._scorer.probabilities(features)
+        probabilities = self._scorer.probabilities(features, note)
         predictions: list[Literal[0, 1]] = self._scorer.decide(features, probabilities).tolist()
         decisions: list[Decision] = [
             {"prediction": prediction, "probability_is_ultra": probability, "recommended_plan": PLANS[prediction]}
@@ -143,9 +160,12 @@ class Recommender:
 
     def explain(self, usage: CustomerUsage, language: Language = "en") -> Explanation:
         """Answer for one subscriber, and say how much each feature contributed and where the plan would change."""
+        return self._explain(usage, language, self._count_row)
+
+    def _explain(self, usage: CustomerUsage, language: Language, note: RowNote) -> Explanation:
         values = (usage.calls, usage.minutes, usage.messages, usage.mb_used)
-        prediction, probability = self._scorer.recommend(*values)
         explained = self._reasons.explain(values)
+        prediction, probability = self._scorer.decide_row(explained.log_odds, *values)
         other_plan, sentences = PLANS[1 - prediction], self._sentences[language]
         contributions: list[Contribution] = []
         for i, contribution in enumerate(explained.contributions):
@@ -163,6 +183,7 @@ class Recommender:
                     "change": change_sentence(FEATURE_NAMES[i], explained.changes[i], other_plan, language),
                 }
             )
+        note(explained.bins, probability)
         return {
             "prediction": prediction,
             "probability_is_ultra": probability,
@@ -186,7 +207,7 @@ class Recommender:
 
     def about(self) -> ModelDescription:
         """Tell what was stored with the model when it was registered."""
-        record = self._record
+        record = self.model.record
         return ModelDescription(
             model=self.tag,
             trained_at=record.trained_at,
@@ -205,7 +226,12 @@ class Recommender:
 
     def _probe(self) -> tuple[Explanation, BatchRecommendation]:
         """Answer for a made-up subscriber by every way there is."""
-        return self.explain(_PROBE), self.recommend_batch(UsageBatch(rows=[_PROBE]))
+        batch = self._recommend_batch(UsageBatch(rows=[_PROBE]), None)
+        return self._explain(_PROBE, "en", _count_nothing), batch
+
+
+def _count_nothing(bins: tuple[int, int, int, int], probability: float) -> None:
+    """Take no notice of a row."""
 
 
 def _require_possible_minutes(months: Sequence[UsageMonth]) -> None:

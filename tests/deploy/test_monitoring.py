@@ -23,6 +23,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from plan_recommender.config import load
+from plan_recommender.monitoring.evidence import ALARM_DAYS
 from plan_recommender.serving.metrics import LATENCY_BUCKETS
 from tests.deploy.conftest import require
 from tests.serving.corpus import GOOD, LIGHT
@@ -102,6 +103,7 @@ def watched(promtool: str, trained_tag: str, tmp_path_factory: pytest.TempPathFa
                 "the requests to be seen",
             )
             _wait_for(lambda: found.query("plan_recommender:predictions:increase1h > 250"), "the rules to be evaluated")
+            _wait_for(lambda: found.query("plan_recommender_drift == 1"), "the drift to be seen")
             yield found
 
 
@@ -160,10 +162,11 @@ def test_the_page_of_operations_says_what_to_do_about_every_alert() -> None:
     assert re.findall(r"^\| `(PlanRecommender\w+)` \|", table, re.MULTILINE) == list(ALERTS)
 
 
-def test_the_thresholds_of_drift_are_those_of_the_configuration() -> None:
-    drift = load.load_settings().drift
-    shift = ALERTS["PlanRecommenderProbabilityShift"]["expr"]
-    assert shift.startswith(f"plan_recommender:probability_ks:1h > {drift.ks_threshold:g} and ")
+def test_the_thresholds_of_drift_are_those_of_the_verdict() -> None:
+    shown = {panel["title"]: panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"] for panel in PANELS}
+    assert shown["Evidence of drift, by part"] == ALARM_DAYS
+    assert shown["Distance from the training, by part"] == load.load_settings().drift.smallest_gap
+    assert "600" in (rule := OPERATIONS.partition("| `PlanRecommenderDrift` |")[2].partition("\n")[0]), rule
 
 
 def test_limits_of_latency_are_limits_of_buckets() -> None:
@@ -240,8 +243,8 @@ def test_prometheus_answers_every_panel(watched: Watched, panel: dict[str, Any])
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALERTS)
 def test_prometheus_understands_every_alert(watched: Watched, name: str) -> None:
-    """What happened in the fixture: probabilities of one kind of subscriber only, and nothing else to alert about."""
-    fires = name in ("PlanRecommenderUltraShareShift", "PlanRecommenderProbabilityShift")
+    """What happened in the fixture: one kind of subscriber only, and nothing else to alert about."""
+    fires = name in ("PlanRecommenderUltraShareShift", "PlanRecommenderDrift")
     assert bool(watched.query(ALERTS[name]["expr"])) == fires
 
 

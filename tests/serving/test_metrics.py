@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from loadtest.trials.service import wait_until
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.metrics import telemetry
 from plan_recommender.serving.routes import ROUTES
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.slow
 def http(trained_tag: str) -> Iterator[httpx.Client]:
     """A server that nobody else asks."""
     with serving() as running, httpx.Client(base_url=running.url, timeout=30) as client:
+        wait_until(lambda: "plan_recommender_drift_looked_seconds" in series(client), 20)  # they begin in a thread
         yield client
 
 
