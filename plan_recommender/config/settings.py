@@ -207,6 +207,11 @@ class DriftSettings(Section):
         description="Minimum of values of a feature in either sample for a verdict (rows); times the design effect "
         "where it is known whose rows these are.",
     )
+    traffic_effect: Annotated[float, Field(ge=1)] = Field(
+        1.0,
+        description="Rows of a running service that tell as much as one row of a stranger (count), for its verdict; "
+        "3 where each row is like the one before with an autocorrelation of .5.",
+    )
     reference_rows: PositiveInt = Field(
         10_000, description="Maximum of values of a feature that are stored with the model (rows)."
     )

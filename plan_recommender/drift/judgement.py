@@ -3,7 +3,7 @@
 A part is a feature, a pair of features (how the two go together) or the predictions.
 """
 
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,7 @@ from plan_recommender.config.settings import DriftSettings
 from plan_recommender.drift.design_effect import DesignEffect, Subscribers, of_dependence, of_quantity
 from plan_recommender.drift.significance import Test, compare_dependence, compare_quantity, compare_shares, holm
 from plan_recommender.model.profile import ReferenceProfile
-from plan_recommender.monitoring.layout import Codes, Layout
-
-PREDICTIONS: Final = "predictions"
+from plan_recommender.monitoring.layout import PREDICTIONS, Codes, Layout, pair_name
 
 Finding = Literal["drift", "no relevant drift", "no drift"]
 """A difference that matters; one that is not chance, but too small to matter; none that is not chance."""
@@ -41,17 +39,6 @@ class _Tested(NamedTuple):
     phi: Test | None
 
 
-def pair_name(a: str, b: str) -> str:
-    """Name the part that says how two features go together."""
-    return f"{a} and {b}"
-
-
-def part_names(layout: Layout) -> list[str]:
-    """Name the quantities, in the order of the margins of the layout, and then the pairs."""
-    quantities = [*layout.names, *([PREDICTIONS] if len(layout.margins) > len(layout.names) else [])]
-    return [*quantities, *(pair_name(layout.names[i], layout.names[j]) for i, j in layout.pairs)]
-
-
 def reference_effects(profile: ReferenceProfile) -> Effects:
     """Give the design effects that are stored with a profile."""
     effects = {feature.name: DesignEffect(feature.design_effect) for feature in profile.features}
@@ -76,7 +63,7 @@ def current_effects(
         of_dependence(coarse[:, i], coarse[:, j], shape, subscribers)
         for (i, j), shape in zip(layout.pairs, layout.shapes, strict=True)
     ]
-    return dict(zip(part_names(layout), [*quantities, *pairs], strict=True))
+    return dict(zip(layout.parts, [*quantities, *pairs], strict=True))
 
 
 def judge(
@@ -122,7 +109,7 @@ def _test(
 ) -> dict[str, _Tested]:
     """Make the tests of every part, with counts that are divided by its design effects."""
     before, now = effects
-    names = part_names(layout)
+    names = layout.parts
     tested = {}
     for name, cells in zip(names, layout.margins, strict=False):
         if name not in left_out:

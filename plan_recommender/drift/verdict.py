@@ -15,12 +15,10 @@ from scipy.stats import ks_2samp, norm
 from plan_recommender.config.settings import DriftSettings
 from plan_recommender.drift.design_effect import Subscribers
 from plan_recommender.drift.judgement import (
-    PREDICTIONS,
     Effects,
     Judgement,
     current_effects,
     judge,
-    pair_name,
     reference_effects,
 )
 from plan_recommender.drift.mix import Mix
@@ -30,7 +28,7 @@ from plan_recommender.errors import TableError
 from plan_recommender.model.profile import FeatureProfile, ReferenceProfile, bins_of
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.monitoring.distance import population_stability_index
-from plan_recommender.monitoring.layout import Codes, Layout
+from plan_recommender.monitoring.layout import PREDICTIONS, Codes, Layout, pair_name
 
 Values = npt.NDArray[np.float64]
 

@@ -16,6 +16,7 @@ Two thirds of the stakes are on the first of two sorts of change, one third on t
   estimate, the bet is made worse by `_MARGIN` of its standard errors.
 
 The rows of a reference are divided by its design effect: rows of one subscriber tell less than as many of strangers.
+The same holds for rows to come that are not independent.
 """
 
 from dataclasses import dataclass
@@ -28,10 +29,7 @@ from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.monitoring.layout import Counts, Layout
 
 ALARM_DAYS: Final = 1000.0
-"""Evidence (days) from which the verdict is drift; without drift, of independent rows, that takes at least so long."""
-
-PROMISED_RUN_DAYS: Final = 600.0
-"""Mean days without a false alarm, also where a row depends on the one before; docs/drift.md has the measurement."""
+"""Evidence (days) from which the verdict is drift; without drift it takes at least so long on average."""
 
 HOURS_A_DAY: Final = 24
 
@@ -82,8 +80,13 @@ class Evidence:
 class Bets:
     """The bets against one reference."""
 
-    def __init__(self, profile: ReferenceProfile) -> None:
-        """Prepare them from the counts and design effects of a profile."""
+    def __init__(self, profile: ReferenceProfile, traffic_effect: float = 1.0) -> None:
+        """Prepare them from the counts and design effects of a profile.
+
+        `traffic_effect` is the design effect of the rows to come: 1 if each is of another stranger, more if
+        neighbouring rows are alike. So many rows then count as one.
+        """
+        self._traffic_effect = traffic_effect
         self.layout = Layout(profile)
         reference = self.layout.reference(profile)
         effects = [feature.design_effect for feature in profile.features]
@@ -133,7 +136,7 @@ class Bets:
         starts = [counts for start, counts in state.starts.items() if day - start < _KEPT_DAYS]
         if day not in state.starts:
             starts.append(state.totals)
-        since = totals[..., self._margins] - np.stack(starts)[..., self._margins]
+        since = (totals[..., self._margins] - np.stack(starts)[..., self._margins]) / self._traffic_effect
         margins = np.exp(np.minimum(self._looser(since), _LARGEST)).sum(axis=0)
         bets = np.exp(np.minimum(self._after(state, totals), _LARGEST)) / HOURS_A_DAY
         pairs = bets.reshape((*bets.shape[:-1], -1, 2)).sum(axis=-1)
@@ -147,7 +150,7 @@ class Bets:
         )
         return Evidence(parts.sum(axis=-1), parts)
 
-    def _looser(self, counts: Counts) -> Values:
+    def _looser(self, counts: Values) -> Values:
         """Compare the looser predictions of counts, shape (..., bins), with the reference's own.
 
         Returns the logarithm of the ratio for each quantity, shape (..., quantities); the probabilities are those of a
@@ -166,7 +169,7 @@ class Bets:
 
     def _after(self, state: State, totals: Counts) -> Values:
         """Lay the stakes of the hour, and multiply them by what happened in it."""
-        new = totals - state.totals
+        new = (totals - state.totals) / self._traffic_effect
         if not self._bets:
             return state.bets
         steps = [new[..., cells] @ ratios for cells, ratios in self._bets]

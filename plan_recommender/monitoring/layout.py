@@ -5,6 +5,7 @@ Counts of workers, hours and machines that have the same layout add up. No row c
 
 from collections.abc import Sequence
 from itertools import combinations, pairwise
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,11 @@ Codes = npt.NDArray[np.intp]
 """Bins, from 0; -1 where a value is missing."""
 Counts = npt.NDArray[np.int64]
 
-ROWS = 0
+ROWS: Final = 0
 """Cell that counts the rows."""
+
+PREDICTIONS: Final = "predictions"
+"""Name of the probability of Ultra among the quantities."""
 
 
 class Layout:
@@ -43,6 +47,9 @@ class Layout:
         """Cells of every feature, and at last of the probability where the profile has predictions."""
         self.pair_cells = slices[len(sizes) :]
         self.cells: int = ends[-1]
+        self.parts = [*self.names, PREDICTIONS][: len(sizes)]
+        """Names of the quantities, in the order of the margins, and then of the pairs."""
+        self.parts += [pair_name(self.names[i], self.names[j]) for i, j in self.pairs]
 
     def codes(self, features: npt.NDArray[np.float64]) -> Codes:
         """Find the bins of rows of features, shape (rows, features); NaN is a missing value and has -1."""
@@ -100,6 +107,11 @@ class Layout:
             joint = np.where((first < 0) | (second < 0), -1, first * width + second)
             counts[cells] = _tally(joint, cells.stop - cells.start)
         return counts
+
+
+def pair_name(a: str, b: str) -> str:
+    """Name the part that says how two features go together."""
+    return f"{a} and {b}"
 
 
 def _tally(codes: Codes, bins: int) -> Counts:

@@ -21,7 +21,7 @@ from plan_recommender.monitoring.distance import (
     harmonic_size,
     population_stability_index,
 )
-from plan_recommender.monitoring.evidence import HOURS_A_DAY, ALARM_DAYS, Bets, State
+from plan_recommender.monitoring.evidence import ALARM_DAYS, HOURS_A_DAY, Bets, State
 from plan_recommender.monitoring.layout import ROWS, Counts
 
 WINDOW_DAYS: Final = 7
@@ -33,14 +33,15 @@ _HOUR_SECONDS: Final = 3600
 Values = npt.NDArray[np.float64]
 
 
-class Floors(BaseModel):
-    """From which distances a drift matters: the settings `drift` of the training, which are stored with a model."""
+class WatchSettings(BaseModel):
+    """The settings `drift` of the training, which are stored with a model, as far as a service needs them."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     smallest_gap: float
     smallest_phi: float
     smoothing: float
+    traffic_effect: float
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
@@ -86,15 +87,12 @@ class Look(NamedTuple):
 class Watch:
     """Compares counts with the reference of one model."""
 
-    def __init__(self, profile: ReferenceProfile, floors: Floors) -> None:
+    def __init__(self, profile: ReferenceProfile, settings: WatchSettings) -> None:
         """Prepare the comparison with a profile."""
-        self._bets = Bets(profile)
+        self._bets = Bets(profile, settings.traffic_effect)
         self.layout = self._bets.layout
-        self._floors = floors
-        names = self.layout.names
-        self._quantities = [*names, *([PREDICTIONS] if profile.predictions is not None else [])]
-        self.parts = [*self._quantities, *(f"{names[i]} and {names[j]}" for i, j in self.layout.pairs)]
-        """Names of the quantities, in the order of the margins of the layout, and then of the pairs."""
+        self._settings = settings
+        self.parts = self.layout.parts
         effects = [each.design_effect for each in profile.features]
         effects += [] if profile.predictions is None else [profile.predictions.design_effect]
         self._reference = reference = self.layout.reference(profile)
@@ -137,8 +135,8 @@ class Watch:
         It is the distance of the distribution functions for a feature and for the predictions, and phi for a pair. What
         chance makes of it on average is taken off its square, so that few rows are not far off for being few.
         """
-        found = {name: self._gap(i, counts)[0] for i, name in enumerate(self._quantities)}
-        pairs = self.parts[len(self._quantities) :]
+        found = {name: self._gap(i, counts)[0] for i, name in enumerate(self.parts[: len(self.layout.margins)])}
+        pairs = self.parts[len(self.parts[: len(self.layout.margins)]) :]
         return found | {name: self._dependence(i, counts)[0] for i, name in enumerate(pairs)}
 
     def _relevant(self, suspects: list[str], state: State, totals: Counts) -> list[str]:
@@ -148,7 +146,10 @@ class Watch:
         relevant = []
         for name in suspects:
             place = self.parts.index(name)
-            i, pairs = place - len(self._quantities), place >= len(self._quantities)
+            i, pairs = (
+                place - len(self.parts[: len(self.layout.margins)]),
+                place >= len(self.parts[: len(self.layout.margins)]),
+            )
             floors = self._floors
             kinds = [(self._dependence, i, floors.smallest_phi)] if pairs else [(self._gap, place, floors.smallest_gap)]
             if name in self.layout.names:
@@ -188,7 +189,7 @@ class Watch:
 
     def _psi(self, counts: Counts) -> dict[str, float]:
         return {
-            name: population_stability_index(self._reference[cells], counts[cells], self._floors.smoothing)
+            name: population_stability_index(self._reference[cells], counts[cells], self._settings.smoothing)
             for name, cells in zip(self.layout.names, self.layout.margins, strict=False)
         }
 

@@ -16,7 +16,7 @@ import numpy as np
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.monitoring.layout import Counts
 from plan_recommender.monitoring.model_bins import ModelBins
-from plan_recommender.monitoring.watch import Floors, Watch, Watched
+from plan_recommender.monitoring.watch import Watch, Watched, WatchSettings
 from plan_recommender.serving.drift_counters import DriftCounters
 from plan_recommender.serving.drift_files import CountsFile, SharedFolder
 from plan_recommender.serving.drift_series import DriftSeries, drift_series
@@ -49,7 +49,7 @@ def begin(recommender: Recommender, state: Path | None) -> "DriftWatch | None":
             raise PlanRecommenderError("expected a folder for the counts of all workers, found none")
         profile = recommender.model.profile()
         bins = ModelBins(profile, recommender.cuts)
-        watch = Watch(profile, Floors.of(recommender.model.record.settings))
+        watch = Watch(profile, WatchSettings.of(recommender.model.record.settings))
     except PlanRecommenderError as error:
         logger.warning("drift is not watched: %s", error)
         series.failed()

@@ -39,8 +39,8 @@ MAX_REFERENCE: Final = 128
 MAX_PENDING: Final = 16_384
 """Single predictions and batches that may wait for the disk in a worker, some 5 MiB."""
 
-MAX_PENDING_BATCHES: Final = 8
-"""Batches among them; one of 10,000 rows takes half a MiB."""
+MAX_PENDING_ROWS: Final = 80_000
+"""Rows of batches among them, some 4 MiB."""
 
 FLUSH_SECONDS: Final = 0.25
 """How long a line waits in memory before it is written; a worker that is killed loses so much."""
@@ -119,8 +119,8 @@ class PredictionLog:
         self._numbers = count()
         self._random = np.random.default_rng()  # of the one thread that answers a batch
         self._pending: deque[_One | _Batch] = deque()
-        self._batches_noted = 0  # only ever written by the one thread that answers a batch
-        self._batches_taken = 0  # only ever written by the thread of the log
+        self._rows_noted = 0  # only ever written by the one thread that answers a batch
+        self._rows_taken = 0  # only ever written by the thread of the log
         self._files = LogFiles(folder, max_bytes, workers)
         self._left = 0  # lines that the thread of the log has taken and not yet written
         self._warn_at = 0.0
@@ -187,7 +187,7 @@ class PredictionLog:
         rows = range(size) if self._share >= 1 else np.flatnonzero(self._random.random(size) < self._share).tolist()
         if not rows:
             return ""
-        if len(self._pending) >= MAX_PENDING or self._batches_noted - self._batches_taken >= MAX_PENDING_BATCHES:
+        if len(self._pending) >= MAX_PENDING or self._rows_noted + len(rows) - self._rows_taken > MAX_PENDING_ROWS:
             self._drop("queue", len(rows))
             return ""
         decisions = answer["predictions"]
@@ -196,7 +196,7 @@ class PredictionLog:
             time(), identity, _reference(headers), answer["model"], list(rows), matrix([batch.rows[i] for i in rows]),
             [decisions[i]["probability_is_ultra"] for i in rows], bytes(decisions[i]["prediction"] for i in rows),
         )  # fmt: skip
-        self._batches_noted += 1
+        self._rows_noted += len(rows)
         self._pending.append(noted)
         return identity
 
@@ -229,7 +229,7 @@ class PredictionLog:
 
     def _take_all(self) -> list[_One | _Batch]:
         taken = [self._pending.popleft() for _ in range(len(self._pending))]
-        self._batches_taken += sum(isinstance(noted, _Batch) for noted in taken)
+        self._rows_taken += sum(noted.size for noted in taken if isinstance(noted, _Batch))
         return taken
 
     def _write(self, block: bytearray, lines: int) -> None:

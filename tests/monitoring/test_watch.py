@@ -10,7 +10,7 @@ from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.monitoring.layout import ROWS, Counts
 from plan_recommender.monitoring.model_bins import ModelBins
-from plan_recommender.monitoring.watch import Floors, Watch, Watched
+from plan_recommender.monitoring.watch import Watch, Watched, WatchSettings
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -23,7 +23,7 @@ def bins(model: RegisteredModel) -> ModelBins:
 
 
 def watch(model: RegisteredModel, **floors: float) -> Watch:
-    return Watch(model.profile(), Floors.of(model.record.settings).model_copy(update=floors))
+    return Watch(model.profile(), WatchSettings.of(model.record.settings).model_copy(update=floors))
 
 
 def by_hand(bins: ModelBins, scorer: Scorer, features: FeatureMatrix) -> Counts:
@@ -54,7 +54,7 @@ def test_a_profile_whose_bins_end_elsewhere_is_refused(model: RegisteredModel) -
     with pytest.raises(ModelError, match="and its predictions"):
         ModelBins(model.profile().model_copy(update={"predictions": None}), cuts)
     with pytest.raises(ModelError, match="settings of drift"):
-        Floors.of({})
+        WatchSettings.of({})
 
 
 def run(watch: Watch, bins: ModelBins, scorer: Scorer, features: FeatureMatrix, hourly: int) -> Watched:

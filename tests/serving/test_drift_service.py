@@ -20,7 +20,7 @@ from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.monitoring.layout import ROWS, Counts, Layout
-from plan_recommender.monitoring.watch import Floors, Watch
+from plan_recommender.monitoring.watch import Watch, WatchSettings
 from plan_recommender.serving.drift_files import SharedFolder
 from plan_recommender.serving.settings import variable
 from tools.server import Server, serving
@@ -134,7 +134,7 @@ def test_a_shift_raises_the_verdict_and_health_stays_ok_and_none_does_not(model:
     assert control[f'{SERIES}_distance{{part="mb_used"}}'] < 0.1
     assert (health.status_code, health.json()["status"]) == (200, "ok")
     assert log.count("drift: usage differs from the model's training in ") == 1
-    parts = Watch(model.profile(), Floors.of(model.record.settings)).parts
+    parts = Watch(model.profile(), WatchSettings.of(model.record.settings)).parts
     names = {name.partition("{")[0] for name in found}
     assert len(found) == len(names) - 3 + 2 * len(parts) + len(FEATURE_NAMES) == 35
 

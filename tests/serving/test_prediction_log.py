@@ -19,7 +19,7 @@ from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.prediction_line import LOG_FILES, PredictionLine
 from plan_recommender.serving.limits import MIB
 from plan_recommender.serving.metrics import LOG_REASONS
-from plan_recommender.serving.prediction_log import FLUSH_SECONDS, MAX_PENDING_BATCHES, MAX_REFERENCE
+from plan_recommender.serving.prediction_log import FLUSH_SECONDS, MAX_PENDING_ROWS, MAX_REFERENCE
 from plan_recommender.serving.settings import variable
 from tests.serving.corpus import GOOD, LIGHT
 from tests.serving.faults import fault
@@ -237,14 +237,14 @@ def test_a_disk_that_hangs_delays_neither_predictions_nor_the_end(trained_tag: s
     with logging_to(tmp_path, fault("log_hangs")) as (server, http):
         http.post("/predict", json=GOOD)
         time.sleep(2 * FLUSH_SECONDS)  # from now on the thread of the log hangs
-        rows = {"rows": [GOOD] * 100}
-        for _ in range(MAX_PENDING_BATCHES + 2):
+        rows = {"rows": [GOOD] * 10_000}
+        for _ in range(MAX_PENDING_ROWS // 10_000 + 2):
             assert "x-prediction-id" in http.post("/predict", json=GOOD).headers
             answer = http.post("/predict_batch", json=rows)
             assert answer.status_code == 200
             assert answer.elapsed < timedelta(seconds=5)
         assert "x-prediction-id" not in answer.headers
-        assert counted(http)["queue"] == 200
+        assert counted(http)["queue"] == 20_000
         start = time.monotonic()
         server.process.terminate()
         server.process.wait(20)
