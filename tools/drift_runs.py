@@ -154,8 +154,8 @@ def _ends(
 
 
 def _watch(world: _World, days: int, look_hours: int) -> npt.NDArray[np.int64]:
-    settings = DriftSettings()
-    bets = Bets(profile(world.reference, list(FEATURE_NAMES), settings, subscribers=world.whose), world.traffic_effect)
+    settings = DriftSettings(traffic_effect=world.traffic_effect)
+    bets = Bets(profile(world.reference, list(FEATURE_NAMES), settings, subscribers=world.whose))
     layout = bets.layout
     state = bets.begin(0, (world.streams,))
     totals = np.zeros((world.streams, layout.cells), dtype=np.int64)

@@ -60,7 +60,7 @@ def profile(
     Args:
         features: shape (rows, features), NaN where a value is missing.
         names: the columns of `features`.
-        settings: the number of values that are kept when `seed` is given.
+        settings: how many values are kept when `seed` is given, and the design effect of traffic.
         seed: draws the values that are kept; None: all values are kept.
         subscribers: whose each row is, shape (rows,); None: it is not known.
         cuts: of each feature in a model, so that the bins that a prediction looks up say into which of these it falls.
@@ -88,6 +88,7 @@ def profile(
     return ReferenceProfile(
         rows=len(features),
         subscribers=None if subscribers is None else len(np.unique(subscribers)),
+        traffic_effect=settings.traffic_effect,
         features=described,
         pairs=pairs,
         predictions=None if scorer is None else _predictions(features, scorer, subscribers),

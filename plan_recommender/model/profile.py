@@ -65,6 +65,7 @@ class ReferenceProfile(_Part):
 
     rows: int = Field(description="with and without missing values")
     subscribers: int | None = Field(description="whose rows these are; null where the table does not say it")
+    traffic_effect: float = Field(ge=1, description="as a design effect, of the rows that a service will be asked for")
     features: list[FeatureProfile]
     pairs: list[PairProfile] = Field(description="of every two of the features, in order")
     predictions: PredictionProfile | None = Field(description="null where no model was asked")

@@ -80,13 +80,9 @@ class Evidence:
 class Bets:
     """The bets against one reference."""
 
-    def __init__(self, profile: ReferenceProfile, traffic_effect: float = 1.0) -> None:
-        """Prepare them from the counts and design effects of a profile.
-
-        `traffic_effect` is the design effect of the rows to come: 1 if each is of another stranger, more if
-        neighbouring rows are alike. So many rows then count as one.
-        """
-        self._traffic_effect = traffic_effect
+    def __init__(self, profile: ReferenceProfile) -> None:
+        """Prepare them from the counts and design effects of a profile."""
+        self._traffic_effect = profile.traffic_effect
         self.layout = Layout(profile)
         reference = self.layout.reference(profile)
         effects = [feature.design_effect for feature in profile.features]

@@ -41,7 +41,6 @@ class WatchSettings(BaseModel):
     smallest_gap: float
     smallest_phi: float
     smoothing: float
-    traffic_effect: float
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
@@ -89,7 +88,7 @@ class Watch:
 
     def __init__(self, profile: ReferenceProfile, settings: WatchSettings) -> None:
         """Prepare the comparison with a profile."""
-        self._bets = Bets(profile, settings.traffic_effect)
+        self._bets = Bets(profile)
         self.layout = self._bets.layout
         self._settings = settings
         self.parts = self.layout.parts
@@ -135,8 +134,8 @@ class Watch:
         It is the distance of the distribution functions for a feature and for the predictions, and phi for a pair. What
         chance makes of it on average is taken off its square, so that few rows are not far off for being few.
         """
-        found = {name: self._gap(i, counts)[0] for i, name in enumerate(self.parts[: len(self.layout.margins)])}
-        pairs = self.parts[len(self.parts[: len(self.layout.margins)]) :]
+        found = {name: self._gap(i, counts)[0] for i, name in enumerate(self.parts[: len(self._margins)])}
+        pairs = self.parts[len(self._margins) :]
         return found | {name: self._dependence(i, counts)[0] for i, name in enumerate(pairs)}
 
     def _relevant(self, suspects: list[str], state: State, totals: Counts) -> list[str]:
@@ -146,14 +145,13 @@ class Watch:
         relevant = []
         for name in suspects:
             place = self.parts.index(name)
-            i, pairs = (
-                place - len(self.parts[: len(self.layout.margins)]),
-                place >= len(self.parts[: len(self.layout.margins)]),
+            i, settings = place - len(self._margins), self._settings
+            pairs = i >= 0
+            kinds = (
+                [(self._dependence, i, settings.smallest_phi)] if pairs else [(self._gap, place, settings.smallest_gap)]
             )
-            floors = self._floors
-            kinds = [(self._dependence, i, floors.smallest_phi)] if pairs else [(self._gap, place, floors.smallest_gap)]
             if name in self.layout.names:
-                kinds.append((self._shares, place, floors.smallest_phi))
+                kinds.append((self._shares, place, settings.smallest_phi))
             for distance, of, floor in kinds:
                 largest = max((distance(of, counts) for counts in spans), key=lambda each: each[1])
                 if largest[0] >= floor and name not in relevant:

@@ -166,8 +166,7 @@ def test_the_thresholds_of_drift_are_those_of_the_verdict() -> None:
     shown = {panel["title"]: panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"] for panel in PANELS}
     assert shown["Evidence of drift, by part"] == ALARM_DAYS
     assert shown["Distance from the training, by part"] == load.load_settings().drift.smallest_gap
-    rule = OPERATIONS.partition("| `PlanRecommenderDrift` |")[2].partition("
-")[0]
+    rule = OPERATIONS.partition("| `PlanRecommenderDrift` |")[2].partition("\n")[0]
     assert f"{ALARM_DAYS:,.0f} days" in rule
 
 
