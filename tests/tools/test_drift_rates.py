@@ -7,6 +7,7 @@ import pytest
 from plan_recommender.monitoring import evidence
 from tests.conftest import Command
 from tools import drift_rates, drift_runs, expected_loss
+from tools.server import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -49,3 +50,12 @@ def test_the_expected_loss_stands_beside_the_true_one(command: Command, trained:
     assert (answer.code, answer.err) == (0, "")
     assert len(answer.out.splitlines()) == 3 + 10
     assert re.search(r"^\| data \+30 % \| -\d\.\d, -\d\.\d \| \+0\.\d{4}, \+0\.\d{4} \|$", answer.out, re.MULTILINE)
+
+
+def test_the_weekly_workflow_asks_for_what_the_measurements_take() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "drift-rates.yml").read_text()
+    commands = re.findall(r"-m tools\.(drift_rates|drift_runs) (.*?) \|", workflow)
+    assert [name for name, _ in commands] == ["drift_rates", "drift_runs"]
+    for name, arguments in commands:
+        seed = arguments.replace('"$((GITHUB_RUN_ID % 1000000))"', "999999")
+        assert {"drift_rates": drift_rates, "drift_runs": drift_runs}[name]._parser().parse_args(seed.split())
