@@ -46,6 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
     current = read_sample(options.cur, names, options.groups, format_of(options), options.since, options.until)
     mix = None
     if options.ref is None:
+        if options.mix is not None:
+            raise ConfigError(
+                "--mix: expected --ref with it, because a stored profile does not say what it is a mix of"
+            )
         assert model is not None  # `_model` finds one, or raises
         reference = model.profile().of(names)
         sample, billed = Sample(current.features, current.subscribers), None
@@ -142,7 +146,11 @@ def _mix(column: str | None, before: SampleFile, current: SampleFile) -> Mix | N
     """Take what both samples are composed of: by the column that is named, or else by whole and partial months."""
     missing = [sample.path for sample in (before, current) if (column or SHARE) not in sample.texts]
     if column is None:
-        return None if missing else Mix.of(SHARE, before.texts[SHARE], current.texts[SHARE])
+        try:
+            return None if missing else Mix.of(SHARE, before.texts[SHARE], current.texts[SHARE])
+        except TableError as error:
+            cli.warn(f"whole and partial months are not told apart: {error}")
+            return None
     if missing:
         raise TableError(f"{missing[0]}: expected the column {column!r} that --mix names, found none of that name")
     return Mix.of(column, before.texts[column], current.texts[column])

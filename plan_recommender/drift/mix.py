@@ -12,7 +12,9 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import chi2
 
+from plan_recommender.data.cells import parse_usage
 from plan_recommender.data.csv_table import TextColumn
+from plan_recommender.errors import TableError
 from plan_recommender.monitoring.layout import Layout
 
 Values = npt.NDArray[np.float64]
@@ -55,7 +57,11 @@ class Mix:
 
     @classmethod
     def of(cls, column: str, reference: TextColumn, current: TextColumn) -> Self:
-        """Take the strata of a column; shares of active days are whole or partial months, other cells as they are."""
+        """Take the strata of a column; shares of active days are whole or partial months, other cells as they are.
+
+        Raises:
+            TableError: a share of active days is not above 0 and at most 1.
+        """
         if column == _SHARE:
             return cls(column, ["partial months", "whole months"], _whole(reference), _whole(current))
         strata = sorted({*reference.values, *current.values})
@@ -109,5 +115,11 @@ class Mix:
 
 def _whole(column: TextColumn) -> npt.NDArray[np.int64]:
     """1 where a month is whole, else 0; an empty cell is a whole month, as for the forecast of bills."""
-    whole = [not value.strip() or float(value.replace(",", ".")) >= _WHOLE for value in column.values]
-    return np.array(whole, dtype=np.int64)[column.codes]
+    shares, wrong = parse_usage([(cell or "1").replace(",", ".") for cell in column.values], ".")
+    wrong |= ~((shares > 0) & (shares <= 1))
+    if wrong.any():
+        first = column.values[int(np.flatnonzero(wrong)[0])]
+        raise TableError(
+            f"column {_SHARE!r}: expected shares of active days above 0 and at most 1, or empty cells, found {first!r}"
+        )
+    return (shares >= _WHOLE).astype(np.int64)[column.codes]

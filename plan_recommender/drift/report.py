@@ -1,11 +1,19 @@
 """What is said of a current sample beside a reference: the verdict, and the figures and thresholds that it rests on."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from plan_recommender.drift.judgement import Finding
 from plan_recommender.drift.mix import MixChange
+
+SMALLEST_P: Final = 1e-10
+"""Smaller p-values are not told apart: some of them are computed no more exactly."""
+
+
+def shown_p(p_value: float | None) -> str:
+    """Write a p-value; a dash if there is none."""
+    return "-" if p_value is None else f"< {SMALLEST_P:.0e}" if p_value < SMALLEST_P else f"{p_value:.2g}"
 
 
 class _Part(BaseModel):

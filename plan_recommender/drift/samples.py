@@ -12,7 +12,7 @@ from plan_recommender.data.csv_table import TextColumn, read_usage
 from plan_recommender.data.prediction_log import LoggedPredictions, read_log
 from plan_recommender.data.table_options import AS_USUAL
 from plan_recommender.drift.design_effect import Subscribers
-from plan_recommender.errors import ConfigError
+from plan_recommender.errors import ConfigError, TableError
 from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 
 _REFERENCE: Final = "reference"
@@ -64,7 +64,19 @@ def read_sample(
             "time; leave them out"
         )
     features, texts = read_usage(path, names, [] if groups is None else [groups], format)
-    return SampleFile(path, features, None if groups is None else texts[groups].codes, texts, None)
+    return SampleFile(
+        path, features, None if groups is None else _subscribers(groups, texts[groups], path), texts, None
+    )
+
+
+def _subscribers(groups: str, column: TextColumn, path: Path) -> Subscribers:
+    if "" in column.values:
+        empty = np.flatnonzero(column.cells == "")
+        raise TableError(
+            f"{path}: expected the subscriber of every row in column {groups!r} (--groups), found {len(empty):,} empty "
+            f"cells, the first in row {empty[0] + 1} (rows are counted from 1 after the header)"
+        )
+    return column.codes
 
 
 def _by_reference(groups: str, log: LoggedPredictions, path: Path) -> Subscribers:

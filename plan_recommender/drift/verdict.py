@@ -23,7 +23,7 @@ from plan_recommender.drift.judgement import (
 )
 from plan_recommender.drift.mix import Mix
 from plan_recommender.drift.reference import Summary, summarise
-from plan_recommender.drift.report import DriftReport, FeatureDrift, PairDrift, PredictionDrift
+from plan_recommender.drift.report import DriftReport, FeatureDrift, PairDrift, PredictionDrift, shown_p
 from plan_recommender.errors import TableError
 from plan_recommender.model.profile import FeatureProfile, ReferenceProfile, bins_of
 from plan_recommender.model.scorer import Scorer
@@ -34,6 +34,7 @@ Values = npt.NDArray[np.float64]
 
 _PERCENTILE: Final = 0.95
 _CONFIDENCE: Final = 0.99
+_MIN_SUBSCRIBERS: Final = 30
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,8 @@ def compare(
     codes = layout.codes(current.features)
     summary = None if scorer is None else summarise(current.features, scorer)
     effects = _effects(layout, codes, summary, current.subscribers)
-    for feature in reference.features:
-        _require("reference", feature.name, sum(feature.counts), feature.design_effect, settings)
-        _require("current", feature.name, len(codes), 1.0, settings)
     emptied = _emptied(reference, current.features, settings)
-    _require_values(reference, codes, effects, emptied, settings)
+    _require_enough(reference, current, codes, effects, emptied, settings)
     before = layout.reference(reference).astype(np.float64)
     counts = layout.count(codes, None if summary is None else summary.probabilities).astype(np.float64)
     both = reference_effects(reference), effects
@@ -138,7 +136,10 @@ def _emptied(reference: ReferenceProfile, features: Values, settings: DriftSetti
     """Say of which features the share of missing values has changed too much."""
     said = {}
     for i, feature in enumerate(reference.features):
-        before, now = feature.missing / max(1, reference.rows), float(np.isnan(features[:, i]).mean())
+        before, now = (
+            feature.missing / max(1, reference.rows),
+            float(np.isnan(features[:, i]).sum() / max(1, len(features))),
+        )
         if abs(now - before) >= settings.missing_threshold:
             said[feature.name] = f"empty cells {before:.1%} → {now:.1%} (threshold {settings.missing_threshold:.0%})"
     return said
@@ -148,23 +149,39 @@ def _enough(values: Codes, effects: Effects, feature: FeatureProfile, settings: 
     return int((values >= 0).sum()) >= settings.min_rows * effects[feature.name].mean
 
 
-def _require_values(
-    reference: ReferenceProfile, codes: Codes, effects: Effects, emptied: Mapping[str, str], settings: DriftSettings
+def _require_enough(
+    reference: ReferenceProfile,
+    current: Sample,
+    codes: Codes,
+    effects: Effects,
+    emptied: Mapping[str, str],
+    settings: DriftSettings,
 ) -> None:
-    for i, feature in enumerate(reference.features):
-        if feature.name not in emptied:
-            _require("current", feature.name, int((codes[:, i] >= 0).sum()), effects[feature.name].mean, settings)
-
-
-def _require(sample: str, feature: str, count: int, effect: float, settings: DriftSettings) -> None:
-    needed = int(np.ceil(settings.min_rows * effect))
-    if count >= needed:
-        return
-    why = "drift.min_rows" if effect == 1 else f"drift.min_rows times their design effect of {effect:.1f}"
-    raise TableError(
-        f"feature {feature!r}: expected at least {needed:,} values in the {sample} sample ({why}), found {count:,}; "
-        "collect more before asking for a verdict"
-    )
+    """Refuse samples that are too small, naming of each the feature that needs the most rows."""
+    if current.subscribers is not None and (found := len(np.unique(current.subscribers))) < _MIN_SUBSCRIBERS:
+        raise TableError(
+            f"expected rows of at least {_MIN_SUBSCRIBERS} subscribers in the current sample, found {found:,}; how "
+            "alike the rows of one are cannot be told from so few"
+        )
+    before = [(sum(f.counts), f.design_effect, f.name) for f in reference.features]
+    now = [
+        (len(codes), 1.0, f.name)
+        if f.name in emptied
+        else (int((codes[:, i] >= 0).sum()), effects[f.name].mean, f.name)
+        for i, f in enumerate(reference.features)
+    ]
+    said = []
+    for sample, features in (("reference", before), ("current", now)):
+        short = [(int(np.ceil(settings.min_rows * effect)), count, effect, name) for count, effect, name in features]
+        short = [each for each in short if each[1] < each[0]]
+        if short:
+            needed, count, effect, name = max(short, key=lambda each: each[0])
+            why = "drift.min_rows" if effect == 1 else f"drift.min_rows times their design effect of {effect:.1f}"
+            said.append(
+                f"feature {name!r}: expected at least {needed:,} values in the {sample} sample ({why}), found {count:,}"
+            )
+    if said:
+        raise TableError(f"{'; '.join(said)}; collect more before asking for a verdict")
 
 
 def _with_mix_fixed(layout: Layout, mix: Mix, features: Values, scorer: Scorer | None) -> Values | None:
@@ -227,7 +244,7 @@ class _Described:
         return change - half, change + half
 
     def _reason(self, judged: Judgement, settings: DriftSettings) -> str:
-        chance = f"p {_shown(judged.p_value)} < {settings.alpha:g}"
+        chance = f"p {shown_p(judged.p_value)}"
         sizes = f"gap {judged.gap:.3f}, phi {judged.phi:.3f}"
         if judged.finding == "drift":
             return f"{sizes} with {chance}"
@@ -278,10 +295,3 @@ def _gamma(counts: Values) -> float:
     concordant, discordant = float((counts * above).sum()), float((turned * below).sum())
     total = concordant + discordant
     return (concordant - discordant) / total if total else 0.0
-
-
-def _shown(p_value: float) -> str:
-    return f"{max(p_value, _SMALLEST_SHOWN):.2g}" if p_value else f"{_SMALLEST_SHOWN:.2g}"
-
-
-_SMALLEST_SHOWN: Final = 1e-9

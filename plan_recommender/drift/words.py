@@ -103,7 +103,7 @@ def _of_mix(report: DriftReport) -> str:
     if mix.drifted is None:
         return f"{said}; it cannot be held fixed, because the reference lacks a part of it."
     if mix.drifted:
-        return f"{said}; with the mix held fixed, still drifted: {', '.join(mix.drifted)}."
+        return f"{said}; with the mix held fixed, these have drifted: {', '.join(mix.drifted)}."
     return f"{said}; with the mix held fixed, nothing has drifted{'' if report.drifted else ' either'}."
 
 

@@ -32,6 +32,9 @@ _HOUR_SECONDS: Final = 3600
 
 Values = npt.NDArray[np.float64]
 
+MIN_ROWS: Final = 80
+"""Of fewer rows there is no verdict: a few requests of somebody who tries the service out are no usage."""
+
 
 class WatchSettings(BaseModel):
     """The settings `drift` of the training, which are stored with a model, as far as a service needs them."""
@@ -112,7 +115,7 @@ class Watch:
             self._bets.advance(state, totals, hour)
         evidence = self._bets.evidence(state, totals)
         found = dict(zip(self.parts, evidence.parts.tolist(), strict=True))
-        if watched.since is None and evidence.drift:
+        if watched.since is None and evidence.drift and totals[ROWS] >= MIN_ROWS:
             suspects = [name for name, days in found.items() if days >= ALARM_DAYS / len(found)]
             watched.parts = self._relevant(suspects, state, totals)
             watched.since = now if watched.parts else None

@@ -4,7 +4,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from plan_recommender.drift.report import Bills, DriftReport, PairDrift
+from plan_recommender.drift.report import Bills, DriftReport, PairDrift, shown_p
 from plan_recommender.drift.words import amount, closeness, verdict_words
 from plan_recommender.model.profile import ReferenceProfile, Values
 from plan_recommender.model.scorer import Scorer
@@ -42,13 +42,14 @@ def drift_html(report: DriftReport, reference: ReferenceProfile, current: Values
         said=verdict_words(report),
         features=_feature_pictures(report, reference, current),
         moved=moved,
-        moved_words=None if moved is None else closeness(moved),
+        moved_words=None if moved is None or moved.finding == "no drift" else closeness(moved),
         moved_pictures=[] if moved is None else _pair_pictures(moved, reference, current),
         predicted=_prediction_pictures(report, reference, current, scorer),
         mixed=_mix_picture(report),
         amount=amount,
         money=_money,
         number=number,
+        shown_p=shown_p,
         thresholds=[(name, value, _THRESHOLDS[name]) for name, value in report.thresholds.items()],
     )  # fmt: skip
 

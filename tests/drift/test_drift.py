@@ -205,7 +205,7 @@ def test_the_page_holds_the_verdict_and_loads_nothing(
     assert "<h1>Verdict: drift</h1>" in text
     assert "mb_used up by" in text
     assert [name for name in FEATURE_NAMES if f"<td>{name}</td>" not in text] == []
-    assert re.findall(r"""(?:src|href)\s*=\s*["']([^"']{0,22})""", text) == ["data:image/png;base64,"] * len(
+    assert re.findall(r"""(?:src|href)\s*=\s*["']([^"'#]{1,22})""", text) == ["data:image/png;base64,"] * len(
         re.findall("<img", text)
     )
     assert re.findall(r"(?i)<script|<link|@import|url\(|https?://", text) == []
@@ -356,4 +356,34 @@ def test_predictions_are_compared_where_there_is_a_model(
         assert found["finding"] == "drift"
         more = 100 * (found["current_ultra_share"] - found["reference_ultra_share"])
         assert f"{found['current_ultra_share']:.1%}" in answer.out
-        assert f"{more:.1f} points more" in answer.out
+        assert f"{more:.1f} percentage points more" in answer.out
+
+
+@pytest.mark.parametrize("share", ["7.0", "abc", "0", "-0.5", "nan"])
+def test_shares_of_active_days_that_cannot_be_do_not_tell_months_apart(
+    command: Command, table: Table, tmp_path: Path, share: str
+) -> None:
+    current = table(
+        *["1,2,3,4,0.5"] * 300, *[f"1,2,3,4,{share}"] * 300, header="calls,minutes,messages,mb_used,active_share"
+    )
+    arguments = ["--ref", current, "--cur", current, "--out", tmp_path / "report.json"]
+    answer = command(drift.main, *arguments)
+    said = f"expected shares of active days above 0 and at most 1, or empty cells, found '{share}'"
+    assert (answer.code, answer.err) == (
+        0, f"warning: whole and partial months are not told apart: column 'active_share': {said}\n"
+    )  # fmt: skip
+    answer = command(drift.main, *arguments, "--mix", "active_share")
+    assert (answer.code, answer.err) == (2, f"error: column 'active_share': {said}\n")
+
+
+def test_a_mix_needs_a_reference_and_groups_need_a_subscriber_in_every_row(
+    command: Command, trained: TrainedModel, table: Table, tmp_path: Path
+) -> None:
+    answer = command(drift.main, "--cur", DATA, "--model", trained.tag, "--mix", "tenure", "--out", tmp_path / "o.json")
+    assert (answer.code, answer.err) == (
+        2, "error: --mix: expected --ref with it, because a stored profile does not say what it is a mix of\n"
+    )  # fmt: skip
+    current = table(*["1,2,3,4,a"] * 300, *["1,2,3,4,"] * 300, header="calls,minutes,messages,mb_used,who")
+    answer = command(drift.main, "--ref", DATA, "--cur", current, "--groups", "who", "--out", tmp_path / "o.json")
+    assert answer.code == 2
+    assert answer.err.startswith(f"error: {current}: expected the subscriber of every row in column 'who' (--groups), ")

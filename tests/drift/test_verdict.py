@@ -83,7 +83,7 @@ def test_five_percent_more_data_is_found_by_how_much() -> None:
     assert found.change is not None
     true = 0.05 / 1.05 * current[:, MB_USED].mean()
     assert found.change[0] < true < found.change[1]
-    assert found.reasons == [f"gap {found.gap:.3f}, phi {found.phi:.3f} with p {found.p_value:.2g} < 0.01"]
+    assert found.reasons == [f"gap {found.gap:.3f}, phi {found.phi:.3f} with p {found.p_value:.2g}"]
 
 
 def test_minutes_cut_loose_from_calls_are_found_though_no_feature_changes_by_itself() -> None:
@@ -144,6 +144,20 @@ def test_rows_of_few_subscribers_are_too_few_rows() -> None:
         "feature 'calls': expected at least 2,500 values in the current sample (drift.min_rows times their design "
         "effect of 5.0), found 1,000; collect more before asking for a verdict"
     )
+    with pytest.raises(TableError, match="expected rows of at least 30 subscribers in the current sample, found 1;"):
+        compare(reference, Sample(month(3000, 2), np.zeros(3000, dtype=np.int64)), config)
+
+
+def test_the_feature_that_needs_the_most_rows_is_named_for_both_samples() -> None:
+    rows, whose = month(400, 2), np.arange(400)
+    rows[200:, MESSAGES], whose[200:] = rows[:200, MESSAGES], whose[:200]  # of messages alone both months are alike
+    reference = profile(month(450, 1), list(FEATURE_NAMES), DriftSettings())
+    with pytest.raises(TableError) as caught:
+        compare(reference, Sample(rows, whose), DriftSettings())
+    before, now, _ = str(caught.value).split("; ")
+    assert before.startswith("feature 'calls': expected at least 500 values in the reference sample (drift.min_rows)")
+    assert now.startswith("feature 'messages': expected at least 1,00")  # twice 500
+    assert "values in the current sample (drift.min_rows times their design effect of 2.0), found 400" in now
 
 
 def test_repeated_rows_of_subscribers_are_a_drift_only_where_nobody_says_whose_they_are() -> None:

@@ -129,7 +129,7 @@ def test_a_mix_that_explains_everything_is_said_first() -> None:
     [
         (
             mix([0.5, 0.5], [0.51, 0.49], 0.6, ["calls"]),
-            "The mix of tenure is as before; with the mix held fixed, still drifted: calls.",
+            "The mix of tenure is as before; with the mix held fixed, these have drifted: calls.",
         ),
         (
             mix([0.2] * 5 + [0.0], [0.1, 0.2, 0.15, 0.31, 0.2, 0.04], 1e-9, None),

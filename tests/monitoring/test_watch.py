@@ -10,7 +10,7 @@ from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.monitoring.layout import ROWS, Counts
 from plan_recommender.monitoring.model_bins import ModelBins
-from plan_recommender.monitoring.watch import Watch, Watched, WatchSettings
+from plan_recommender.monitoring.watch import MIN_ROWS, Watch, Watched, WatchSettings
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -128,3 +128,14 @@ def test_few_rows_are_not_far_off_for_being_few(model: RegisteredModel, bins: Mo
     looks = watch(model)
     found = [looks.distances(by_hand(bins, scorer, shifted(200, "none", seed)))["mb_used"] ** 2 for seed in range(60)]
     assert np.mean(found) < 1 / 200
+
+
+def test_a_few_requests_of_somebody_who_tries_the_service_out_are_no_verdict(
+    model: RegisteredModel, bins: ModelBins, scorer: Scorer
+) -> None:
+    watching = watch(model)
+    for rows, verdict in ((MIN_ROWS - 1, False), (MIN_ROWS, True)):
+        watched = watching.begin(NOON)
+        look = watching.look(watched, by_hand(bins, scorer, np.array([[85, 516.7, 56, 22696.96]] * rows)), NOON)
+        assert look.evidence_days > 1000
+        assert (watched.since is not None) is verdict
