@@ -74,11 +74,23 @@ def test_a_verdict_reaches_the_exit_code_though_nobody_reads_it(tmp_path: Path, 
 
 @pytest.mark.slow
 def test_a_verdict_survives_an_encoding_that_lacks_a_character(tmp_path: Path) -> None:
-    env = os.environ | {"PYTHONIOENCODING": "ascii"}
-    ended = subprocess.run(drifting(tmp_path), cwd=ROOT, env=env, capture_output=True, text=True)
-    assert (ended.returncode, ended.stderr) == (1, "")
-    assert "PSI 0." in ended.stdout
-    assert "≥" not in ended.stdout
+    command = drifting(tmp_path)
+    for option, tenures in (("--ref", ("old", "old")), ("--cur", ("new", "old"))):
+        header, *lines = Path(ROOT / command[command.index(option) + 1]).read_text().splitlines()
+        table = tmp_path / f"{option}.csv"
+        rows = [f"{line},{tenures[i % 2]}" for i, line in enumerate([*lines, lines[0]])]
+        table.write_text("\n".join([f"{header},tenure", *rows, *(f"{line},new" for line in lines[:500])]) + "\n")
+        command[command.index(option) + 1] = str(table)
+    command += ["--mix", "tenure"]
+    said = []
+    for encoding in ("utf-8", "ascii"):
+        env = os.environ | {"PYTHONIOENCODING": encoding}
+        ended = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, encoding="utf-8")
+        assert (ended.returncode, ended.stderr) == (1, "")
+        said.append(ended.stdout)
+    assert "→" in said[0]
+    assert "→" not in said[1]
+    assert "The mix of tenure has changed" in said[1]
 
 
 @pytest.mark.slow

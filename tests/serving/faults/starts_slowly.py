@@ -12,9 +12,9 @@ __all__ = ["PlanRecommender"]
 spawn = Watcher.spawn_process
 
 
-def spawn_slowly(self: Watcher, *arguments: Any, **options: Any) -> Any:
+def spawn_slowly(self: Watcher, recovery_wid: Any = None) -> Any:
     time.sleep(1.5)
-    return spawn(self, *arguments, **options)
+    return spawn(self, recovery_wid)
 
 
 Watcher.spawn_process = spawn_slowly

@@ -13,9 +13,9 @@ __all__ = ["PlanRecommender"]
 spawn = Watcher.spawn_process
 
 
-def spawn_and_be_told_to_stop(self: Watcher, *arguments: Any, **options: Any) -> Any:
+def spawn_and_be_told_to_stop(self: Watcher, recovery_wid: Any = None) -> Any:
     os.kill(os.getpid(), signal.SIGTERM)
-    return spawn(self, *arguments, **options)
+    return spawn(self, recovery_wid)
 
 
 Watcher.spawn_process = spawn_and_be_told_to_stop
