@@ -91,9 +91,7 @@ def judge(
         floors = (settings.smallest_gap, settings.smallest_phi)
         p_values = [1.0 if test is None else next(adjusted) for test in both]
         beyond_chance = [p < settings.alpha for p in p_values]
-        relevant = [
-            test is not None and test.distance >= floor for test, floor in zip(both, floors, strict=True)
-        ]  # fmt: skip
+        relevant = [test is not None and test.distance >= floor for test, floor in zip(both, floors, strict=True)]
         drift = any(b and r for b, r in zip(beyond_chance, relevant, strict=True))
         judged[name] = Judgement(
             finding="drift" if drift else "no relevant drift" if any(beyond_chance) else "no drift",
@@ -114,9 +112,7 @@ def _test(
     for name, cells in zip(names, layout.margins, strict=False):
         if name not in left_out:
             counts = reference[cells] / before[name].mean, current[cells] / now[name].mean
-            tested[name] = _Tested(
-                compare_quantity(*counts), None if name == PREDICTIONS else compare_shares(*counts)
-            )  # fmt: skip
+            tested[name] = _Tested(compare_quantity(*counts), None if name == PREDICTIONS else compare_shares(*counts))
     pairs = zip(names[len(layout.margins) :], layout.pairs, layout.shapes, layout.pair_cells, strict=True)
     for name, (i, j), shape, cells in pairs:
         if not {layout.names[i], layout.names[j]} & left_out:

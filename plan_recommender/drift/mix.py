@@ -60,11 +60,16 @@ class Mix:
         """Take the strata of a column; shares of active days are whole or partial months, other cells as they are.
 
         Raises:
-            TableError: a share of active days is not above 0 and at most 1.
+            TableError: a share of active days is not above 0 and at most 1, or there are more than `MAX_STRATA`.
         """
         if column == _SHARE:
             return cls(column, ["partial months", "whole months"], _whole(reference), _whole(current))
         strata = sorted({*reference.values, *current.values})
+        if len(strata) > MAX_STRATA:
+            raise TableError(
+                f"column {column!r}: expected at most {MAX_STRATA} different cells to hold a mix fixed, found "
+                f"{len(strata):,}; name a column with fewer, such as tenure in years"
+            )
         place = {name: i for i, name in enumerate(strata)}
         before, now = (
             np.array([place[value] for value in texts.values], dtype=np.int64)[texts.codes]

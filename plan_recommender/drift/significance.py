@@ -15,6 +15,8 @@ from plan_recommender.monitoring.distance import dependence_statistic, gap, harm
 Values = npt.NDArray[np.float64]
 
 _POINTS: Final = 20_000
+_FEW: Final = 6
+"""With fewer weights than that the integrand falls too slowly to be integrated."""
 _SMALLEST: Final = 1e-12
 """Below it a p-value of a weighted sum is given as this: the integral is not more exact."""
 
@@ -89,7 +91,7 @@ def weighted_chi_square_tail(value: float, weights: Values) -> float:
     if not len(weights) or value <= 0:
         return 1.0
     value /= scale
-    if len(weights) < _FEW:  # the integrand falls too slowly; a chi-square of the first two moments is close
+    if len(weights) < _FEW:  # a chi-square of the same mean and variance is close
         mean, variance = weights.sum(), 2 * (weights**2).sum()
         return _tail(2 * mean / variance * value, 2 * mean**2 / variance)
     end = _end(weights)
@@ -100,9 +102,6 @@ def weighted_chi_square_tail(value: float, weights: Values) -> float:
     step = end / _POINTS
     integral = step * (0.5 * first + integrand[:-1].sum() + 0.5 * integrand[-1])
     return float(min(1.0, max(_SMALLEST, 0.5 + integral / np.pi)))
-
-
-_FEW: Final = 6
 
 
 def _end(weights: Values) -> float:

@@ -136,10 +136,8 @@ def _emptied(reference: ReferenceProfile, features: Values, settings: DriftSetti
     """Say of which features the share of missing values has changed too much."""
     said = {}
     for i, feature in enumerate(reference.features):
-        before, now = (
-            feature.missing / max(1, reference.rows),
-            float(np.isnan(features[:, i]).sum() / max(1, len(features))),
-        )
+        before = feature.missing / max(1, reference.rows)
+        now = float(np.isnan(features[:, i]).sum()) / max(1, len(features))
         if abs(now - before) >= settings.missing_threshold:
             said[feature.name] = f"empty cells {before:.1%} → {now:.1%} (threshold {settings.missing_threshold:.0%})"
     return said

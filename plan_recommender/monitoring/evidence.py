@@ -45,6 +45,10 @@ _LEAST_RATIO: Final = 0.05
 _KEPT_DAYS: Final = 30
 """How long a stake on the quantities is kept; one that is given up can only make the run longer."""
 
+_LARGEST: Final = 300.0  # of a logarithm of evidence, whose exponential is then finite
+_STEPS_UP: Final = 8
+_HALF_LOG_TWO_PI: Final = 0.9189385332046727
+
 Values = npt.NDArray[np.float64]
 
 
@@ -172,9 +176,6 @@ class Bets:
         return np.logaddexp(state.bets, 0.0) + np.stack(steps, axis=-1)
 
 
-_LARGEST: Final = 300.0  # of a logarithm of evidence, whose exponential is then finite
-
-
 def _pair_ratios(counts: Counts, design_effect: float) -> list[Values]:
     """Give the logarithm of the bets on "apart" and on "together", for a row in each pair of bins, (bins,)."""
     rows = counts.sum() / design_effect
@@ -203,7 +204,3 @@ def log_gamma(x: Values) -> Values:
     series = inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square * (1 / 1680 - square / 1188))))
     result: Values = (z - 0.5) * np.log(z) - z + _HALF_LOG_TWO_PI + series - np.log(steps)
     return result
-
-
-_STEPS_UP: Final = 8
-_HALF_LOG_TWO_PI: Final = 0.9189385332046727

@@ -27,13 +27,12 @@ from plan_recommender.monitoring.layout import ROWS, Counts
 WINDOW_DAYS: Final = 7
 """Days, today included, over which distances are given."""
 
-PREDICTIONS: Final = "predictions"
+MIN_ROWS: Final = 80
+"""Of fewer rows there is no verdict: a few requests of somebody who tries the service out are no usage."""
+
 _HOUR_SECONDS: Final = 3600
 
 Values = npt.NDArray[np.float64]
-
-MIN_ROWS: Final = 80
-"""Of fewer rows there is no verdict: a few requests of somebody who tries the service out are no usage."""
 
 
 class WatchSettings(BaseModel):

@@ -67,9 +67,10 @@ def _sentence(model: ModelLater, confidence: float) -> str:
     if training is None:
         return f"verdict: {model.model} is not in the model store, so that what training measured is not known"
     if change is None:
+        units = f"{later.units:,} subscriber{'' if later.units == 1 else 's'}"
         return (
-            f"verdict: the labels of {later.units:,} subscribers are too few to tell whether the accuracy has changed "
-            f"since training; at least {MIN_UNITS} are needed"
+            f"verdict: the labels of {units} are too few to tell whether the accuracy has changed since training; at "
+            f"least {MIN_UNITS} are needed"
         )
     word = "fell" if change.difference < 0 else "rose"
     ends = f"{100 * change.low:+.1f} to {100 * change.high:+.1f}"

@@ -129,7 +129,9 @@ class DriftWatch:
             found = self._shared.read()
             if found.damaged != self._damaged:
                 self._damaged = found.damaged
-                logger.warning("left out of the counts in %s, as damaged: %s", self._folder, ", ".join(found.damaged))
+                lost = ", so that a verdict from before is lost" if "state.json" in found.damaged else ""
+                named = ", ".join(found.damaged)
+                logger.warning("left out of the counts in %s, as damaged: %s%s", self._folder, named, lost)
             fresh = self._watch.begin(now)
             watched, changed = found.watched, found.changed
             if watched is None or not _continues(watched, found.totals, fresh):

@@ -28,7 +28,6 @@ worker accepts no more connections. It answers what comes on those that it has, 
 """
 
 import asyncio
-import contextlib
 import signal
 from collections import deque
 from collections.abc import Callable
@@ -188,9 +187,8 @@ class Drain:
             self._gives_way = True
             stop(signal.SIGTERM, None)  # the server closes its socket, of which other workers have copies
 
-        with contextlib.suppress(NotImplementedError):  # on Windows the server's own handler stays
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, start)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, give_way)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, start)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, give_way)
 
     async def _run(self, stop: Callable[[int, Any], object]) -> None:
         await asyncio.sleep(DRAIN_SECONDS)

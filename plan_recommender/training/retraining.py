@@ -119,6 +119,10 @@ def made_from_the_same(
 
 
 def _that_decide(settings: dict[str, Any]) -> dict[str, Any]:
-    """Leave the name of the table's file out of settings, because its content is what counts."""
+    """Leave the name of the table's file out of settings, because its content is what counts.
+
+    They come as JSON has them, because those of a record have been JSON.
+    """
     data = {name: value for name, value in settings["data"].items() if name != "path"}
-    return json.loads(json.dumps(settings | {"data": data}))  # type: ignore[no-any-return]
+    deciding: dict[str, Any] = json.loads(json.dumps(settings | {"data": data}))
+    return deciding

@@ -333,6 +333,10 @@ def test_a_mix_is_named_by_a_column_that_both_samples_have(command: Command, tab
     mix = json.loads(out.read_text())["mix"]
     assert (mix["strata"], mix["drifted"]) == (["new", "old"], [])
     assert mix["current_shares"][0] == pytest.approx(0.4, abs=0.03)
+    ids = table(*[f"1,2,3,4,{i}" for i in range(600)], header="calls,minutes,messages,mb_used,who")
+    answer = command(drift.main, "--ref", ids, "--cur", ids, "--out", out, "--mix", "who")
+    assert answer.code == 2
+    assert "column 'who': expected at most 50 different cells to hold a mix fixed" in answer.err
     answer = command(drift.main, "--ref", DATA, "--cur", now, "--out", out, "--mix", "tenure")
     assert (answer.code, answer.err) == (
         2, f"error: {DATA}: expected the column 'tenure' that --mix names, found none of that name\n"
