@@ -10,7 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
-from plan_recommender.monitoring.distance import dependence_statistic, gap, harmonic_size
+from plan_recommender.monitoring.distance import (
+    dependence_degrees,
+    dependence_statistic,
+    gap,
+    harmonic_size,
+    shares_distance,
+)
 
 Values = npt.NDArray[np.float64]
 
@@ -46,24 +52,20 @@ def compare_quantity(reference: Values, current: Values) -> Test:
 
 def compare_shares(reference: Values, current: Values) -> Test:
     """Compare two histograms by the chi-square test of homogeneity, which knows no order of the bins."""
-    pooled = reference + current
-    some = pooled > 0
-    r, c = (counts[some] / counts.sum() for counts in (reference, current))
+    phi_square, degrees = shares_distance(reference, current)
     size = float(harmonic_size(reference.sum(), current.sum()))
-    phi_square = float(np.sum((c - r) ** 2 / (pooled[some] / pooled.sum())))
-    return Test(_tail(size * phi_square, int(some.sum()) - 1), phi_square**0.5)
+    return Test(_tail(size * phi_square, degrees), phi_square**0.5)
 
 
 def compare_dependence(reference: Values, current: Values, variation: float = 0.0) -> Test:
     """Compare how two quantities go together, by the tables of their counts, (first bins, second bins).
 
-    See `dependence_statistic`; rows and columns that are empty in both samples together count for no odds ratio.
-    `variation` is that of the design effects by whose mean the counts were divided: the statistic is then compared with
-    a chi-square distribution of the same mean and variance (Rao and Scott's second order, after Satterthwaite).
+    See `dependence_statistic`. `variation` is that of the design effects by whose mean the counts were divided: the
+    statistic is then compared with a chi-square distribution of the same mean and variance (Rao and Scott's second
+    order, after Satterthwaite).
     """
     statistic = dependence_statistic(reference, current)
-    pooled = reference + current
-    degrees = (int((pooled.sum(axis=1) > 0).sum()) - 1) * (int((pooled.sum(axis=0) > 0).sum()) - 1)
+    degrees = dependence_degrees(reference, current)
     size = float(harmonic_size(reference.sum(), current.sum()))
     return Test(
         _tail(statistic / (1 + variation), degrees / (1 + variation)), (statistic / size) ** 0.5 if size else 0.0

@@ -54,6 +54,24 @@ def gap(reference: Values, current: Values) -> Gap:
     return Gap(np.sqrt((weights * gaps**2).sum(axis=-1)), weights, below)
 
 
+def shares_distance(reference: Values, current: Values) -> tuple[float, int]:
+    """Compare two histograms over the same bins, in any order, each of shape (bins,), with rows in both of them.
+
+    Returns:
+        phi squared, which is chi-square of homogeneity by the harmonic sample size, and its degrees of freedom.
+    """
+    pooled = reference + current
+    some = pooled > 0
+    r, c = (counts[some] / counts.sum() for counts in (reference, current))
+    return float(np.sum((c - r) ** 2 / (pooled[some] / pooled.sum()))), int(some.sum()) - 1
+
+
+def dependence_degrees(reference: Values, current: Values) -> int:
+    """Give the degrees of freedom of `dependence_statistic`: rows and columns that are empty in both count for none."""
+    pooled = reference + current
+    return (int((pooled.sum(axis=1) > 0).sum()) - 1) * (int((pooled.sum(axis=0) > 0).sum()) - 1)
+
+
 def dependence_statistic(reference: Values, current: Values) -> float:
     """Likelihood ratio statistic G of "two quantities go together alike in both samples", of no unit, at least 0.
 

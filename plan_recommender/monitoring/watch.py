@@ -16,10 +16,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from plan_recommender.errors import ModelError
 from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.monitoring.distance import (
+    dependence_degrees,
     dependence_statistic,
     gap,
     harmonic_size,
     population_stability_index,
+    shares_distance,
 )
 from plan_recommender.monitoring.evidence import ALARM_DAYS, HOURS_A_DAY, Bets, State
 from plan_recommender.monitoring.layout import ROWS, Counts
@@ -173,19 +175,15 @@ class Watch:
 
     def _shares(self, i: int, counts: Counts) -> tuple[float, float]:
         reference, current = self._margins[i], counts[self.layout.margins[i]].astype(np.float64)
-        some = reference + current > 0
-        r, c = reference[some] / reference.sum(), current[some] / current.sum()
-        pooled = (reference + current)[some] / (reference + current).sum()
         size = float(harmonic_size(reference.sum(), current.sum()))
-        return _without_chance(float(np.sum((c - r) ** 2 / pooled)), int(some.sum()) - 1, size)
+        return _without_chance(*shares_distance(reference, current), size)
 
     def _dependence(self, i: int, counts: Counts) -> tuple[float, float]:
         reference, cells = self._pairs[i], self.layout.pair_cells[i]
         current = counts[cells].reshape(reference.shape).astype(np.float64)
         size = float(harmonic_size(reference.sum(), current.sum()))
-        pooled = reference + current
-        degrees = (int((pooled.sum(axis=1) > 0).sum()) - 1) * (int((pooled.sum(axis=0) > 0).sum()) - 1)
-        return _without_chance(dependence_statistic(reference, current) / size, degrees, size)
+        square = dependence_statistic(reference, current) / size
+        return _without_chance(square, dependence_degrees(reference, current), size)
 
     def _psi(self, counts: Counts) -> dict[str, float]:
         return {
