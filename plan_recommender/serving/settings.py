@@ -1,4 +1,4 @@
-"""The environment variables that configure a service: their names, types and defaults; auth.py reads the key."""
+"""The environment variables that configure a service: their names, types and defaults; auth.py reads the keys."""
 
 import os
 import re
@@ -15,6 +15,7 @@ PREFIX: Final = "PLAN_RECOMMENDER_"
 """Every variable of this service begins with it."""
 
 KEY_VARIABLE: Final = f"{PREFIX}API_KEY"
+KEY_FILE_VARIABLE: Final = f"{PREFIX}API_KEY_FILE"
 PUBLIC_VARIABLE: Final = f"{PREFIX}PUBLIC"
 
 _FOR_COMPOSE: Final = f"{PREFIX}IMAGE"
@@ -83,9 +84,9 @@ class Environment(BaseModel):
 
 
 def known_variables() -> list[str]:
-    """List the variables of this service whose names begin with `PREFIX`, the two that auth.py reads included."""
+    """List the variables of this service whose names begin with `PREFIX`, the three that auth.py reads included."""
     own = [field.alias or variable(name) for name, field in Environment.model_fields.items()]
-    return [*(name for name in own if name.startswith(PREFIX)), KEY_VARIABLE, PUBLIC_VARIABLE]
+    return [*(name for name in own if name.startswith(PREFIX)), KEY_VARIABLE, KEY_FILE_VARIABLE, PUBLIC_VARIABLE]
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

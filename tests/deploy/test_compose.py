@@ -23,6 +23,7 @@ from tools.container import client
 from tools.server import ROOT, free_port
 
 COMPOSE_FILE = ROOT / "deploy/compose.yaml"
+KEY_FILE = ROOT / "deploy/compose.key.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 PORT = 3000
@@ -63,9 +64,14 @@ def stack(compose: list[str], image: str, tmp_path_factory: pytest.TempPathFacto
     place = tmp_path_factory.mktemp("compose")
     _write_prometheus_stand_in(place, image)
     ports = {"PORT": str(free_port()), "PROMETHEUS_PORT": str(free_port())}
-    environment = {**os.environ, **ports, settings.KEY_VARIABLE: KEY, "PLAN_RECOMMENDER_IMAGE": image}
+    keys = place / "keys"
+    keys.write_text(f"{KEY}\n{KEY}-of-before\n")
+    environment = {**os.environ, **ports, "API_KEY_FILE": str(keys), "PLAN_RECOMMENDER_IMAGE": image}
+    environment |= {settings.PUBLIC_VARIABLE: "metrics", settings.variable("page"): "on"}  # health asks for a key too
     project = f"plan-recommender-test-{os.getpid()}"
-    files = ["--project-name", project, "--file", str(COMPOSE_FILE), "--file", str(place / "stand-in.yaml")]
+    files = ["--project-name", project]
+    for file in (COMPOSE_FILE, KEY_FILE, place / "stand-in.yaml"):
+        files += ["--file", str(file)]
 
     def run(*arguments: str) -> str:
         done = subprocess.run(
@@ -170,6 +176,7 @@ def test_the_service_answers_and_is_scraped(stack: Stack) -> None:
     headers = {"authorization": f"Bearer {KEY}"}
     assert httpx.post(f"{stack.service}/predict", json=GOOD, headers=headers).status_code == httpx.codes.OK
     assert httpx.post(f"{stack.service}/predict", json=GOOD).status_code == httpx.codes.UNAUTHORIZED
+    assert httpx.get(f"{stack.service}/health").status_code == httpx.codes.UNAUTHORIZED  # the healthcheck has the key
     _wait_for(lambda: _value(stack, 'up{job="plan_recommender"}') == 1, "Prometheus to see the target")
     _wait_for(lambda: _value(stack, "sum(plan_recommender_predictions_total)") == 1, "Prometheus to see the prediction")
     groups = httpx.get(f"{stack.prometheus}/api/v1/rules").json()["data"]["groups"]
@@ -198,8 +205,20 @@ def test_the_variables_that_are_passed_on_are_those_that_the_service_knows() -> 
 @pytest.mark.slow
 def test_what_is_set_is_passed_on_and_what_is_not_keeps_its_default(stack: Stack) -> None:
     lines = _docker("exec", stack.containers["plan-recommender"], "env").stdout.splitlines()
-    assert f"{settings.KEY_VARIABLE}={KEY}" in lines
-    assert not [line for line in lines if line.startswith(settings.PUBLIC_VARIABLE)]  # empty, it would mean: nothing
+    assert f"{settings.variable('page')}=on" in lines
+    assert not [line for line in lines if line.startswith(f"{settings.KEY_VARIABLE}=")]  # empty, it would be refused
+
+
+@pytest.mark.slow
+def test_the_key_is_in_a_file_and_seen_nowhere_else(stack: Stack) -> None:
+    assert KEY not in json.dumps(stack.inspect("plan-recommender"))
+    assert KEY not in _docker("logs", stack.containers["plan-recommender"]).stdout
+    (file,) = (
+        line.partition("=")[2]
+        for line in _docker("exec", stack.containers["plan-recommender"], "env").stdout.splitlines()
+        if line.startswith(settings.KEY_FILE_VARIABLE)
+    )
+    assert KEY in _docker("exec", stack.containers["plan-recommender"], "cat", file).stdout, "the control"
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ import kubernetes_validate
 import pytest
 
 from plan_recommender.serving import auth, limits
-from plan_recommender.serving.settings import Environment, known_variables
+from plan_recommender.serving.settings import KEY_FILE_VARIABLE, Environment, known_variables
 from tests.deploy.manifests import (
     BASE,
     MODULES,
@@ -244,8 +244,8 @@ def test_the_pods_pass_the_restricted_pod_security_standard(manifests: list[Mani
 
 
 def test_only_tmp_can_be_written_and_it_is_bounded_memory(manifests: list[Manifest]) -> None:
-    (mount,) = container(manifests)["volumeMounts"]
-    (volume,) = pod(manifests)["volumes"]
+    (mount,) = (mount for mount in container(manifests)["volumeMounts"] if not mount.get("readOnly"))
+    (volume,) = (volume for volume in pod(manifests)["volumes"] if "secret" not in volume)
     assert mount == {"name": volume["name"], "mountPath": "/tmp"}  # noqa: S108  # a path in the container
     assert volume["emptyDir"]["medium"] == "Memory"
     limits = container(manifests)["resources"]["limits"]
@@ -302,8 +302,16 @@ def test_its_image_has_another_name_and_a_tag_that_stays(base: list[Manifest], o
 def test_the_key_comes_from_a_secret_that_must_be_there(base: list[Manifest], overlay: list[Manifest]) -> None:
     assert "env" not in container(base)
     (variable,) = container(overlay)["env"]
-    assert variable["name"] == "PLAN_RECOMMENDER_API_KEY"
-    assert variable["valueFrom"]["secretKeyRef"]["optional"] is False
+    assert variable["name"] == KEY_FILE_VARIABLE
+    file = Path(variable["value"])
+    (mount,) = (mount for mount in container(overlay)["volumeMounts"] if mount["mountPath"] == str(file.parent))
+    assert mount["readOnly"] is True
+    (volume,) = (volume for volume in pod(overlay)["volumes"] if volume["name"] == mount["name"])
+    assert volume["secret"]["optional"] is False
+    assert [item["path"] for item in volume["secret"]["items"]] == [file.name]
+    # Only root and the group of the service may read it.
+    assert volume["secret"]["defaultMode"] == 0o440
+    assert pod(overlay)["securityContext"]["fsGroup"] == pod(overlay)["securityContext"]["runAsGroup"]
     assert [manifest["kind"] for manifest in overlay].count("Secret") == 0
 
 
