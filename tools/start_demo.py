@@ -23,7 +23,7 @@ from typing import Final
 
 import httpx
 
-from plan_recommender.serving.settings import KEY_VARIABLE
+from plan_recommender.serving.settings import KEY_FILE_VARIABLE, KEY_VARIABLE
 from tools.container import HARDENED, NAME, ContainerError, client, containerize, docker, running
 from tools.containerize import build
 from tools.demo import SUBSCRIBERS
@@ -51,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if chosen.stop:
             return _stop()
+        if KEY_FILE_VARIABLE in os.environ:  # the file is not in the container, which would be open to everybody
+            raise ContainerError(
+                f"expected the key for this demo in {KEY_VARIABLE}, found {KEY_FILE_VARIABLE}; set the one instead of "
+                "the other, or give compose the file (deploy/compose.key.yaml)"
+            )
         return _start(options, _port("PORT", 3000))
     except (ContainerError, httpx.HTTPError) as error:
         print(f"error: {error}", file=sys.stderr)

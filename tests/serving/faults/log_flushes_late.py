@@ -5,4 +5,4 @@ from service import PlanRecommender
 
 __all__ = ["PlanRecommender"]
 
-prediction_log.FLUSH_SECONDS = 60  # type: ignore[misc]
+prediction_log.FLUSH_SECONDS = 60  # type: ignore[misc]  # the fault: another constant
