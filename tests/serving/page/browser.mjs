@@ -27,7 +27,7 @@ const complaints = []; // of the browser, for instance of the Content-Security-P
 async function open(url, { width = 1280, locale = "en-GB", scheme = "light", wait = "#app" } = {}) {
   const context = await browser.newContext({ viewport: { width, height: 800 }, locale, colorScheme: scheme });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(60_000); // for a machine that is busy with other tests
   page.asked = [];
   page.on("request", (request) => page.asked.push(request.url()));
   page.on("pageerror", (error) => complaints.push(String(error)));
@@ -37,7 +37,11 @@ async function open(url, { width = 1280, locale = "en-GB", scheme = "light", wai
       complaints.push(message.text());
   });
   await page.goto(url);
-  await page.locator(wait).waitFor();
+  try {
+    await page.locator(wait).waitFor();
+  } catch (error) {
+    throw new Error(`${wait} is not shown; the page says: ${await page.locator("body").innerText()}`, { cause: error });
+  }
   return page;
 }
 

@@ -32,9 +32,10 @@ export class Proxy {
       outgoing.writeHead(502, { "content-type": "text/html" });
       return outgoing.end("<h1>Bad gateway</h1>");
     }
-    const headers = { ...incoming.headers };
+    // A connection of its own for each request: the service may close one that waits just when the next request is sent.
+    const headers = { ...incoming.headers, connection: "close" };
     if (this.key !== null) headers.authorization = `Bearer ${this.key}`;
-    const passed = request(`${this.target}${path}`, { method: incoming.method, headers }, (answer) => {
+    const passed = request(`${this.target}${path}`, { method: incoming.method, headers, agent: false }, (answer) => {
       outgoing.writeHead(answer.statusCode, answer.headers);
       answer.pipe(outgoing);
     });
