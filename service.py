@@ -74,7 +74,7 @@ class PlanRecommender:
             raise BentoMLException(str(error)) from error
         from plan_recommender.serving.patches import supervisor  # after the check; and workers have no use for it
 
-        supervisor.patch()
+        supervisor.patch(Environment.read().drain_seconds)
         drift_files.prepare()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
         Authentication.from_environment().warn_if_open()

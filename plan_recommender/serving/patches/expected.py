@@ -57,6 +57,7 @@ CIRCUS: Final = PrivateParts(
     signatures={
         "circus.sighandler:SysHandler.quit": "self",
         "circus.controller:Controller.start": "self",
+        "circus.sockets:CircusSockets.close_all": "self",
         "circus.arbiter:Arbiter.manage_watchers": "self",
         "circus.watcher:Watcher.reap_process": "self, pid, status",
         "circus.watcher:Watcher._reload": "self, graceful, sequential",
@@ -65,8 +66,8 @@ CIRCUS: Final = PrivateParts(
         "circus.watcher:Watcher.kill_process": "self, process, stop_signal, graceful_timeout",
     },
     attributes={
-        "circus.arbiter:Arbiter": ("_exclusive_running_command",),
-        "circus.controller:Controller": ("check_delay", "arbiter"),
+        "circus.arbiter:Arbiter": ("_exclusive_running_command", "sockets"),
+        "circus.controller:Controller": ("check_delay", "arbiter", "loop"),
         "circus.watcher:Watcher": ("graceful_timeout", "processes"),
     },
 )
