@@ -15,7 +15,7 @@ from plan_recommender.billing.tariffs import Tariffs, load_tariffs, shipped_tari
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.model import store
 from plan_recommender.model.features import CustomerUsage
-from plan_recommender.serving import drift_files, logs
+from plan_recommender.serving import drift_files, logs, metrics_folder
 from plan_recommender.serving.app import ContractService
 from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.image import image
@@ -45,6 +45,8 @@ def _environment() -> Environment:
     except PlanRecommenderError as error:
         raise BentoMLException(str(error)) from error
     logs.configure(environment)
+    if logs.is_server():
+        metrics_folder.prepare()
     return environment
 
 

@@ -84,6 +84,7 @@ BENTOML: Final = PrivateParts(
         "bentoml._internal.configuration.containers:BentoMLContainer.access_control_options",
         "bentoml._internal.configuration.containers:BentoMLContainer.config.services",
         "bentoml._internal.configuration.containers:BentoMLContainer.http.cors.enabled",
+        "bentoml._internal.configuration.containers:BentoMLContainer.prometheus_multiproc_dir",
         "bentoml._internal.server:__file__",
         "bentoml._internal.service.openapi.specification:OpenAPISpecification",
         "bentoml._internal.utils.cattr:bentoml_cattr",
