@@ -15,7 +15,7 @@ from tools.roll import proxy, roll
 
 pytestmark = pytest.mark.slow
 
-RATE, SECONDS = 100.0, 60.0
+RATE, REQUESTS = 100.0, 2_000
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_no_request_fails_while_one_model_is_replaced_by_another_and_back(
     images: list[str], record_property: Callable[..., None]
 ) -> None:
     with proxy() as nginx:
-        done = roll(nginx, images, RATE, SECONDS)
+        done = roll(nginx, images, RATE, REQUESTS)
     before, forward, back = done.models
     assert before == back != forward
     assert done.record.counts() == {200: len(done.record)}
@@ -47,4 +47,4 @@ def test_no_request_fails_while_one_model_is_replaced_by_another_and_back(
 def test_without_a_second_attempt_requests_fail(images: list[str]) -> None:
     """The control: what an instance that ends does not answer is lost."""
     with proxy(retries=False) as nginx:
-        assert roll(nginx, images, RATE, SECONDS).failed
+        assert roll(nginx, images, RATE, REQUESTS).failed
