@@ -15,7 +15,7 @@ from plan_recommender.billing.tariffs import Tariffs, load_tariffs, shipped_tari
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.model import store
 from plan_recommender.model.features import CustomerUsage
-from plan_recommender.serving import drift_files, logs
+from plan_recommender.serving import drift_files, logs, metrics_folder
 from plan_recommender.serving.app import ContractService
 from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.image import image
@@ -45,6 +45,8 @@ def _environment() -> Environment:
     except PlanRecommenderError as error:
         raise BentoMLException(str(error)) from error
     logs.configure(environment)
+    if logs.is_server():
+        metrics_folder.prepare()
     return environment
 
 
@@ -74,7 +76,7 @@ class PlanRecommender:
             raise BentoMLException(str(error)) from error
         from plan_recommender.serving.patches import supervisor  # after the check; and workers have no use for it
 
-        supervisor.patch()
+        supervisor.patch(Environment.read().drain_seconds)
         drift_files.prepare()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
         Authentication.from_environment().warn_if_open()

@@ -23,9 +23,6 @@ FROM_SOURCE = "service:PlanRecommender"
 START_SECONDS = 60
 STOP_SECONDS = 20
 
-_STORES = ("models", "bentos")
-"""Folders of a BENTOML_HOME that servers share."""
-
 PORTS = range(20_000, 32_000)
 """Ports that a server may get.
 
@@ -75,10 +72,7 @@ def serving(
     program = str(bentoml or Path(sys.executable).with_name("bentoml"))
     command = [program, "serve", target, "--host", "127.0.0.1", "--port", str(port)]
     environment = {"BENTOML_DO_NOT_TRACK": "True"} | dict(env or {})
-    with (
-        _home_of_its_own(environment.get("BENTOML_HOME") or os.environ.get("BENTOML_HOME")) as home,
-        running(command, port, "/readyz", cwd, environment | {"BENTOML_HOME": str(home)}, cores) as server,
-    ):
+    with running(command, port, "/readyz", cwd, environment, cores) as server:
         yield server
 
 
@@ -134,20 +128,6 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", port))
             return port
     raise OSError(f"expected a free port of 127.0.0.1 from {PORTS[0]} to {PORTS[-1]}; all are in use")
-
-
-@contextmanager
-def _home_of_its_own(shared: str | None) -> Iterator[Path]:
-    """Make a BENTOML_HOME whose models and Bentos are those of another one, and whose metrics are not.
-
-    A server that starts deletes the metrics in its BENTOML_HOME, also those of another server that still runs.
-    """
-    source = Path(shared) if shared else Path.home() / "bentoml"
-    with tempfile.TemporaryDirectory(prefix="plan-recommender-home-") as home:
-        for name in _STORES:
-            (source / name).mkdir(parents=True, exist_ok=True)
-            Path(home, name).symlink_to((source / name).absolute())
-        yield Path(home)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

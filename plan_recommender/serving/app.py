@@ -44,7 +44,7 @@ class ContractService(Service[Any]):
 
         app = super().to_asgi(is_main)  # which also reads BentoML's configuration of the service
         environment = Environment.read()
-        admission = Admission(environment.max_batches)
+        admission = Admission(environment.max_batches, environment.drain_seconds)
         log = PredictionLog.of(environment)
         app = _Lifespan(app, admission.drain, log, environment.drift_state)
         documents = {"/docs.json": lambda: self.openapi_spec.asdict(), "/schema.json": self.schema}
@@ -84,6 +84,7 @@ class _Lifespan:
         async def send_watched(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 recommender = get_current_service().recommender
+                recommender.is_stopping = lambda: self._drain.stopping
                 telemetry().begin(ROUTES, recommender.tag, recommender.tariffs)
                 self._drift = drift_watch.begin(recommender, self._drift_state)
                 self._settle()

@@ -26,7 +26,7 @@ from plan_recommender.serving import error_responses
 from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.bentoml_routes import BentoRoutes, Turns
 from plan_recommender.serving.bodies import Bodies, announced_length
-from plan_recommender.serving.error_responses import CLOSE, OVERLOAD, Header, Refusal
+from plan_recommender.serving.error_responses import CLOSE, OVERLOAD, STOPPING, Header, Refusal
 from plan_recommender.serving.exchange import Exchange, send_answer, take_exchange
 from plan_recommender.serving.kept import JSON_TYPE, Kept
 from plan_recommender.serving.language import LANGUAGE, choose_language
@@ -134,27 +134,25 @@ class HttpContract:
         drain = self._admission.drain
         headers: list[Header] = [_CONTENT_TYPE]
         reason = ""
-        drain.under_way += 1
-        try:
-            answer = await self._answer(verdict, scope, receive, exchange)
-            if isinstance(answer, tuple):
-                status, body, prediction = answer
-                if prediction:
-                    headers.append((ID_HEADER, prediction.encode()))
-                if isinstance(verdict, Command) and verdict.in_languages:
-                    headers += ((b"content-language", LANGUAGE.get().encode()), _VARIES)
-                headers.append((b"content-length", b"%d" % len(body)))
-            elif isinstance(answer, Kept):
-                status, headers, body = answer.answer(scope["headers"])
-            else:
-                status, body, reason = int(answer.status), answer.body, answer.reason
-                headers += (*answer.headers, (b"content-length", b"%d" % len(body)))
-                del answer, verdict  # a refusal refers to the frame that raised it
-            if drain.started and CLOSE not in headers:
-                headers.append(CLOSE)
-            await send_answer(exchange, send, status, headers, b"" if scope["method"] == "HEAD" else body)
-        finally:
-            drain.under_way -= 1
+        answer = await self._answer(verdict, scope, receive, exchange)
+        if isinstance(answer, tuple):
+            status, body, prediction = answer
+            if status != _OK and drain.stopping:
+                reason = STOPPING  # so that the alert on a model that cannot answer tells the two apart
+            if prediction:
+                headers.append((ID_HEADER, prediction.encode()))
+            if isinstance(verdict, Command) and verdict.in_languages:
+                headers += ((b"content-language", LANGUAGE.get().encode()), _VARIES)
+            headers.append((b"content-length", b"%d" % len(body)))
+        elif isinstance(answer, Kept):
+            status, headers, body = answer.answer(scope["headers"])
+        else:
+            status, body, reason = int(answer.status), answer.body, answer.reason
+            headers += (*answer.headers, (b"content-length", b"%d" % len(body)))
+            del answer, verdict  # a refusal refers to the frame that raised it
+        if drain.started and CLOSE not in headers:
+            headers.append(CLOSE)
+        await send_answer(exchange, send, status, headers, b"" if scope["method"] == "HEAD" else body)
         path = scope["path"]
         label = path if path in ROUTES else PAGE if path in self._page else NO_ROUTE
         telemetry().request(label, status, reason, perf_counter() - start)

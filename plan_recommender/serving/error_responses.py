@@ -21,6 +21,9 @@ RETRY_SECONDS: Final = 1
 OVERLOAD: Final = "overload"
 """The reason of a refusal under overload."""
 
+STOPPING: Final = "stopping"
+"""The reason of what is not answered because the service was told to stop."""
+
 Header = tuple[bytes, bytes]
 
 CLOSE: Final[Header] = (b"connection", b"close")
@@ -262,7 +265,7 @@ def overloaded() -> Refusal:
 def stopping() -> Refusal:
     """503: this process is about to end."""
     refusal = _server_side(
-        HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping; try again later.", RETRY_SECONDS, reason="stopping"
+        HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping; try again later.", RETRY_SECONDS, reason=STOPPING
     )
     refusal.headers = [*refusal.headers, CLOSE]
     return refusal

@@ -33,8 +33,8 @@ MAX_WAITING: Final = 128
 REFUSAL_PAUSE_SECONDS: Final = 0.035
 """How long a refusal under overload is delayed, because a client that asks again at once would keep the worker busy."""
 
-DRAIN_SECONDS: Final = 0.5
-"""How long after SIGTERM new requests are still answered; after that they are refused."""
+LAST_SECONDS: Final = 0.5
+"""How long after the end of the drain requests on open connections are still answered; then they are refused."""
 
 STOP_SECONDS: Final = 5.0
-"""How long after SIGTERM a worker waits for requests that are under way, `DRAIN_SECONDS` included."""
+"""How long after the end of the drain a worker waits for requests that are under way."""

@@ -126,7 +126,10 @@ def _operation(path: str, route: Query | Command, schemas: dict[str, Any]) -> di
         responses[304] = _NOT_MODIFIED
     responses |= _refused_by_status(_refusals(path, route), schemas)
     if route.response is Health:
-        responses[503] = {"description": "No model can answer.", "content": _content(Health, schemas)}
+        responses[503] = {
+            "description": "No model can answer, or the service stops.",
+            "content": _content(Health, schemas),
+        }
     return operation | {"responses": responses}
 
 

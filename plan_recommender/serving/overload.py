@@ -20,8 +20,10 @@ refused, only a quarter as many may, until none is left. A batch is admitted or 
 read in vain. It takes a place only when its body is complete, so that slow clients keep no others out; if no place is
 free then, it is refused after all.
 
-**Draining**: after SIGTERM a worker answers everything for `DRAIN_SECONDS`, closing each connection after its answer.
-Then it refuses new requests, until those under way are answered or `STOP_SECONDS` are over.
+**Draining**: after SIGTERM a worker answers everything for as long as it is set to, closing each connection after its
+answer, while /health and /readyz say 503, so that whoever distributes requests sends it no more. Then it accepts no
+more connections, and answers what is under way or comes within `LAST_SECONDS` on those that it has. It ends when all of
+them are closed, at the latest after `STOP_SECONDS`.
 
 **Giving way**: after SIGHUP, which the supervisor sends when another worker has taken its place on the same socket, a
 worker accepts no more connections. It answers what comes on those that it has, closing each one after its answer.
@@ -37,7 +39,7 @@ from typing import Any, Final, TypeVar
 import anyio
 import anyio.to_thread
 
-from plan_recommender.serving.limits import DRAIN_SECONDS, MAX_WAITING, REFUSAL_PAUSE_SECONDS, STOP_SECONDS
+from plan_recommender.serving.limits import LAST_SECONDS, MAX_WAITING, REFUSAL_PAUSE_SECONDS
 from plan_recommender.serving.routes import Command
 
 _BEGUN_IN_A_TURN: Final = 16
@@ -54,15 +56,15 @@ Act = Callable[[], object]
 class Admission:
     """Decides which requests one worker takes on; the only place where that is decided."""
 
-    def __init__(self, max_batches: int) -> None:
-        """Let at most `max_batches` batches wait or be answered."""
+    def __init__(self, max_batches: int, drain_seconds: float) -> None:
+        """Let at most `max_batches` batches wait or be answered, and drain for so many seconds."""
         self.queue = Queue(MAX_WAITING)
         self.batches = Lane(max_batches)
-        self.drain = Drain(self.queue)
+        self.drain = Drain(drain_seconds)
 
     def admits(self, command: Command) -> bool:
         """Tell, when the head of a request has come, whether it is taken on."""
-        if self.drain.started:
+        if self.drain.accepts_no_more:
             return True  # connections are closed after their answer, so that not much more comes
         return self.queue.admits() and (not command.in_thread or self.batches.admits())
 
@@ -157,10 +159,9 @@ class Lane:
 class Drain:
     """Stops a worker in good order."""
 
-    def __init__(self, queue: Queue) -> None:
-        """Wait for the requests in this queue too."""
-        self._queue = queue
-        self.under_way = 0
+    def __init__(self, seconds: float) -> None:
+        """Answer everything for so many seconds after SIGTERM."""
+        self._seconds = seconds
         self._since: float | None = None
         self._gives_way = False
         self._task: asyncio.Task[None] | None = None
@@ -171,12 +172,25 @@ class Drain:
         return self._since is not None or self._gives_way
 
     @property
+    def stopping(self) -> bool:
+        """Whether the service was told to stop, and not only this worker to give way to another one."""
+        return self._since is not None
+
+    @property
+    def accepts_no_more(self) -> bool:
+        """Whether no new connections are accepted, or soon will not be."""
+        return self._gives_way or self._is_over_since(0)
+
+    @property
     def refusing(self) -> bool:
         """Whether requests that come now are refused."""
-        return self._since is not None and perf_counter() - self._since > DRAIN_SECONDS
+        return self._is_over_since(LAST_SECONDS)
 
     def before(self, stop: Callable[[int, Any], object]) -> None:
-        """On SIGTERM drain, and then call `stop`, the handler that the server had installed; on SIGHUP at once."""
+        """On SIGTERM drain, and then call `stop`, the handler that the server had installed; on SIGHUP at once.
+
+        The server then closes its socket, and its connections as `Connection.shutdown` says.
+        """
 
         def start() -> None:
             if self._task is None:
@@ -185,14 +199,14 @@ class Drain:
 
         def give_way() -> None:
             self._gives_way = True
-            stop(signal.SIGTERM, None)  # the server closes its socket, of which other workers have copies
+            stop(signal.SIGTERM, None)  # other workers have copies of the socket
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, start)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, give_way)
 
+    def _is_over_since(self, seconds: float) -> bool:
+        return self._since is not None and perf_counter() - self._since > self._seconds + seconds
+
     async def _run(self, stop: Callable[[int, Any], object]) -> None:
-        await asyncio.sleep(DRAIN_SECONDS)
-        start = perf_counter()
-        while (self.under_way or self._queue.occupied) and perf_counter() - start < STOP_SECONDS - DRAIN_SECONDS:
-            await asyncio.sleep(0.02)
+        await asyncio.sleep(self._seconds)
         stop(signal.SIGTERM, None)

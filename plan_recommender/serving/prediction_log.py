@@ -47,7 +47,7 @@ FLUSH_SECONDS: Final = 0.25
 
 _VISIBLE: Final = re.compile(rb"[!-~]{1,%d}" % MAX_REFERENCE)
 _WARNING_SECONDS: Final = 60.0
-_STOP_SECONDS: Final = 1.5  # a worker that has drained for 5 s is killed 8 s after SIGTERM
+_STOP_SECONDS: Final = 1.5  # a worker that waited 5 s after its drain is killed 3 s later
 
 logger = logging.getLogger("bentoml.plan_recommender")
 

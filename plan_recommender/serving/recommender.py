@@ -70,6 +70,7 @@ class Recommender:
         self.tariffs_in_force = Kept.of(to_json(in_force))
         self._count_row: RowNote = _count_nothing
         self._count_block: Note | None = None
+        self.is_stopping: Callable[[], bool] = lambda: False
         self._probed = self._probe()
 
     def count(self, row: RowNote, block: Note) -> None:
@@ -195,7 +196,10 @@ class Recommender:
         }
 
     def health(self) -> Health:
-        """Ask the model, and tell whether it answers as it did when it was loaded."""
+        """Ask the model, and tell whether it answers as it did when it was loaded, and whether to ask it more."""
+        if self.is_stopping():
+            detail = "the service was told to stop; it answers for a moment, send requests elsewhere"
+            return Health(status="unavailable", model=self.tag, detail=detail)
         try:
             found = "another answer" if self._probe() != self._probed else ""
         except Exception as error:  # whatever damaged tables make of a look-up

@@ -52,6 +52,8 @@ class Environment(BaseModel):
     """File of the tariffs in force; None: tariffs.yaml beside the service."""
     max_batches: int = Field(16, ge=1, le=10_000)
     """Batches that may wait or be answered in one worker."""
+    drain_seconds: float = Field(0.5, ge=0, le=300)
+    """Seconds after SIGTERM in which everything is answered, while health and readiness say that the service stops."""
     page: Annotated[Literal["on", "off"], _IN_ANY_CASE] = "on"
     """Whether the what-if page is served at /app."""
     drift_state: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from plan_recommender.serving.limits import MIB
+from plan_recommender.serving.settings import Environment
 from tests.conftest import GOOD
 from tests.deploy.manifests import BASE, OVERLAY, Manifest, container, one, pod, quantity, render
 from tools.container import Container, ContainerError, docker, running
@@ -133,11 +134,12 @@ def test_with_a_key_the_probes_are_answered_and_clients_are_asked_for_it(
 
 
 def test_it_ends_well_within_the_grace_period(image: str, base: list[Manifest]) -> None:
-    grace = pod(base)["terminationGracePeriodSeconds"] - container(base)["lifecycle"]["preStop"]["sleep"]["seconds"]
+    grace = pod(base)["terminationGracePeriodSeconds"]
+    drain = Environment.read(_settings(base)).drain_seconds
     with _running(image, base) as it:
         start = time.monotonic()
         docker("stop", "--time", str(grace), it.id)
-        assert time.monotonic() - start < grace / 2
+        assert drain <= time.monotonic() - start < (drain + grace) / 2
         assert docker("inspect", "--format", "{{.State.ExitCode}}", it.id).strip() != "137"  # killed
 
 

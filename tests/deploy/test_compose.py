@@ -133,7 +133,7 @@ def test_the_service_is_as_the_image_is() -> None:
     assert service["tmpfs"] == ["/tmp:size=64m"]  # noqa: S108  # a path in the container
     assert service["ports"][0].endswith(f":{PORT}")
     assert f'"127.0.0.1", {PORT}' in service["healthcheck"]["test"][3]
-    grace = float(service["stop_grace_period"].removesuffix("s"))
+    grace = float(service["stop_grace_period"].removeprefix("${STOP_GRACE_PERIOD:-").removesuffix("s}"))
     assert grace > STOP_SECONDS
 
 

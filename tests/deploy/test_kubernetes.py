@@ -220,11 +220,15 @@ def test_probes_ask_the_right_routes(manifests: list[Manifest]) -> None:
     assert paths == {"startupProbe": "/health", "readinessProbe": "/health", "livenessProbe": "/livez"}
 
 
-def test_the_grace_period_covers_the_pause_a_slow_body_and_the_stop(manifests: list[Manifest]) -> None:
-    pause = container(manifests)["lifecycle"]["preStop"]["sleep"]["seconds"]
+def test_the_drain_covers_the_time_in_which_nodes_learn_of_it_and_the_grace_period_the_drain(
+    manifests: list[Manifest],
+) -> None:
+    drain = Environment.read(one(manifests, "ConfigMap")["data"]).drain_seconds
+    probe = container(manifests)["readinessProbe"]
+    assert drain >= 2 * probe["periodSeconds"], "a load balancer that asks as often sees it twice"
+    assert "lifecycle" not in container(manifests), "one mechanism is enough"
     grace = pod(manifests)["terminationGracePeriodSeconds"]
-    assert grace > pause + END_SECONDS
-    assert grace > pause + limits.BODY_SECONDS + limits.STOP_SECONDS
+    assert grace > drain + END_SECONDS > drain + limits.STOP_SECONDS + 3
 
 
 def test_the_pods_pass_the_restricted_pod_security_standard(manifests: list[Manifest]) -> None:

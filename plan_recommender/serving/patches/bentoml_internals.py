@@ -30,6 +30,13 @@ def cors() -> dict[str, Any] | None:
     return cast(dict[str, Any], BentoMLContainer.access_control_options.get())
 
 
+def keep_series_in(folder: Path) -> None:
+    """Have BentoML tell the workers that it will start to keep their series in this folder, not in BENTOML_HOME."""
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    BentoMLContainer.prometheus_multiproc_dir.set(str(folder))
+
+
 def method_of(service: object, name: str) -> Callable[..., Any]:
     """Give a method of a service as it is written, bound to the service.
 

@@ -62,9 +62,6 @@ _LINGER_SECONDS: Final = 0.2
 _DISCARD_SECONDS: Final = 1.0
 """How long the rest of a refused body is read and thrown away before the connection is closed."""
 
-_ABORT_SECONDS: Final = 1.0
-"""How long after the server's stop a connection is cut off."""
-
 Decide = Callable[[Scope], Verdict]
 
 
@@ -212,7 +209,7 @@ class Connection(HttpToolsProtocol):
             self.loop.call_later(_LINGER_SECONDS, self._close_if_idle)
         else:
             self.cycle.keep_alive = False
-        self.loop.call_later(_ABORT_SECONDS, self.transport.abort)
+        self.loop.call_later(limits.STOP_SECONDS, self.transport.abort)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
         """Decide about a request when it is the next of its connection, and begin it, let it wait, or refuse it."""

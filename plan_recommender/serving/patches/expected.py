@@ -57,6 +57,7 @@ CIRCUS: Final = PrivateParts(
     signatures={
         "circus.sighandler:SysHandler.quit": "self",
         "circus.controller:Controller.start": "self",
+        "circus.sockets:CircusSockets.close_all": "self",
         "circus.arbiter:Arbiter.manage_watchers": "self",
         "circus.watcher:Watcher.reap_process": "self, pid, status",
         "circus.watcher:Watcher._reload": "self, graceful, sequential",
@@ -65,8 +66,8 @@ CIRCUS: Final = PrivateParts(
         "circus.watcher:Watcher.kill_process": "self, process, stop_signal, graceful_timeout",
     },
     attributes={
-        "circus.arbiter:Arbiter": ("_exclusive_running_command",),
-        "circus.controller:Controller": ("check_delay", "arbiter"),
+        "circus.arbiter:Arbiter": ("_exclusive_running_command", "sockets"),
+        "circus.controller:Controller": ("check_delay", "arbiter", "loop"),
         "circus.watcher:Watcher": ("graceful_timeout", "processes"),
     },
 )
@@ -83,6 +84,7 @@ BENTOML: Final = PrivateParts(
         "bentoml._internal.configuration.containers:BentoMLContainer.access_control_options",
         "bentoml._internal.configuration.containers:BentoMLContainer.config.services",
         "bentoml._internal.configuration.containers:BentoMLContainer.http.cors.enabled",
+        "bentoml._internal.configuration.containers:BentoMLContainer.prometheus_multiproc_dir",
         "bentoml._internal.server:__file__",
         "bentoml._internal.service.openapi.specification:OpenAPISpecification",
         "bentoml._internal.utils.cattr:bentoml_cattr",

@@ -26,7 +26,7 @@ BentoML checks every ten seconds, because circus takes a check while workers are
 """
 
 _STOP_SECONDS: Final = 8.0
-"""How long a worker may take to stop before it is killed: it may be frozen. BentoML gives it a day."""
+"""How long a worker may take to stop after its drain before it is killed: it may be frozen. BentoML gives it a day."""
 
 _START_SECONDS: Final = 60.0
 """How long a new worker may take until it can serve; the others serve meanwhile."""
@@ -39,34 +39,41 @@ class _Orders:
 
 
 @cache
-def patch() -> None:
-    """Patch circus in this process; a second call changes nothing."""
-    _quit_on_every_signal()
-    _check_often()
+def patch(drain_seconds: float) -> None:
+    """Patch circus in this process for workers that drain so many seconds; a second call changes nothing."""
+    _quit_on_every_signal(drain_seconds)
+    _check_often(drain_seconds)
     _renew_on_hangup()
 
 
-def _quit_on_every_signal() -> None:
-    """Repeat the order to quit until circus has quit: while it starts its workers, it drops the first one."""
+def _quit_on_every_signal(drain_seconds: float) -> None:
+    """Repeat the order to quit until circus has quit: while it starts its workers, it drops the first one.
+
+    After the drain the socket is closed, of which the workers close their copies, so that connections are refused from
+    then on. circus by itself closes it when all workers have ended, and connections would wait until then for nobody.
+    """
     quit_once = SysHandler.quit
 
     def quit_until_it_has(handler: SysHandler) -> None:
+        loop = handler.controller.loop
+        if not _Orders.quit:
+            sockets = handler.controller.arbiter.sockets
+            loop.add_callback_from_signal(loop.call_later, drain_seconds, sockets.close_all)
         _Orders.quit = True
         quit_once(handler)
-        loop = handler.controller.loop
         loop.add_callback_from_signal(loop.call_later, _QUIT_AGAIN_SECONDS, partial(quit_until_it_has, handler))
 
     SysHandler.quit = quit_until_it_has
 
 
-def _check_often() -> None:
+def _check_often(drain_seconds: float) -> None:
     """Replace a worker that died within a second or so, log why it died, and kill one that does not stop."""
     start, manage_watchers, reap = Controller.start, Arbiter.manage_watchers, Watcher.reap_process
 
     def start_checking_often(controller: Controller) -> None:
         controller.check_delay = 1000 * _CHECK_SECONDS
         for watcher in controller.arbiter.watchers:
-            watcher.graceful_timeout = _STOP_SECONDS
+            watcher.graceful_timeout = drain_seconds + _STOP_SECONDS
         start(controller)
 
     def manage_unless_busy(arbiter: Arbiter) -> Any:
