@@ -9,12 +9,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+import bentoml
 import httpx
+from bentoml.exceptions import BentoMLException
 
+from plan_recommender.model.source import Origin, short
+from plan_recommender.model.store import commit_of_bento
+from plan_recommender.serving.image import BASE
 from tools.server import ROOT, START_SECONDS, free_port
 
 NAME: Final = "plan_recommender"
@@ -23,6 +29,9 @@ HARDENED: Final = (
     *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
 )
 """Options of `docker run` that take away what the service does not need."""
+
+MODEL_LABEL: Final = "plan-recommender.model"
+"""The label of an image with the tag of the model in it. It is no reversed domain, because the project has none."""
 
 STOP_SECONDS: Final = 10
 """Time that docs/operations.md asks an operator to give a container for stopping (s)."""
@@ -106,15 +115,49 @@ def containerize(bento: str, options: Sequence[str] = ()) -> str:
     program = Path(client())
     # BentoML uses the first docker on the path, so the folder of the right one comes first.
     environment = os.environ | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}", "DOCKER_BUILDKIT": "1"}
-    bentoml = Path(sys.executable).with_name("bentoml")
+    program_of_bentoml = Path(sys.executable).with_name("bentoml")
     built = subprocess.run(
-        [bentoml, "containerize", bento, "--image-tag", bento, *options],
+        [program_of_bentoml, "containerize", bento, "--image-tag", bento, *_label_options(bento), *options],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     # The exit code is not enough: bentoml may exit with 0 after a failed build.
     if built.returncode or _run(client(), "image", "inspect", bento).returncode:
         raise ContainerError(f"expected an image {bento}, which bentoml containerize did not build:\n{built.stderr}")
     return bento
+
+
+def labels(bento: str) -> dict[str, str]:
+    """Give the labels of a Bento's image: the OCI's own, and `MODEL_LABEL`; what is not known is left out.
+
+    Raises:
+        ContainerError: there is no such Bento.
+    """
+    origin, model, created = _described(bento)
+    return {
+        "org.opencontainers.image.title": NAME,
+        "org.opencontainers.image.description": "Recommends a mobile plan from one month of a subscriber's usage",
+        "org.opencontainers.image.version": bento.partition(":")[2],
+        "org.opencontainers.image.created": created.isoformat(),
+        "org.opencontainers.image.licenses": "MIT",
+        "org.opencontainers.image.base.name": f"docker.io/library/{BASE}",
+        MODEL_LABEL: model,
+    } | ({} if origin.commit is None else {"org.opencontainers.image.revision": origin.commit})
+
+
+def tag_by_content(bento: str) -> str | None:
+    """Give the image of a Bento one more tag, `plan_recommender:<version of the model>-<commit>`; returns it.
+
+    None: the commit is not known, so there is no such tag.
+
+    Raises:
+        ContainerError: there is no such Bento or image.
+    """
+    origin, model, _ = _described(bento)
+    if origin.commit is None:
+        return None
+    tag = f"{model}-{short(origin.commit)}"
+    docker("tag", bento, tag)
+    return tag
 
 
 def size_mb(image: str) -> float:
@@ -164,6 +207,20 @@ def workers(container: Container) -> list[int]:
     listed = container.execute("sh", "-c", "for p in /proc/[0-9]*; do echo $p $(tr '\\0' ' ' < $p/cmdline); done")
     processes = [line.partition(" ") for line in listed.splitlines()]
     return [int(path.removeprefix("/proc/")) for path, _, args in processes if f"-m {_WORKER} " in args]
+
+
+def _described(bento: str) -> tuple[Origin, str, datetime]:
+    """Give what a Bento is made of, the tag of its model, and when it was built."""
+    try:
+        info = bentoml.get(bento).info
+    except BentoMLException as error:
+        raise ContainerError(f"expected a Bento {bento} to make an image of, found: {error}") from error
+    (model,) = info.all_models
+    return Origin(bento, commit_of_bento(model)), str(model.tag), info.creation_time
+
+
+def _label_options(bento: str) -> list[str]:
+    return [part for name, value in labels(bento).items() for part in ("--opt", f"label={name}={value}")]
 
 
 def _wait_until_ready(container: str, url: str) -> None:

@@ -19,7 +19,17 @@ import httpx
 
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.serving.image import BASE
-from tools.container import HARDENED, NAME, ContainerError, client, containerize, docker, running, size_mb
+from tools.container import (
+    HARDENED,
+    NAME,
+    ContainerError,
+    client,
+    containerize,
+    docker,
+    running,
+    size_mb,
+    tag_by_content,
+)
 from tools.server import ROOT
 from tools.supply import SupplyError, audit, write_bill
 
@@ -80,10 +90,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n== start it, and ask", flush=True)
         resident, ready = try_out(image)
         docker("tag", image, f"{NAME}:latest")
+        tags = [f"{NAME}:latest", *filter(None, [tag_by_content(image)])]
     except (ContainerError, SupplyError, PlanRecommenderError, httpx.HTTPError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"\nstopped, and tagged {NAME}:latest. To run it:\n")
+    print(f"\nstopped, and tagged {' and '.join(tags)}. To run it:\n")
     print(f"docker run --rm --publish 127.0.0.1:3000:3000 {' '.join(HARDENED)} {image}")
     goals = {
         f"at most {MAX_MB_OVER_BASE} MB over {BASE}": over <= MAX_MB_OVER_BASE,
