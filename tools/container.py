@@ -1,5 +1,6 @@
 """Docker, by its command line: find a client, build an image of a Bento, and run containers until a block ends."""
 
+import json
 import os
 import re
 import shutil
@@ -9,17 +10,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-import bentoml
 import httpx
-from bentoml.exceptions import BentoMLException
 
-from plan_recommender.model.source import Origin, short
-from plan_recommender.model.store import commit_of_bento
+from plan_recommender.model.source import short
+from plan_recommender.model.store import SOURCE_COMMIT
 from plan_recommender.serving.image import BASE
 from tools.server import ROOT, START_SECONDS, free_port
 
@@ -30,6 +28,7 @@ HARDENED: Final = (
 )
 """Options of `docker run` that take away what the service does not need."""
 
+REVISION_LABEL: Final = "org.opencontainers.image.revision"
 MODEL_LABEL: Final = "plan-recommender.model"
 """The label of an image with the tag of the model in it. It is no reversed domain, because the project has none."""
 
@@ -115,9 +114,9 @@ def containerize(bento: str, options: Sequence[str] = ()) -> str:
     program = Path(client())
     # BentoML uses the first docker on the path, so the folder of the right one comes first.
     environment = os.environ | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}", "DOCKER_BUILDKIT": "1"}
-    program_of_bentoml = Path(sys.executable).with_name("bentoml")
+    bentoml = Path(sys.executable).with_name("bentoml")
     built = subprocess.run(
-        [program_of_bentoml, "containerize", bento, "--image-tag", bento, *_label_options(bento), *options],
+        [bentoml, "containerize", bento, "--image-tag", bento, *_label_options(bento), *options],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     # The exit code is not enough: bentoml may exit with 0 after a failed build.
@@ -132,31 +131,31 @@ def labels(bento: str) -> dict[str, str]:
     Raises:
         ContainerError: there is no such Bento.
     """
-    origin, model, created = _described(bento)
+    commit, model, created = _described(bento)
     return {
         "org.opencontainers.image.title": NAME,
         "org.opencontainers.image.description": "Recommends a mobile plan from one month of a subscriber's usage",
         "org.opencontainers.image.version": bento.partition(":")[2],
-        "org.opencontainers.image.created": created.isoformat(),
+        "org.opencontainers.image.created": created,
         "org.opencontainers.image.licenses": "MIT",
         "org.opencontainers.image.base.name": f"docker.io/library/{BASE}",
         MODEL_LABEL: model,
-    } | ({} if origin.commit is None else {"org.opencontainers.image.revision": origin.commit})
+    } | ({} if commit is None else {REVISION_LABEL: commit})
 
 
-def tag_by_content(bento: str) -> str | None:
-    """Give the image of a Bento one more tag, `plan_recommender:<version of the model>-<commit>`; returns it.
+def tag_by_content(image: str) -> str | None:
+    """Give an image one more tag, which its labels name: `plan_recommender:<version of the model>-<commit>`; returns it.
 
     None: the commit is not known, so there is no such tag.
 
     Raises:
-        ContainerError: there is no such Bento or image.
+        ContainerError: there is no such image.
     """
-    origin, model, _ = _described(bento)
-    if origin.commit is None:
+    found = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", image))
+    if REVISION_LABEL not in found:
         return None
-    tag = f"{model}-{short(origin.commit)}"
-    docker("tag", bento, tag)
+    tag = f"{found[MODEL_LABEL]}-{short(found[REVISION_LABEL])}"
+    docker("tag", image, tag)
     return tag
 
 
@@ -209,14 +208,16 @@ def workers(container: Container) -> list[int]:
     return [int(path.removeprefix("/proc/")) for path, _, args in processes if f"-m {_WORKER} " in args]
 
 
-def _described(bento: str) -> tuple[Origin, str, datetime]:
-    """Give what a Bento is made of, the tag of its model, and when it was built."""
-    try:
-        info = bentoml.get(bento).info
-    except BentoMLException as error:
-        raise ContainerError(f"expected a Bento {bento} to make an image of, found: {error}") from error
-    (model,) = info.all_models
-    return Origin(bento, commit_of_bento(model)), str(model.tag), info.creation_time
+def _described(bento: str) -> tuple[str | None, str, str]:
+    """Give the commit that a Bento was built from, the tag of its model, and when it was built (ISO 8601)."""
+    program = str(Path(sys.executable).with_name("bentoml"))  # which reads BENTOML_HOME now, as the other steps do
+    shown = _run(program, "get", bento, "--output", "json")
+    if shown.returncode:
+        said = " ".join(shown.stderr.split())
+        raise ContainerError(f"expected a Bento {bento} to make an image of, which `bentoml get` does not show: {said}")
+    about = json.loads(shown.stdout)
+    (model,) = (model for service in about["services"] for model in service["models"])
+    return model["metadata"].get(SOURCE_COMMIT) or None, model["tag"], about["creation_time"]
 
 
 def _label_options(bento: str) -> list[str]:

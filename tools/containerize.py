@@ -90,11 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n== start it, and ask", flush=True)
         resident, ready = try_out(image)
         docker("tag", image, f"{NAME}:latest")
-        tags = [f"{NAME}:latest", *filter(None, [tag_by_content(image)])]
+        if tag := tag_by_content(image):
+            print(f"tagged {tag}, which names the model and the commit")
     except (ContainerError, SupplyError, PlanRecommenderError, httpx.HTTPError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"\nstopped, and tagged {' and '.join(tags)}. To run it:\n")
+    print(f"\nstopped, and tagged {NAME}:latest. To run it:\n")
     print(f"docker run --rm --publish 127.0.0.1:3000:3000 {' '.join(HARDENED)} {image}")
     goals = {
         f"at most {MAX_MB_OVER_BASE} MB over {BASE}": over <= MAX_MB_OVER_BASE,

@@ -36,10 +36,11 @@ def state(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def record_says(model: model_store.RegisteredModel, **fields: object) -> None:
-    """Let the record of a model say something else."""
+    """Let the record of a model say something else; None: nothing."""
     path = model.path / "model.yaml"
     description: dict[str, Any] = yaml.safe_load(path.read_text())
-    description["metadata"]["plan_recommender"] |= fields
+    record = description["metadata"]["plan_recommender"]
+    description["metadata"]["plan_recommender"] = {k: v for k, v in (record | fields).items() if v is not None}
     path.write_text(yaml.safe_dump(description))
 
 
