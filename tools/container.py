@@ -144,7 +144,7 @@ def labels(bento: str) -> dict[str, str]:
 
 
 def tag_by_content(image: str) -> str | None:
-    """Give an image one more tag, which its labels name: `plan_recommender:<version of the model>-<commit>`; returns it.
+    """Give an image one more tag, by its labels: `plan_recommender:<version of the model>-<commit>`; returns it.
 
     None: the commit is not known, so there is no such tag.
 

@@ -182,7 +182,8 @@ def test_it_tells_the_bento_the_commit_the_model_and_the_tariffs(
 ) -> None:
     about = http.get("/model").json()
     assert (about["bento"], about["model"]) == (f"plan_recommender:{bento.name}", trained_tag)
-    assert about["source_commit"] == source_commit()
+    # Whether files differ from the commit may have changed since the Bento was built.
+    assert (about["source_commit"] or "").partition("-")[0] == (source_commit() or "").partition("-")[0]
     assert about["tariffs"]["sha256"] == load_tariffs(shipped_tariffs()).digest
 
 
