@@ -12,7 +12,7 @@ _PACKAGE: Final = Path(__file__).parents[1]
 def code_digest(package: Path = _PACKAGE) -> str:
     """SHA-256 of every file of the package, with its path, in hexadecimal digits; what Python compiled is left out.
 
-    Files that do not train count too, because nothing tells for certain which of them a result depends on, and templates
+    Files that do not train count too, because nothing tells for certain which of them a result depends on. Templates
     do, because they make the reports.
     """
     digest = hashlib.sha256()
