@@ -142,7 +142,7 @@ def test_the_line_of_the_page_builds_an_image_that_answers_and_holds_no_pickle(
     try:
         files = files_of_layers(tag, tmp_path)
         assert not secret(files)
-        assert not {file for file in files if "uv" in file.parts and ".cache" in file.parts}, "a second copy of packages"
+        assert not {file for file in files if "uv" in file.parts and ".cache" in file.parts}, "a second copy"
         assert size_mb(tag) == pytest.approx(size_mb(image), abs=5)
         with running(tag) as container, httpx.Client(base_url=container.url, trust_env=False) as http:
             assert http.post("/predict", json=GOOD).raise_for_status().json()["model"] == trained_tag
