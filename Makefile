@@ -80,7 +80,7 @@ demo: .venv/training  ## train, serve, ask, show, stop
 test: .venv/dev .venv/image .venv/node  ## every test, with coverage, and the slowest twenty
 	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations 20 --cov --cov-report=term
 
-test-quick: .venv/dev  ## the tests of the inner loop: none that starts a server, a container or another process, or takes seconds
+test-quick: .venv/dev .venv/image  ## the tests of the inner loop: none that starts a server, a container or another process, or takes seconds
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 install: .venv/training  ## a virtual environment from the pinned lock
@@ -125,8 +125,8 @@ serve: model  ## the service on HOST:PORT, until Ctrl-C
 build: model  ## a Bento from the registered model
 	@$(BIN)/bentoml build
 
-containerize: model .venv/image  ## an image of the registered model: built, started, asked (needs Docker; OPTIONS of bentoml containerize)
-	@$(BIN)/python -m tools.containerize $(OPTIONS)
+containerize: model .venv/image  ## an image of the registered model: built, started, asked (needs Docker; BASE=IMAGE, OFFLINE=1, OPTIONS of bentoml containerize)
+	@$(BIN)/python -m tools.containerize $(if $(OFFLINE),--offline) $(if $(BASE),--base "$(BASE)") $(OPTIONS)
 
 start-demo: model .venv/image  ## an image of the model, up on PORT, asked; with compose where it is installed (make stop-demo)
 	@PORT="$(PORT)" $(BIN)/python -m tools.start_demo $(OPTIONS)
@@ -147,7 +147,7 @@ benchmark: model .venv/benchmark  ## the scorer beside the pipeline, the service
 	@$(BIN)/python -m benchmark.serving $(if $(MLSERVER_PYTHON),--mlserver-python "$(MLSERVER_PYTHON)")
 
 ##@ Change the code
-lint: .venv/dev  ## style, types, and the walls between the packages: what the hooks run before a commit
+lint: .venv/dev .venv/image  ## style, types, and the walls between the packages: what the hooks run before a commit
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

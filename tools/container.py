@@ -18,7 +18,6 @@ import httpx
 
 from plan_recommender.model.source import short
 from plan_recommender.model.store import SOURCE_COMMIT
-from plan_recommender.serving.image import BASE
 from tools.server import ROOT, START_SECONDS, free_port
 
 NAME: Final = "plan_recommender"
@@ -128,6 +127,8 @@ def containerize(bento: str, options: Sequence[str] = ()) -> str:
 def labels(bento: str) -> dict[str, str]:
     """Give the labels of a Bento's image: the OCI's own, and `MODEL_LABEL`; what is not known is left out.
 
+    Those of its base are `tools.base_image.BaseImage.labels`.
+
     Raises:
         ContainerError: there is no such Bento.
     """
@@ -138,7 +139,6 @@ def labels(bento: str) -> dict[str, str]:
         "org.opencontainers.image.version": bento.partition(":")[2],
         "org.opencontainers.image.created": created,
         "org.opencontainers.image.licenses": "MIT",
-        "org.opencontainers.image.base.name": f"docker.io/library/{BASE}",
         MODEL_LABEL: model,
     } | ({} if commit is None else {REVISION_LABEL: commit})
 

@@ -1,6 +1,6 @@
 """`make containerize`: build an image of the registered model, show what is in it, start it and ask it.
 
-usage: python -m tools.containerize [OPTION ...]
+usage: python -m tools.containerize [--offline] [--base IMAGE] [OPTION ...]
 """
 
 if __name__ == "__main__":
@@ -9,6 +9,7 @@ if __name__ == "__main__":
     run("tools.containerize")
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,9 @@ from typing import Final
 import httpx
 
 from plan_recommender.errors import PlanRecommenderError
-from plan_recommender.serving.image import BASE
+from plan_recommender.serving.image import BASE, BASE_VARIABLE
+from tools.base_image import look_up
+from tools.bill import SupplyError
 from tools.container import (
     HARDENED,
     NAME,
@@ -31,7 +34,7 @@ from tools.container import (
     tag_by_content,
 )
 from tools.server import ROOT
-from tools.supply import SupplyError, audit, write_bill
+from tools.supply import OFFLINE_HELP, VULNERABLE, report
 
 MAX_MB_OVER_BASE: Final = 350
 """How much larger than its base the image may be (millions of bytes)."""
@@ -69,56 +72,72 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Build and try the image; returns 0, 1 if it misses a goal, or 2 if it could not be built or does not answer."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.containerize",
-        usage="%(prog)s [-h] [OPTION ...]",
+        usage="%(prog)s [-h] [--offline] [--base IMAGE] [OPTION ...]",
         description="Build an image of the registered model, show what is in it, start it and ask it.",
         epilog="OPTION: any option of `bentoml containerize`, such as --opt network=host. Exit code 0: the image keeps "
-        "its goals; 1: it misses one; 2: it could not be built, or does not answer.",
+        "its goals; 1: it misses one; 2: it could not be built, does not answer, or could not be audited.",
         allow_abbrev=False,
     )
-    _, options = parser.parse_known_args(arguments)
+    parser.add_argument("--offline", action="store_true", help=OFFLINE_HELP)
+    parser.add_argument(
+        "--base", metavar="IMAGE", default=BASE, help="what the image is made from (default: %(default)s)"
+    )
+    chosen, options = parser.parse_known_args(arguments)
     try:
         print("== build the Bento and its image", flush=True)
-        image = containerize(build(), options)
-        over = size_mb(image) - size_mb(BASE)
-        print(f"{image}: {size_mb(image):,.0f} MB, {over:,.0f} MB over {BASE}")
+        base = look_up(chosen.base)
+        print(f"base image: {base}", flush=True)
+        image = containerize(build(base.reference), [*base.labels, *options])
+        over = size_mb(image) - size_mb(base.reference)
+        print(f"{image}: {size_mb(image):,.0f} MB, {over:,.0f} MB over {base.name}")
         print("\n== what is in it, by size")
-        for megabytes, piece, purpose in contents(image):
+        for megabytes, piece, purpose in contents(image, base.reference):
             print(f"{megabytes:6.1f} MB  {piece:<20} {purpose}")
         print("\n== what it is made of", flush=True)
-        bill, audited = write_bill(), audit()
-        print(f"bill of materials: {bill.relative_to(ROOT)}\nadvisories: {audited}")
+        audited = report(image, offline=chosen.offline)
         print("\n== start it, and ask", flush=True)
         resident, ready = try_out(image)
-        docker("tag", image, f"{NAME}:latest")
-        if tag := tag_by_content(image):
-            print(f"tagged {tag}, which names the model and the commit")
+        goals = {
+            f"at most {MAX_MB_OVER_BASE} MB over {base.name}": over <= MAX_MB_OVER_BASE,
+            f"at most {MAX_RESIDENT_MIB} MiB resident": resident <= MAX_RESIDENT_MIB,
+            "no known vulnerabilities": audited != VULNERABLE,
+        }
+        missed = [goal for goal, reached in goals.items() if not reached]
+        if not missed and audited == 0:
+            docker("tag", image, f"{NAME}:latest")
+            if tag := tag_by_content(image):
+                print(f"tagged {tag}, which names the model and the commit")
     except (ContainerError, SupplyError, PlanRecommenderError, httpx.HTTPError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"\nstopped, and tagged {NAME}:latest. To run it:\n")
-    print(f"docker run --rm --publish 127.0.0.1:3000:3000 {' '.join(HARDENED)} {image}")
-    goals = {
-        f"at most {MAX_MB_OVER_BASE} MB over {BASE}": over <= MAX_MB_OVER_BASE,
-        f"at most {MAX_RESIDENT_MIB} MiB resident": resident <= MAX_RESIDENT_MIB,
-        "no known vulnerabilities": not audited.vulnerable,
-    }
     if ready > MAX_READY_SECONDS:  # a warning only, because a busy machine may be the reason
         print(f"warning: expected it to be ready within {MAX_READY_SECONDS:g} s, found {ready:.1f} s", file=sys.stderr)
-    missed = [goal for goal, reached in goals.items() if not reached]
     if missed:
         print(f"error: the image misses its goals: {'; '.join(missed)}", file=sys.stderr)
-    return int(bool(missed))
+    if missed or audited:
+        print(f"\nstopped; {NAME}:latest is what it was before")
+        return 1 if missed else audited
+    print(f"\nstopped, and tagged {NAME}:latest. To run it:\n")
+    print(f"docker run --rm --publish 127.0.0.1:3000:3000 {' '.join(HARDENED)} {image}")
+    return 0
 
 
-def build() -> str:
+def build(base: str = BASE) -> str:
     """Run `bentoml build`; returns the tag of the Bento.
+
+    Args:
+        base: the image that the Bento's image is made from.
 
     Raises:
         ContainerError: there is no container engine for the next step, or the build failed.
     """
     client()
     bentoml = Path(sys.executable).with_name("bentoml")
-    built = subprocess.run([bentoml, "build", "--output", "tag"], cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = os.environ | {BASE_VARIABLE: base}
+    built = subprocess.run(
+        [bentoml, "build", "--output", "tag"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if built.returncode:
         raise ContainerError(f"bentoml build ended with {built.returncode}: {built.stderr.strip()}")
     return built.stdout.strip().removeprefix("__tag__:")
@@ -149,7 +168,7 @@ def try_out(image: str) -> tuple[float, float]:
     return resident, min(seconds)
 
 
-def contents(image: str) -> list[tuple[float, str, str]]:
+def contents(image: str, base: str = BASE) -> list[tuple[float, str, str]]:
     """List what the image adds to its base, the largest first: millions of bytes, name and purpose.
 
     Packages of less than `_MIN_MB_SHOWN` are added up.
@@ -162,7 +181,7 @@ def contents(image: str) -> list[tuple[float, str, str]]:
     bento = sizes.pop("bento")
     rows = [(size, name, PURPOSES.get(name, "?")) for name, size in sizes.items() if size >= _MIN_MB_SHOWN]
     rest = sum(sizes.values()) - sum(size for size, *_ in rows)
-    hidden = size_mb(image) - size_mb(BASE) - sum(sizes.values()) - bento
+    hidden = size_mb(image) - size_mb(base) - sum(sizes.values()) - bento
     rows += [
         (rest, f"{len(sizes) - len(rows)} more", "what those and BentoML import"),
         (bento, "the Bento", "service, model, lock"),

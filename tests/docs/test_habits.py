@@ -43,7 +43,16 @@ def test_every_phony_target_is_described_or_internal() -> None:
 
 
 def test_the_hooks_are_the_commands_of_make_lint() -> None:
-    planned = ["make", "--dry-run", "--no-print-directory", "--old-file", ".venv/dev", "lint"]
+    planned = [
+        "make",
+        "--dry-run",
+        "--no-print-directory",
+        "--old-file",
+        ".venv/dev",
+        "--old-file",
+        ".venv/image",
+        "lint",
+    ]
     commands = subprocess.run(planned, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     assert [hook["entry"] for hook in HOOKS] == commands
     assert all(hook["language"] == "system" and hook["pass_filenames"] is False for hook in HOOKS)

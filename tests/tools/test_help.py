@@ -13,7 +13,7 @@ COMMANDS = [
             "advice_policies", "calibrate", "calibrate_months", "campaign_rates", "cards", "check_bills",
             "containerize", "demo", "fidelity", "gate_lottery", "gate_rates", "loadtest", "mistake_rates",
             "mlflow_demo", "months_fidelity", "notebooks", "openapi_cases", "page_words", "parity", "promote",
-            "readme_es", "retraining_rates", "roll", "rollback", "start_demo", "synthesise",
+            "readme_es", "retraining_rates", "roll", "rollback", "start_demo", "supply", "synthesise",
         )
     ),
 ]  # fmt: skip
@@ -50,18 +50,23 @@ def test_a_demo_takes_no_arguments(command: str, capsys: pytest.CaptureFixture[s
 
 
 def test_the_options_of_bentoml_containerize_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from plan_recommender.serving.image import BASE
     from tools import container, containerize, start_demo
+    from tools.base_image import NAME_LABEL, BaseImage
 
     given: list[list[str]] = []
+    passed_on = ["--opt", "network=host", "--progress", "plain"]
 
     def refuse(bento: str, options: list[str]) -> str:
         given.append(options)
         raise container.ContainerError("no engine")
 
+    monkeypatch.setattr(containerize, "look_up", lambda base: BaseImage(base, None))
     for module in (containerize, start_demo):
-        monkeypatch.setattr(module, "build", lambda: "plan_recommender:tag")
+        monkeypatch.setattr(module, "build", lambda base="": "plan_recommender:tag")
         monkeypatch.setattr(module, "containerize", refuse)
-        assert module.main(["--opt", "network=host", "--progress", "plain"]) == 2
-    assert given == [["--opt", "network=host", "--progress", "plain"]] * 2
+        assert module.main(passed_on) == 2
+    base = ["--opt", f"label={NAME_LABEL}={BASE}"]
+    assert given == [[*base, *passed_on], passed_on]
     with pytest.raises(SystemExit):
         start_demo.main(["--stop", "--opt", "network=host"])
