@@ -22,7 +22,7 @@ export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --no-deps
 
-.PHONY: help install optional demo start-demo stop-demo mlflow-demo test test-quick lint check docs cards pictures notebooks model train retrain rollback evaluate predict advise drift drift-demo serve build containerize loadtest soak benchmark clean
+.PHONY: help install optional demo start-demo stop-demo mlflow-demo test test-quick lint check docs cards pictures notebooks model train retrain rollback promote evaluate predict advise drift drift-demo serve build containerize loadtest soak benchmark clean
 .DEFAULT_GOAL := help
 
 .venv/training: requirements/training.txt
@@ -99,6 +99,9 @@ evaluate: model  ## measure the registered model on its test part
 
 rollback: .venv/training  ## make the model before the latest the latest again (MODEL=TAG: that one)
 	@$(BIN)/python -m tools.rollback $(MODEL)
+
+promote: .venv/training  ## choose the model that :champion names: the latest (MODEL=TAG: that one)
+	@$(BIN)/python -m tools.promote $(MODEL)
 
 predict: model  ## score a file (INPUT=CSV OUTPUT=CSV)
 	@$(BIN)/python predict.py --input "$(INPUT)" --output "$(OUTPUT)"

@@ -12,8 +12,8 @@ from bentoml.exceptions import BentoMLException
 
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.billing.tariffs import Tariffs, load_tariffs, shipped_tariffs
-from plan_recommender.errors import PlanRecommenderError
-from plan_recommender.model import store
+from plan_recommender.errors import ConfigError, PlanRecommenderError
+from plan_recommender.model import source, store
 from plan_recommender.model.features import CustomerUsage
 from plan_recommender.serving import drift_files, logs
 from plan_recommender.serving.app import ContractService
@@ -33,30 +33,37 @@ from plan_recommender.serving.schemas import (
     Recommendation,
     UsageBatch,
 )
-from plan_recommender.serving.settings import Environment
+from plan_recommender.serving.settings import Environment, variable
 
 
 def _environment() -> Environment:
-    """Read the environment, and set up the log by it; a bad one stops the start with one sentence."""
+    """Read the environment, with the model's tag as BentoML knows it, and set up the log by it.
+
+    A bad one stops the start with one sentence.
+    """
     start_failures.fail_as_asked()
     try:
         Authentication.from_environment()
         environment = Environment.read()
+        environment = environment.model_copy(update={"model": store.resolved(environment.model or store.LATEST)})
     except PlanRecommenderError as error:
         raise BentoMLException(str(error)) from error
     logs.configure(environment)
     return environment
 
 
-@bentoml.service(name="plan_recommender", service_class=ContractService, workers=_environment().workers, image=image())
+_ENVIRONMENT = _environment()
+
+
+@bentoml.service(name="plan_recommender", service_class=ContractService, workers=_ENVIRONMENT.workers, image=image())
 class PlanRecommender:
     """Recommends a mobile plan, Ultra or Smart, from one month of a subscriber's usage."""
 
-    model = store.ServedModel(store.LATEST)  # an attribute of the class, or the Bento would not carry it
+    model = store.ServedModel(_ENVIRONMENT.model or store.LATEST)  # an attribute, or the Bento would not carry it
 
     def __init__(self) -> None:
         try:
-            self.recommender = Recommender(_model(), _tariffs())
+            self.recommender = Recommender(_model(), _tariffs(), _origin())
         except (PlanRecommenderError, BentoMLException) as error:  # the model was good when the service was started
             logs.end_worker(error)
             raise
@@ -76,6 +83,7 @@ class PlanRecommender:
 
         supervisor.patch()
         drift_files.prepare()
+        source.hand_on()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
         Authentication.from_environment().warn_if_open()
 
@@ -136,12 +144,33 @@ def _tariffs() -> Tariffs:
     return load_tariffs(Environment.read().tariffs or shipped_tariffs())
 
 
+def _origin() -> source.Origin:
+    """Tell what this service is made of."""
+    bento = _SERVICE.bento
+    if bento is None:
+        return source.Origin(commit=source.handed_on())
+    carried = bento.info.all_models
+    return source.Origin(str(bento.tag), store.commit_of_bento(carried[0]) if carried else None)
+
+
 def _model() -> store.RegisteredModel:
-    """Find the model that the Bento was built with; from source, the latest.
+    """Find the model that the Bento was built with; from source, the one that the environment names, or the latest.
 
     BentoML by itself would look `:latest` up when the Bento starts, and serve whatever was trained since the build.
+
+    Raises:
+        ConfigError: the environment names another model than the Bento carries.
+        ModelError: the model is not in the store, or was altered.
     """
-    built_with = [] if _SERVICE.bento is None else _SERVICE.bento.info.all_models
-    if built_with:
-        return store.of_bento(built_with[0])
-    return store.verify(_SERVICE.inner.model.resolve())
+    wanted, bento = Environment.read().model, _SERVICE.bento
+    built_with = [] if bento is None else bento.info.all_models
+    if not built_with:
+        return store.find(wanted or store.LATEST)
+    model = store.of_bento(built_with[0])
+    if wanted not in (None, model.tag):
+        raise ConfigError(
+            f"environment variable {variable('model')}: expected {model.tag}, the only model that the Bento "
+            f"{bento.tag} carries, found {wanted!r}; unset it, or build a Bento of that model, "
+            f"`{variable('model')}={wanted} bentoml build`"
+        )
+    return model

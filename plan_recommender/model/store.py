@@ -32,6 +32,7 @@ from plan_recommender.model.record import (
     ModelRecord,
 )
 from plan_recommender.model.scorer import Scorer
+from plan_recommender.model.source import source_commit
 from plan_recommender.model.tables import ModelDocument, read_document, read_limited
 from plan_recommender.private_parts import PrivateParts
 
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from bentoml._internal.models import ModelStore
 
 LATEST = f"{MODEL_NAME}:latest"
+"""The newest model that passed the gate, or the one that a rollback went back to."""
+
+CHAMPION = f"{MODEL_NAME}:champion"
+"""The model that somebody has chosen to serve; until then, the one that `LATEST` names. Only this project knows it."""
 
 PRIVATE_PARTS = PrivateParts(
     "bentoml",
@@ -56,6 +61,7 @@ RECORD_KEY = "plan_recommender"
 """The key of BentoML's metadata under which the record is stored."""
 
 _RECORD_DIGEST = "model_yaml_sha256"  # key in a Bento's own list of its models, for the digest of model.yaml
+_SOURCE_COMMIT = "source_commit"  # and for the commit that the Bento was built from
 
 
 class ServedModel(BentoModel):
@@ -64,13 +70,15 @@ class ServedModel(BentoModel):
     def to_info(self, alias: str | None = None) -> Any:
         """Describe the model for a Bento that is being built, with the digest by which `of_bento` recognises it.
 
+        The commit of the source goes with it, because this is what runs at a build and at no other time.
+
         Raises:
             BentoMLException: the model is not in the local store.
         """
         stored = self._require()
         info = super().to_info(alias)
-        digest = {_RECORD_DIGEST: sha256(_record_file(stored))}
-        return type(info)(info.tag, info.module, info.creation_time, alias=alias, metadata=digest)
+        known = {_RECORD_DIGEST: sha256(_record_file(stored)), _SOURCE_COMMIT: source_commit() or ""}
+        return type(info)(info.tag, info.module, info.creation_time, alias=alias, metadata=known)
 
     def resolve(self, *arguments: Any, **options: Any) -> bentoml.Model:
         """Open the model.
@@ -198,13 +206,26 @@ def find(tag: str = LATEST) -> RegisteredModel:
     """
     if tag.partition(":")[0] != MODEL_NAME:
         raise ModelError(f"expected a model tag {MODEL_NAME}:<version>, found {tag!r}")
+    alias, tag = tag, resolved(tag)
     try:
         stored = bentoml.models.get(tag)
     except NotFound as error:
-        raise ModelError(_not_found(tag)) from error
+        named = f"{tag}, which {alias} names," if alias == CHAMPION else tag
+        raise ModelError(_not_found(named)) from error
     except Exception as error:  # a damaged model.yaml fails in whatever way its damage makes BentoML fail
         raise ModelError(_unreadable(tag, error)) from error
     return verify(stored)
+
+
+def resolved(tag: str) -> str:
+    """Put in place of `CHAMPION` the tag of the model that it names now, as a tag that BentoML knows; keep any other.
+
+    Nothing is looked up: whether there is such a model is for `find` to say.
+    """
+    if tag != CHAMPION:
+        return tag
+    version = champion_version()
+    return LATEST if version is None else f"{MODEL_NAME}:{version}"
 
 
 def latest() -> RegisteredModel | None:
@@ -219,6 +240,11 @@ def latest() -> RegisteredModel | None:
 def latest_version() -> str | None:
     """Give the version that `:latest` names, without looking at the model; None if it names no model."""
     return latest_file().read_text().strip() if latest_file().is_file() else None
+
+
+def champion_version() -> str | None:
+    """Give the version that somebody has let `CHAMPION` name, without looking at the model; None if nobody has."""
+    return champion_file().read_text().strip() if champion_file().is_file() else None
 
 
 def of_bento(info: "BentoModelInfo") -> RegisteredModel:
@@ -262,6 +288,11 @@ def verify(stored: bentoml.Model) -> RegisteredModel:
     return RegisteredModel(str(stored.tag), Path(stored.path), record)
 
 
+def commit_of_bento(info: "BentoModelInfo") -> str | None:
+    """Give the commit of the source that a Bento was built from; None if it was not known."""
+    return (info.metadata or {}).get(_SOURCE_COMMIT) or None
+
+
 def store_in(folder: Path) -> "ModelStore":
     """Make a model store of another folder, for the argument `_model_store` of `bentoml.models.create`."""
     from bentoml._internal.models import ModelStore
@@ -285,6 +316,11 @@ def versions_folder() -> Path:
 def latest_file() -> Path:
     """Give the path of BentoML's file that holds the version that `:latest` names."""
     return versions_folder() / "latest"
+
+
+def champion_file() -> Path:
+    """Give the path of the file that holds the version that `:champion` names. BentoML lists folders only."""
+    return versions_folder() / "champion"
 
 
 @cache

@@ -16,6 +16,7 @@ from plan_recommender.model.languages import LANGUAGES, Language
 from plan_recommender.model.reasons import Reasons, effect_points
 from plan_recommender.model.scorer import Note, Scorer
 from plan_recommender.model.sentences import Sentences, change_sentence
+from plan_recommender.model.source import Origin
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.serving.error_responses import impossible_minutes, unknown_plan
 from plan_recommender.serving.kept import Kept
@@ -45,13 +46,19 @@ RowNote = Callable[[tuple[int, int, int, int], float], object]
 class Recommender:
     """A registered model, loaded and ready."""
 
-    def __init__(self, model: RegisteredModel, tariffs: Tariffs) -> None:
+    def __init__(self, model: RegisteredModel, tariffs: Tariffs, origin: Origin | None = None) -> None:
         """Load the model, and let it answer.
+
+        Args:
+            model: is verified when it is loaded.
+            tariffs: those in force.
+            origin: what the service is made of, which `about` tells.
 
         Raises:
             ModelError: it is damaged.
         """
         self.tariffs = tariffs
+        self._origin = origin or Origin()
         self._places = {name: place for place, name in enumerate(tariffs.names)}
         self._rounds_calls = tariffs.rounds_calls
         self._adviser = adviser_of(model, tariffs)
@@ -206,10 +213,12 @@ class Recommender:
         return Health(status="ok", model=self.tag, detail="the model answers")
 
     def about(self) -> ModelDescription:
-        """Tell what was stored with the model when it was registered."""
+        """Tell what was stored with the model when it was registered, and what the service is made of."""
         record = self.model.record
         return ModelDescription(
             model=self.tag,
+            bento=self._origin.bento,
+            source_commit=self._origin.commit,
             trained_at=record.trained_at,
             estimator=record.estimator,
             features=record.features,

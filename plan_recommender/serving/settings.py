@@ -7,9 +7,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from plan_recommender.errors import ConfigError
+from plan_recommender.model.record import MODEL_NAME
 
 PREFIX: Final = "PLAN_RECOMMENDER_"
 """Every variable of this service begins with it."""
@@ -27,9 +28,16 @@ _BY_KUBERNETES: Final = re.compile(
 """Kubernetes sets these in every container of a namespace that has a Service whose name begins with plan-recommender,
 unless the pod says `enableServiceLinks: false`. It sets ..._PORT too, to a URL."""
 
+_TAG: Final = re.compile(rf"{MODEL_NAME}:[a-z0-9]([-._a-z0-9]{{0,61}}[a-z0-9])?")  # what BentoML takes for a version
 _IN_ANY_CASE: Final = BeforeValidator(str.lower)
 _PORT: Final = 3000
 _EMPTY_IS_UNSET: Final = BeforeValidator(lambda value: value or _PORT)  # as BentoML reads it
+
+
+def _require_tag(tag: str | None) -> str | None:
+    if tag is not None and not _TAG.fullmatch(tag):
+        raise ValueError(f"expected a model tag {MODEL_NAME}:<version>, {MODEL_NAME}:latest or {MODEL_NAME}:champion")
+    return tag
 
 
 def variable(name: str) -> str:
@@ -50,6 +58,8 @@ class Environment(BaseModel):
     log_format: Annotated[Literal["text", "json"], _IN_ANY_CASE] = "text"
     tariffs: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
     """File of the tariffs in force; None: tariffs.yaml beside the service."""
+    model: Annotated[str | None, BeforeValidator(lambda value: value or None), AfterValidator(_require_tag)] = None
+    """Tag of the model that is served; None: the one that the Bento carries, from source the one of `:latest`."""
     max_batches: int = Field(16, ge=1, le=10_000)
     """Batches that may wait or be answered in one worker."""
     page: Annotated[Literal["on", "off"], _IN_ANY_CASE] = "on"

@@ -47,6 +47,7 @@ from plan_recommender.model.record import (
 from plan_recommender.model.store import (
     RECORD_KEY,
     RegisteredModel,
+    champion_file,
     find,
     latest_file,
     latest_version,
@@ -178,6 +179,16 @@ def promote(model: RegisteredModel) -> None:
     model.scorer()
     _remember_latest(model.tag.partition(":")[2])
     _point_latest_at(model.tag.partition(":")[2])
+
+
+def choose_champion(model: RegisteredModel) -> None:
+    """Let `:champion` name a registered model, in one step; `:latest` does not change.
+
+    Raises:
+        ModelError: the model's tables are missing or were altered.
+    """
+    model.scorer()
+    _replace(champion_file(), model.tag.partition(":")[2])
 
 
 def write_model(
