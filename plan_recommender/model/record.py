@@ -30,6 +30,9 @@ TRAINING_SUBSCRIBERS_FILE = "training_subscribers.bin"
 
 MODEL_FILES = (PIPELINE_FILE, DOCUMENT_FILE, REFERENCE_FILE, HABITS_FILE, TRAINING_ROWS_FILE)
 
+NOT_SERVED = (PIPELINE_FILE, TRAINING_ROWS_FILE, TRAINING_SUBSCRIBERS_FILE)
+"""The files that no service reads, so the image does not hold them."""
+
 ROW_KEY = np.dtype("<u8")
 
 

@@ -18,6 +18,7 @@ from bentoml.models import BentoModel
 from pydantic import ValidationError
 
 from plan_recommender.errors import ModelError
+from plan_recommender.model import signatures
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.features import FEATURES, TARGET
 from plan_recommender.model.profile import ReferenceProfile
@@ -90,6 +91,7 @@ class ServedModel(BentoModel):
         return cast(bentoml.Model, super().resolve(*arguments, **options))
 
     def _require(self) -> bentoml.Model:
+        signatures.check(versions_folder(), str(self.tag))
         try:
             stored = self.stored
         except Exception as error:  # a damaged model.yaml fails in whatever way its damage makes BentoML fail
@@ -202,11 +204,12 @@ def find(tag: str = LATEST) -> RegisteredModel:
     """Find a registered model by its tag, and verify its record.
 
     Raises:
-        ModelError: the store holds no such model, or its record cannot be read or was not written by this version.
+        ModelError: the store holds no such model, its record is of another version, or it must be signed and is not.
     """
     if tag.partition(":")[0] != MODEL_NAME:
         raise ModelError(f"expected a model tag {MODEL_NAME}:<version>, found {tag!r}")
     alias, tag = tag, resolved(tag)
+    signatures.check(versions_folder(), tag)
     try:
         stored = bentoml.models.get(tag)
     except NotFound as error:
