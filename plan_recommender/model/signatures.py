@@ -22,6 +22,7 @@ from plan_recommender.model.record import MODEL_NAME, NOT_SERVED
 
 if TYPE_CHECKING:
     from model_signing.hashing import Config as Hashing
+    from model_signing.signing import Config as Signer
     from model_signing.verifying import Config as Verifier
 
 SIGNATURE_FILE = "model.sig"
@@ -75,10 +76,10 @@ def check(versions: Path, tag: str) -> None:
         version = latest.read_text().strip() if latest.is_file() else ""
     if not version or Path(version).name != version:
         raise SignatureError(f"expected the model {tag} in {versions}, found none; train one, or name another")
-    verify_model(versions / version, with_key(_REQUIRED[0]))
+    verify_model(versions / version, verifying_with(_REQUIRED[0]))
 
 
-def with_key(public_key: Path) -> "Verifier":
+def verifying_with(public_key: Path) -> "Verifier":
     """Make a verifier of signatures that were made with the private key of this public one.
 
     Raises:
@@ -92,15 +93,28 @@ def with_key(public_key: Path) -> "Verifier":
         raise SignatureError(_bad_key(public_key, "public", error)) from error
 
 
-def sign_model(folder: Path, private_key: Path) -> None:
+def signing_with(private_key: Path) -> "Signer":
+    """Make a signer.
+
+    Raises:
+        SignatureError: the key cannot be read, or is not a private key in PEM of one of the curves, without a password.
+    """
+    from model_signing.signing import Config
+
+    try:
+        return Config().use_elliptic_key_signer(private_key=_regular(private_key))
+    except (OSError, ValueError, AttributeError, TypeError) as error:  # TypeError: it needs a password
+        raise SignatureError(_bad_key(private_key, "private", error)) from error
+
+
+def sign_model(folder: Path, signer: "Signer") -> None:
     """Sign a model that was not altered since it was registered, in place of an earlier signature.
 
     Raises:
-        SignatureError: a file differs from the record, the folder holds something else than a model does, or the key
-            cannot be read.
+        SignatureError: a file differs from the record, or the folder holds something that cannot be signed.
     """
     _require_as_recorded(folder, must_have=True)
-    _sign(folder, folder / SIGNATURE_FILE, (*NOT_SERVED, SIGNATURE_FILE), private_key)
+    _sign(folder, folder / SIGNATURE_FILE, (*NOT_SERVED, SIGNATURE_FILE), signer)
 
 
 def verify_model(folder: Path, verifier: "Verifier") -> None:
@@ -116,14 +130,13 @@ def verify_model(folder: Path, verifier: "Verifier") -> None:
     _require_as_recorded(folder, must_have=False)
 
 
-def sign_bento(folder: Path, private_key: Path) -> None:
+def sign_bento(folder: Path, signer: "Signer") -> None:
     """Sign a Bento but for the models in it, which have signatures of their own.
 
     Raises:
-        SignatureError: the folder holds something that cannot be signed, such as a symbolic link, or the key cannot be
-            read.
+        SignatureError: the folder holds something that cannot be signed, such as a symbolic link.
     """
-    _sign(folder, folder / BENTO_SIGNATURE_FILE, (BENTO_MODELS, BENTO_SIGNATURE_FILE), private_key)
+    _sign(folder, folder / BENTO_SIGNATURE_FILE, (BENTO_MODELS, BENTO_SIGNATURE_FILE), signer)
 
 
 def verify_bento(folder: Path, verifier: "Verifier") -> None:
@@ -135,13 +148,7 @@ def verify_bento(folder: Path, verifier: "Verifier") -> None:
     _verify(folder, folder / BENTO_SIGNATURE_FILE, (BENTO_MODELS, BENTO_SIGNATURE_FILE), verifier)
 
 
-def _sign(folder: Path, signature: Path, ignored: tuple[str, ...], private_key: Path) -> None:
-    from model_signing.signing import Config
-
-    try:
-        signer = Config().use_elliptic_key_signer(private_key=_regular(private_key))
-    except (OSError, ValueError, AttributeError, TypeError) as error:  # TypeError: it needs a password
-        raise SignatureError(_bad_key(private_key, "private", error)) from error
+def _sign(folder: Path, signature: Path, ignored: tuple[str, ...], signer: "Signer") -> None:
     try:
         signer.set_hashing_config(_hashing(ignored)).sign(folder, signature)
     except ValueError as error:

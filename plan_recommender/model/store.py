@@ -61,7 +61,7 @@ They are imported inside the functions, so that they are checked first.
 RECORD_KEY = "plan_recommender"
 """The key of BentoML's metadata under which the record is stored."""
 
-_RECORD_DIGEST = "model_yaml_sha256"  # key in a Bento's own list of its models, for the digest of model.yaml
+RECORD_DIGEST = "model_yaml_sha256"  # key in a Bento's own list of its models, for the digest of model.yaml
 _SOURCE_COMMIT = "source_commit"  # and for the commit that the Bento was built from
 
 
@@ -78,7 +78,7 @@ class ServedModel(BentoModel):
         """
         stored = self._require()
         info = super().to_info(alias)
-        known = {_RECORD_DIGEST: sha256(_record_file(stored)), _SOURCE_COMMIT: source_commit() or ""}
+        known = {RECORD_DIGEST: sha256(_record_file(stored)), _SOURCE_COMMIT: source_commit() or ""}
         return type(info)(info.tag, info.module, info.creation_time, alias=alias, metadata=known)
 
     def resolve(self, *arguments: Any, **options: Any) -> bentoml.Model:
@@ -260,7 +260,7 @@ def of_bento(info: "BentoModelInfo") -> RegisteredModel:
         stored = ServedModel(info.tag).resolve()
     except BentoMLException as error:
         raise ModelError(str(error)) from error
-    expected, found = (info.metadata or {}).get(_RECORD_DIGEST), sha256(_record_file(stored))
+    expected, found = (info.metadata or {}).get(RECORD_DIGEST), sha256(_record_file(stored))
     if found != expected:
         raise ModelError(
             f"{_record_file(stored)}: expected the record that the Bento was built with (SHA-256 {expected}), found "

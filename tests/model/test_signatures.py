@@ -52,7 +52,7 @@ def keys(tmp_path: Path) -> Keys:
 def signed(tmp_path: Path, copy_store: Callable[[Path], Path], keys: Keys) -> Iterator[Path]:
     """The folder of the trained model, signed, in a store whose models this process opens only if they are signed."""
     folder = copy_store(tmp_path / "home")
-    signatures.sign_model(folder, keys.private)
+    signatures.sign_model(folder, signatures.signing_with(keys.private))
     signatures.require(keys.public)
     try:
         with using(tmp_path / "home"):
@@ -84,7 +84,7 @@ def _link(model: Path) -> None:
 
 
 def _sign_with_another_key(model: Path) -> None:
-    signatures.sign_model(model, make_keys(model.parents[3] / "others").private)
+    signatures.sign_model(model, signatures.signing_with(make_keys(model.parents[3] / "others").private))
 
 
 def _hint_of_the_right_key(model: Path) -> None:
@@ -175,7 +175,7 @@ def newer(signed: Path, keys: Keys) -> Path:
     shutil.copytree(signed, later)
     described = yaml.safe_load((later / "model.yaml").read_text())
     (later / "model.yaml").write_text(yaml.safe_dump(described | {"version": later.name}))
-    signatures.sign_model(later, keys.private)
+    signatures.sign_model(later, signatures.signing_with(keys.private))
     (signed.parent / "latest").write_text(later.name)
     return later
 
@@ -229,7 +229,7 @@ def test_without_a_usable_public_key_no_model_opens(signed: Path, keys: Keys, tm
 def test_an_altered_model_is_not_signed(signed: Path, keys: Keys) -> None:
     _flip(PIPELINE_FILE)(signed)
     with pytest.raises(SignatureError, match="altered"):
-        signatures.sign_model(signed, keys.private)
+        signatures.sign_model(signed, signatures.signing_with(keys.private))
 
 
 def _written(path: Path) -> Path:

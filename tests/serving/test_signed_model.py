@@ -29,7 +29,7 @@ def keys(tmp_path: Path) -> Keys:
 def signed(tmp_path: Path, copy_store: Callable[[Path], Path], keys: Keys) -> Path:
     """The folder of the trained model, signed, in a store of its own."""
     folder = copy_store(tmp_path / "home")
-    signatures.sign_model(folder, keys.private)
+    signatures.sign_model(folder, signatures.signing_with(keys.private))
     return folder
 
 
@@ -56,7 +56,9 @@ TAMPERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "an extra file": (lambda model: (model / "extra.json").write_text("{}"), "Extra files found in model"),
     "no signature": (lambda model: (model / SIGNATURE_FILE).unlink(), "found no signature (model.sig)"),
     "another key": (
-        lambda model: signatures.sign_model(model, make_keys(model.parents[3] / "others").private),
+        lambda model: signatures.sign_model(
+            model, signatures.signing_with(make_keys(model.parents[3] / "others").private)
+        ),
         "Key mismatch",
     ),
     "a garbled record": (lambda model: (model / "model.yaml").write_text("{["), "Hash mismatch for 'model.yaml'"),
