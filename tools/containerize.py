@@ -18,9 +18,11 @@ from typing import Final
 import httpx
 
 from plan_recommender.errors import PlanRecommenderError
+from plan_recommender.model.signatures import sign_bento, signing_with, verifying_with
 from plan_recommender.serving.image import BASE
 from tools.container import HARDENED, NAME, ContainerError, client, containerize, docker, running, size_mb
 from tools.server import ROOT
+from tools.sign import folder_of, verify_bento
 from tools.supply import SupplyError, audit, write_bill
 
 MAX_MB_OVER_BASE: Final = 350
@@ -59,16 +61,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Build and try the image; returns 0, 1 if it misses a goal, or 2 if it could not be built or does not answer."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.containerize",
-        usage="%(prog)s [-h] [OPTION ...]",
+        usage="%(prog)s [-h] [--signing-key PEM] [--verify-key PEM] [OPTION ...]",
         description="Build an image of the registered model, show what is in it, start it and ask it.",
         epilog="OPTION: any option of `bentoml containerize`, such as --opt network=host. Exit code 0: the image keeps "
         "its goals; 1: it misses one; 2: it could not be built, or does not answer.",
         allow_abbrev=False,
     )
-    _, options = parser.parse_known_args(arguments)
+    parser.add_argument("--signing-key", type=Path, metavar="PEM", help="private key that signs the Bento")
+    parser.add_argument(
+        "--verify-key", type=Path, metavar="PEM",
+        help="public key that must have signed the Bento and its model, or no image is built",
+    )  # fmt: skip
+    chosen, options = parser.parse_known_args(arguments)
     try:
         print("== build the Bento and its image", flush=True)
-        image = containerize(build(), options)
+        image = containerize(signed(build(), chosen.signing_key, chosen.verify_key), options)
         over = size_mb(image) - size_mb(BASE)
         print(f"{image}: {size_mb(image):,.0f} MB, {over:,.0f} MB over {BASE}")
         print("\n== what is in it, by size")
@@ -110,6 +117,20 @@ def build() -> str:
     if built.returncode:
         raise ContainerError(f"bentoml build ended with {built.returncode}: {built.stderr.strip()}")
     return built.stdout.strip().removeprefix("__tag__:")
+
+
+def signed(bento: str, signing_key: Path | None, verify_key: Path | None) -> str:
+    """Sign a Bento if there is a private key, then verify it and its model if there is a public one; returns its tag.
+
+    Raises:
+        SignatureError: a key cannot be read, or a signature does not hold.
+    """
+    folder = folder_of("bento", bento)
+    if signing_key is not None:
+        sign_bento(folder, signing_with(signing_key))
+    if verify_key is not None:
+        verify_bento(folder, verifying_with(verify_key))
+    return bento
 
 
 def try_out(image: str) -> tuple[float, float]:

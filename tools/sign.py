@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if (options.identity is None) != (options.issuer is None):
         parser.error("--identity and --issuer go together")
-    folder = _folder(options.what, options.tag)
+    folder = folder_of(options.what, options.tag)
     sign, verify = _SIGN[options.what], _VERIFY[options.what]
     if options.key is not None or options.keyless:
         signer = _keyless() if options.key is None else signatures.signing_with(options.key)
@@ -75,6 +75,17 @@ def verify_bento(folder: Path, verifier: "Verifier") -> None:
             )
 
 
+def folder_of(what: str, tag: str) -> Path:
+    """Find what a tag names, or take a path to a folder, without opening any file of it."""
+    if tag.partition(":")[0] != MODEL_NAME:
+        return Path(tag).resolve()
+    place = store.store_path() if what == "model" else store.store_path().with_name("bentos")
+    version = store.resolved(tag).partition(":")[2] if what == "model" else tag.partition(":")[2]
+    if version in ("", "latest"):
+        version = (place / MODEL_NAME / "latest").read_text().strip()
+    return place / MODEL_NAME / version
+
+
 def _models(described: dict[str, Any], within: Path) -> Iterator[tuple[Path, str | None]]:
     """Give the folder of each model that a Bento names, and the digest that its model.yaml must have."""
     for service in described["services"]:
@@ -85,17 +96,6 @@ def _models(described: dict[str, Any], within: Path) -> Iterator[tuple[Path, str
 
 _SIGN = {"model": signatures.sign_model, "bento": signatures.sign_bento}
 _VERIFY = {"model": signatures.verify_model, "bento": verify_bento}
-
-
-def _folder(what: str, tag: str) -> Path:
-    """Find what a tag names, or take a path to a folder, without opening any file of it."""
-    if tag.partition(":")[0] != MODEL_NAME:
-        return Path(tag).resolve()
-    place = store.store_path() if what == "model" else store.store_path().with_name("bentos")
-    version = store.resolved(tag).partition(":")[2] if what == "model" else tag.partition(":")[2]
-    if version in ("", "latest"):
-        version = (place / MODEL_NAME / "latest").read_text().strip()
-    return place / MODEL_NAME / version
 
 
 def _keyless() -> "Signer":
