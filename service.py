@@ -150,8 +150,8 @@ def _origin() -> source.Origin:
     bento = _SERVICE.bento
     if bento is None:
         return source.Origin(commit=source.handed_on())
-    carried = bento.info.all_models
-    return source.Origin(str(bento.tag), store.commit_of_bento(carried[0]) if carried else None)
+    commits = [(model.metadata or {}).get(store.SOURCE_COMMIT) for model in bento.info.all_models]
+    return source.Origin(str(bento.tag), commits[0] or None if commits else None)
 
 
 def _model() -> store.RegisteredModel:

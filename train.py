@@ -15,18 +15,23 @@ from plan_recommender import cli
 from plan_recommender.cli import needing, require_mlflow
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
+from plan_recommender.errors import ModelError
+from plan_recommender.model import store
 from plan_recommender.report.outcome import REFUSED, register, require_own_folder
 from plan_recommender.report.run_words import say_refused, say_registered
 from plan_recommender.report.terminal import candidates_table, metrics_table, table_lines
 from plan_recommender.report.tracked import track, track_registered
 from plan_recommender.training import history
+from plan_recommender.training.code import code_digest
+from plan_recommender.training.habits import LearnedHabits
 from plan_recommender.training.inputs import check_plausible, read_inputs
 from plan_recommender.training.options import add_training_options, settings_of
+from plan_recommender.training.retraining import made_from_the_same
 from plan_recommender.training.run import look, train_and_judge
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train one model, and register it if it passes the gate; returns 0 if it did, 1 if it was refused."""
+    """Train one model, and register it if it passes the gate; returns 0 if it did or is there, 1 if it was refused."""
     options = _parser().parse_args(arguments)
     settings = settings_of(options, cli.say)
     require_own_folder(settings.artifacts.directory)
@@ -40,6 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
     check_plausible(table, habits, options.accept_drift, cli.say)
     if options.search is not None:
         settings = _searched(table, settings, options.search)
+    if not options.again and (same := _already_made(table, habits, settings)):
+        cli.say(
+            f"unchanged: {same} was made from this table, with these settings, libraries and code; "
+            "to train all the same, and to write the artifacts anew, add --again"
+        )
+        return cli.DONE
     trained, verdict = train_and_judge(table, settings, cli.say)
     cli.say(candidates_table(trained.results, trained.candidates))
     retrainings = history.read(history.file_beside(settings.artifacts.directory))
@@ -64,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="train.py",
         description=(
             "Compare the candidates, train the champion, and register it in the BentoML model store if it passes the "
-            "gate. Exit code 0: it is registered, even if MLflow, when wanted, could not be told of it; 1: it was "
+            "gate. If `:latest` names a model that was made from the same, nothing changes. Exit code 0: it is "
+            "registered, even if MLflow, when wanted, could not be told of it, or was before; 1: it was "
             f"refused, nothing has changed, and {REFUSED}/ beside the artifacts says what to do next."
         ),
     )
@@ -82,8 +94,25 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="track this run with MLflow, as mlflow.enabled does for every run (needs MLflow: make optional)",
     )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="train although the latest model was made from the same data, settings, libraries and code",
+    )
     add_training_options(parser)
     return parser
+
+
+def _already_made(table: LabelledTable, habits: LearnedHabits, settings: Settings) -> str | None:
+    """Give the tag of the latest model if training would only make it once more; None: it would not, or is damaged."""
+    try:
+        model = store.latest()
+        if model is None or model.record.code != code_digest():
+            return None
+        model.scorer()
+    except ModelError:
+        return None
+    return model.tag if made_from_the_same(model, table, habits, settings) else None
 
 
 def _searched(table: LabelledTable, settings: Settings, trials: int) -> Settings:

@@ -1,5 +1,6 @@
 """Docker, by its command line: find a client, build an image of a Bento, and run containers until a block ends."""
 
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,9 @@ from typing import Final
 
 import httpx
 
+from plan_recommender.model.source import short
+from plan_recommender.model.store import SOURCE_COMMIT
+from plan_recommender.serving.image import BASE
 from tools.server import ROOT, START_SECONDS, free_port
 
 NAME: Final = "plan_recommender"
@@ -23,6 +27,10 @@ HARDENED: Final = (
     *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
 )
 """Options of `docker run` that take away what the service does not need."""
+
+REVISION_LABEL: Final = "org.opencontainers.image.revision"
+MODEL_LABEL: Final = "plan-recommender.model"
+"""The label of an image with the tag of the model in it. It is no reversed domain, because the project has none."""
 
 STOP_SECONDS: Final = 10
 """Time that docs/operations.md asks an operator to give a container for stopping (s)."""
@@ -108,13 +116,47 @@ def containerize(bento: str, options: Sequence[str] = ()) -> str:
     environment = os.environ | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}", "DOCKER_BUILDKIT": "1"}
     bentoml = Path(sys.executable).with_name("bentoml")
     built = subprocess.run(
-        [bentoml, "containerize", bento, "--image-tag", bento, *options],
+        [bentoml, "containerize", bento, "--image-tag", bento, *_label_options(bento), *options],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     # The exit code is not enough: bentoml may exit with 0 after a failed build.
     if built.returncode or _run(client(), "image", "inspect", bento).returncode:
         raise ContainerError(f"expected an image {bento}, which bentoml containerize did not build:\n{built.stderr}")
     return bento
+
+
+def labels(bento: str) -> dict[str, str]:
+    """Give the labels of a Bento's image: the OCI's own, and `MODEL_LABEL`; what is not known is left out.
+
+    Raises:
+        ContainerError: there is no such Bento.
+    """
+    commit, model, created = _described(bento)
+    return {
+        "org.opencontainers.image.title": NAME,
+        "org.opencontainers.image.description": "Recommends a mobile plan from one month of a subscriber's usage",
+        "org.opencontainers.image.version": bento.partition(":")[2],
+        "org.opencontainers.image.created": created,
+        "org.opencontainers.image.licenses": "MIT",
+        "org.opencontainers.image.base.name": f"docker.io/library/{BASE}",
+        MODEL_LABEL: model,
+    } | ({} if commit is None else {REVISION_LABEL: commit})
+
+
+def tag_by_content(image: str) -> str | None:
+    """Give an image one more tag, by its labels: `plan_recommender:<version of the model>-<commit>`; returns it.
+
+    None: the commit is not known, so there is no such tag.
+
+    Raises:
+        ContainerError: there is no such image.
+    """
+    found = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", image))
+    if REVISION_LABEL not in found:
+        return None
+    tag = f"{found[MODEL_LABEL]}-{short(found[REVISION_LABEL])}"
+    docker("tag", image, tag)
+    return tag
 
 
 def size_mb(image: str) -> float:
@@ -164,6 +206,22 @@ def workers(container: Container) -> list[int]:
     listed = container.execute("sh", "-c", "for p in /proc/[0-9]*; do echo $p $(tr '\\0' ' ' < $p/cmdline); done")
     processes = [line.partition(" ") for line in listed.splitlines()]
     return [int(path.removeprefix("/proc/")) for path, _, args in processes if f"-m {_WORKER} " in args]
+
+
+def _described(bento: str) -> tuple[str | None, str, str]:
+    """Give the commit that a Bento was built from, the tag of its model, and when it was built (ISO 8601)."""
+    program = str(Path(sys.executable).with_name("bentoml"))  # which reads BENTOML_HOME now, as the other steps do
+    shown = _run(program, "get", bento, "--output", "json")
+    if shown.returncode:
+        said = " ".join(shown.stderr.split())
+        raise ContainerError(f"expected a Bento {bento} to make an image of, which `bentoml get` does not show: {said}")
+    about = json.loads(shown.stdout)
+    (model,) = (model for service in about["services"] for model in service["models"])
+    return model["metadata"].get(SOURCE_COMMIT) or None, model["tag"], about["creation_time"]
+
+
+def _label_options(bento: str) -> list[str]:
+    return [part for name, value in labels(bento).items() for part in ("--opt", f"label={name}={value}")]
 
 
 def _wait_until_ready(container: str, url: str) -> None:

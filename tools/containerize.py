@@ -20,7 +20,17 @@ import httpx
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.model.signatures import sign_bento, signing_with, verifying_with
 from plan_recommender.serving.image import BASE
-from tools.container import HARDENED, NAME, ContainerError, client, containerize, docker, running, size_mb
+from tools.container import (
+    HARDENED,
+    NAME,
+    ContainerError,
+    client,
+    containerize,
+    docker,
+    running,
+    size_mb,
+    tag_by_content,
+)
 from tools.server import ROOT
 from tools.sign import folder_of, verify_bento
 from tools.supply import SupplyError, audit, write_bill
@@ -87,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n== start it, and ask", flush=True)
         resident, ready = try_out(image)
         docker("tag", image, f"{NAME}:latest")
+        if tag := tag_by_content(image):
+            print(f"tagged {tag}, which names the model and the commit")
     except (ContainerError, SupplyError, PlanRecommenderError, httpx.HTTPError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from plan_recommender.training import tracking  # not above, so that --help works without MLflow
 
     print("== train and register a model, tracked", flush=True)
-    subprocess.run([sys.executable, "train.py", "--mlflow"], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "train.py", "--mlflow", "--again"], cwd=ROOT, check=True)
     settings = load_settings(ROOT / "model_config.yaml")
     uri, name = settings.mlflow.tracking_uri, settings.mlflow.experiment
     client = tracking.connect(settings)

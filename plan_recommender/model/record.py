@@ -84,6 +84,8 @@ class ModelRecord(BaseModel):
     proof: dict[str, int | float]
     settings: dict[str, Any]
     versions: dict[str, str]
+    code: str | None = None
+    """SHA-256 of the code of this project that trained it; None: it was trained before this was recorded."""
     digests: dict[str, str]
 
     @field_validator("digests")

@@ -61,8 +61,9 @@ They are imported inside the functions, so that they are checked first.
 RECORD_KEY = "plan_recommender"
 """The key of BentoML's metadata under which the record is stored."""
 
-RECORD_DIGEST = "model_yaml_sha256"  # key in a Bento's own list of its models, for the digest of model.yaml
-_SOURCE_COMMIT = "source_commit"  # and for the commit that the Bento was built from
+SOURCE_COMMIT = "source_commit"
+RECORD_DIGEST = "model_yaml_sha256"
+"""The keys in a Bento's own list of its models for the commit of the source and for the digest of model.yaml."""
 
 
 class ServedModel(BentoModel):
@@ -78,7 +79,7 @@ class ServedModel(BentoModel):
         """
         stored = self._require()
         info = super().to_info(alias)
-        known = {RECORD_DIGEST: sha256(_record_file(stored)), _SOURCE_COMMIT: source_commit() or ""}
+        known = {RECORD_DIGEST: sha256(_record_file(stored)), SOURCE_COMMIT: source_commit() or ""}
         return type(info)(info.tag, info.module, info.creation_time, alias=alias, metadata=known)
 
     def resolve(self, *arguments: Any, **options: Any) -> bentoml.Model:
@@ -289,11 +290,6 @@ def verify(stored: bentoml.Model) -> RegisteredModel:
             f"{[f.name for f in record.features]}; train again with this version of the code"
         )
     return RegisteredModel(str(stored.tag), Path(stored.path), record)
-
-
-def commit_of_bento(info: "BentoModelInfo") -> str | None:
-    """Give the commit of the source that a Bento was built from; None if it was not known."""
-    return (info.metadata or {}).get(_SOURCE_COMMIT) or None
 
 
 def store_in(folder: Path) -> "ModelStore":

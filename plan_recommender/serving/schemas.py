@@ -284,8 +284,10 @@ class ModelDescription(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     model: str = Field(description="tag in the BentoML model store")
-    bento: str | None = Field(description="tag of the Bento that serves it; null: the service runs from source")
-    source_commit: str | None = Field(
+    bento: Annotated[str | None, _NULLABLE_TEXT] = Field(
+        description="tag of the Bento that serves it; null: the service runs from source"
+    )
+    source_commit: Annotated[str | None, _NULLABLE_TEXT] = Field(
         description="git commit of the code that serves it, with -dirty if files differed from it; null: not known"
     )
     trained_at: str = Field(description="UTC, ISO 8601")

@@ -56,6 +56,7 @@ from plan_recommender.model.store import (
     store_path,
     versions_folder,
 )
+from plan_recommender.training.code import code_digest
 from plan_recommender.training.findings import Findings, metrics_document
 from plan_recommender.training.habits import LearnedHabits
 from plan_recommender.training.run import Trained
@@ -227,7 +228,7 @@ def write_model(
     (folder / PIPELINE_FILE).write_bytes((artifacts / "model.joblib").read_bytes())
     (folder / DOCUMENT_FILE).write_bytes((artifacts / DOCUMENT_FILE).read_bytes())
     (folder / REFERENCE_FILE).write_text(reference.model_dump_json())
-    (folder / HABITS_FILE).write_text(habits.profile.model_dump_json())
+    (folder / HABITS_FILE).write_bytes(habits_document(habits))
     (folder / TRAINING_ROWS_FILE).write_bytes(row_keys(training).astype(ROW_KEY).tobytes())
     count = None if training.subscribers is None else len(np.unique(training.subscribers))
     if count is not None:
@@ -252,12 +253,13 @@ def write_model(
         months=MonthsData(
             file=habits.path.name, sha256=habits.sha256, months=habits.months, subscribers=habits.profile.subscribers
         ),
-        advice=_policy(settings.advice).model_dump(),
+        advice=policy(settings.advice).model_dump(),
         metrics=metrics_document(findings, table, settings),
         gate=[check.model_dump() for check in findings.gate.checks],
         proof=asdict(trained.proof),
         settings=portable(settings),
         versions=library_versions(),
+        code=code_digest(),
         digests=digests(folder),
     )
 
@@ -304,7 +306,13 @@ def portable(settings: Settings) -> dict[str, Any]:
     return document | {"data": document["data"] | {"path": str(path.relative_to(Path.cwd())) if inside else path.name}}
 
 
-def _policy(advice: AdviceSettings) -> AdvicePolicy:
+def habits_document(habits: LearnedHabits) -> bytes:
+    """Write the profile of habits as the file of a model holds it."""
+    return habits.profile.model_dump_json().encode()
+
+
+def policy(advice: AdviceSettings) -> AdvicePolicy:
+    """Give the policy of advice that is registered with a model."""
     return AdvicePolicy(
         min_saving_share=advice.min_saving_share, min_p_saves=advice.min_p_saves, min_months=advice.min_months
     )

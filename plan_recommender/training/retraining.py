@@ -15,12 +15,13 @@ from plan_recommender.config.settings import DriftSettings, Settings
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.drift.verdict import Sample, compare
 from plan_recommender.model.profile import ReferenceProfile
+from plan_recommender.model.record import HABITS_FILE
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.training.fresh_rows import FALSE_ALARMS, Ageing
 from plan_recommender.training.habits import LearnedHabits
 from plan_recommender.training.history import Retraining
-from plan_recommender.training.publish import library_versions, portable
+from plan_recommender.training.publish import habits_document, library_versions, policy, portable
 
 _MONTHS_A_YEAR: Final = 12
 
@@ -108,11 +109,13 @@ def described(
 def made_from_the_same(
     champion: RegisteredModel, table: LabelledTable, habits: LearnedHabits, settings: Settings
 ) -> bool:
-    """Whether a model was made from the same table and months, with the same settings, seed and libraries."""
+    """Whether a model was made from the same table and habits, with the same settings, seed and libraries."""
     record = champion.record
     return (
         record.data.sha256 == table.sha256
         and record.months.sha256 == habits.sha256
+        and record.digests[HABITS_FILE] == hashlib.sha256(habits_document(habits)).hexdigest()
+        and record.advice == policy(settings.advice).model_dump()
         and record.versions == library_versions()
         and _that_decide(record.settings) == _that_decide(portable(settings))
     )

@@ -224,7 +224,7 @@ def test_the_setting_tracks_every_run_in_the_experiment_it_names(command: Comman
     with tracked.open("a") as file:
         file.write("mlflow: {enabled: true, experiment: tariffs of spring}\n")
     assert command(train.main, "--config", tracked).code == 0
-    assert command(train.main, "--config", tracked).code == 0
+    assert command(train.main, "--config", tracked, "--again").code == 0
     names = {kept.data.tags["model"] for kept in runs_of(tracked, "tariffs of spring")}
     assert len(names) == 2
     assert model_store.find().tag in names
@@ -282,7 +282,7 @@ def test_by_default_nothing_is_tracked_or_searched_and_no_library_is_loaded(
     assert {path.name for path in tmp_path.iterdir()} - before == {"artifacts", "home", "looks.jsonl"}
     # The control: tracked, the same run loads it and leaves its artifacts.
     (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
-    watched = ran("--mlflow")
+    watched = ran("--mlflow", "--again")
     assert watched.stdout.splitlines()[-1].startswith("0 ['mlflow'")
     assert watched.stderr == ""
     assert {path.name for path in tmp_path.iterdir()} - before == {
