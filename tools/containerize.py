@@ -60,6 +60,11 @@ PURPOSES: Final = {
     "opentelemetry": "BentoML imports it",
     "tornado": "of kantoku, BentoML's supervisor of processes",
     "yaml": "model.yaml and bento.yaml",
+    "cryptography": "of model-signing, which verifies the model's signature",
+    "rfc3161_client": "of model-signing: time stamps of keyless signatures",
+    "securesystemslib": "of model-signing: Sigstore's roots of trust",
+    "dns": "of model-signing: email-validator imports it",
+    "google": "protobuf, of model-signing",
 }
 """The purpose of the large Python packages in the image."""
 

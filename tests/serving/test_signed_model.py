@@ -13,6 +13,7 @@ from plan_recommender.model import signatures
 from plan_recommender.model.record import DOCUMENT_FILE, NOT_SERVED
 from plan_recommender.model.signatures import SIGNATURE_FILE
 from plan_recommender.serving.settings import variable
+from tests.conftest import run
 from tests.model.test_signatures import Keys, make_keys
 from tests.serving.test_settings import failed_start
 from tools.server import free_port, serving
@@ -104,3 +105,9 @@ def test_a_worker_that_is_renewed_verifies_anew_until_the_signature_is_back(sign
         assert "found no signature (model.sig)" in log
         assert "Traceback" not in log
         assert httpx.get(f"{server.url}/health", timeout=40).json()["status"] == "ok"
+
+
+def test_without_a_key_the_package_is_not_imported() -> None:
+    """It takes half a second and 40 MiB."""
+    told = run("-W", "ignore", "-c", "import sys, service; print('model_signing' in sys.modules)")
+    assert told.stdout.splitlines()[-1] == "False", told.stderr
