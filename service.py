@@ -13,7 +13,7 @@ from bentoml.exceptions import BentoMLException
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.billing.tariffs import Tariffs, load_tariffs, shipped_tariffs
 from plan_recommender.errors import ConfigError, PlanRecommenderError
-from plan_recommender.model import source, store
+from plan_recommender.model import signatures, source, store
 from plan_recommender.model.features import CustomerUsage
 from plan_recommender.serving import drift_files, logs, metrics_folder
 from plan_recommender.serving.app import ContractService
@@ -45,6 +45,7 @@ def _environment() -> Environment:
     try:
         Authentication.from_environment()
         environment = Environment.read()
+        signatures.require(environment.verify_key)
         environment = environment.model_copy(update={"model": store.resolved(environment.model or store.LATEST)})
     except PlanRecommenderError as error:
         raise BentoMLException(str(error)) from error

@@ -19,6 +19,7 @@ from typing import Final
 import httpx
 
 from plan_recommender.errors import PlanRecommenderError
+from plan_recommender.model.signatures import sign_bento, signing_with, verifying_with
 from plan_recommender.serving.image import BASE, BASE_VARIABLE
 from tools.base_image import look_up
 from tools.bill import SupplyError
@@ -34,6 +35,7 @@ from tools.container import (
     tag_by_content,
 )
 from tools.server import ROOT
+from tools.sign import folder_of, verify_bento
 from tools.supply import OFFLINE_HELP, VULNERABLE, report
 
 MAX_MB_OVER_BASE: Final = 350
@@ -61,6 +63,11 @@ PURPOSES: Final = {
     "opentelemetry": "BentoML imports it",
     "tornado": "of kantoku, BentoML's supervisor of processes",
     "yaml": "model.yaml and bento.yaml",
+    "cryptography": "of model-signing, which verifies the model's signature",
+    "rfc3161_client": "of model-signing: time stamps of keyless signatures",
+    "securesystemslib": "of model-signing: Sigstore's roots of trust",
+    "dns": "of model-signing: email-validator imports it",
+    "google": "protobuf, of model-signing",
 }
 """The purpose of the large Python packages in the image."""
 
@@ -72,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Build and try the image; returns 0, 1 if it misses a goal, or 2 if it could not be built or does not answer."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.containerize",
-        usage="%(prog)s [-h] [--offline] [--base IMAGE] [OPTION ...]",
+        usage="%(prog)s [-h] [--offline] [--base IMAGE] [--signing-key PEM] [--verify-key PEM] [OPTION ...]",
         description="Build an image of the registered model, show what is in it, start it and ask it.",
         epilog="OPTION: any option of `bentoml containerize`, such as --opt network=host. Exit code 0: the image keeps "
         "its goals; 1: it misses one; 2: it could not be built, does not answer, or could not be audited.",
@@ -82,12 +89,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--base", metavar="IMAGE", default=BASE, help="what the image is made from (default: %(default)s)"
     )
+    parser.add_argument("--signing-key", type=Path, metavar="PEM", help="private key that signs the Bento")
+    parser.add_argument(
+        "--verify-key", type=Path, metavar="PEM",
+        help="public key that must have signed the Bento and its model, or no image is built",
+    )  # fmt: skip
     chosen, options = parser.parse_known_args(arguments)
     try:
         print("== build the Bento and its image", flush=True)
         base = look_up(chosen.base)
         print(f"base image: {base}", flush=True)
-        image = containerize(build(base.reference), [*base.labels, *options])
+        bento = signed(build(base.reference), chosen.signing_key, chosen.verify_key)
+        image = containerize(bento, [*base.labels, *options])
         over = size_mb(image) - size_mb(base.reference)
         print(f"{image}: {size_mb(image):,.0f} MB, {over:,.0f} MB over {base.name}")
         print("\n== what is in it, by size")
@@ -141,6 +154,20 @@ def build(base: str = BASE) -> str:
     if built.returncode:
         raise ContainerError(f"bentoml build ended with {built.returncode}: {built.stderr.strip()}")
     return built.stdout.strip().removeprefix("__tag__:")
+
+
+def signed(bento: str, signing_key: Path | None, verify_key: Path | None) -> str:
+    """Sign a Bento if there is a private key, then verify it and its model if there is a public one; returns its tag.
+
+    Raises:
+        SignatureError: a key cannot be read, or a signature does not hold.
+    """
+    folder = folder_of("bento", bento)
+    if signing_key is not None:
+        sign_bento(folder, signing_with(signing_key))
+    if verify_key is not None:
+        verify_bento(folder, verifying_with(verify_key))
+    return bento
 
 
 def try_out(image: str) -> tuple[float, float]:

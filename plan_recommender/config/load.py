@@ -61,7 +61,10 @@ def load_settings(path: Path = Path(_FILE)) -> Settings:
     places = {
         "data": {"path": folder / settings.data.path},
         "advice": {"months": None if settings.advice.months is None else folder / settings.advice.months},
-        "artifacts": {"directory": folder / settings.artifacts.directory},
+        "artifacts": {
+            "directory": folder / settings.artifacts.directory,
+            "signing_key": None if settings.artifacts.signing_key is None else folder / settings.artifacts.signing_key,
+        },
         "search": {"directory": folder / settings.search.directory},
         "mlflow": {"tracking_uri": _beside(settings.mlflow.tracking_uri, folder)},
     }

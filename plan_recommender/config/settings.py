@@ -148,6 +148,11 @@ class ArtifactsSettings(Section):
         strict=False,
         description="Folder for metrics, plots and the pipeline; relative to the configuration file.",
     )
+    signing_key: Path | None = Field(
+        None,
+        strict=False,
+        description="Private key (PEM) that signs a model before it is registered; relative to the configuration file.",
+    )
 
 
 class SearchSettings(Section):

@@ -18,6 +18,7 @@ from bentoml.models import BentoModel
 from pydantic import ValidationError
 
 from plan_recommender.errors import ModelError
+from plan_recommender.model import signatures
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.features import FEATURES, TARGET
 from plan_recommender.model.profile import ReferenceProfile
@@ -61,9 +62,8 @@ RECORD_KEY = "plan_recommender"
 """The key of BentoML's metadata under which the record is stored."""
 
 SOURCE_COMMIT = "source_commit"
-"""The key in a Bento's own list of its models for the commit that the Bento was built from."""
-
-_RECORD_DIGEST = "model_yaml_sha256"  # another key there, for the digest of model.yaml
+RECORD_DIGEST = "model_yaml_sha256"
+"""The keys in a Bento's own list of its models for the commit of the source and for the digest of model.yaml."""
 
 
 class ServedModel(BentoModel):
@@ -79,7 +79,7 @@ class ServedModel(BentoModel):
         """
         stored = self._require()
         info = super().to_info(alias)
-        known = {_RECORD_DIGEST: sha256(_record_file(stored)), SOURCE_COMMIT: source_commit() or ""}
+        known = {RECORD_DIGEST: sha256(_record_file(stored)), SOURCE_COMMIT: source_commit() or ""}
         return type(info)(info.tag, info.module, info.creation_time, alias=alias, metadata=known)
 
     def resolve(self, *arguments: Any, **options: Any) -> bentoml.Model:
@@ -92,6 +92,7 @@ class ServedModel(BentoModel):
         return cast(bentoml.Model, super().resolve(*arguments, **options))
 
     def _require(self) -> bentoml.Model:
+        signatures.check(versions_folder(), str(self.tag))
         try:
             stored = self.stored
         except Exception as error:  # a damaged model.yaml fails in whatever way its damage makes BentoML fail
@@ -204,11 +205,12 @@ def find(tag: str = LATEST) -> RegisteredModel:
     """Find a registered model by its tag, and verify its record.
 
     Raises:
-        ModelError: the store holds no such model, or its record cannot be read or was not written by this version.
+        ModelError: the store holds no such model, its record is of another version, or it must be signed and is not.
     """
     if tag.partition(":")[0] != MODEL_NAME:
         raise ModelError(f"expected a model tag {MODEL_NAME}:<version>, found {tag!r}")
     alias, tag = tag, resolved(tag)
+    signatures.check(versions_folder(), tag)
     try:
         stored = bentoml.models.get(tag)
     except NotFound as error:
@@ -259,7 +261,7 @@ def of_bento(info: "BentoModelInfo") -> RegisteredModel:
         stored = ServedModel(info.tag).resolve()
     except BentoMLException as error:
         raise ModelError(str(error)) from error
-    expected, found = (info.metadata or {}).get(_RECORD_DIGEST), sha256(_record_file(stored))
+    expected, found = (info.metadata or {}).get(RECORD_DIGEST), sha256(_record_file(stored))
     if found != expected:
         raise ModelError(
             f"{_record_file(stored)}: expected the record that the Bento was built with (SHA-256 {expected}), found "

@@ -73,7 +73,7 @@ def register(
             written = sorted(path.name for path in artifacts.path.iterdir())
             artifacts.keep_the_rest()
         with writing(store.store_path()):
-            held = publish_both(model, record, artifacts, ending)
+            held = publish_both(model, record, artifacts, ending, settings.artifacts.signing_key)
         return Registered(model.tag, written, looks_before, held)
 
 

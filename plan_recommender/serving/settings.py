@@ -60,6 +60,8 @@ class Environment(BaseModel):
     """File of the tariffs in force; None: tariffs.yaml beside the service."""
     model: Annotated[str | None, BeforeValidator(lambda value: value or None), AfterValidator(_require_tag)] = None
     """Tag of the model that is served; None: the one that the Bento carries, from source the one of `:latest`."""
+    verify_key: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
+    """File of the public key that must have signed the model; None: signatures are not looked at."""
     max_batches: int = Field(16, ge=1, le=10_000)
     """Batches that may wait or be answered in one worker."""
     drain_seconds: float = Field(0.5, ge=0, le=300)

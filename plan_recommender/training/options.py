@@ -8,6 +8,7 @@ from plan_recommender.billing.tariffs import TARIFFS_DEFAULT
 from plan_recommender.config.load import DEFAULT_HELP, choose_config, load_settings
 from plan_recommender.config.settings import Settings
 from plan_recommender.data.table_options import add_table_options, format_of
+from plan_recommender.model import signatures
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +35,12 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--artifacts", type=Path, metavar="DIR", help="results folder (default: artifacts.directory)")
     parser.add_argument(
+        "--signing-key",
+        type=Path,
+        metavar="PEM",
+        help="private key that signs the model before it is registered (default: artifacts.signing_key)",
+    )
+    parser.add_argument(
         "--accept-drift",
         action="store_true",
         help="train although the table looks as if it had a mistake, such as another unit, beside the registered model",
@@ -50,6 +57,7 @@ def settings_of(options: argparse.Namespace, say: Callable[[str], object]) -> Se
 
     Raises:
         ConfigError: the configuration or an option is not what it may be.
+        SignatureError: the key with which the model is to be signed cannot be read.
     """
     settings = load_settings(choose_config(options.config, say))
     format = format_of(options, settings.data.format)
@@ -62,6 +70,11 @@ def settings_of(options: argparse.Namespace, say: Callable[[str], object]) -> Se
     if options.artifacts is not None:
         directory = settings.artifacts.model_copy(update={"directory": options.artifacts})
         settings = settings.model_copy(update={"artifacts": directory})
+    if options.signing_key is not None:
+        artifacts = settings.artifacts.model_copy(update={"signing_key": options.signing_key})
+        settings = settings.model_copy(update={"artifacts": artifacts})
+    if settings.artifacts.signing_key is not None:
+        signatures.signing_with(settings.artifacts.signing_key)  # now, and not after the training
     if options.seed is not None:
         settings = settings.model_copy(update={"seed": options.seed})
     return settings

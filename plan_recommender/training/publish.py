@@ -44,6 +44,7 @@ from plan_recommender.model.record import (
     MonthsData,
     TrainingData,
 )
+from plan_recommender.model.signatures import sign_model, signing_with
 from plan_recommender.model.store import (
     RECORD_KEY,
     RegisteredModel,
@@ -82,8 +83,8 @@ class StagedModel:
         """The tag that the model will have."""
         return str(self._tag)
 
-    def publish(self, record: ModelRecord) -> None:
-        """Put the complete model into the store; `:latest` does not change."""
+    def publish(self, record: ModelRecord, signing_key: Path | None = None) -> None:
+        """Put the complete model into the store, signed if there is a key for that; `:latest` does not change."""
         with bentoml.models.create(
             self._tag,
             module="bentoml.sklearn",  # so that bentoml.sklearn.load_model opens the pipeline
@@ -96,6 +97,8 @@ class StagedModel:
             shutil.copytree(self.path, model.path, dirs_exist_ok=True)
         versions_folder().mkdir(parents=True, exist_ok=True)
         made, place = self._staging / self._tag.path(), versions_folder() / str(self._tag.version)
+        if signing_key is not None:
+            sign_model(made, signing_with(signing_key))
         try:
             made.rename(place)
         except OSError as error:
@@ -261,14 +264,20 @@ def write_model(
     )
 
 
-def publish_both(model: StagedModel, record: ModelRecord, artifacts: StagedDirectory, ending: ExitStack) -> HeldSignals:
+def publish_both(
+    model: StagedModel,
+    record: ModelRecord,
+    artifacts: StagedDirectory,
+    ending: ExitStack,
+    signing_key: Path | None = None,
+) -> HeldSignals:
     """Publish the model and the artifacts, and promote the model; if one step fails, all of them are undone.
 
     From the first step until `ending` is closed, Ctrl-C and SIGTERM wait, because what follows tells what was done.
     """
     held = ending.enter_context(holding_signals())
     try:
-        model.publish(record)
+        model.publish(record, signing_key)
         artifacts.publish()
         model.promote()
     except BaseException:

@@ -13,7 +13,7 @@ COMMANDS = [
             "advice_policies", "calibrate", "calibrate_months", "campaign_rates", "cards", "check_bills",
             "containerize", "demo", "fidelity", "gate_lottery", "gate_rates", "loadtest", "mistake_rates",
             "mlflow_demo", "months_fidelity", "notebooks", "openapi_cases", "page_words", "parity", "promote",
-            "readme_es", "retraining_rates", "roll", "rollback", "start_demo", "supply", "synthesise",
+            "readme_es", "retraining_rates", "roll", "rollback", "sign", "start_demo", "supply", "synthesise",
         )
     ),
 ]  # fmt: skip
