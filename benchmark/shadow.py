@@ -13,8 +13,9 @@ if __name__ == "__main__":
     run("benchmark.shadow")
 
 import argparse
-from statistics import median
 from typing import Final
+
+import numpy as np
 
 from loadtest.generator import closed_loop, post
 from loadtest.trials.service import CONNECTIONS, PREDICT, USAGE, workers
@@ -27,6 +28,9 @@ MAX_COST: Final = 0.05
 """The largest share of the throughput that a shadow may cost."""
 
 BATCH_ROWS: Final = 1_000
+SEED: Final = 1
+RESAMPLES: Final = 1_000
+"""Resamples of the rounds behind an interval (percentile bootstrap)."""
 
 _LOADS: Final = {
     "/predict": (PREDICT, CONNECTIONS),
@@ -51,26 +55,28 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         description="Measure what a shadow costs of the throughput. Exit code 1: more than 5 percent.",
     )
     parser.add_argument("model", metavar="TAG", help="the model that is the shadow")
-    parser.add_argument("--seconds", type=float, default=0.7, help="of every load (default: %(default)g)")
-    parser.add_argument("--rounds", type=cli.positive_int, default=16, help="of every load (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.4, help="of every load (default: %(default)g)")
+    parser.add_argument("--rounds", type=cli.positive_int, default=30, help="of every load (default: %(default)s)")
     return parser.parse_args(arguments)
 
 
 def _cost(name: str, servers: tuple[Server, Server], seconds: float, rounds: int) -> float:
-    """Measure one load by turns; returns the share of the throughput that the shadow costs, by the medians' ratio."""
+    """Measure one load by turns; returns the share of the throughput that the shadow costs."""
     request, connections = _LOADS[name]
-    rates: tuple[list[float], list[float]] = ([], [])
+    rates = np.empty((rounds + 1, 2))
     for number in range(rounds + 1):
         for i in (0, 1) if number % 2 else (1, 0):
             before = _processor_seconds(servers[i])
             answered = closed_loop(servers[i].url, [request], connections, seconds).counts()[200]
-            rates[i].append(answered / (_processor_seconds(servers[i]) - before))
-    alone, shadowed = (each[1:] for each in rates)  # the first round is to warm
-    ratios = [other / one for one, other in zip(alone, shadowed, strict=True)]
-    ratio = float(median(shadowed) / median(alone))
+            rates[number, i] = answered / (_processor_seconds(servers[i]) - before)
+    alone, shadowed = rates[1:].T  # the first round is to warm
+    ratio = float(np.median(shadowed) / np.median(alone))
+    resampled = np.random.default_rng(SEED).integers(0, rounds, (RESAMPLES, rounds))
+    low, high = np.percentile(np.median(shadowed[resampled], 1) / np.median(alone[resampled], 1), (2.5, 97.5))
     cli.say(
-        f"{name}: {median(alone):,.0f} answers a second of the worker's processor without a shadow, "
-        f"{median(shadowed):,.0f} with one; ratio {ratio:.3f}, of single rounds {min(ratios):.3f} to {max(ratios):.3f}"
+        f"{name}: {np.median(alone):,.0f} answers a second of the worker's processor without a shadow, "
+        f"{np.median(shadowed):,.0f} with one; ratio {ratio:.3f} (95 % interval {low:.3f} to {high:.3f}, "
+        f"{rounds} rounds)"
     )
     return 1 - ratio
 

@@ -1,12 +1,13 @@
 """A second model beside the one that answers: it scores the same rows, and /metrics says how far the two agree.
 
-Nothing here is in the way of a prediction. A row that was answered is put into a list, and ten times a second a thread
-of each worker scores what has come. Rows that cannot be scored in time are counted as skipped, and nobody waits for
+Nothing here is in the way of a prediction. A row that was answered is put into a list, and once a second a thread of
+each worker scores what has come. Rows that cannot be scored in time are counted as skipped, and nobody waits for
 them. No row is kept.
 """
 
 import logging
 import threading
+import time
 from collections import Counter
 from functools import cache
 from itertools import chain, product
@@ -23,20 +24,31 @@ from plan_recommender.model.tables import Values
 from plan_recommender.serving.patches.prometheus import observe_many
 from plan_recommender.serving.settings import Environment, variable
 
-SCORE_SECONDS: Final = 0.1
-"""How often a worker scores what has come, and so how much later than an answer its series are."""
+SCORE_SECONDS: Final = 1.0
+"""How often a worker scores what has come, and so how much later than an answer its series are.
 
-MAX_SINGLE_ROWS: Final = 20_000
-"""Single rows that may wait; they take about 5 MB, and are more than a second's at a worker's full speed."""
+NumPy gives the interpreter away in nearly every step, and each time the event loop has to give it back. Ten times a
+second that costs more than the steps themselves.
+"""
 
-MAX_BATCH_ROWS: Final = 100_000
-"""Rows of batches that may wait; they take about 5 MB."""
+MAX_SINGLE_ROWS: Final = 50_000
+"""Single rows that may wait; they take about 11 MB, and are those of three seconds at a worker's full speed."""
+
+MAX_BATCH_ROWS: Final = 300_000
+"""Rows of batches that may wait; they take about 14 MB."""
+
+MAX_SHARE: Final = 0.03
+"""Largest share of a worker's time that scoring takes: after much work there is a longer pause.
+
+Single predictions take a third of it at a worker's full speed. Batches without a pause would take three times as much,
+so that the shadow then scores some of their rows, and skips the others.
+"""
 
 DIFFERENCE_BUCKETS: Final = (-0.5, -0.2, -0.1, -0.05, -0.02, -0.01, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Upper ends, of the shadow's probability of Ultra less the champion's; the middle bucket holds what is the same."""
 
 SKIP_REASONS: Final = ("queue", "fault")
-"""Why rows are not scored: too many waited, or the shadow failed on them."""
+"""Why rows are not scored: too many waited already, or the shadow failed on them."""
 
 _END_SECONDS: Final = 2.0
 """How long a worker that ends waits until the last rows are scored."""
@@ -145,8 +157,11 @@ class Shadow:
         return champions, self._scorer.decide(features, own), own - probabilities
 
     def _run(self) -> None:
-        while not self._ending.wait(SCORE_SECONDS):
+        pause = SCORE_SECONDS
+        while not self._ending.wait(pause):
+            before = time.thread_time()
             self.score()
+            pause = max(SCORE_SECONDS, (time.thread_time() - before) / MAX_SHARE)
         self.score()
 
 
