@@ -167,8 +167,12 @@ def test_real_services_are_judged_by_what_they_did(trained_tag: str, command: Co
             return [closed_loop(each.url, [request], 2, seconds).counts()[200] for each in servers]
 
         def compare(url: str, during: Callable[[], object]) -> Answer:
+            def later() -> None:
+                time.sleep(1)  # both are read for the first time by then
+                during()
+
             with ThreadPoolExecutor(1) as thread:
-                thread.submit(lambda: (time.sleep(1), during()))
+                thread.submit(later)
                 return command(canary.main, "--stable", stable.url, "--canary", url, "--seconds", "10", SLOW)
 
         good = compare(other.url, lambda: load(PREDICT, 1.5))
