@@ -1,7 +1,7 @@
 """A canary beside the service: two instances that share nothing but their namespace and their clients.
 
-Rendered by kustomize itself from overlays/canary-example. The HTTPRoute is checked against the definition of the Gateway
-API, which an npm package has compiled; no gateway runs here.
+Rendered by kustomize itself from overlays/canary-example. The HTTPRoute is checked against the Gateway API's own
+definition, which an npm package has compiled; no gateway runs here.
 """
 
 import copy

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -198,6 +199,25 @@ def test_rows_beyond_what_may_wait_are_skipped_and_counted(
     shadowed.recommend(asked[0])  # the control: as soon as it has scored, there is room again
     shadow.score()
     assert sum(grown(models, before)[0].values()) == 81
+
+
+def test_scoring_takes_at_most_its_share_of_the_time(shadow: Shadow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each scoring takes 60 ms of the processor, so that the pauses after it are 60 ms / 3 % and not a second."""
+    spent, pauses = [0.0], []
+
+    def score() -> None:
+        spent[0] += 0.06
+
+    class Ending(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout)
+            return len(pauses) > 3
+
+    monkeypatch.setattr(shadow, "score", score)
+    monkeypatch.setattr(shadow, "_ending", Ending())
+    monkeypatch.setattr(shadow_module.time, "thread_time", lambda: spent[0])
+    shadow._run()
+    assert pauses == pytest.approx([1.0, 2.0, 2.0, 2.0])
 
 
 def test_without_the_variable_there_is_no_shadow(models: TwoModels) -> None:
