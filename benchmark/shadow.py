@@ -55,8 +55,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         description="Measure what a shadow costs of the throughput. Exit code 1: more than 5 percent.",
     )
     parser.add_argument("model", metavar="TAG", help="the model that is the shadow")
-    parser.add_argument("--seconds", type=float, default=0.4, help="of every load (default: %(default)g)")
-    parser.add_argument("--rounds", type=cli.positive_int, default=30, help="of every load (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.25, help="of every load (default: %(default)g)")
+    parser.add_argument("--rounds", type=cli.positive_int, default=60, help="of every load (default: %(default)s)")
     return parser.parse_args(arguments)
 
 

@@ -7,10 +7,10 @@ them. No row is kept.
 
 import logging
 import threading
-import time
 from collections import Counter
 from functools import cache
 from itertools import chain, product
+from time import thread_time
 from typing import Final, Self
 
 import numpy as np
@@ -34,15 +34,15 @@ second that costs more than the steps themselves.
 MAX_SINGLE_ROWS: Final = 50_000
 """Single rows that may wait; they take about 11 MB, and are those of three seconds at a worker's full speed."""
 
-MAX_BATCH_ROWS: Final = 300_000
-"""Rows of batches that may wait; they take about 14 MB."""
+MAX_BATCH_ROWS: Final = 100_000
+"""Rows of batches that may wait; they take about 5 MB.
+
+So at most as many are scored in a second, which takes 15 ms. A worker answers six times as many at its full speed, and
+to score all of them would take a tenth of its time.
+"""
 
 MAX_SHARE: Final = 0.03
-"""Largest share of a worker's time that scoring takes: after much work there is a longer pause.
-
-Single predictions take a third of it at a worker's full speed. Batches without a pause would take three times as much,
-so that the shadow then scores some of their rows, and skips the others.
-"""
+"""Largest share of a worker's time that scoring takes, also on a slow machine: after much work the pause is longer."""
 
 DIFFERENCE_BUCKETS: Final = (-0.5, -0.2, -0.1, -0.05, -0.02, -0.01, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Upper ends, of the shadow's probability of Ultra less the champion's; the middle bucket holds what is the same."""
@@ -159,9 +159,9 @@ class Shadow:
     def _run(self) -> None:
         pause = SCORE_SECONDS
         while not self._ending.wait(pause):
-            before = time.thread_time()
+            before = thread_time()
             self.score()
-            pause = max(SCORE_SECONDS, (time.thread_time() - before) / MAX_SHARE)
+            pause = max(SCORE_SECONDS, (thread_time() - before) / MAX_SHARE)
         self.score()
 
 

@@ -215,7 +215,7 @@ def test_scoring_takes_at_most_its_share_of_the_time(shadow: Shadow, monkeypatch
 
     monkeypatch.setattr(shadow, "score", score)
     monkeypatch.setattr(shadow, "_ending", Ending())
-    monkeypatch.setattr(shadow_module.time, "thread_time", lambda: spent[0])
+    monkeypatch.setattr(shadow_module, "thread_time", lambda: spent[0])
     shadow._run()
     assert pauses == pytest.approx([1.0, 2.0, 2.0, 2.0])
 
