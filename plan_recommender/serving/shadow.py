@@ -9,7 +9,8 @@ import logging
 import threading
 from collections import Counter
 from functools import cache
-from itertools import chain, product
+from itertools import product
+from struct import Struct
 from time import thread_time
 from typing import Final, Self
 
@@ -32,7 +33,7 @@ second that costs more than the steps themselves.
 """
 
 MAX_SINGLE_ROWS: Final = 50_000
-"""Single rows that may wait; they take about 11 MB, and are those of three seconds at a worker's full speed."""
+"""Single rows that may wait; they take 2.4 MB, and are those of three seconds at a worker's full speed."""
 
 MAX_BATCH_ROWS: Final = 50_000
 """Rows of batches that may wait; they take about 2.5 MB.
@@ -53,7 +54,11 @@ SKIP_REASONS: Final = ("queue", "fault")
 _END_SECONDS: Final = 2.0
 """How long a worker that ends waits until the last rows are scored."""
 
-_COLUMNS: Final = 6  # of a single row: four features, the champion's decision, its probability
+_ROW: Final = Struct("=6d")
+"""A single row: four features, the champion's decision, its probability.
+
+As bytes it takes a fifth of the memory of a tuple, and is an array already.
+"""
 
 Decisions = npt.NDArray[np.int64]
 """1 for Ultra and 0 for Smart, shape (rows,)."""
@@ -72,7 +77,7 @@ class Shadow:
         """
         self.tag = model.tag
         self._scorer = model.scorer()
-        self._single: list[tuple[float, ...]] = []
+        self._single = bytearray()
         self._batches: list[tuple[FeatureMatrix, Decisions, Values]] = []
         self._batch_rows = 0
         self._skipped = 0
@@ -108,8 +113,8 @@ class Shadow:
 
     def row(self, values: tuple[float, float, float, float], prediction: int, probability: float) -> None:
         """Take notice of one row, and of how it was answered."""
-        if len(self._single) < MAX_SINGLE_ROWS:
-            self._single.append((*values, prediction, probability))
+        if len(self._single) < MAX_SINGLE_ROWS * _ROW.size:
+            self._single.extend(_ROW.pack(*values, prediction, probability))
         else:
             with self._lock:
                 self._skipped += 1
@@ -129,9 +134,9 @@ class Shadow:
         with self._lock:
             batches, self._batches, self._batch_rows = self._batches, [], 0
             skipped, self._skipped = self._skipped, 0
-        single = self._single[:]
+        single = bytes(self._single)
         del self._single[: len(single)]  # what another thread appends meanwhile stays for the next time
-        rows = len(single) + sum(len(features) for features, _, _ in batches)
+        rows = len(single) // _ROW.size + sum(len(features) for features, _, _ in batches)
         series = shadow_series()
         if skipped:
             series.skip("queue", skipped)
@@ -146,10 +151,10 @@ class Shadow:
             self._complained = True
 
     def _compare(
-        self, single: list[tuple[float, ...]], batches: list[tuple[FeatureMatrix, Decisions, Values]]
+        self, single: bytes, batches: list[tuple[FeatureMatrix, Decisions, Values]]
     ) -> tuple[Decisions, Decisions, Values]:
         """Give the decisions of both models, and the shadow's probabilities less the champion's."""
-        flat = np.fromiter(chain.from_iterable(single), np.float64, _COLUMNS * len(single)).reshape(-1, _COLUMNS)
+        flat = np.frombuffer(single).reshape(-1, 6)
         features = np.concatenate([flat[:, :4], *(each for each, _, _ in batches)])
         champions = np.concatenate([flat[:, 4].astype(np.int64), *(each for _, each, _ in batches)])
         probabilities = np.concatenate([flat[:, 5], *(each for _, _, each in batches)])

@@ -1,8 +1,10 @@
 """A shadow scores every row that is answered, changes no answer, and is in nobody's way, whatever becomes of it."""
 
 import logging
+import re
 import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +32,7 @@ from plan_recommender.serving.settings import Environment, variable
 from plan_recommender.serving.shadow import DIFFERENCE_BUCKETS, SKIP_REASONS, Shadow, shadow_series
 from tests.conftest import using
 from tests.serving.second_model import MOVED, add_second_model
-from tools.server import ServerDidNotStartError, serving
+from tools.server import ROOT, ServerDidNotStartError, serving
 
 ROWS = "plan_recommender_shadow_rows_total"
 BUCKET = "plan_recommender_shadow_difference_bucket"
@@ -218,6 +220,36 @@ def test_scoring_takes_at_most_its_share_of_the_time(shadow: Shadow, monkeypatch
     monkeypatch.setattr(shadow_module, "thread_time", lambda: spent[0])
     shadow._run()
     assert pauses == pytest.approx([1.0, 2.0, 2.0, 2.0])
+
+
+def test_a_row_costs_less_than_a_twentieth_of_a_prediction(
+    shadow: Shadow, shadowed: Recommender, subscribers: FeatureMatrix, record_property: Callable[..., None]
+) -> None:
+    """By this process' processor time; `python -m benchmark.shadow` asks a service, and needs a quiet machine."""
+    asked = usages(subscribers[:10_000])
+
+    def seconds(work: Callable[[], object]) -> float:
+        start = time.process_time()
+        work()
+        return (time.process_time() - start) / len(asked)
+
+    def answer() -> None:
+        for usage in asked:
+            shadowed.recommend(usage)
+
+    best = dict.fromkeys(("without", "with", "scoring"), 1.0)
+    for _ in range(10):
+        shadowed.shadow = None
+        best["without"] = min(best["without"], seconds(answer))
+        shadowed.shadow = shadow
+        best["with"] = min(best["with"], seconds(answer))
+        best["scoring"] = min(best["scoring"], seconds(shadow.score))
+    beside, later = best["with"] - best["without"], best["scoring"]
+    record_property("a shadow", f"{1e6 * beside:.2f} µs of a prediction, and {1e6 * later:.2f} µs in its thread")
+    page = (ROOT / "docs/benchmark.md").read_text(encoding="utf-8")
+    measured = re.search(r"^\| this service \| ([\d,]+)", page, re.MULTILINE)
+    assert measured
+    assert beside + later < 0.05 / float(measured[1].replace(",", ""))
 
 
 def test_without_the_variable_there_is_no_shadow(models: TwoModels) -> None:
