@@ -34,6 +34,7 @@ from plan_recommender.serving.schemas import (
     UsageBatch,
 )
 from plan_recommender.serving.settings import Environment, variable
+from plan_recommender.serving.shadow import Shadow
 
 
 def _environment() -> Environment:
@@ -66,7 +67,7 @@ class PlanRecommender:
 
     def __init__(self) -> None:
         try:
-            self.recommender = Recommender(_model(), _tariffs(), _origin())
+            self.recommender = Recommender(_model(), _tariffs(), _origin(), Shadow.of(Environment.read()))
         except (PlanRecommenderError, BentoMLException) as error:  # the model was good when the service was started
             logs.end_worker(error)
             raise
@@ -80,6 +81,7 @@ class PlanRecommender:
             model = _model()
             model.document()
             adviser_of(model, _tariffs())
+            Shadow.of(Environment.read())
         except PlanRecommenderError as error:
             raise BentoMLException(str(error)) from error
         from plan_recommender.serving.patches import supervisor  # after the check; and workers have no use for it

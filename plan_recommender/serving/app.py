@@ -27,6 +27,7 @@ from plan_recommender.serving.patches import bentoml_internals
 from plan_recommender.serving.prediction_log import PredictionLog
 from plan_recommender.serving.routes import ROUTES
 from plan_recommender.serving.settings import Environment
+from plan_recommender.serving.shadow import Shadow
 
 _COLLECTOR_THRESHOLDS: Final = (50_000, 20, 100)
 """Allocations before a round of the garbage collector; a round at Python's 700 costs more than it frees."""
@@ -76,6 +77,7 @@ class _Lifespan:
         self._log = log
         self._drift_state = drift_state
         self._drift: drift_watch.DriftWatch | None = None
+        self._shadow: Shadow | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, self._watching(send) if scope["type"] == "lifespan" else send)
@@ -87,6 +89,9 @@ class _Lifespan:
                 recommender.is_stopping = lambda: self._drain.stopping
                 telemetry().begin(ROUTES, recommender.tag, recommender.tariffs)
                 self._drift = drift_watch.begin(recommender, self._drift_state)
+                self._shadow = recommender.shadow
+                if self._shadow is not None:
+                    self._shadow.start()
                 self._settle()
                 if self._log is not None:
                     self._log.start()
@@ -96,6 +101,8 @@ class _Lifespan:
                 telemetry().flush()
                 if self._drift is not None:
                     self._drift.end()
+                if self._shadow is not None:
+                    self._shadow.end()
             await send(message)
 
         return send_watched

@@ -36,6 +36,7 @@ from plan_recommender.serving.schemas import (
     UsageBatch,
     UsageMonth,
 )
+from plan_recommender.serving.shadow import Shadow
 
 _PROBE = CustomerUsage(calls=60, minutes=420, messages=30, mb_used=17000)
 
@@ -46,13 +47,16 @@ RowNote = Callable[[tuple[int, int, int, int], float], object]
 class Recommender:
     """A registered model, loaded and ready."""
 
-    def __init__(self, model: RegisteredModel, tariffs: Tariffs, origin: Origin | None = None) -> None:
+    def __init__(
+        self, model: RegisteredModel, tariffs: Tariffs, origin: Origin | None = None, shadow: Shadow | None = None
+    ) -> None:
         """Load the model, and let it answer.
 
         Args:
             model: is verified when it is loaded.
             tariffs: those in force.
             origin: what the service is made of, which `about` tells.
+            shadow: is told of every decision, and changes none.
 
         Raises:
             ModelError: it is damaged.
@@ -75,6 +79,7 @@ class Recommender:
         self.habits = Kept.of(to_json(ModelHabits(model=self.tag, habits=habits, advice=policy)))
         in_force = TariffsInForce.model_validate({"sha256": tariffs.digest} | tariffs.numbers())
         self.tariffs_in_force = Kept.of(to_json(in_force))
+        self.shadow = shadow
         self._count_row: RowNote = _count_nothing
         self._count_block: Note | None = None
         self.is_stopping: Callable[[], bool] = lambda: False
@@ -91,6 +96,8 @@ class Recommender:
         log_odds = self._scorer.log_odds_of(bins)
         prediction, probability = self._scorer.decide_row(log_odds, calls, minutes, messages, mb_used)
         self._count_row(bins, probability)
+        if self.shadow is not None:
+            self.shadow.row((calls, minutes, messages, mb_used), prediction, probability)
         return {
             "prediction": prediction,
             "probability_is_ultra": probability,
@@ -100,12 +107,15 @@ class Recommender:
 
     def recommend_batch(self, batch: UsageBatch) -> BatchRecommendation:
         """Answer for many subscribers, in the order given."""
-        return self._recommend_batch(batch, self._count_block)
+        return self._recommend_batch(batch, self._count_block, self.shadow)
 
-    def _recommend_batch(self, batch: UsageBatch, note: Note | None) -> BatchRecommendation:
+    def _recommend_batch(self, batch: UsageBatch, note: Note | None, shadow: Shadow | None) -> BatchRecommendation:
         features = matrix(batch.rows)
         probabilities = self._scorer.probabilities(features, note)
-        predictions: list[Literal[0, 1]] = self._scorer.decide(features, probabilities).tolist()
+        decided = self._scorer.decide(features, probabilities)
+        if shadow is not None:
+            shadow.batch(features, decided, probabilities)
+        predictions: list[Literal[0, 1]] = decided.tolist()
         decisions: list[Decision] = [
             {"prediction": prediction, "probability_is_ultra": probability, "recommended_plan": PLANS[prediction]}
             for prediction, probability in zip(predictions, probabilities.tolist(), strict=True)
@@ -168,7 +178,11 @@ class Recommender:
 
     def explain(self, usage: CustomerUsage, language: Language = "en") -> Explanation:
         """Answer for one subscriber, and say how much each feature contributed and where the plan would change."""
-        return self._explain(usage, language, self._count_row)
+        explanation = self._explain(usage, language, self._count_row)
+        if self.shadow is not None:
+            values = (usage.calls, usage.minutes, usage.messages, usage.mb_used)
+            self.shadow.row(values, explanation["prediction"], explanation["probability_is_ultra"])
+        return explanation
 
     def _explain(self, usage: CustomerUsage, language: Language, note: RowNote) -> Explanation:
         values = (usage.calls, usage.minutes, usage.messages, usage.mb_used)
@@ -239,7 +253,7 @@ class Recommender:
 
     def _probe(self) -> tuple[Explanation, BatchRecommendation]:
         """Answer for a made-up subscriber by every way there is."""
-        batch = self._recommend_batch(UsageBatch(rows=[_PROBE]), None)
+        batch = self._recommend_batch(UsageBatch(rows=[_PROBE]), None, None)
         return self._explain(_PROBE, "en", _count_nothing), batch
 
 

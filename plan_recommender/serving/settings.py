@@ -70,6 +70,8 @@ class Environment(BaseModel):
     """Whether the what-if page is served at /app."""
     drift_state: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
     """Folder in which the counts of all workers are put together, and last; None: a temporary one of each start."""
+    shadow: Annotated[str | None, BeforeValidator(lambda value: value or None), AfterValidator(_require_tag)] = None
+    """Tag of a second model that scores what is answered, for /metrics only; None: there is none."""
     max_bodies_mib: int = Field(64, ge=10, le=1024 * 1024)
     """MiB that all bodies which one worker is reading may hold together; at least one of the largest kind."""
     prediction_log: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None

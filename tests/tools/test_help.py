@@ -6,11 +6,12 @@ from collections.abc import Callable
 import pytest
 
 COMMANDS = [
-    "train", "retrain", "evaluate", "predict", "advise", "drift", "benchmark.serving", "loadtest.trials.__main__",
+    "train", "retrain", "evaluate", "predict", "advise", "drift", "benchmark.serving", "benchmark.shadow",
+    "loadtest.trials.__main__",
     *(
         f"tools.{name}"
         for name in (
-            "advice_policies", "calibrate", "calibrate_months", "campaign_rates", "cards", "check_bills",
+            "advice_policies", "calibrate", "calibrate_months", "campaign_rates", "canary", "cards", "check_bills",
             "containerize", "demo", "fidelity", "gate_lottery", "gate_rates", "loadtest", "mistake_rates",
             "mlflow_demo", "months_fidelity", "notebooks", "openapi_cases", "page_words", "parity", "promote",
             "readme_es", "retraining_rates", "roll", "rollback", "sign", "start_demo", "supply", "synthesise",
