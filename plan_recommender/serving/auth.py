@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plan_recommender.errors import ConfigError
 from plan_recommender.serving.exchange import EXCHANGE, Exchange
+from plan_recommender.serving.inference_metadata import MODEL_PATH
 from plan_recommender.serving.page_files import page_paths
 from plan_recommender.serving.patches import bentoml_internals
 from plan_recommender.serving.settings import KEY_VARIABLE, PUBLIC_VARIABLE
@@ -19,7 +20,12 @@ from plan_recommender.serving.settings import KEY_VARIABLE, PUBLIC_VARIABLE
 MIN_KEY_CHARACTERS: Final = 16
 
 _PUBLIC: Final[dict[str, frozenset[str]]] = {
-    "health": frozenset({"/health", "/livez", "/readyz", "/healthz"}),
+    "health": frozenset(
+        {
+            *("/health", "/livez", "/readyz", "/healthz", "/ping"),
+            *("/v2/health/live", "/v2/health/ready", f"{MODEL_PATH}/ready"),
+        }
+    ),
     "metrics": frozenset({"/metrics"}),
     "page": page_paths(),
 }
