@@ -17,7 +17,8 @@ from starlette.testclient import TestClient
 from plan_recommender.serving.image import BASE, UV
 from plan_recommender.serving.page_files import page_files
 from tests.conftest import run, write_quick_configuration
-from tests.serving.corpus import CORPUS, Case
+from tests.serving.corpus import Case
+from tests.serving.protocol_corpus import CORPUS
 from tools.server import ROOT, serving
 
 pytestmark = pytest.mark.slow
