@@ -15,10 +15,20 @@ from plan_recommender.billing.tariffs import Tariffs, load_tariffs, shipped_tari
 from plan_recommender.errors import ConfigError, PlanRecommenderError
 from plan_recommender.model import signatures, source, store
 from plan_recommender.model.features import CustomerUsage
+from plan_recommender.model.record import MODEL_NAME
 from plan_recommender.serving import drift_files, logs, metrics_folder
 from plan_recommender.serving.app import ContractService
 from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.image import image
+from plan_recommender.serving.inference_metadata import (
+    MODEL_PATH,
+    ModelMetadata,
+    ModelReady,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+)
+from plan_recommender.serving.inference_protocol import InferenceRequest, InferenceResponse
 from plan_recommender.serving.kept import Kept
 from plan_recommender.serving.language import LANGUAGE
 from plan_recommender.serving.patches import expected, start_failures
@@ -112,6 +122,16 @@ class PlanRecommender:
         """Recommend a plan for one subscriber, and say how much each feature contributed."""
         return self.recommender.explain(usage, LANGUAGE.get())
 
+    @bentoml.api(route=f"{MODEL_PATH}/infer")
+    def infer(self, request: InferenceRequest, /) -> InferenceResponse:
+        """Recommend a plan for up to 10,000 subscribers, by the Open Inference Protocol."""
+        return self.recommender.infer(request)
+
+    @bentoml.api(route="/invocations")
+    def invocations(self, batch: UsageBatch, /) -> BatchRecommendation:
+        """Recommend a plan for up to 10,000 subscribers, at the path that SageMaker calls."""
+        return self.recommender.recommend_batch(batch)
+
     def health(self) -> Health:
         """Ask the model, and tell whether it answers as it did when it was loaded."""
         return self.recommender.health()
@@ -131,6 +151,27 @@ class PlanRecommender:
     def tariffs(self) -> Kept:
         """Give the tariffs in force."""
         return self.recommender.tariffs_in_force
+
+    def server_live(self) -> ServerLive:
+        """Tell, by answering, that the process runs."""
+        return ServerLive(live=True)
+
+    def server_ready(self) -> ServerReady:
+        """Tell whether the model can answer."""
+        return ServerReady(ready=self.recommender.health().status == "ok", live=True)
+
+    def model_ready(self) -> ModelReady:
+        """Tell whether the model can answer."""
+        return ModelReady(ready=self.recommender.health().status == "ok", name=MODEL_NAME)
+
+    def server_metadata(self) -> ServerMetadata:
+        """Tell which server this is."""
+        version = "from source" if _SERVICE.bento is None else str(_SERVICE.bento.tag.version)
+        return ServerMetadata(name=MODEL_NAME, version=version, extensions=[])
+
+    def model_metadata(self) -> ModelMetadata:
+        """Tell what the model takes and gives."""
+        return self.recommender.model_metadata()
 
     def __is_ready__(self) -> bool:
         """Tell BentoML's /readyz whether the model can answer."""

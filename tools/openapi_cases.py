@@ -34,7 +34,15 @@ _CONFIGURATION = """
 [[operations]]
 include-path = "/advise"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400"]
+
+# Nor that the shapes of tensors fit their data and each other, and what the elements may be.
+[[operations]]
+include-path = "/v2/models/plan_recommender/infer"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400"]
 """
+
+_RARELY_VALID = {"validation_mismatch": ["POST /v2/models/plan_recommender/infer"]}
+"""A warning that is no failure: few requests made from the schema have tensors whose shapes fit."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _outcome(report: dict[str, Any], output: str) -> Outcome:
     failures = {failure["type"]: failure["operations"] for failure in report["failures"]}
-    failures |= {f"warning {kind}": [str(found)] for kind, found in report["warnings"].items() if found}
+    failures |= {
+        f"warning {kind}": [str(found)]
+        for kind, found in report["warnings"].items()
+        if found and found != _RARELY_VALID.get(kind)
+    }
     if report["errors"]:
         failures["errors"] = [str(error) for error in report["errors"]]
     if report["operations"]["tested"] != len(ROUTES) or not report["complete"]:

@@ -21,13 +21,14 @@ from plan_recommender.serving.bodies import Bodies
 from plan_recommender.serving.contract import HttpContract
 from plan_recommender.serving.limits import MIB
 from plan_recommender.serving.metrics import telemetry
-from plan_recommender.serving.overload import Admission, Drain
+from plan_recommender.serving.overload import Admission
 from plan_recommender.serving.page_files import page_files
 from plan_recommender.serving.patches import bentoml_internals
 from plan_recommender.serving.prediction_log import PredictionLog
 from plan_recommender.serving.routes import ROUTES
 from plan_recommender.serving.settings import Environment
 from plan_recommender.serving.shadow import Shadow
+from plan_recommender.serving.worker_series import worker_series
 
 _COLLECTOR_THRESHOLDS: Final = (50_000, 20, 100)
 """Allocations before a round of the garbage collector; a round at Python's 700 costs more than it frees."""
@@ -43,11 +44,12 @@ class ContractService(Service[Any]):
         """Put together the application that a worker runs."""
         from plan_recommender.serving.patches import connection  # here, after the check that uvicorn is the right one
 
-        app = super().to_asgi(is_main)  # which also reads BentoML's configuration of the service
+        app = bentoml_internals.application(self, is_main)  # which also reads BentoML's configuration of the service
         environment = Environment.read()
         admission = Admission(environment.max_batches, environment.drain_seconds)
         log = PredictionLog.of(environment)
-        app = _Lifespan(app, admission.drain, log, environment.drift_state)
+        bento = None if self.bento is None else str(self.bento.tag)
+        app = _Lifespan(app, admission, log, environment.drift_state, bento)
         documents = {"/docs.json": lambda: self.openapi_spec.asdict(), "/schema.json": self.schema}
         contract = HttpContract(
             app,
@@ -71,11 +73,19 @@ class ContractService(Service[Any]):
 class _Lifespan:
     """Settles the process once BentoML's application has started, and writes what is left to write when it ends."""
 
-    def __init__(self, app: ASGIApp, drain: Drain, log: PredictionLog | None, drift_state: Path | None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        admission: Admission,
+        log: PredictionLog | None,
+        drift_state: Path | None,
+        bento: str | None,
+    ) -> None:
         self._app = app
-        self._drain = drain
+        self._admission = admission
         self._log = log
         self._drift_state = drift_state
+        self._bento = bento
         self._drift: drift_watch.DriftWatch | None = None
         self._shadow: Shadow | None = None
 
@@ -86,8 +96,9 @@ class _Lifespan:
         async def send_watched(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 recommender = get_current_service().recommender
-                recommender.is_stopping = lambda: self._drain.stopping
+                recommender.is_stopping = lambda: self._admission.drain.stopping
                 telemetry().begin(ROUTES, recommender.tag, recommender.tariffs)
+                worker_series().begin(self._admission, recommender.tag, self._bento, recommender.tariffs.digest)
                 self._drift = drift_watch.begin(recommender, self._drift_state)
                 self._shadow = recommender.shadow
                 if self._shadow is not None:
@@ -96,6 +107,7 @@ class _Lifespan:
                 if self._log is not None:
                     self._log.start()
             elif message["type"] == "lifespan.shutdown.complete":
+                worker_series().end()
                 if self._log is not None:
                     self._log.stop()
                 telemetry().flush()
@@ -115,4 +127,4 @@ class _Lifespan:
         sys.setswitchinterval(_SWITCH_SECONDS)
         stop = signal.getsignal(signal.SIGTERM)
         if callable(stop) and threading.current_thread() is threading.main_thread():
-            self._drain.before(stop)
+            self._admission.drain.before(stop)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plan_recommender.errors import ConfigError
 from plan_recommender.serving.exchange import EXCHANGE, Exchange
+from plan_recommender.serving.inference_metadata import MODEL_PATH
 from plan_recommender.serving.page_files import page_paths
 from plan_recommender.serving.patches import bentoml_internals
 from plan_recommender.serving.settings import KEY_FILE_VARIABLE, KEY_VARIABLE, PUBLIC_VARIABLE
@@ -23,7 +24,12 @@ MAX_KEYS: Final = 2
 """Keys that a file may hold: the one that clients use, and during a rotation the one before or after it."""
 
 _PUBLIC: Final[dict[str, frozenset[str]]] = {
-    "health": frozenset({"/health", "/livez", "/readyz", "/healthz"}),
+    "health": frozenset(
+        {
+            *("/health", "/livez", "/readyz", "/healthz", "/ping"),
+            *("/v2/health/live", "/v2/health/ready", f"{MODEL_PATH}/ready"),
+        }
+    ),
     "metrics": frozenset({"/metrics"}),
     "page": page_paths(),
 }

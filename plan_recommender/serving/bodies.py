@@ -61,7 +61,7 @@ def announced_length(headers: list[Header]) -> int:
     Names of headers must be in lower case, as ASGI servers send them.
 
     Raises:
-        Refusal: the headers say that the body is not JSON, or that it is compressed.
+        Refusal: the headers say that the body is not JSON, or not all of it, or that it is compressed.
     """
     length, media_type, encoding = b"", _USUAL_TYPE, b""
     for name, value in headers:
@@ -71,6 +71,8 @@ def announced_length(headers: list[Header]) -> int:
             media_type = value
         elif name == b"content-encoding":
             encoding = value.strip().lower()
+        elif name == b"inference-header-content-length":
+            raise error_responses.binary_tensors()
     if encoding not in (b"", b"identity"):
         raise error_responses.compressed_body()
     if media_type != _USUAL_TYPE and not _is_json(media_type.decode("latin-1")):

@@ -28,6 +28,8 @@ from plan_recommender.serving.bentoml_routes import BentoRoutes, Turns
 from plan_recommender.serving.bodies import Bodies, announced_length
 from plan_recommender.serving.error_responses import CLOSE, OVERLOAD, STOPPING, Header, Refusal
 from plan_recommender.serving.exchange import Exchange, send_answer, take_exchange
+from plan_recommender.serving.inference_metadata import Ready, split_version, version_of
+from plan_recommender.serving.inference_protocol import InferenceRequest
 from plan_recommender.serving.kept import JSON_TYPE, Kept
 from plan_recommender.serving.language import LANGUAGE, choose_language
 from plan_recommender.serving.limits import MAX_HEAD_BYTES, REFUSAL_PAUSE_SECONDS
@@ -109,7 +111,13 @@ class HttpContract:
             return error_responses.unknown_key()
         route = ROUTES.get(path)
         if route is None:
-            return self._file(path, scope["method"])
+            path, version = split_version(path)
+            if version is None or path not in ROUTES:
+                return self._file(path, scope["method"])
+            served = version_of(get_current_service().recommender.tag)
+            if version != served:
+                return error_responses.other_version(served)
+            route = ROUTES[path]
         if scope["method"] not in route.methods:
             return error_responses.other_method(path, route.methods)
         if isinstance(route, Command) and not self._admission.admits(route):
@@ -154,6 +162,8 @@ class HttpContract:
             headers.append(CLOSE)
         await send_answer(exchange, send, status, headers, b"" if scope["method"] == "HEAD" else body)
         path = scope["path"]
+        if path not in ROUTES:
+            path = split_version(path)[0]
         label = path if path in ROUTES else PAGE if path in self._page else NO_ROUTE
         telemetry().request(label, status, reason, perf_counter() - start)
 
@@ -212,7 +222,9 @@ def _ask(method: Method) -> _Written | Kept:
     answer = method()
     if isinstance(answer, Kept):
         return answer
-    unavailable = isinstance(answer, Health) and answer.status != "ok"
+    unavailable = (isinstance(answer, Health) and answer.status != "ok") or (
+        isinstance(answer, Ready) and not answer.ready
+    )
     return _UNAVAILABLE if unavailable else _OK, to_json(answer), ""
 
 
@@ -224,15 +236,17 @@ def _carry_out(
     if body.count(b'"') > 2 * command.max_names:
         return error_responses.too_many_names(command.max_names)
     try:
-        request = command.request.model_validate_json(body)
+        request: Any = command.request.model_validate_json(body)
     except ValidationError as error:
         return error_responses.not_valid(error)
     answer = method(request)
+    written = to_json(answer)
+    if command.request is InferenceRequest:  # whose answer has what was asked for; the decisions are counted
+        request, answer = request.batch, answer.decided
     if command.counted == "predictions":
         telemetry().answer(answer)
     elif command.counted == "advice":
         telemetry().advice(answer)
-    written = to_json(answer)
     return _OK, written, log.note(request, answer, headers) if log is not None and command.logged else ""
 
 

@@ -88,6 +88,17 @@ def no_such_path(paths: Iterable[str]) -> Refusal:
     )
 
 
+def other_version(version: str) -> Refusal:
+    """404: the path names another version of the model than the one that is served."""
+    return _refusal(
+        HTTPStatus.NOT_FOUND,
+        "There is no such version of the model; the path without /versions/… is that of the version that is served.",
+        "version",
+        f"expected {version}",
+        reason="path",
+    )
+
+
 def other_method(path: str, methods: Sequence[str]) -> Refusal:
     """405: the path has no such method; the header Allow lists those that it has."""
     return _refusal(
@@ -131,6 +142,18 @@ def not_json() -> Refusal:
         "The body must be JSON in UTF-8, with the content type application/json.",
         "content-type",
         "expected application/json",
+        [(b"accept", b"application/json")],
+        reason="media_type",
+    )
+
+
+def binary_tensors() -> Refusal:
+    """415: by its headers the body holds tensors in binary after its JSON, an extension of the inference protocol."""
+    return _refusal(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "The body must be JSON, without tensors in binary; with tritonclient set binary_data=False.",
+        "inference-header-content-length",
+        "expected no such header",
         [(b"accept", b"application/json")],
         reason="media_type",
     )

@@ -84,7 +84,7 @@ class Telemetry:
         )
         self._tariffs_since = prometheus_client.Gauge(
             "plan_recommender_tariffs_valid_from_seconds", "First day of the tariffs in force, in Unix time.",
-            multiprocess_mode="max",
+            multiprocess_mode="livemax",
         )  # fmt: skip
         self._log_written = prometheus_client.Counter(
             "plan_recommender_prediction_log_written", "Lines written to the prediction log."

@@ -12,6 +12,8 @@ from plan_recommender.model.features import CustomerUsage
 from plan_recommender.model.languages import LANGUAGES
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.error_responses import ErrorAnswer, Refusal
+from plan_recommender.serving.inference_metadata import MODEL_PATH, Ready, with_version
+from plan_recommender.serving.inference_protocol import InferenceRequest
 from plan_recommender.serving.limits import BODY_SECONDS, HEAD_SECONDS, MAX_HEAD_BYTES
 from plan_recommender.serving.page_files import METHODS, PAGE
 from plan_recommender.serving.routes import ROUTES, Command, Query
@@ -38,7 +40,7 @@ gets a 404 in that shape, and what is not HTTP a 400. Paths are exact too: `/pre
 _MEANINGS: Final = {
     HTTPStatus.BAD_REQUEST: "Not JSON, or a field is missing, unknown, negative, not finite or not a number.",
     HTTPStatus.UNAUTHORIZED: "The service was started with an API key, and the request does not carry it.",
-    HTTPStatus.NOT_FOUND: "The page is turned off.",
+    HTTPStatus.NOT_FOUND: "There is no such page, because it is turned off, or no such version of the model.",
     HTTPStatus.METHOD_NOT_ALLOWED: "Another method than those in the header Allow.",
     HTTPStatus.REQUEST_TIMEOUT: "The request did not come in time.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
@@ -74,6 +76,7 @@ _LOGGED_HEADERS: Final[dict[str, Any]] = {
 _INVALID: Final[dict[type[BaseModel], bytes]] = {
     CustomerUsage: b'{"calls":85,"minutes":-3,"messages":56}',
     UsageBatch: b'{"rows":[{"calls":85,"minutes":-3,"messages":56}]}',
+    InferenceRequest: b'{"inputs":[{"name":"usage","shape":[1,4],"datatype":"FP64","data":[85,-3,56,22696.96]}]}',
     AdviceRequest: b'{"plan":"Smart","months":[{"month":"2026-13","calls":85,"minutes":-3,"messages":56}]}',
 }
 
@@ -92,7 +95,10 @@ def describe(document: dict[str, Any], version: str | None = None) -> dict[str, 
     schemas: dict[str, Any] = {}
     for path, route in ROUTES.items():
         operation = _operation(path, route, schemas)
-        document["paths"][path] = {"post" if isinstance(route, Command) else "get": operation}
+        method = "post" if isinstance(route, Command) else "get"
+        document["paths"][path] = {method: operation}
+        if path.startswith(MODEL_PATH):
+            document["paths"][with_version(path, "{version}")] = {method: _of_version(operation, schemas)}
     document["paths"][PAGE] = {"get": _page(schemas)}
     document["components"] = {"schemas": schemas}
     return document
@@ -103,7 +109,7 @@ def _operation(path: str, route: Query | Command, schemas: dict[str, Any]) -> di
     responses: dict[int, Any] = {200: {"description": "The answer.", "content": _content(route.response, schemas)}}
     operation: dict[str, Any] = {
         "tags": [_TAG],
-        "operationId": path.strip("/").replace("/", "_"),
+        "operationId": path.removeprefix("/").replace("/", "_"),
         "description": route.description,
     }
     if isinstance(route, Command):
@@ -125,12 +131,29 @@ def _operation(path: str, route: Query | Command, schemas: dict[str, Any]) -> di
         responses[200]["headers"] = _KEPT_HEADERS
         responses[304] = _NOT_MODIFIED
     responses |= _refused_by_status(_refusals(path, route), schemas)
-    if route.response is Health:
+    if isinstance(route, Query) and issubclass(route.response, Health | Ready):
         responses[503] = {
             "description": "No model can answer, or the service stops.",
-            "content": _content(Health, schemas),
+            "content": _content(route.response, schemas),
         }
     return operation | {"responses": responses}
+
+
+def _of_version(operation: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """Describe an operation at the path that names the version of the model."""
+    version = {
+        "name": "version",
+        "in": "path",
+        "required": True,
+        "description": "The version that is served, as the model's metadata list it; there is no other.",
+        "schema": {"type": "string"},
+    }
+    unknown = _refused_by_status([error_responses.other_version("sdyo2zhingzwqax4")], schemas)
+    return operation | {
+        "operationId": f"{operation['operationId']}_of_version",
+        "parameters": [version, *operation.get("parameters", [])],
+        "responses": operation["responses"] | unknown,
+    }
 
 
 def _page(schemas: dict[str, Any]) -> dict[str, Any]:
@@ -167,8 +190,10 @@ def _refusals(path: str, route: Query | Command) -> list[Refusal]:
     common = _always_possible(path, route.methods)
     if isinstance(route, Query):
         return common
+    binary = [error_responses.binary_tensors()] if route.request is InferenceRequest else []
     return [
         *common,
+        *binary,
         *_invalid(route),
         error_responses.slow_body(BODY_SECONDS),
         error_responses.too_large(route.max_bytes),

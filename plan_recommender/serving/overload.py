@@ -90,6 +90,11 @@ class Queue:
         """Whether requests wait to be begun or to be refused."""
         return bool(self._waiting or self._refusals)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait to be begun."""
+        return len(self._waiting)
+
     def enter(self, begin: Act) -> None:
         """Begin a request now, or when those before it have been begun."""
         if not self._begun:  # nothing has come since the last turn
@@ -144,6 +149,11 @@ class Lane:
         if self._pieces >= self._max_pieces:
             self._overloaded = True
         return not self._pieces or self._pieces < (self._max_pieces // 4 if self._overloaded else self._max_pieces)
+
+    @property
+    def pieces(self) -> int:
+        """How many pieces wait or are carried out."""
+        return self._pieces
 
     async def carry_out(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call `work` in a thread when its turn comes."""

@@ -19,6 +19,14 @@ from plan_recommender.model.sentences import Sentences, change_sentence
 from plan_recommender.model.source import Origin
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.serving.error_responses import impossible_minutes, unknown_plan
+from plan_recommender.serving.inference_metadata import ModelMetadata
+from plan_recommender.serving.inference_protocol import (
+    EXPLANATION,
+    InferenceRequest,
+    InferenceResponse,
+    OutputName,
+    model_metadata,
+)
 from plan_recommender.serving.kept import Kept
 from plan_recommender.serving.schemas import (
     AdviceAnswer,
@@ -71,6 +79,7 @@ class Recommender:
         document = model.document()
         self.cuts = [feature.cuts for feature in document.features]
         self._threshold = document.threshold
+        self._base_value = document.constant
         self._scorer = Scorer(document)
         self._reasons = Reasons(document, self._scorer)
         self._sentences = {language: Sentences(document, language) for language in LANGUAGES}
@@ -108,6 +117,18 @@ class Recommender:
     def recommend_batch(self, batch: UsageBatch) -> BatchRecommendation:
         """Answer for many subscribers, in the order given."""
         return self._recommend_batch(batch, self._count_block, self.shadow)
+
+    def infer(self, request: InferenceRequest) -> InferenceResponse:
+        """Answer for many subscribers in the words of the Open Inference Protocol."""
+        explained: dict[OutputName, list[float]] = {}
+        if not set(EXPLANATION).isdisjoint(request.wanted):
+            bins = [self._scorer.bins(u.calls, u.minutes, u.messages, u.mb_used) for u in request.batch.rows]
+            explained = {
+                "log_odds": [self._scorer.log_odds_of(row) for row in bins],
+                "base_value": [self._base_value] * len(bins),
+                "contributions": [part for row in bins for part in self._reasons.contributions(row)],
+            }
+        return InferenceResponse.of(request, self.recommend_batch(request.batch), explained)
 
     def _recommend_batch(self, batch: UsageBatch, note: Note | None, shadow: Shadow | None) -> BatchRecommendation:
         features = matrix(batch.rows)
@@ -229,6 +250,10 @@ class Recommender:
             detail = f"expected the answer that the model gave when it was loaded, found {found}; restart the service"
             return Health(status="unavailable", model=self.tag, detail=detail)
         return Health(status="ok", model=self.tag, detail="the model answers")
+
+    def model_metadata(self) -> ModelMetadata:
+        """Tell what the model takes and gives, in the words of the Open Inference Protocol."""
+        return model_metadata(self.tag)
 
     def about(self) -> ModelDescription:
         """Tell what was stored with the model when it was registered, and what the service is made of."""

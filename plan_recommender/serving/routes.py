@@ -7,6 +7,15 @@ from pydantic import BaseModel
 
 from plan_recommender.model.features import CustomerUsage
 from plan_recommender.serving.error_responses import Refusal
+from plan_recommender.serving.inference_metadata import (
+    MODEL_PATH,
+    ModelMetadata,
+    ModelReady,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+)
+from plan_recommender.serving.inference_protocol import InferenceRequest, InferenceResponse
 from plan_recommender.serving.kept import Kept
 from plan_recommender.serving.limits import MIB
 from plan_recommender.serving.schemas import (
@@ -115,6 +124,36 @@ ROUTES: Final[dict[str, Query | Command]] = {
         kept=True,
     ),
     "/tariffs": Query("tariffs", TariffsInForce, "Give the tariffs in force.", kept=True),
+    "/v2": Query("server_metadata", ServerMetadata, "Tell which server this is (Open Inference Protocol)."),
+    "/v2/": Query("server_metadata", ServerMetadata, "The same, at the path that the protocol's schema has."),
+    "/v2/health/live": Query("server_live", ServerLive, "Tell that the process runs (Open Inference Protocol)."),
+    "/v2/health/ready": Query(
+        "server_ready", ServerReady, "Tell whether the model can answer (Open Inference Protocol)."
+    ),
+    MODEL_PATH: Query(
+        "model_metadata", ModelMetadata, "Tell what the model takes and gives (Open Inference Protocol)."
+    ),
+    f"{MODEL_PATH}/ready": Query(
+        "model_ready", ModelReady, "Tell whether the model can answer (Open Inference Protocol)."
+    ),
+    f"{MODEL_PATH}/infer": Command(
+        "infer",
+        InferenceRequest,
+        InferenceResponse,
+        "Answer for many subscribers, as `/predict_batch` does (Open Inference Protocol).",
+        max_bytes=10 * MIB,
+        in_thread=True,
+    ),
+    "/ping": Query("health", Health, "The same as `/health`, at the path that SageMaker asks."),
+    "/invocations": Command(
+        "invocations",
+        UsageBatch,
+        BatchRecommendation,
+        "The same as `/predict_batch`, at the path that SageMaker calls.",
+        max_bytes=10 * MIB,
+        max_names=5 * MAX_BATCH_ROWS,
+        in_thread=True,
+    ),
 }
 
 Verdict = Query | Command | Refusal | Kept | None

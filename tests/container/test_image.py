@@ -15,7 +15,8 @@ from plan_recommender.model.digests import sha256
 from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.serving.image import BASE
 from tests.conftest import run, write_quick_configuration
-from tests.serving.corpus import CORPUS, Case, comparable
+from tests.serving.corpus import Case, comparable
+from tests.serving.protocol_corpus import CORPUS
 from tools.container import HARDENED, Container, ContainerError, containerize, docker, running, size_mb, workers
 from tools.containerize import MAX_MB_OVER_BASE, build, contents, resident_mib
 from tools.server import ROOT

@@ -1,5 +1,6 @@
 """The life of a container: stopped under load, a worker killed, memory run out."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -40,6 +41,16 @@ def answers(container: Container) -> bool:
         return httpx.post(f"{container.url}/predict", json=USAGE, timeout=5).status_code == 200
     except httpx.TransportError:
         return False
+
+
+def counted(container: Container, cause: str) -> float | None:
+    """Tell how many workers died of a cause, as /metrics says; None: nobody answers."""
+    try:
+        text = httpx.get(f"{container.url}/metrics", timeout=5).text
+    except httpx.TransportError:
+        return None
+    found = re.search(rf'^plan_recommender_worker_deaths_total{{cause="{cause}"}} (\S+)$', text, re.MULTILINE)
+    return None if found is None else float(found[1])
 
 
 def test_it_stops_under_load_without_losing_a_request(image: str, record_property: Callable[..., None]) -> None:
@@ -100,6 +111,7 @@ def test_a_worker_that_is_killed_is_replaced(image: str) -> None:
         container.execute("sh", "-c", f"kill -9 {victim}")
         assert until(lambda: bool(workers(container)) and workers(container) != [victim], 20)
         assert until(lambda: answers(container), 20)
+        assert (counted(container, "killed"), counted(container, "oom")) == (1, 0)
         assert (state(container, "State.Running"), state(container, "RestartCount")) == ("true", "0")
 
 
@@ -117,6 +129,8 @@ def test_it_recovers_when_memory_has_run_out(image: str, victim: str) -> None:
         if victim == "the worker":
             assert until(lambda: before not in workers(container), 20)
             assert state(container, "RestartCount") == "0"
+            assert until(lambda: counted(container, "oom") == 1, 20)
+            assert counted(container, "killed") == 0
         else:
             assert until(lambda: state(container, "RestartCount") == "1", 20)
         assert until(lambda: answers(container), 30)

@@ -55,6 +55,7 @@ def every_refusal() -> Iterator[error_responses.Refusal]:
     with pytest.raises(ValidationError) as invalid:
         CustomerUsage.model_validate_json("{}")
     values = {"paths": ["/a"], "methods": ["GET"], "path": "/a", "error": invalid.value, "plans": ["A"]}
+    values["version"] = "a"
     values["places"] = [(0, billed_bounds(1, 2))]
     for name, make in inspect.getmembers(error_responses, inspect.isfunction):
         if not name.startswith("_") and get_type_hints(make).get("return") is error_responses.Refusal:

@@ -38,6 +38,18 @@ def test_the_site_is_built_and_loads_nothing_from_another_host(checkout: Path) -
     assert (checkout / "site" / "search" / "search_index.json").is_file()
 
 
+def test_the_site_has_the_anchor_of_every_alert(checkout: Path) -> None:
+    """Alertmanager shows a link to it, which mkdocs does not check."""
+    assert build(checkout).returncode == 0
+    page = (checkout / "site" / "operations.html").read_text()
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
+    alerts = [rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
+    assert alerts
+    for alert in alerts:
+        anchor = alert["annotations"]["runbook_url"].rpartition("#")[2]
+        assert re.search(rf'<h3 id="?{anchor}"?', page), anchor
+
+
 @pytest.mark.parametrize(
     ("page", "link", "complaint"),
     [

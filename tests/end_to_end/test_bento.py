@@ -21,7 +21,8 @@ from plan_recommender.serving.image import BASE, UV
 from plan_recommender.serving.page_files import page_files
 from plan_recommender.serving.settings import variable
 from tests.conftest import run, write_quick_configuration
-from tests.serving.corpus import CORPUS, Case, comparable
+from tests.serving.corpus import Case, comparable
+from tests.serving.protocol_corpus import CORPUS
 from tools.server import ROOT, free_port, serving
 
 pytestmark = pytest.mark.slow

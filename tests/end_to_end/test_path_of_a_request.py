@@ -15,6 +15,10 @@ BODIES = {
     "/predict": GOOD,
     "/explain": GOOD,
     "/predict_batch": {"rows": [GOOD]},
+    "/invocations": {"rows": [GOOD]},
+    "/v2/models/plan_recommender/infer": {
+        "inputs": [{"name": "usage", "shape": [1, 4], "datatype": "FP64", "data": [*GOOD.values()]}]
+    },
     "/advise": {"months": [{"month": "2026-10", **GOOD}]},
 }
 

@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 from plan_recommender.model import store as model_store
 from plan_recommender.model.features import FEATURE_NAMES
 from tests.conftest import run
-from tests.serving.corpus import CORPUS, GOOD, JSON, Case
+from tests.serving.corpus import GOOD, JSON, Case
+from tests.serving.protocol_corpus import CORPUS
 from tools.server import ROOT, Server
 
 pytestmark = pytest.mark.slow

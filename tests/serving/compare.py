@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 
 from plan_recommender import cli
 from tests.serving import test_contract, test_wire
-from tests.serving.corpus import CORPUS, LIGHT, encode, usage
+from tests.serving.corpus import LIGHT, encode, usage
+from tests.serving.protocol_corpus import CORPUS
 from tests.serving.wire import head, post
 from tools.server import ROOT, serving
 

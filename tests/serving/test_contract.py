@@ -37,8 +37,11 @@ from plan_recommender.serving import limits
 from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.recommender import Recommender
 from plan_recommender.serving.routes import ROUTES
-from tests.serving.corpus import CORPUS, GOOD, JSON, LIGHT, MIB, REFUSED, VALID, Case, encode, rows, twice
+from tests.serving import corpus, protocol_corpus
+from tests.serving.corpus import GOOD, JSON, LIGHT, MIB, Case, encode, rows, twice
+from tests.serving.protocol_corpus import CORPUS, INFER, infer, one_tensor
 
+VALID, REFUSED = corpus.VALID + protocol_corpus.VALID, corpus.REFUSED + protocol_corpus.REFUSED
 AMOUNT = st.floats(min_value=0, allow_nan=False, allow_infinity=False) | st.integers(min_value=0, max_value=10**6)
 USAGE = st.fixed_dictionaries(dict.fromkeys(FEATURE_NAMES, AMOUNT))
 
@@ -50,9 +53,15 @@ EXAMPLES = [
     *[Case(f"400 {path}", encode(INVALID), 400, path=path) for path in ("/predict", "/explain")],
     Case("400 /predict_batch", rows(INVALID), 400, path="/predict_batch"),
     Case("400 /advise", encode({"plan": "Smart", "months": [{"month": "2026-13", **INVALID}]}), 400, path="/advise"),
+    Case("400 /invocations", rows(INVALID), 400, path="/invocations"),
+    infer("an example", 400, one_tensor(85, -3, 56, 22696.96)),
+    Case("binary", b"", 415, path=INFER, headers={"inference-header-content-length": "10"}),
     *[
         Case(f"{name} {path}", body, status, path=path, headers=headers)
-        for path, limit in {"/predict": MIB, "/explain": MIB, "/advise": MIB, "/predict_batch": 10 * MIB}.items()
+        for path, limit in (
+            *[(path, MIB) for path in ("/predict", "/explain", "/advise")],
+            *[(path, 10 * MIB) for path in ("/predict_batch", "/invocations", INFER)],
+        )
         for name, body, status, headers in (
             ("truncated", b"{", 400, JSON),
             ("large", b" " * (limit + 1), 413, JSON),
@@ -401,6 +410,12 @@ def test_a_model_whose_tables_were_altered_in_memory_is_unavailable(
         }
         assert_announced(document, "/health", health)
         assert client.get("/readyz").status_code == 503
+        assert client.get("/ping").status_code == 503
+        for path in ("/v2/health/ready", "/v2/models/plan_recommender/ready"):
+            not_ready = client.get(path)
+            assert (not_ready.status_code, not_ready.json()["ready"]) == (503, False)
+            assert_announced(document, path, not_ready)
+        assert client.get("/v2/health/live").status_code == 200
     assert client.get("/health").content == well.content  # the control: it is the alteration that was noticed
     assert client.get("/readyz").status_code == 200
 
@@ -437,7 +452,8 @@ def test_every_answer_is_one_that_the_openapi_document_announces(
     assert_announced(document, case.path, response)
     (operation,) = document["paths"][case.path].values()
     answer = operation["responses"][str(case.status)]["content"]["application/json"]["schema"]["$ref"]
-    assert list(response.json()) == list(document["components"]["schemas"][answer.rpartition("/")[2]]["properties"])
+    schema, answered = document["components"]["schemas"][answer.rpartition("/")[2]], response.json()
+    assert list(answered) == [name for name in schema["properties"] if name in answered or name in schema["required"]]
 
 
 def test_an_answer_that_the_openapi_document_does_not_announce_is_noticed(

@@ -14,6 +14,7 @@ import pytest
 from loadtest.generator import Event, open_loop
 from loadtest.trials.service import PREDICT, ready_workers, series_of, several, wait_until, workers
 from plan_recommender.errors import ConfigError
+from plan_recommender.serving.inference_metadata import MODEL_PATH
 from plan_recommender.serving.limits import STOP_SECONDS
 from plan_recommender.serving.settings import Environment, variable
 from tests.serving.corpus import usage
@@ -22,8 +23,19 @@ from tools.server import Server, serving
 
 DRAIN = 4.0
 DRAINING = {variable("drain_seconds"): f"{DRAIN:g}"}
-PROBES = ("/health", "/readyz")
-OTHERS = ("/livez", "/healthz", "/model", "/tariffs", "/docs.json", "/metrics", "/app", "/")
+PROBES = ("/health", "/readyz", "/ping", "/v2/health/ready", f"{MODEL_PATH}/ready")
+OTHERS = (
+    "/livez",
+    "/healthz",
+    "/v2/health/live",
+    MODEL_PATH,
+    "/model",
+    "/tariffs",
+    "/docs.json",
+    "/metrics",
+    "/app",
+    "/",
+)
 
 
 @pytest.mark.parametrize("text", ["-1", "301", "nan", "soon"])
@@ -47,6 +59,7 @@ def test_probes_say_at_once_that_it_stops_and_everything_else_is_answered_until_
         health = httpx.get(f"{server.url}/health")
         assert (health.status_code, health.json()["status"]) == (503, "unavailable")
         assert "told to stop" in health.json()["detail"]
+        assert httpx.get(f"{server.url}/v2/health/ready").json() == {"ready": False, "live": True}
         while time.monotonic() - start < DRAIN - 1.5:  # a busy machine draws the last turn out
             assert {status(server, path) for path in OTHERS} == {200}
             assert {status(server, path) for path in PROBES} == {503}

@@ -13,6 +13,7 @@ import pytest
 from loadtest import generator
 from loadtest.trials import service as trials
 from plan_recommender.serving import error_responses
+from plan_recommender.serving.inference_metadata import MODEL_PATH
 from plan_recommender.serving.limits import HEAD_SECONDS, REFUSAL_PAUSE_SECONDS
 from plan_recommender.serving.settings import KEY_VARIABLE
 from tests.serving.corpus import GOOD, MIB, usage
@@ -138,6 +139,15 @@ def refused(server: Server) -> float:
     return float(found[1])
 
 
+def test_a_refusal_of_a_version_is_counted_under_the_route_without_it(server: Server, trained_tag: str) -> None:
+    with closing(Connection(server.url)) as client:
+        client.send(post(f"{MODEL_PATH}/versions/{trained_tag.partition(':')[2]}/infer"))
+        assert_refused(client)
+    series = re.findall(r"^plan_recommender_refused_requests_total\{.*", httpx.get(f"{server.url}/metrics").text, re.M)
+    assert f'plan_recommender_refused_requests_total{{reason="overload",route="{MODEL_PATH}/infer"}} 1.0' in series
+    assert not any("versions" in line for line in series)
+
+
 def test_all_that_was_sent_together_before_the_signal_to_end_is_answered(trained_tag: str) -> None:
     together = 60  # at 35 ms each they would take two seconds
     with serving(OVERLOADED) as ending, closing(Connection(ending.url)) as client:
@@ -163,10 +173,11 @@ def test_only_what_takes_work_waits_for_its_turn_and_the_metrics_count_the_wait(
             start = time.perf_counter()
             client.answer_to(request)
             times[name] = time.perf_counter() - start
-        waited = {name for name, seconds in times.items() if seconds >= WAIT_SECONDS}
+        # A timer of the event loop may be some microseconds early.
+        waited = {name for name, seconds in times.items() if seconds >= 0.99 * WAIT_SECONDS}
         assert waited == {"prediction", "batch"}, times
         (seconds,) = re.findall(r'request_seconds_sum{route="/predict"} (.*)', httpx.get(f"{running.url}/metrics").text)
-        assert float(seconds) >= WAIT_SECONDS
+        assert float(seconds) >= 0.99 * WAIT_SECONDS
 
 
 def test_who_lacks_the_key_is_told_so_and_takes_nobodys_place(trained_tag: str) -> None:

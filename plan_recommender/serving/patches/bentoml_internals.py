@@ -14,6 +14,18 @@ from typing import Any, cast
 _STATIC = "static_content"
 
 
+def application(service: Any, is_main: bool) -> Any:
+    """Make BentoML's ASGI application of a service, without what counts the requests.
+
+    That would count those only which get as far as BentoML: not one prediction. BentoML's setting `metrics.enabled` is
+    for both these counters and the route /metrics.
+    """
+    from _bentoml_impl.server.app import ServiceAppFactory  # type: ignore[import-untyped]  # it has no types
+
+    service.inject_config()
+    return ServiceAppFactory(service, is_main=is_main, enable_metrics=False)()
+
+
 def workers(service: str) -> object:
     """Tell how many workers a service is configured to have: a number, `cpu_count`, or None for one."""
     from bentoml._internal.configuration.containers import BentoMLContainer

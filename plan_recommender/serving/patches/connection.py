@@ -32,6 +32,7 @@ from plan_recommender.serving import error_responses, limits
 from plan_recommender.serving.error_responses import CLOSE, OVERLOAD, Header, Refusal
 from plan_recommender.serving.exchange import EXCHANGE
 from plan_recommender.serving.framing import Framing, Stall
+from plan_recommender.serving.inference_metadata import split_version
 from plan_recommender.serving.limits import MAX_HEAD_BYTES, MAX_PIPELINED, MAX_REQUESTS
 from plan_recommender.serving.metrics import NO_ROUTE, telemetry
 from plan_recommender.serving.overload import Queue
@@ -236,8 +237,8 @@ class Connection(HttpToolsProtocol):
         """Refuse a request under overload; the application never sees it, because that has to be cheap."""
         if not cycle.disconnected:
             self.write_answer(cycle, _OVERLOADED.status, _OVERLOADED_HEADERS, _OVERLOADED.body)
-        path = cycle.scope["path"]
-        telemetry().request(path, int(_OVERLOADED.status), _OVERLOADED.reason, time.perf_counter() - arrived)
+        route = split_version(cycle.scope["path"])[0]
+        telemetry().request(route, int(_OVERLOADED.status), _OVERLOADED.reason, time.perf_counter() - arrived)
 
     @property
     def _ignores_input(self) -> bool:

@@ -68,7 +68,7 @@ CIRCUS: Final = PrivateParts(
     attributes={
         "circus.arbiter:Arbiter": ("_exclusive_running_command", "sockets"),
         "circus.controller:Controller": ("check_delay", "arbiter", "loop"),
-        "circus.watcher:Watcher": ("graceful_timeout", "processes"),
+        "circus.watcher:Watcher": ("graceful_timeout", "processes", "env"),
     },
 )
 """For supervisor.py."""
@@ -79,7 +79,11 @@ CLICK: Final = PrivateParts("click", "8.5.1", signatures={"click:ClickException.
 BENTOML: Final = PrivateParts(
     "bentoml",
     "1.4.39",
-    signatures={"_bentoml_sdk.method:APIMethod.__get__": "self, instance, owner"},
+    signatures={
+        "_bentoml_sdk.method:APIMethod.__get__": "self, instance, owner",
+        "_bentoml_impl.server.app:ServiceAppFactory.__init__": "self, service, is_main, enable_metrics, services, "
+        "enable_access_control, access_control_options",
+    },
     names=(
         "bentoml._internal.configuration.containers:BentoMLContainer.access_control_options",
         "bentoml._internal.configuration.containers:BentoMLContainer.config.services",

@@ -17,6 +17,8 @@ from circus.controller import Controller
 from circus.sighandler import SysHandler
 from circus.watcher import Watcher
 
+from plan_recommender.serving.worker_deaths import WorkerDeaths
+
 _QUIT_AGAIN_SECONDS: Final = 0.5
 
 _CHECK_SECONDS: Final = 1.0
@@ -36,6 +38,11 @@ logger = logging.getLogger("bentoml.plan_recommender")
 
 class _Orders:
     quit = False
+
+
+class _Counts:
+    deaths: WorkerDeaths | None = None
+    """None until the supervisor has a folder for series."""
 
 
 @cache
@@ -74,14 +81,21 @@ def _check_often(drain_seconds: float) -> None:
         controller.check_delay = 1000 * _CHECK_SECONDS
         for watcher in controller.arbiter.watchers:
             watcher.graceful_timeout = drain_seconds + _STOP_SECONDS
+            folder = (watcher.env or {}).get("PROMETHEUS_MULTIPROC_DIR")
+            if _Counts.deaths is None and folder:
+                _Counts.deaths = WorkerDeaths(folder)
         start(controller)
 
     def manage_unless_busy(arbiter: Arbiter) -> Any:
+        if _Counts.deaths is not None:
+            _Counts.deaths.look()
         return manage_watchers(arbiter) if arbiter._exclusive_running_command is None else None
 
     def reap_and_log(watcher: Watcher, pid: int, status: int | None = None) -> None:
         if status is not None:  # the worker ended by itself; circus gives no status of those that it stops
-            logger.error("worker %d %s; another takes its place", pid, _how(status))
+            cause = _Counts.deaths.died(pid, status) if _Counts.deaths is not None else ""
+            memory = ", because memory ran out" if cause == "oom" else ""
+            logger.error("worker %d %s%s; another takes its place", pid, _how(status), memory)
         reap(watcher, pid, status)
 
     Controller.start, Arbiter.manage_watchers, Watcher.reap_process = (
@@ -113,6 +127,8 @@ def _renew_on_hangup() -> None:
                 return
             await watcher.kill_process(old, signal.SIGHUP)
             watcher.processes.pop(old.pid, None)
+            if _Counts.deaths is not None:
+                _Counts.deaths.renewed(old.pid)
             logger.info("worker %d has taken the place of worker %d", min(spawned), old.pid)
 
     Watcher._reload = renew
