@@ -288,9 +288,15 @@ REFUSED = [
 CORPUS = VALID + REFUSED
 
 
+_OF_THE_BENTO: dict[str, tuple[str, ...]] = {
+    "/model": ("bento", "source_commit"), "/v2": ("version",), "/v2/": ("version",)
+}  # fmt: skip
+
+
 def comparable(case: Case, content: bytes) -> bytes:
-    """Leave out of an answer what says whether a Bento answers; of every other route, nothing."""
-    if case.path != "/model" or not content:
+    """Leave out of an answer what says which Bento or commit answers; of every other route, nothing."""
+    names = _OF_THE_BENTO.get(case.path, ())
+    if not names or not content:
         return content
     about: dict[str, object] = json.loads(content)
-    return json.dumps({name: value for name, value in about.items() if name not in ("bento", "source_commit")}).encode()
+    return json.dumps({name: value for name, value in about.items() if name not in names}).encode()
