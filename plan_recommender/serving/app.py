@@ -15,6 +15,7 @@ from bentoml import Service, get_current_service
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plan_recommender.serving import drift_watch, openapi
+from plan_recommender.serving.access_log import AccessLog
 from plan_recommender.serving.auth import Authentication, for_other_origins
 from plan_recommender.serving.bentoml_routes import BentoRoutes
 from plan_recommender.serving.bodies import Bodies
@@ -46,7 +47,8 @@ class ContractService(Service[Any]):
         environment = Environment.read()
         admission = Admission(environment.max_batches)
         log = PredictionLog.of(environment)
-        app = _Lifespan(app, admission.drain, log, environment.drift_state)
+        access_log = AccessLog(environment.access_log_share)
+        app = _Lifespan(app, admission.drain, log, access_log, environment.drift_state)
         documents = {"/docs.json": lambda: self.openapi_spec.asdict(), "/schema.json": self.schema}
         contract = HttpContract(
             app,
@@ -56,8 +58,9 @@ class ContractService(Service[Any]):
             Bodies(environment.max_bodies_mib * MIB),
             page_files() if environment.page == "on" else {},
             log,
+            access_log,
         )
-        connection.install(bentoml_internals.workers(self.name), contract.decide, admission.queue)
+        connection.install(bentoml_internals.workers(self.name), contract.decide, admission.queue, access_log)
         return for_other_origins(contract)
 
     @property
@@ -70,10 +73,18 @@ class ContractService(Service[Any]):
 class _Lifespan:
     """Settles the process once BentoML's application has started, and writes what is left to write when it ends."""
 
-    def __init__(self, app: ASGIApp, drain: Drain, log: PredictionLog | None, drift_state: Path | None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        drain: Drain,
+        log: PredictionLog | None,
+        access_log: AccessLog,
+        drift_state: Path | None,
+    ) -> None:
         self._app = app
         self._drain = drain
         self._log = log
+        self._access_log = access_log
         self._drift_state = drift_state
         self._drift: drift_watch.DriftWatch | None = None
 
@@ -85,6 +96,7 @@ class _Lifespan:
             if message["type"] == "lifespan.startup.complete":
                 recommender = get_current_service().recommender
                 telemetry().begin(ROUTES, recommender.tag, recommender.tariffs)
+                self._access_log.begin(recommender.tag)
                 self._drift = drift_watch.begin(recommender, self._drift_state)
                 self._settle()
                 if self._log is not None:
@@ -93,6 +105,7 @@ class _Lifespan:
                 if self._log is not None:
                     self._log.stop()
                 telemetry().flush()
+                self._access_log.end()
                 if self._drift is not None:
                     self._drift.end()
             await send(message)

@@ -28,6 +28,7 @@ worker accepts no more connections. It answers what comes on those that it has, 
 """
 
 import asyncio
+import logging
 import signal
 from collections import deque
 from collections.abc import Callable
@@ -46,6 +47,8 @@ _REFUSED_TOGETHER_SECONDS: Final = 0.005
 
 _BURST_SECONDS: Final = 0.1
 """How long a burst of requests is let in, whatever its size."""
+
+logger = logging.getLogger("bentoml.plan_recommender")
 
 T = TypeVar("T")
 Act = Callable[[], object]
@@ -181,10 +184,12 @@ class Drain:
         def start() -> None:
             if self._task is None:
                 self._since = perf_counter()
+                logger.info("worker stops because of SIGTERM; requests under way: %d", self.under_way)
                 self._task = asyncio.get_running_loop().create_task(self._run(stop))
 
         def give_way() -> None:
             self._gives_way = True
+            logger.info("worker gives way to another because of SIGHUP; requests under way: %d", self.under_way)
             stop(signal.SIGTERM, None)  # the server closes its socket, of which other workers have copies
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, start)

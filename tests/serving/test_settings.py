@@ -68,7 +68,7 @@ def test_a_log_as_json_is_one_object_a_line(trained_tag: str) -> None:
     assert any(message.startswith("Starting production") for message in messages), "of the supervisor"
     assert len([message for message in messages if "path=/," in message]) == 1, "of a worker, once"
     (fault,) = (record for record in records if record["level"] == "ERROR")
-    assert fault["message"] == "/explain failed"
+    assert fault["message"] == f"/explain failed, request {fault['request_id']}"
     assert fault["exception"].startswith("Traceback")
     assert "one line\nanother \x1b[31m" in fault["exception"]
 

@@ -36,6 +36,8 @@ logger = logging.getLogger("bentoml.plan_recommender")
 
 class _Orders:
     quit = False
+    signal = signal.SIGTERM.value
+    """The last one that came."""
 
 
 @cache
@@ -48,15 +50,26 @@ def patch() -> None:
 
 def _quit_on_every_signal() -> None:
     """Repeat the order to quit until circus has quit: while it starts its workers, it drops the first one."""
-    quit_once = SysHandler.quit
+    quit_once, act = SysHandler.quit, SysHandler.signal
 
     def quit_until_it_has(handler: SysHandler) -> None:
+        loop = handler.controller.loop
+        if not _Orders.quit:  # from the loop, because the signal may have come while a record was being written
+            loop.add_callback_from_signal(_say_that_it_stops, _Orders.signal)
         _Orders.quit = True
         quit_once(handler)
-        loop = handler.controller.loop
         loop.add_callback_from_signal(loop.call_later, _QUIT_AGAIN_SECONDS, partial(quit_until_it_has, handler))
 
-    SysHandler.quit = quit_until_it_has
+    def note_and_act(handler: SysHandler, sig: int, frame: object = None) -> None:
+        _Orders.signal = sig
+        act(handler, sig, frame)
+
+    SysHandler.quit, SysHandler.signal = quit_until_it_has, note_and_act
+
+
+def _say_that_it_stops(number: int) -> None:
+    name = signal.Signals(number).name
+    logger.info("stopping because of %s", name, extra={"fields": {"signal": name}})
 
 
 def _check_often() -> None:

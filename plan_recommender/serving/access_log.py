@@ -1,0 +1,101 @@
+"""The access log: a record for each request of the contract that failed, and for a share of those that did not.
+
+Records are what an incident is reconstructed from, and what a client sends could forge them: a record holds only what
+the service itself knows, and the request's ids, whose form is checked. It holds no address of a client: that would be
+that of the proxy as a rule, and is personal data where it is not.
+"""
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from time import perf_counter
+from typing import Final
+
+from plan_recommender.serving.request_ids import RequestIds
+
+MAX_ERRORS_A_SECOND: Final = 10
+"""Records of one status that a worker writes in a second; more are counted, and their number is told a second later.
+
+Whoever knows no key, or asks more than is answered, could otherwise fill the disk.
+"""
+
+_FIRST_ERROR: Final = 400
+_SECOND: Final = 1.0
+
+logger = logging.getLogger("bentoml.plan_recommender.access")
+
+
+class AccessLog:
+    """The access log of one worker; only the event loop may call it."""
+
+    def __init__(self, share: float) -> None:
+        """Write a record for this share (0 to 1) of the requests that are answered, chosen at random."""
+        self._share = share
+        self._model: str | None = None
+        self._written: Counter[int] = Counter()  # by status, in this second
+        self._left_out: Counter[int] = Counter()
+        self._second: asyncio.TimerHandle | None = None
+
+    def begin(self, model: str) -> None:
+        """From now on, say that this model answers."""
+        self._model = model
+
+    def end(self) -> None:
+        """Say what was left out in the last second."""
+        if self._second is not None:
+            self._second.cancel()
+            self._next_second()
+
+    def note(self, route: str, status: int, arrived: float, size: int, rows: int | None, ids: RequestIds) -> None:
+        """Note a request that is answered.
+
+        Args:
+            route: the path of the route, or a name for all paths that are none.
+            status: of the answer.
+            arrived: when the head of the request had come, by time.perf_counter().
+            size: bytes of the body that was answered.
+            rows: subscribers that were answered for; None: the answer is not about subscribers.
+            ids: of the request.
+        """
+        if status < _FIRST_ERROR:
+            if random.random() < self._share:  # noqa: S311  # a sample is no secret
+                self._write(logging.INFO, route, status, arrived, size, rows, ids)
+        elif self._has_room(status):
+            self._write(logging.WARNING, route, status, arrived, size, rows, ids)
+
+    def _write(
+        self, level: int, route: str, status: int, arrived: float, size: int, rows: int | None, ids: RequestIds
+    ) -> None:
+        milliseconds = round((perf_counter() - arrived) * 1000, 3)
+        fields = {
+            "route": route, "status": status, "milliseconds": milliseconds, "bytes": size, "rows": rows,
+            "model": self._model, **ids.fields,
+        }  # fmt: skip
+        trace = "" if fields["trace_id"] is None else f", trace {fields['trace_id']}"
+        logger.log(
+            level,
+            "%s answered %d after %g ms with %d bytes, rows: %s, request %s%s",
+            *(route, status, milliseconds, size, "none" if rows is None else rows, fields["request_id"], trace),
+            extra={"fields": fields},
+        )
+
+    def _has_room(self, status: int) -> bool:
+        if self._second is None:
+            self._second = asyncio.get_running_loop().call_later(_SECOND, self._next_second)
+        if self._written[status] >= MAX_ERRORS_A_SECOND:
+            self._left_out[status] += 1
+            return False
+        self._written[status] += 1
+        return True
+
+    def _next_second(self) -> None:
+        self._second = None
+        self._written.clear()
+        for status, number in self._left_out.items():
+            logger.warning(
+                "%d more requests were answered %d within a second, and have no record of their own",
+                *(number, status),
+                extra={"fields": {"status": status, "left_out": number}},
+            )
+        self._left_out.clear()
