@@ -71,6 +71,25 @@ _LOGGED_HEADERS: Final[dict[str, Any]] = {
         "schema": {"type": "string"},
     }
 }
+_REQUEST_ID_MEANS: Final = (
+    "How the caller finds the request again in the log of the service: up to 128 of the characters A-Z, a-z, 0-9 and "
+    "`._:+/=-`. Anything else counts as absent."
+)
+_TRACEPARENT_MEANS: Final = (
+    "The trace that the request belongs to, as in W3C Trace Context; one that is not valid counts as absent."
+)
+_ID_HEADERS: Final[dict[str, Any]] = {
+    "X-Request-Id": {
+        "required": True,
+        "description": "That of the request, or one that the service made.",
+        "schema": {"type": "string"},
+    },
+    "Traceparent": {
+        "required": False,
+        "description": "That of the request, as it came, if it was valid.",
+        "schema": {"type": "string"},
+    },
+}
 _INVALID: Final[dict[type[BaseModel], bytes]] = {
     CustomerUsage: b'{"calls":85,"minutes":-3,"messages":56}',
     UsageBatch: b'{"rows":[{"calls":85,"minutes":-3,"messages":56}]}',
@@ -94,6 +113,9 @@ def describe(document: dict[str, Any], version: str | None = None) -> dict[str, 
         operation = _operation(path, route, schemas)
         document["paths"][path] = {"post" if isinstance(route, Command) else "get": operation}
     document["paths"][PAGE] = {"get": _page(schemas)}
+    for path in (*ROUTES, PAGE):
+        for operation in document["paths"][path].values():
+            _add_ids(operation)
     document["components"] = {"schemas": schemas}
     return document
 
@@ -128,6 +150,17 @@ def _operation(path: str, route: Query | Command, schemas: dict[str, Any]) -> di
     if route.response is Health:
         responses[503] = {"description": "No model can answer.", "content": _content(Health, schemas)}
     return operation | {"responses": responses}
+
+
+def _add_ids(operation: dict[str, Any]) -> None:
+    """Add the headers that every request may have, and every answer has."""
+    operation["parameters"] = [
+        *operation.get("parameters", ()),
+        _optional_header("X-Request-Id", _REQUEST_ID_MEANS),
+        _optional_header("Traceparent", _TRACEPARENT_MEANS),
+    ]
+    for response in operation["responses"].values():
+        response["headers"] = response.get("headers", {}) | _ID_HEADERS
 
 
 def _page(schemas: dict[str, Any]) -> dict[str, Any]:
