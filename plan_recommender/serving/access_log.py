@@ -12,7 +12,7 @@ from collections import Counter
 from time import perf_counter
 from typing import Final
 
-from plan_recommender.serving.request_ids import RequestIds
+from plan_recommender.serving.request_ids import RequestIds, fields_of
 
 MAX_ERRORS_A_SECOND: Final = 10
 """Records of one status that a worker writes in a second; more are counted, and their number is told a second later.
@@ -70,7 +70,7 @@ class AccessLog:
         milliseconds = round((perf_counter() - arrived) * 1000, 3)
         fields = {
             "route": route, "status": status, "milliseconds": milliseconds, "bytes": size, "rows": rows,
-            "model": self._model, **ids.fields,
+            "model": self._model, **fields_of(ids),
         }  # fmt: skip
         trace = "" if fields["trace_id"] is None else f", trace {fields['trace_id']}"
         logger.log(

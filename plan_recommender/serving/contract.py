@@ -37,7 +37,7 @@ from plan_recommender.serving.overload import Admission
 from plan_recommender.serving.page_files import METHODS, PAGE
 from plan_recommender.serving.patches import bentoml_internals
 from plan_recommender.serving.prediction_log import ID_HEADER, PredictionLog
-from plan_recommender.serving.request_ids import RequestIds, ids_of
+from plan_recommender.serving.request_ids import RequestIds, fields_of, ids_of
 from plan_recommender.serving.routes import ROUTES, Command, Query, Verdict
 from plan_recommender.serving.schemas import Health, UsageBatch
 
@@ -158,7 +158,7 @@ class HttpContract:
                 del answer, verdict  # a refusal refers to the frame that raised it
             if drain.started and CLOSE not in headers:
                 headers.append(CLOSE)
-            headers += ids.headers
+            headers += ids
             if scope["method"] == "HEAD":
                 body = b""
             await send_answer(exchange, send, status, headers, body)
@@ -203,9 +203,8 @@ class HttpContract:
         except Refusal as refusal:
             return refusal
         except Exception:
-            logger.exception(
-                "%s failed, request %s", scope["path"], ids.request_id.decode(), extra={"fields": ids.fields}
-            )
+            fields = fields_of(ids)
+            logger.exception("%s failed, request %s", scope["path"], fields["request_id"], extra={"fields": fields})
             return error_responses.fault()
 
     async def _answer_without_body(self, verdict: Query | Refusal | Kept) -> _Written | Refusal | Kept:

@@ -7,7 +7,7 @@ the other way round. Nothing else that a client sends gets into either, so both 
 import re
 import secrets
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Final
 
 from plan_recommender.serving.error_responses import Header
 
@@ -23,54 +23,46 @@ _TRACE: Final = re.compile(
 )
 """W3C Trace Context, section 3.2. Only a version after 00 may have more than four parts, which nobody knows yet."""
 
-_PREFIX: Final = secrets.token_bytes(6).hex().encode()
+_NAMES: Final = frozenset({REQUEST_ID, TRACEPARENT})
+_MADE: Final = secrets.token_hex(6).encode() + b"-%x"
 _numbers = count()
 
 
-class RequestIds(NamedTuple):
-    """The names of one request."""
-
-    request_id: bytes
-    """The caller's, if it is of the form `_TOKEN`, otherwise a new one."""
-    traceparent: bytes | None
-    """The caller's, with the four parts that the standard describes; None if there is none that is valid."""
-
-    @property
-    def headers(self) -> list[Header]:
-        """The headers of an answer that repeat them."""
-        if self.traceparent is None:
-            return [(REQUEST_ID, self.request_id)]
-        return [(REQUEST_ID, self.request_id), (TRACEPARENT, self.traceparent)]
-
-    @property
-    def fields(self) -> dict[str, str | None]:
-        """What a record of the log says of them."""
-        trace = None if self.traceparent is None else self.traceparent[3:35].decode()
-        return {"request_id": self.request_id.decode(), "trace_id": trace}
+RequestIds = list[Header]
+"""The names of one request, as headers of its answer: the request's id, and the trace where there is a valid one."""
 
 
 def ids_of(headers: list[Header]) -> RequestIds:
     """Take the names out of the headers of a request, whose names are in lower case.
 
-    Of two request ids the last counts, as with every other header. Two `traceparent` are as good as none, because the
-    request would belong to two traces.
+    A request id that is not of the form `_TOKEN` is replaced by a new one. Of two request ids the last counts, as with
+    every other header. Two `traceparent` are as good as none, because the request would belong to two traces.
     """
-    request_id = traceparent = None
-    traces = 0
-    for name, value in headers:
-        if name == REQUEST_ID:
-            request_id = value
-        elif name == TRACEPARENT:
-            traceparent = value
-            traces += 1
-    if request_id is None or not _TOKEN.fullmatch(request_id):
-        request_id = new_request_id()
-    return RequestIds(request_id, _valid(traceparent) if traceparent is not None and traces == 1 else None)
+    for name, _ in headers:
+        if name in _NAMES:
+            return _given(headers)
+    return [(REQUEST_ID, new_request_id())]  # most requests; anything more would cost a percent of a prediction
 
 
 def new_request_id() -> bytes:
     """Make an id that no other request has: random for this process, and counted in it."""
-    return b"%b-%x" % (_PREFIX, next(_numbers))
+    return _MADE % next(_numbers)
+
+
+def fields_of(ids: RequestIds) -> dict[str, str | None]:
+    """Give what a record of the log says of them."""
+    trace = ids[1][1][3:35].decode() if len(ids) > 1 else None
+    return {"request_id": ids[0][1].decode(), "trace_id": trace}
+
+
+def _given(headers: list[Header]) -> RequestIds:
+    request_ids = [value for name, value in headers if name == REQUEST_ID]
+    traces = [value for name, value in headers if name == TRACEPARENT]
+    known = bool(request_ids) and _TOKEN.fullmatch(request_ids[-1]) is not None
+    ids = [(REQUEST_ID, request_ids[-1] if known else new_request_id())]
+    if len(traces) == 1 and (traceparent := _valid(traces[0])) is not None:
+        ids.append((TRACEPARENT, traceparent))
+    return ids
 
 
 def _valid(traceparent: bytes) -> bytes | None:

@@ -5,6 +5,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from plan_recommender.serving.access_log import MAX_ERRORS_A_SECOND
 from plan_recommender.serving.settings import KEY_VARIABLE, variable
 from tests.conftest import GOOD
 from tests.serving.faults import fault
-from tests.serving.wire import Connection, head, post
+from tests.serving.wire import Connection, post
 from tools.server import Server, serving
 
 pytestmark = pytest.mark.slow
@@ -74,9 +75,10 @@ def asked(http: httpx.Client) -> Iterator[tuple[str, httpx.Response]]:
         http.post("/predict", content=MARKER.encode() + b"\n{}\x1b[31m", headers={"content-type": "application/json"}),
     )
     yield "path", http.get(f"/{MARKER}%0a{MARKER}?{MARKER}")
-    yield "method", http.request(MARKER.upper(), "/predict")
+    yield "method", http.request("DELETE", "/predict")
+    yield "no method", http.request(MARKER.upper(), "/predict")
     yield "type", http.post("/predict", content=b"x", headers={"content-type": f"text/{MARKER}"})
-    yield "head too large", http.get("/health", headers={"x-padding": MARKER * 4000})
+    yield "head too large", http.get("/health", headers={"x-padding": MARKER * 10_000})
     yield "odd ids", http.get("/model", headers={"x-request-id": f'{MARKER}", "x": "', "traceparent": f"00-{MARKER}"})
 
 
@@ -89,9 +91,10 @@ def life(trained_tag: str) -> Life:
         wait_for_workers(server)
         with httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {KEY}"}, timeout=20) as http:
             answers = dict(asked(http))
-            raw = Connection(server.url)
-            raw.send(f"{MARKER} \x00\r\n\r\n".encode())
-            raw.rest()
+            with closing(Connection(server.url)) as raw:
+                status, headers, _ = raw.answer_to(f"{MARKER} \x00\r\n\r\n".encode())
+                assert status == 400
+                assert headers["x-request-id"]
             for _ in range(REFUSED):
                 refused = http.post("/predict", json=GOOD, headers={"authorization": f"Bearer {WRONG_KEY}"})
             answers["key"] = refused
@@ -101,7 +104,8 @@ def life(trained_tag: str) -> Life:
             (victim, *_) = workers(server)
             victim.kill()
             wait_for(server, "another takes its place", 1)
-            wait_for_workers(server)
+            wait_for(server, "initialized", 5)
+            time.sleep(1)  # until the newest would drain
             answers["after"] = http.post("/explain", json=GOOD)
         server.process.terminate()
         server.process.wait(20)
@@ -154,12 +158,14 @@ def test_a_record_says_what_was_asked_and_answered(life: Life, trained_tag: str)
     ("name", "route", "status"),
     [
         ("invalid", "/predict", 400), ("rubbish", "/predict", 400), ("path", "none", 404), ("method", "/predict", 405),
-        ("type", "/predict", 415), ("head too large", "none", 431), ("odd ids", "/model", 200),
+        ("no method", "none", 400), ("type", "/predict", 415), ("head too large", "none", 431),
+        ("odd ids", "/model", 200),
     ],
 )  # fmt: skip
 def test_every_answer_has_an_id_and_is_found_by_it(life: Life, name: str, route: str, status: int) -> None:
     record, answer = life.of(name), life.answers[name]
-    assert (record["route"], record["status"], answer.status_code) == (route, status, status)
+    assert (record["status"], answer.status_code) == (status, status)
+    assert record["route"] == route or status == 431  # by then the path may have come, or not
     assert record["level"] == ("INFO" if status == 200 else "WARNING")
     assert ("traceparent" in answer.headers) == (name == "invalid")
     assert answer.headers["x-request-id"] == "e1" or re.fullmatch(
@@ -212,17 +218,13 @@ def test_text_is_one_line_a_record_and_ctrl_c_is_told(trained_tag: str) -> None:
 
 def test_under_overload_refusals_have_ids_and_leave_few_records(trained_tag: str) -> None:
     with serving(fault("overloaded"), env={variable("log_format"): "json"}) as server:
-        raw = Connection(server.url)
-        status, headers, _ = raw.answer_to(post("/predict", "x-request-id: burst-1", f"traceparent: {TRACEPARENT}"))
-        assert (status, headers["x-request-id"], headers["traceparent"]) == (503, "burst-1", TRACEPARENT)
+        with closing(Connection(server.url)) as raw:
+            status, headers, _ = raw.answer_to(post("/predict", "x-request-id: burst-1", f"traceparent: {TRACEPARENT}"))
+            assert (status, headers["x-request-id"], headers["traceparent"]) == (503, "burst-1", TRACEPARENT)
         with httpx.Client(base_url=server.url) as http:
             for _ in range(REFUSED - 1):
                 assert http.post("/predict", json=GOOD).status_code == 503
         time.sleep(1.5)
-        raw.send(head("GET", "/health", "x: y")[:-4] + b"\r\n\x00: \r\n\r\n")
-        status, headers, _ = raw.answer("GET")
-        assert status == 400
-        assert headers["x-request-id"]
         records = [json.loads(line) for line in server.log.read_text().splitlines()]
     refused = [record for record in records if record.get("status") == 503]
     own = [record for record in refused if "left_out" not in record]

@@ -226,7 +226,7 @@ class Connection(HttpToolsProtocol):
         """Refuse a request under overload; the application never sees it, because that has to be cheap."""
         ids = ids_of(cast(list[Header], cycle.scope["headers"]))
         if not cycle.disconnected:
-            self.write_answer(cycle, _OVERLOADED.status, [*_OVERLOADED_HEADERS, *ids.headers], _OVERLOADED.body)
+            self.write_answer(cycle, _OVERLOADED.status, [*_OVERLOADED_HEADERS, *ids], _OVERLOADED.body)
         self.worker.note_refusal(cycle.scope["path"], _OVERLOADED, arrived, ids)
 
     @property
@@ -308,7 +308,7 @@ class Connection(HttpToolsProtocol):
             self._complete.keep_alive = False
         else:
             write_outbox()
-            self.transport.write(refusal.response(ids.headers))
+            self.transport.write(refusal.response(ids))
             self.transport.close()
 
     def _close_if_idle(self) -> None:
