@@ -6,11 +6,12 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from time import perf_counter
 
 import pytest
 
-from plan_recommender.serving.access_log import MAX_ERRORS_A_SECOND, AccessLog
+from plan_recommender.serving.access_log import FLUSH_SECONDS, MAX_ERRORS_A_SECOND, AccessLog
 from plan_recommender.serving.logs import write_json
 from plan_recommender.serving.request_ids import MAX_REQUEST_ID, RequestIds, fields_of, ids_of, new_request_id
 
@@ -165,3 +166,21 @@ def test_the_next_second_has_room_again_and_the_number_is_told_by_then(records: 
     asyncio.run(flood_and_wait())
     assert len(records.lines) == MAX_ERRORS_A_SECOND + 2
     assert "left_out" not in records.objects[-1]
+
+
+def test_successes_are_written_together_soon_and_say_when_they_were_answered(records: Records) -> None:
+    async def answer_and_wait() -> None:
+        log = AccessLog(1)
+        log.note("/predict", 200, perf_counter(), 0, 1, IDS)
+        answered = datetime.now(UTC)
+        assert not records.lines
+        await asyncio.sleep(FLUSH_SECONDS + 0.2)
+        (record,) = records.objects
+        assert abs((datetime.fromisoformat(str(record["time"])) - answered).total_seconds()) < 0.1
+        for _ in range(100):
+            log.note("/predict", 200, perf_counter(), 0, 1, IDS)
+        assert len(records.lines) >= 90, "a burst does not wait"
+        log.end()
+
+    asyncio.run(answer_and_wait())
+    assert len(records.lines) == 101
