@@ -1,12 +1,11 @@
-"""Measure what the access log costs: the throughput of this checkout, beside another one that has no such log.
+"""Measure what the access log and the request ids cost: the throughput with them, as a part of that without them.
 
-usage: python -m benchmark.access_log OTHER [--seconds S] [--rounds N]
+usage: python -m benchmark.access_log [--seconds S] [--rounds N]
 
-Each round asks every service in turn for `/predict` over 16 connections that never pause, with the services on one core
-and the clients on another. Throughput is counted in requests a second of the worker's own processor time, which is what
-a worker answers on a core of its own. The ratios within a round are compared, because what else the machine does
-changes from round to round; the median and its standard error are told. It needs Linux, which tells that time. Exit
-code 1: with the default share less than 95 % of the other's throughput is left.
+In each round one worker answers `/predict` over 16 connections that never pause, with them and without them, in turn; the
+service is on one core and the clients on another. Throughput is counted in requests a second of the worker's own
+processor time, which is what a worker answers on a core of its own. It needs Linux, which tells that time. Exit code 1:
+with the default share less than 95 % of the throughput is left.
 """
 
 if __name__ == "__main__":
@@ -15,9 +14,9 @@ if __name__ == "__main__":
     run("benchmark.access_log")
 
 import argparse
+import os
 import random
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import signal
 from pathlib import Path
 from statistics import median, stdev
 from typing import Final
@@ -27,14 +26,14 @@ from loadtest.generator import closed_loop
 from loadtest.trials.service import CONNECTIONS, PREDICT, workers
 from plan_recommender import cli
 from plan_recommender.serving.settings import variable
-from tools.server import ROOT, Server, serving
+from tools.server import serving
 
 GOAL: Final = 0.95
-SHARES: Final = ("0", "0.01", "1")
+SHARES: Final = ("0.01", "1")
 DEFAULT_SHARE: Final = "0.01"
 
-_OTHER: Final = "other"
-_WARM_SECONDS: Final = 1.0
+_SERVICE: Final = "benchmark.peers.switched_log:PlanRecommender"
+_WITH, _WITHOUT = signal.SIGUSR1, signal.SIGUSR2
 _MEDIANS_ERROR: Final = 1.25
 """The standard error of a median, as a part of the mean's, of many values that are about normal."""
 
@@ -44,50 +43,36 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmark.access_log", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("other", type=Path, help="a checkout without access log, whose environment is this one's")
     parser.add_argument("--seconds", type=float, default=0.15, help="of every load (default: %(default)g)")
-    parser.add_argument("--rounds", type=cli.positive_int, default=120, help="how often each (default: %(default)s)")
+    parser.add_argument("--rounds", type=cli.positive_int, default=90, help="how often each (default: %(default)s)")
     options = parser.parse_args(arguments)
-    kept = measure(options.other.resolve(), options.seconds, options.rounds)
+    kept = {share: measure(share, options.seconds, options.rounds) for share in SHARES}
     for share, ratios in kept.items():
         error = _MEDIANS_ERROR * stdev(ratios) / len(ratios) ** 0.5
         cli.say(f"share {share}: {median(ratios):.1%} of the throughput is kept (standard error {error:.1%})")
     return cli.DONE if median(kept[DEFAULT_SHARE]) >= GOAL else cli.ANSWER_IS_NO
 
 
-def measure(other: Path, seconds: float, rounds: int) -> dict[str, list[float]]:
-    """Give for each share the throughput in each round, as a part of the other's in that round."""
-    with _services(other) as servers:
-        for server in servers.values():
-            _throughput(server, _WARM_SECONDS)
-        kept: dict[str, list[float]] = {share: [] for share in SHARES}
-        for _ in range(rounds):
-            names = random.sample(list(servers), len(servers))
-            found = {name: _throughput(servers[name], seconds) for name in names}
-            for share, ratios in kept.items():
-                ratios.append(found[share] / found[_OTHER])
-    return kept
-
-
-def _throughput(server: Server, seconds: float) -> float:
-    """Give the requests that the one worker answers in a second of its processor time."""
-    (worker,) = workers(server)
-    spent = Path(f"/proc/{worker.pid}/schedstat")  # of its main thread, in nanoseconds; psutil counts in hundredths
-    before = int(spent.read_text().split()[0])
-    answered = closed_loop(server.url, [PREDICT], CONNECTIONS, seconds).counts()[200]
-    return answered / (int(spent.read_text().split()[0]) - before) * 1e9
-
-
-@contextmanager
-def _services(other: Path) -> Iterator[dict[str, Server]]:
+def measure(share: str, seconds: float, rounds: int) -> list[float]:
+    """Give for each round the throughput with the log at this share, as a part of that without it."""
     cores = Cores.available()
-    json = {variable("log_format"): "json"}
-    with ExitStack() as stack:
-        servers = {_OTHER: stack.enter_context(serving(cwd=other, env=json, cores=cores.server))}
-        environments = {share: json | {variable("access_log_share"): share} for share in SHARES}
-        servers |= {
-            share: stack.enter_context(serving(cwd=ROOT, env=environment, cores=cores.server))
-            for share, environment in environments.items()
-        }
-        stack.enter_context(pinned(cores.generator))
-        yield servers
+    environment = {variable("log_format"): "json", variable("access_log_share"): share}
+    with serving(_SERVICE, env=environment, cores=cores.server) as server, pinned(cores.generator):
+        (worker,) = workers(server)
+        closed_loop(server.url, [PREDICT], CONNECTIONS, 1.0)  # warm
+        kept = []
+        for _ in range(rounds):
+            found = {}
+            for switched in random.sample((_WITH, _WITHOUT), 2):
+                os.kill(worker.pid, switched)
+                found[switched] = _throughput(worker.pid, server.url, seconds)
+            kept.append(found[_WITH] / found[_WITHOUT])
+        return kept
+
+
+def _throughput(worker: int, url: str, seconds: float) -> float:
+    """Give the requests that a worker answers in a second of its processor time."""
+    spent = Path(f"/proc/{worker}/schedstat")  # of its main thread, in nanoseconds; psutil counts in hundredths
+    before = int(spent.read_text().split()[0])
+    answered = closed_loop(url, [PREDICT], CONNECTIONS, seconds).counts().get(200, 0)
+    return max(answered, 1) / (int(spent.read_text().split()[0]) - before) * 1e9

@@ -23,7 +23,7 @@ MAX_ERRORS_A_SECOND: Final = 10
 Whoever knows no key, or asks more than is answered, could otherwise fill the disk.
 """
 
-FLUSH_SECONDS: Final = 0.25
+FLUSH_SECONDS: Final = 1.0
 """How long the record of a success waits at most; a worker that is killed loses so much."""
 
 _MAX_WAITING: Final = 32
