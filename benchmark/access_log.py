@@ -2,8 +2,8 @@
 
 usage: python -m benchmark.access_log [--seconds S] [--rounds N]
 
-In each round one worker answers `/predict` over 16 connections that never pause, with them and without them, in turn; the
-service is on one core and the clients on another. Throughput is counted in requests a second of the worker's own
+In each round one worker answers `/predict` over 16 connections that never pause, with them and without them, in turn.
+The service is on one core and the clients on another. Throughput is counted in requests a second of the worker's own
 processor time, which is what a worker answers on a core of its own. It needs Linux, which tells that time. Exit code 1:
 with the default share less than 95 % of the throughput is left.
 """

@@ -5,17 +5,17 @@ percent, by how the memory of each happens to be laid out.
 """
 
 import signal
-from typing import Any
+from typing import Any, cast
 
 from plan_recommender.serving import contract
 from plan_recommender.serving.access_log import AccessLog
 from plan_recommender.serving.error_responses import Header
-from plan_recommender.serving.request_ids import RequestIds
+from plan_recommender.serving.request_ids import RequestIds, ids_of
 from service import PlanRecommender
 
 __all__ = ["PlanRecommender"]
 
-note, ids_of = AccessLog.note, contract.ids_of
+note = AccessLog.note
 
 
 def note_nothing(self: AccessLog, *answered: Any) -> None:
@@ -30,8 +30,8 @@ def no_ids(headers: list[Header]) -> RequestIds:
 def switch(number: int, frame: object) -> None:
     """Turn both on or off."""
     on = number == signal.SIGUSR1
-    AccessLog.note = note if on else note_nothing  # type: ignore[method-assign]
-    contract.ids_of = ids_of if on else no_ids
+    cast(Any, AccessLog).note = note if on else note_nothing
+    cast(Any, contract).ids_of = ids_of if on else no_ids
 
 
 for number in (signal.SIGUSR1, signal.SIGUSR2):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import random
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,9 +12,11 @@ from time import perf_counter
 
 import pytest
 
+from plan_recommender import __version__
 from plan_recommender.serving.access_log import FLUSH_SECONDS, MAX_ERRORS_A_SECOND, AccessLog
 from plan_recommender.serving.logs import write_json
 from plan_recommender.serving.request_ids import MAX_REQUEST_ID, RequestIds, fields_of, ids_of, new_request_id
+from tools.server import ROOT
 
 TRACE = b"4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = b"00f067aa0ba902b7"
@@ -184,3 +187,8 @@ def test_successes_are_written_together_soon_and_say_when_they_were_answered(rec
 
     asyncio.run(answer_and_wait())
     assert len(records.lines) == 101
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == __version__
