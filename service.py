@@ -81,15 +81,25 @@ class PlanRecommender:
             expected.check()
             model = _model()
             model.document()
-            adviser_of(model, _tariffs())
+            tariffs = _tariffs()
+            adviser_of(model, tariffs)
         except PlanRecommenderError as error:
             raise BentoMLException(str(error)) from error
         from plan_recommender.serving.patches import supervisor  # after the check; and workers have no use for it
 
-        supervisor.patch(Environment.read().drain_seconds)
+        environment = Environment.read()
+        supervisor.patch(environment.drain_seconds)
         drift_files.prepare()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
-        Authentication.from_environment().warn_if_open()
+        authentication, bento = Authentication.from_environment(), _SERVICE.bento
+        logs.say_what_starts(
+            None if bento is None else str(bento.tag),
+            model.tag,
+            tariffs,
+            environment.workers,
+            needs_key=bool(authentication.authorizations),
+        )
+        authentication.warn_if_open()
 
     @bentoml.api
     def predict(self, usage: CustomerUsage, /) -> Recommendation:

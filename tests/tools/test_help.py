@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 COMMANDS = [
-    "train", "retrain", "evaluate", "predict", "advise", "drift", "benchmark.serving", "loadtest.trials.__main__",
+    "train", "retrain", "evaluate", "predict", "advise", "drift", "benchmark.access_log", "benchmark.serving",
+    "loadtest.trials.__main__",
     *(
         f"tools.{name}"
         for name in (
