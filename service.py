@@ -90,17 +90,22 @@ class PlanRecommender:
             expected.check()
             model = _model()
             model.document()
-            adviser_of(model, _tariffs())
-            Shadow.of(Environment.read())
+            tariffs, environment = _tariffs(), Environment.read()
+            adviser_of(model, tariffs)
+            Shadow.of(environment)
         except PlanRecommenderError as error:
             raise BentoMLException(str(error)) from error
         from plan_recommender.serving.patches import supervisor  # after the check; and workers have no use for it
 
-        supervisor.patch(Environment.read().drain_seconds)
+        supervisor.patch(environment.drain_seconds)
         drift_files.prepare()
         source.hand_on()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
-        Authentication.from_environment().warn_if_open()
+        authentication = Authentication.from_environment()
+        logs.say_what_starts(
+            _origin(), model.tag, tariffs, environment.workers, needs_key=bool(authentication.authorizations)
+        )
+        authentication.warn_if_open()
 
     @bentoml.api
     def predict(self, usage: CustomerUsage, /) -> Recommendation:

@@ -15,6 +15,7 @@ from bentoml import Service, get_current_service
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plan_recommender.serving import drift_watch, openapi
+from plan_recommender.serving.access_log import AccessLog
 from plan_recommender.serving.auth import Authentication, for_other_origins
 from plan_recommender.serving.bentoml_routes import BentoRoutes
 from plan_recommender.serving.bodies import Bodies
@@ -48,8 +49,9 @@ class ContractService(Service[Any]):
         environment = Environment.read()
         admission = Admission(environment.max_batches, environment.drain_seconds)
         log = PredictionLog.of(environment)
+        access_log = AccessLog(environment.access_log_share)
         bento = None if self.bento is None else str(self.bento.tag)
-        app = _Lifespan(app, admission, log, environment.drift_state, bento)
+        app = _Lifespan(app, admission, log, access_log, environment.drift_state, bento)
         documents = {"/docs.json": lambda: self.openapi_spec.asdict(), "/schema.json": self.schema}
         contract = HttpContract(
             app,
@@ -59,8 +61,9 @@ class ContractService(Service[Any]):
             Bodies(environment.max_bodies_mib * MIB),
             page_files() if environment.page == "on" else {},
             log,
+            access_log,
         )
-        connection.install(bentoml_internals.workers(self.name), contract.decide, admission.queue)
+        connection.install(bentoml_internals.workers(self.name), contract.decide, admission.queue, access_log)
         return for_other_origins(contract)
 
     @property
@@ -78,12 +81,14 @@ class _Lifespan:
         app: ASGIApp,
         admission: Admission,
         log: PredictionLog | None,
+        access_log: AccessLog,
         drift_state: Path | None,
         bento: str | None,
     ) -> None:
         self._app = app
         self._admission = admission
         self._log = log
+        self._access_log = access_log
         self._drift_state = drift_state
         self._bento = bento
         self._drift: drift_watch.DriftWatch | None = None
@@ -99,6 +104,7 @@ class _Lifespan:
                 recommender.is_stopping = lambda: self._admission.drain.stopping
                 telemetry().begin(ROUTES, recommender.tag, recommender.tariffs)
                 worker_series().begin(self._admission, recommender.tag, self._bento, recommender.tariffs.digest)
+                self._access_log.begin(recommender.tag)
                 self._drift = drift_watch.begin(recommender, self._drift_state)
                 self._shadow = recommender.shadow
                 if self._shadow is not None:
@@ -111,6 +117,7 @@ class _Lifespan:
                 if self._log is not None:
                     self._log.stop()
                 telemetry().flush()
+                self._access_log.end()
                 if self._drift is not None:
                     self._drift.end()
                 if self._shadow is not None:

@@ -23,6 +23,7 @@ from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plan_recommender.serving import error_responses
+from plan_recommender.serving.access_log import AccessLog
 from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.bentoml_routes import BentoRoutes, Turns
 from plan_recommender.serving.bodies import Bodies, announced_length
@@ -38,8 +39,9 @@ from plan_recommender.serving.overload import Admission
 from plan_recommender.serving.page_files import METHODS, PAGE
 from plan_recommender.serving.patches import bentoml_internals
 from plan_recommender.serving.prediction_log import ID_HEADER, PredictionLog
+from plan_recommender.serving.request_ids import RequestIds, fields_of, ids_of
 from plan_recommender.serving.routes import ROUTES, Command, Query, Verdict
-from plan_recommender.serving.schemas import Health
+from plan_recommender.serving.schemas import Health, UsageBatch
 
 _OK, _UNAVAILABLE = int(HTTPStatus.OK), int(HTTPStatus.SERVICE_UNAVAILABLE)  # an enumeration is slow to compare
 _CONTENT_TYPE: Final[Header] = (b"content-type", JSON_TYPE)
@@ -48,8 +50,9 @@ _VARIES: Final[Header] = (b"vary", b"accept-language")
 Method = Callable[..., Any]
 """A method of the service, bound to it."""
 
-_Written = tuple[int, bytes, str]
-"""Status and body of an answer, and the id under which the prediction log has it, empty where it has not."""
+_Written = tuple[int, bytes, str, int | None]
+"""Status and body of an answer, the id under which the prediction log has it, empty where it has not, and the number of
+subscribers that it is about, None where it is about none."""
 
 logger = logging.getLogger("bentoml.plan_recommender")
 
@@ -66,11 +69,12 @@ class HttpContract:
         bodies: Bodies,
         page: Mapping[str, Kept],
         log: PredictionLog | None,
+        access_log: AccessLog,
     ):
         """Stand in front of BentoML's `app`, whose built-in routes `bento_routes` answers.
 
         `page` holds the files of the page by their paths; it is empty where the page is turned off. `log` takes the
-        predictions down; None: nothing does.
+        predictions down; None: nothing does. `access_log` is told of every request that is answered here.
         """
         self._app = app
         self._bento_routes = bento_routes
@@ -79,6 +83,7 @@ class HttpContract:
         self._bodies = bodies
         self._page = page
         self._log = log
+        self._access_log = access_log
         self._kept_turns = Turns()
         self._methods: dict[str, Method] = {}
 
@@ -141,10 +146,11 @@ class HttpContract:
         start = perf_counter() if exchange is None else exchange.arrived
         drain = self._admission.drain
         headers: list[Header] = [_CONTENT_TYPE]
-        reason = ""
-        answer = await self._answer(verdict, scope, receive, exchange)
+        reason, rows = "", None
+        ids = ids_of(scope["headers"])
+        answer = await self._answer(verdict, scope, receive, exchange, ids)
         if isinstance(answer, tuple):
-            status, body, prediction = answer
+            status, body, prediction, rows = answer
             if status != _OK and drain.stopping:
                 reason = STOPPING  # so that the alert on a model that cannot answer tells the two apart
             if prediction:
@@ -160,15 +166,24 @@ class HttpContract:
             del answer, verdict  # a refusal refers to the frame that raised it
         if drain.started and CLOSE not in headers:
             headers.append(CLOSE)
-        await send_answer(exchange, send, status, headers, b"" if scope["method"] == "HEAD" else body)
+        headers += ids
+        if scope["method"] == "HEAD":
+            body = b""
+        await send_answer(exchange, send, status, headers, body)
         path = scope["path"]
         if path not in ROUTES:
             path = split_version(path)[0]
         label = path if path in ROUTES else PAGE if path in self._page else NO_ROUTE
+        self._access_log.note(label, status, start, len(body), rows, ids)
         telemetry().request(label, status, reason, perf_counter() - start)
 
     async def _answer(
-        self, verdict: Query | Command | Refusal | Kept, scope: Scope, receive: Receive, exchange: Exchange | None
+        self,
+        verdict: Query | Command | Refusal | Kept,
+        scope: Scope,
+        receive: Receive,
+        exchange: Exchange | None,
+        ids: RequestIds,
     ) -> _Written | Refusal | Kept:
         try:
             if not isinstance(verdict, Command):
@@ -196,7 +211,8 @@ class HttpContract:
         except Refusal as refusal:
             return refusal
         except Exception:
-            logger.exception("%s failed", scope["path"])
+            fields = fields_of(ids)
+            logger.exception("%s failed, request %s", scope["path"], fields["request_id"], extra={"fields": fields})
             return error_responses.fault()
 
     async def _answer_without_body(self, verdict: Query | Refusal | Kept) -> _Written | Refusal | Kept:
@@ -225,7 +241,7 @@ def _ask(method: Method) -> _Written | Kept:
     unavailable = (isinstance(answer, Health) and answer.status != "ok") or (
         isinstance(answer, Ready) and not answer.ready
     )
-    return _UNAVAILABLE if unavailable else _OK, to_json(answer), ""
+    return _UNAVAILABLE if unavailable else _OK, to_json(answer), "", None
 
 
 def _carry_out(
@@ -247,7 +263,8 @@ def _carry_out(
         telemetry().answer(answer)
     elif command.counted == "advice":
         telemetry().advice(answer)
-    return _OK, written, log.note(request, answer, headers) if log is not None and command.logged else ""
+    prediction = log.note(request, answer, headers) if log is not None and command.logged else ""
+    return _OK, written, prediction, len(request.rows) if isinstance(request, UsageBatch) else 1
 
 
 def _head_bytes(scope: Scope) -> int:

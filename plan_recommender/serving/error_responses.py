@@ -65,10 +65,10 @@ class Refusal(Exception):  # noqa: N818  # an answer to a client, not an error o
         if not self.body:
             self.body = ErrorAnswer(error=self.error, detail=self.detail).model_dump_json().encode()
 
-    def response(self) -> bytes:
-        """Give the whole answer in the bytes of HTTP, for connections that are refused before ASGI."""
+    def response(self, headers: Sequence[Header] = ()) -> bytes:
+        """Give the whole answer in bytes, with these headers too, for connections that are refused before ASGI."""
         lines = [f"HTTP/1.1 {int(self.status)} {self.status.phrase}".encode()]
-        lines += [name + b": " + value for name, value in self.whole_headers()]
+        lines += [name + b": " + value for name, value in (*self.whole_headers(), *headers)]
         return b"\r\n".join([*lines, b"", self.body])
 
     def whole_headers(self) -> list[Header]:

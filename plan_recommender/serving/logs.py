@@ -2,11 +2,14 @@
 
 import logging
 import os
-from typing import Final
+from typing import Any, Final
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from plan_recommender import __version__
+from plan_recommender.billing.tariffs import Tariffs
+from plan_recommender.model.source import Origin
 from plan_recommender.serving.settings import Environment
 
 _BENTOML_FIELDS: Final = ("levelname_bracketed", "component", "trace_msg", "request_id", "service_name")
@@ -16,6 +19,8 @@ _SERVERS_HANDLER: Final = "tracehandler"  # BentoML's name for the handler that 
 _NOT_STARTED: Final = 3  # uvicorn's exit code for a failed start
 _QUIET: Final = logging.WARNING  # BentoML's own level for all loggers but its own
 
+logger = logging.getLogger("bentoml.plan_recommender")
+
 
 def configure(environment: Environment) -> None:
     """Set level and format of a server's log, after BentoML has set it up; in any other process nothing happens.
@@ -23,20 +28,49 @@ def configure(environment: Environment) -> None:
     The level holds for the logger `bentoml`. All other loggers show warnings and errors at most, or everything if the
     level is debug.
 
-    As JSON, a record is one line with `time` (ISO 8601, UTC), `level`, `logger`, `process` (its id), `message` and,
-    where there is one, `exception`.
+    As JSON, a record is one line with `time` (ISO 8601, UTC), `level`, `logger`, `process` (its id), `message`, where
+    there is one, `exception`, and what the record was given as `extra={"fields": ...}`.
     """
     if not is_server():
         return
     level = logging.getLevelNamesMapping()[environment.log_level.upper()]
     root, bentoml, *below = (logging.getLogger(name) for name in ("", "bentoml", "uvicorn.error", "circus"))
     bentoml.setLevel(level)
-    for logger in (root, *below):
-        logger.setLevel(level if level == logging.DEBUG else max(level, _QUIET))
-    for logger in below:
-        logger.propagate = False  # they and the root have a handler each, so every record would appear twice
+    for other in (root, *below):
+        other.setLevel(level if level == logging.DEBUG else max(level, _QUIET))
+    for other in below:
+        other.propagate = False  # they and the root have a handler each, so every record would appear twice
     if environment.log_format == "json":
         write_json(root, bentoml, *below)
+
+
+def say_what_starts(origin: Origin, model: str, tariffs: Tariffs, workers: int, *, needs_key: bool) -> None:
+    """Log what is about to start, so that a log tells which release and which model wrote what follows.
+
+    Args:
+        origin: the Bento, and the commit of the code.
+        model: tag of the model.
+        tariffs: in force.
+        workers: processes that answer.
+        needs_key: whether an API key is set, which is not given here; `Authentication` warns where none is.
+    """
+    fields = {
+        "version": __version__,
+        "bento": origin.bento,
+        "source_commit": origin.commit,
+        "model": model,
+        "tariffs": tariffs.digest,
+        "tariffs_valid_from": tariffs.valid_from.isoformat(),
+        "workers": workers,
+        "needs_key": needs_key,
+    }
+    logger.info(
+        "starting version %s (%s, commit %s) with model %s, tariffs %s of %s, workers: %d, API key: %s",
+        *(__version__, origin.bento or "from source", origin.commit or "unknown", model),
+        *(tariffs.digest[:12], fields["tariffs_valid_from"], workers),
+        "needed" if needs_key else "none",
+        extra={"fields": fields},
+    )
 
 
 def end_worker(error: Exception) -> None:
@@ -57,13 +91,21 @@ def is_server() -> bool:
 
 def write_json(*loggers: logging.Logger) -> None:
     """Make the handlers that these loggers have now write each record as one line of JSON."""
-    for logger in loggers:
-        for handler in logger.handlers:
+    for each in loggers:
+        for handler in each.handlers:
             handler.setFormatter(_formatter())
 
 
+class _Formatter(JsonFormatter):
+    """Writes what a record has as `fields` beside the others; as `extra` by themselves BentoML would replace some."""
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        fields: dict[str, Any] = log_data.pop("fields", {})
+        return log_data | fields
+
+
 def _formatter() -> JsonFormatter:
-    return JsonFormatter(
+    return _Formatter(
         "%(levelname)s %(name)s %(process)d %(message)s",
         rename_fields={"levelname": "level", "name": "logger", "timestamp": "time", "exc_info": "exception"},
         timestamp=True,

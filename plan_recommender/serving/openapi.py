@@ -73,6 +73,25 @@ _LOGGED_HEADERS: Final[dict[str, Any]] = {
         "schema": {"type": "string"},
     }
 }
+_REQUEST_ID_MEANS: Final = (
+    "How the caller finds the request again in the log of the service: up to 128 of the characters A-Z, a-z, 0-9 and "
+    "`._:+/=-`. Anything else counts as absent."
+)
+_TRACEPARENT_MEANS: Final = (
+    "The trace that the request belongs to, as in W3C Trace Context; one that is not valid counts as absent."
+)
+_ID_HEADERS: Final[dict[str, Any]] = {
+    "X-Request-Id": {
+        "required": True,
+        "description": "That of the request, or one that the service made.",
+        "schema": {"type": "string"},
+    },
+    "Traceparent": {
+        "required": False,
+        "description": "That of the request, as it came, if it was valid.",
+        "schema": {"type": "string"},
+    },
+}
 _INVALID: Final[dict[type[BaseModel], bytes]] = {
     CustomerUsage: b'{"calls":85,"minutes":-3,"messages":56}',
     UsageBatch: b'{"rows":[{"calls":85,"minutes":-3,"messages":56}]}',
@@ -96,10 +115,11 @@ def describe(document: dict[str, Any], version: str | None = None) -> dict[str, 
     for path, route in ROUTES.items():
         operation = _operation(path, route, schemas)
         method = "post" if isinstance(route, Command) else "get"
-        document["paths"][path] = {method: operation}
+        document["paths"][path] = {method: _with_ids(operation)}
         if path.startswith(MODEL_PATH):
-            document["paths"][with_version(path, "{version}")] = {method: _of_version(operation, schemas)}
-    document["paths"][PAGE] = {"get": _page(schemas)}
+            of_version = _of_version(operation, schemas)
+            document["paths"][with_version(path, "{version}")] = {method: _with_ids(of_version)}
+    document["paths"][PAGE] = {"get": _with_ids(_page(schemas))}
     document["components"] = {"schemas": schemas}
     return document
 
@@ -154,6 +174,20 @@ def _of_version(operation: dict[str, Any], schemas: dict[str, Any]) -> dict[str,
         "parameters": [version, *operation.get("parameters", [])],
         "responses": operation["responses"] | unknown,
     }
+
+
+def _with_ids(operation: dict[str, Any]) -> dict[str, Any]:
+    """Give an operation with the headers that every request may have, and every answer has."""
+    parameters = [
+        *operation.get("parameters", ()),
+        _optional_header("X-Request-Id", _REQUEST_ID_MEANS),
+        _optional_header("Traceparent", _TRACEPARENT_MEANS),
+    ]
+    responses = {
+        status: response | {"headers": response.get("headers", {}) | _ID_HEADERS}
+        for status, response in operation["responses"].items()
+    }
+    return operation | {"parameters": parameters, "responses": responses}
 
 
 def _page(schemas: dict[str, Any]) -> dict[str, Any]:

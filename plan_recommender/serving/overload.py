@@ -30,6 +30,7 @@ worker accepts no more connections. It answers what comes on those that it has, 
 """
 
 import asyncio
+import logging
 import signal
 from collections import deque
 from collections.abc import Callable
@@ -48,6 +49,8 @@ _REFUSED_TOGETHER_SECONDS: Final = 0.005
 
 _BURST_SECONDS: Final = 0.1
 """How long a burst of requests is let in, whatever its size."""
+
+logger = logging.getLogger("bentoml.plan_recommender")
 
 T = TypeVar("T")
 Act = Callable[[], object]
@@ -205,10 +208,12 @@ class Drain:
         def start() -> None:
             if self._task is None:
                 self._since = perf_counter()
+                logger.info("worker stops because of SIGTERM, after a drain of %g s", self._seconds)
                 self._task = asyncio.get_running_loop().create_task(self._run(stop))
 
         def give_way() -> None:
             self._gives_way = True
+            logger.info("worker gives way to another because of SIGHUP")
             stop(signal.SIGTERM, None)  # other workers have copies of the socket
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, start)

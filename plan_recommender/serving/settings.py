@@ -56,6 +56,8 @@ class Environment(BaseModel):
     """Worker processes."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _IN_ANY_CASE] = "info"
     log_format: Annotated[Literal["text", "json"], _IN_ANY_CASE] = "text"
+    access_log_share: float = Field(0.01, ge=0, le=1)
+    """Share of the requests answered without an error that leave a record in the log, chosen at random."""
     tariffs: Annotated[Path | None, BeforeValidator(lambda value: value or None)] = None
     """File of the tariffs in force; None: tariffs.yaml beside the service."""
     model: Annotated[str | None, BeforeValidator(lambda value: value or None), AfterValidator(_require_tag)] = None

@@ -2,8 +2,8 @@
 
     python -m tests.serving.compare ../other-checkout
 
-Exit code 0: all are the same, but for the header Date. 1: some differ; each is printed. A change that keeps
-the behaviour is held against the commit before it like this:
+Exit code 0: all are the same, but for the headers Date and X-Request-Id. 1: some differ; each is printed. A change that
+keeps the behaviour is held against the commit before it like this:
 
     git worktree add ../before HEAD~1 && python -m tests.serving.compare ../before
 """
@@ -77,7 +77,7 @@ def _requests() -> Iterator[tuple[str, bytes]]:
 
 
 def _answer(url: str, request: bytes) -> bytes:
-    """Send bytes, say that no more come, and give all that comes back, without the values of Date."""
+    """Send bytes, say that no more come, and give all that comes back, without Date and X-Request-Id."""
     address = urlsplit(url)
     with socket.create_connection((str(address.hostname), address.port or 80), timeout=_SECONDS) as connection:
         parts = []
@@ -89,7 +89,7 @@ def _answer(url: str, request: bytes) -> bytes:
         except OSError as error:  # it is closed while we send, or nothing comes for a while
             parts.append(f"\n{type(error).__name__}".encode())
     lines = b"".join(parts).split(b"\r\n")
-    return b"\r\n".join(line for line in lines if not line.lower().startswith(b"date:"))
+    return b"\r\n".join(line for line in lines if not line.lower().startswith((b"date:", b"x-request-id:")))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from plan_recommender.serving.access_log import AccessLog
 from plan_recommender.serving.exchange import send_answer, take_exchange
 from plan_recommender.serving.limits import MAX_WAITING
 from plan_recommender.serving.overload import Queue
 from plan_recommender.serving.patches import connection, cycle
-from plan_recommender.serving.patches.connection import Connection, Worker
+from plan_recommender.serving.patches.connection import Connection
+from plan_recommender.serving.patches.worker import Worker
 from tests.serving.wire import head
 
 REQUEST = head("GET", "/")
@@ -97,7 +99,7 @@ def run(
     before_answers: list[Callable[[], object]] | None = None,
 ) -> list[bytes]:
     """Run a test with two clients, whose requests are all taken on; returns what they received."""
-    worker = Worker(lambda scope: None, Queue(MAX_WAITING), shared_socket=False)
+    worker = Worker(lambda scope: None, Queue(MAX_WAITING), AccessLog(0), shared_socket=False)
     monkeypatch.setattr(Connection, "worker", worker, raising=False)
 
     async def with_clients() -> list[bytes]:

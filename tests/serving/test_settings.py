@@ -62,13 +62,14 @@ def wait_for(server: Server, text: str, times: int) -> None:
 def test_a_log_as_json_is_one_object_a_line(trained_tag: str) -> None:
     records = [json.loads(line) for line in log_of_a_fault("json")]
     for record in records:
-        assert set(record) - {"exception"} == {"time", "level", "logger", "process", "message"}
+        own = set(record) - {"exception"} - {"time", "level", "logger", "process", "message"}
+        assert not own or record["logger"].startswith("bentoml.plan_recommender"), "the fields are those of test_log.py"
         assert datetime.fromisoformat(record["time"]).utcoffset() is not None
     messages = [record["message"] for record in records]
     assert any(message.startswith("Starting production") for message in messages), "of the supervisor"
     assert len([message for message in messages if "path=/," in message]) == 1, "of a worker, once"
     (fault,) = (record for record in records if record["level"] == "ERROR")
-    assert fault["message"] == "/explain failed"
+    assert fault["message"] == f"/explain failed, request {fault['request_id']}"
     assert fault["exception"].startswith("Traceback")
     assert "one line\nanother \x1b[31m" in fault["exception"]
 
@@ -258,7 +259,7 @@ def test_a_failed_start_is_a_record_too_where_the_log_is_json(
     assert sentence in record["message"]
     assert "\x1b" not in record["message"]
     assert record["level"] == "CRITICAL"
-    assert all(json.loads(line)["level"] in ("WARNING", "ERROR", "CRITICAL") for line in said.splitlines())
+    assert all(json.loads(line)["level"] in ("INFO", "WARNING", "ERROR", "CRITICAL") for line in said.splitlines())
 
 
 @pytest.mark.slow

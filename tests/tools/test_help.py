@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 COMMANDS = [
-    "train", "retrain", "evaluate", "predict", "advise", "drift", "benchmark.serving", "benchmark.shadow",
+    "train", "retrain", "evaluate", "predict", "advise", "drift", "benchmark.access_log", "benchmark.serving",
+    "benchmark.shadow",
     "loadtest.trials.__main__",
     *(
         f"tools.{name}"

@@ -17,24 +17,22 @@ A connection is always in one `Input` state, which says what the bytes that come
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import httptools
 import uvicorn.protocols.http.auto
-from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from plan_recommender.serving import error_responses, limits
+from plan_recommender.serving.access_log import AccessLog
 from plan_recommender.serving.error_responses import CLOSE, OVERLOAD, Header, Refusal
 from plan_recommender.serving.exchange import EXCHANGE
 from plan_recommender.serving.framing import Framing, Stall
 from plan_recommender.serving.inference_metadata import split_version
 from plan_recommender.serving.limits import MAX_HEAD_BYTES, MAX_PIPELINED, MAX_REQUESTS
-from plan_recommender.serving.metrics import NO_ROUTE, telemetry
+from plan_recommender.serving.metrics import NO_ROUTE
 from plan_recommender.serving.overload import Queue
 from plan_recommender.serving.patches.cycle import (
     CycleExchange,
@@ -43,7 +41,9 @@ from plan_recommender.serving.patches.cycle import (
     put_into_outbox,
     write_outbox,
 )
-from plan_recommender.serving.routes import Command, Verdict
+from plan_recommender.serving.patches.worker import Decide, Worker
+from plan_recommender.serving.request_ids import ids_of
+from plan_recommender.serving.routes import Command
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -63,8 +63,6 @@ _LINGER_SECONDS: Final = 0.2
 _DISCARD_SECONDS: Final = 1.0
 """How long the rest of a refused body is read and thrown away before the connection is closed."""
 
-Decide = Callable[[Scope], Verdict]
-
 
 class Input(Enum):
     """What the bytes that come next belong to."""
@@ -79,27 +77,16 @@ class Input(Enum):
 _BETWEEN_MESSAGES: Final = (Input.BETWEEN, Input.UPGRADE)
 
 
-@dataclass(frozen=True)
-class Worker:
-    """What the connections of one worker have in common."""
-
-    decide: Decide
-    """Decides by the head of a request what becomes of it."""
-    queue: Queue
-    """Where requests wait that take the worker's time."""
-    shared_socket: bool
-    """Whether other workers accept connections from the same socket."""
-
-
-def install(workers: object, decide: Decide, queue: Queue) -> None:
+def install(workers: object, decide: Decide, queue: Queue, access_log: AccessLog) -> None:
     """Make uvicorn use `Connection` in this process: BentoML's worker, which starts uvicorn, has no setting for that.
 
     Args:
         workers: as BentoML's configuration says it: a number, `cpu_count`, or None for one.
         decide: as in `Worker`.
         queue: as in `Worker`.
+        access_log: as in `Worker`.
     """
-    Connection.worker = Worker(decide, queue, shared_socket=workers not in (None, 1))
+    Connection.worker = Worker(decide, queue, access_log, shared_socket=workers not in (None, 1))
     uvicorn.protocols.http.auto.AutoHTTPProtocol = cast(Any, Connection)
 
 
@@ -235,10 +222,10 @@ class Connection(HttpToolsProtocol):
 
     def _refuse_overloaded(self, cycle: RequestResponseCycle, arrived: float) -> None:
         """Refuse a request under overload; the application never sees it, because that has to be cheap."""
+        ids = ids_of(cast(list[Header], cycle.scope["headers"]))
         if not cycle.disconnected:
-            self.write_answer(cycle, _OVERLOADED.status, _OVERLOADED_HEADERS, _OVERLOADED.body)
-        route = split_version(cycle.scope["path"])[0]
-        telemetry().request(route, int(_OVERLOADED.status), _OVERLOADED.reason, time.perf_counter() - arrived)
+            self.write_answer(cycle, _OVERLOADED.status, [*_OVERLOADED_HEADERS, *ids], _OVERLOADED.body)
+        self.worker.note_refusal(split_version(cycle.scope["path"])[0], _OVERLOADED, arrived, ids)
 
     @property
     def _ignores_input(self) -> bool:
@@ -313,12 +300,13 @@ class Connection(HttpToolsProtocol):
     def _refuse_connection(self, refusal: Refusal) -> None:
         """Refuse what the application never sees; complete requests before it are answered, and end the connection."""
         self._input = Input.IGNORED
-        telemetry().request(NO_ROUTE, int(refusal.status), refusal.reason, 0.0)
+        ids = ids_of([])  # the head is not complete, or is none
+        self.worker.note_refusal(NO_ROUTE, refusal, time.perf_counter(), ids)
         if self._complete is not None and not self._complete.response_complete:
             self._complete.keep_alive = False
         else:
             write_outbox()
-            self.transport.write(refusal.response())
+            self.transport.write(refusal.response(ids))
             self.transport.close()
 
     def _close_if_idle(self) -> None:

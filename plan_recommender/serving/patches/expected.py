@@ -56,6 +56,7 @@ CIRCUS: Final = PrivateParts(
     "0.18.3",
     signatures={
         "circus.sighandler:SysHandler.quit": "self",
+        "circus.sighandler:SysHandler.signal": "self, sig, frame",
         "circus.controller:Controller.start": "self",
         "circus.sockets:CircusSockets.close_all": "self",
         "circus.arbiter:Arbiter.manage_watchers": "self",

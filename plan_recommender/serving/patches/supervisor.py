@@ -38,6 +38,8 @@ logger = logging.getLogger("bentoml.plan_recommender")
 
 class _Orders:
     quit = False
+    signal = signal.SIGTERM.value
+    """The last one that came."""
 
 
 class _Counts:
@@ -59,18 +61,28 @@ def _quit_on_every_signal(drain_seconds: float) -> None:
     After the drain the socket is closed, of which the workers close their copies, so that connections are refused from
     then on. circus by itself closes it when all workers have ended, and connections would wait until then for nobody.
     """
-    quit_once = SysHandler.quit
+    quit_once, act = SysHandler.quit, SysHandler.signal
 
     def quit_until_it_has(handler: SysHandler) -> None:
         loop = handler.controller.loop
-        if not _Orders.quit:
+        if not _Orders.quit:  # both from the loop, because the signal may have come while a record was being written
+            loop.add_callback_from_signal(_say_that_it_stops, _Orders.signal)
             sockets = handler.controller.arbiter.sockets
             loop.add_callback_from_signal(loop.call_later, drain_seconds, sockets.close_all)
         _Orders.quit = True
         quit_once(handler)
         loop.add_callback_from_signal(loop.call_later, _QUIT_AGAIN_SECONDS, partial(quit_until_it_has, handler))
 
-    SysHandler.quit = quit_until_it_has
+    def note_and_act(handler: SysHandler, sig: int, frame: object = None) -> None:
+        _Orders.signal = sig
+        act(handler, sig, frame)
+
+    SysHandler.quit, SysHandler.signal = quit_until_it_has, note_and_act
+
+
+def _say_that_it_stops(number: int) -> None:
+    name = signal.Signals(number).name
+    logger.info("stopping because of %s", name, extra={"fields": {"signal": name}})
 
 
 def _check_often(drain_seconds: float) -> None:

@@ -16,7 +16,7 @@ carry_out = contract._carry_out
 
 def telling(
     command: Command, method: contract.Method, body: bytes, log: PredictionLog | None, headers: list[Header]
-) -> tuple[int, bytes, str] | Refusal:
+) -> tuple[int, bytes, str, int | None] | Refusal:
     answer = carry_out(command, method, body, log, headers)
     if isinstance(answer, Refusal):
         try:

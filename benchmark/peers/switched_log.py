@@ -1,0 +1,38 @@
+"""The service, whose access log and request ids SIGUSR2 turns off and SIGUSR1 on again.
+
+With both in one process, what is compared differs in nothing else: two processes of the same program differ by a few
+percent, by how the memory of each happens to be laid out.
+"""
+
+import signal
+from typing import Any, cast
+
+from plan_recommender.serving import contract
+from plan_recommender.serving.access_log import AccessLog
+from plan_recommender.serving.error_responses import Header
+from plan_recommender.serving.request_ids import RequestIds, ids_of
+from service import PlanRecommender
+
+__all__ = ["PlanRecommender"]
+
+note = AccessLog.note
+
+
+def note_nothing(self: AccessLog, *answered: Any) -> None:
+    """Take no note."""
+
+
+def no_ids(headers: list[Header]) -> RequestIds:
+    """Give none."""
+    return []
+
+
+def switch(number: int, frame: object) -> None:
+    """Turn both on or off."""
+    on = number == signal.SIGUSR1
+    cast(Any, AccessLog).note = note if on else note_nothing
+    cast(Any, contract).ids_of = ids_of if on else no_ids
+
+
+for number in (signal.SIGUSR1, signal.SIGUSR2):
+    signal.signal(number, switch)
