@@ -199,7 +199,8 @@ def test_a_start_says_what_starts(life: Life, trained_tag: str) -> None:
     tariffs = load_tariffs(shipped_tariffs())
     expected = {
         "version": __version__, "bento": None, "source_commit": source_commit(), "model": trained_tag,
-        "tariffs": tariffs.digest, "tariffs_valid_from": tariffs.valid_from.isoformat(), "workers": 2, "needs_key": True,
+        "tariffs": tariffs.digest, "tariffs_valid_from": tariffs.valid_from.isoformat(), "workers": 2,
+        "needs_key": True,
     }  # fmt: skip
     assert {name: record[name] for name in expected} == expected
     assert not any("open to everybody" in line for line in life.lines)
