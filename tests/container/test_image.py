@@ -16,7 +16,7 @@ from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.serving.image import BASE
 from tests.conftest import run, write_quick_configuration
 from tests.serving.corpus import Case
-from tests.serving.protocol_corpus import CORPUS
+from tests.serving.protocol_corpus import SAME_FROM_A_BENTO
 from tools.container import HARDENED, Container, ContainerError, containerize, docker, running, size_mb, workers
 from tools.containerize import MAX_MB_OVER_BASE, build, contents, resident_mib
 from tools.server import ROOT
@@ -46,15 +46,15 @@ def shell(image: str, command: str) -> str:
     return docker("run", "--rm", "--network", "none", "--entrypoint", "sh", image, "-c", command)
 
 
-@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", SAME_FROM_A_BENTO, ids=lambda case: case.name)
 def test_every_answer_is_byte_for_byte_that_of_the_service_from_source(
     http: httpx.Client, client: TestClient, case: Case, record_property: Callable[..., None]
 ) -> None:
     contained = http.request(case.method, case.path, content=case.body, headers=case.headers)
     in_process = client.request(case.method, case.path, content=case.body, headers=case.headers)
     assert (contained.status_code, contained.content) == (case.status, in_process.content)
-    if case is CORPUS[-1]:
-        record_property("answers that are byte for byte those of the service from source", len(CORPUS))
+    if case is SAME_FROM_A_BENTO[-1]:
+        record_property("answers that are byte for byte those of the service from source", len(SAME_FROM_A_BENTO))
 
 
 def test_it_is_small_and_every_large_piece_has_a_purpose(image: str, record_property: Callable[..., None]) -> None:

@@ -18,7 +18,7 @@ from plan_recommender.serving.image import BASE, UV
 from plan_recommender.serving.page_files import page_files
 from tests.conftest import run, write_quick_configuration
 from tests.serving.corpus import Case
-from tests.serving.protocol_corpus import CORPUS
+from tests.serving.protocol_corpus import SAME_FROM_A_BENTO
 from tools.server import ROOT, serving
 
 pytestmark = pytest.mark.slow
@@ -174,10 +174,15 @@ def test_it_serves_the_model_it_was_built_with_after_a_newer_one_was_trained(
     assert http.get("/health").json()["model"] == trained_tag
 
 
-@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", SAME_FROM_A_BENTO, ids=lambda case: case.name)
 def test_every_answer_is_byte_for_byte_that_of_the_service_from_source(
     http: httpx.Client, client: TestClient, case: Case
 ) -> None:
     served = http.request(case.method, case.path, content=case.body, headers=case.headers)
     in_process = client.request(case.method, case.path, content=case.body, headers=case.headers)
     assert (served.status_code, served.content) == (case.status, in_process.content)
+
+
+def test_the_metadata_of_the_server_name_the_bento(http: httpx.Client, bento: Path) -> None:
+    for path in ("/v2", "/v2/"):
+        assert http.get(path).json()["version"] == bento.name

@@ -133,3 +133,6 @@ REFUSED = [
 
 CORPUS = corpus.CORPUS + VALID + REFUSED
 """Every request of both files."""
+
+SAME_FROM_A_BENTO = [case for case in CORPUS if case.status != 200 or case.path not in ("/v2", "/v2/")]
+"""Those that are answered alike from a Bento and from source; the server's metadata name the Bento."""
