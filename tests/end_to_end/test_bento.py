@@ -186,6 +186,8 @@ def test_it_tells_the_bento_the_commit_the_model_and_the_tariffs(
     # Whether files differ from the commit may have changed since the Bento was built.
     assert (about["source_commit"] or "").partition("-")[0] == (source_commit() or "").partition("-")[0]
     assert about["tariffs"]["sha256"] == load_tariffs(shipped_tariffs()).digest
+    server = {"name": "plan_recommender", "version": bento.name, "extensions": []}
+    assert [http.get(path).json() for path in ("/v2", "/v2/")] == [server] * 2
 
 
 def test_it_serves_no_other_model_than_the_one_it_carries(http: httpx.Client, home: Path, trained_tag: str) -> None:
