@@ -232,5 +232,5 @@ def _bad_key(key: Path, kind: str, error: Exception) -> str:
     why = error.strerror or "no such file" if isinstance(error, OSError) else "something else"
     return (
         f"{key}: expected a {kind} key in PEM of the curve P-256, P-384 or P-521, without a password, found {why}; "
-        "docs/operations.md says how to make a pair"
+        "docs/image.md says how to make a pair"
     )

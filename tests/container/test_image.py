@@ -30,7 +30,7 @@ INITIALIZED = "Service plan_recommender initialized"
 
 @pytest.fixture(scope="module")
 def container(image: str) -> Iterator[Container]:
-    """The image as docs/operations.md says it is run."""
+    """The image as docs/image.md says it is run."""
     with running(image) as container:
         yield container
 
@@ -240,7 +240,7 @@ def test_a_model_that_is_not_as_it_was_built_in_stops_the_start(
 def test_an_upgrade_can_be_taken_back(
     image: str, trained_tag: str, copy_store: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As docs/operations.md says: every image stays under its version, with the model that it was built with."""
+    """As docs/deployment.md says: every image stays under its version, with the model that it was built with."""
     copy_store(tmp_path / "home")
     monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
     config = write_quick_configuration(tmp_path)

@@ -29,7 +29,7 @@ from tools.server import ROOT
 
 pytestmark = pytest.mark.slow
 
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+PAGE = (ROOT / "docs" / "image.md").read_text()
 EXPORT = 'mkdir -p dist/bento && bentoml export plan_recommender:latest "$PWD/dist/bento.tar"'
 UNPACK = "tar --extract --file dist/bento.tar --directory dist/bento"
 BUILD = "docker build --file dist/bento/env/docker/Dockerfile --tag plan_recommender:by-hand dist/bento"
@@ -127,7 +127,7 @@ def test_without_the_list_they_would_be_there_and_deleting_them_later_does_not_h
 
 
 def test_an_exported_bento_holds_the_whole_model(exported: Exported) -> None:
-    """As docs/operations.md says: so it is for whoever may see the training data."""
+    """As docs/image.md says: so it is for whoever may see the training data."""
     (model,) = (exported.bento / "models" / "plan_recommender").glob("*/")
     assert {file.name for file in store.find().path.iterdir()} <= {file.name for file in model.iterdir()}
 
@@ -136,7 +136,7 @@ def test_the_line_of_the_page_builds_an_image_that_answers_and_holds_no_pickle(
     exported: Exported, image: str, trained_tag: str, tmp_path: Path
 ) -> None:
     for line in (EXPORT, UNPACK, BUILD):
-        assert f"\n{line}\n" in OPERATIONS
+        assert f"\n{line}\n" in PAGE
     tag = f"supply-test-by-hand:{os.getpid()}"
     in_shell(BUILD.replace("plan_recommender:by-hand", tag), exported.place)
     try:

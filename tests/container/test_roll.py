@@ -1,6 +1,6 @@
 """The recipe for rolling without a lost request, with a real nginx and containers of two models.
 
-`python -m tools.roll` does the same ten times with more requests; docs/operations.md has what it counted.
+`python -m tools.roll` does the same ten times with more requests; docs/deployment.md has what it counted.
 """
 
 from collections.abc import Callable, Iterator

@@ -57,7 +57,7 @@ def test_without_the_mount_the_container_ends_with_one_sentence(
 
 
 def test_the_pages_name_that_folder() -> None:
-    assert f":{STORE}/" in (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    assert f":{STORE}/" in (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
 
 
 def _rows(url: str, tag: str) -> float:

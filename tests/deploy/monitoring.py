@@ -11,7 +11,7 @@ from tools.server import ROOT
 DEPLOY = ROOT / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"
 PROVISIONING = DEPLOY / "grafana/provisioning"
-OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
 
 RULES: list[dict[str, Any]] = [
     rule

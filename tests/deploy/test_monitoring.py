@@ -29,7 +29,7 @@ from tests.deploy.conftest import require
 from tests.deploy.monitoring import (
     ALERTS,
     DASHBOARD,
-    OPERATIONS,
+    PAGE,
     PANELS,
     PROMETHEUS,
     RECORDS,
@@ -44,7 +44,7 @@ from tools.server import free_port, running, serving
 NOT_THE_SERVICES = {"up", "ALERTS"}
 """Series of Prometheus itself."""
 
-RUNBOOK = "https://docs.example/operations.html"
+RUNBOOK = "https://docs.example/monitoring.html"
 
 PAST_HOURS = 4
 PAST_ULTRA_SHARE = 0.3
@@ -151,12 +151,12 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
     for name, rule in ALERTS.items():
         assert rule["labels"]["severity"] in SEVERITIES, name
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}, name
-        assert "docs/operations.md" in rule["annotations"]["description"], name
+        assert "docs/monitoring.md" in rule["annotations"]["description"], name
         assert f'}}#{name.lower()}"' in json.dumps(rule["annotations"]["runbook_url"]), name
 
 
-def test_the_page_of_operations_says_what_to_do_about_every_alert() -> None:
-    table = OPERATIONS.partition("\n## Alerts\n")[2].partition("\n## ")[0]
+def test_the_page_of_monitoring_says_what_to_do_about_every_alert() -> None:
+    table = PAGE.partition("\n## Alerts\n")[2].partition("\n## ")[0]
     assert re.findall(r"^\| \[`(PlanRecommender\w+)`\]\(#\w+\) \|", table, re.MULTILINE) == list(ALERTS)
     assert re.findall(r"^### (PlanRecommender\w+)\n\n\w", table, re.MULTILINE) == list(ALERTS)
 
@@ -165,7 +165,7 @@ def test_the_thresholds_of_drift_are_those_of_the_verdict() -> None:
     shown = {panel["title"]: panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"] for panel in PANELS}
     assert shown["Evidence of drift, by part"] == ALARM_DAYS
     assert shown["Distance from the training, by part"] == load.load_settings().drift.smallest_gap
-    rule = OPERATIONS.partition("| [`PlanRecommenderDrift`](")[2].partition("\n")[0]
+    rule = PAGE.partition("| [`PlanRecommenderDrift`](")[2].partition("\n")[0]
     assert f"{ALARM_DAYS:,.0f} days" in rule
 
 

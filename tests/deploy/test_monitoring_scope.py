@@ -12,7 +12,7 @@ from tests.deploy.conftest import require
 from tests.deploy.monitoring import (
     ALERTS,
     DASHBOARD,
-    OPERATIONS,
+    PAGE,
     PANELS,
     PROMETHEUS,
     PROVISIONING,
@@ -88,11 +88,11 @@ def test_every_panel_and_variable_asks_the_data_source_that_is_chosen() -> None:
 
 
 def test_the_link_of_every_alert_has_its_anchor_on_the_page() -> None:
-    section = OPERATIONS.partition("\n## Alerts\n")[2].partition("\n## ")[0]
+    section = PAGE.partition("\n## Alerts\n")[2].partition("\n## ")[0]
     anchors = {title.lower() for title in re.findall(r"^### (\w+)$", section, re.MULTILINE)}  # of one word
     for name, rule in ALERTS.items():
         link = rule["annotations"]["runbook_url"]
-        expected = "{{ with $externalLabels.runbook }}{{ . }}{{ else }}docs/operations.md{{ end }}#"
+        expected = "{{ with $externalLabels.runbook }}{{ . }}{{ else }}docs/monitoring.md{{ end }}#"
         assert link.startswith(expected), name
         assert link.removeprefix(expected) in anchors, name
     assert "nosuchalert" not in anchors
@@ -100,13 +100,13 @@ def test_the_link_of_every_alert_has_its_anchor_on_the_page() -> None:
 
 @pytest.mark.slow
 def test_the_documented_line_writes_an_address_into_every_link() -> None:
-    (command,) = re.findall(r"^sed .+rules\.yml$", OPERATIONS, re.MULTILINE)
+    (command,) = re.findall(r"^sed .+rules\.yml$", PAGE, re.MULTILINE)
     done = subprocess.run(["sh", "-c", command], cwd=PROMETHEUS.parents[1], capture_output=True, text=True, check=True)
     written = [rule for group in yaml.safe_load(done.stdout)["groups"] for rule in group["rules"] if "alert" in rule]
     assert len(written) == len(ALERTS)
     for rule in written:
         link = rule["annotations"]["runbook_url"]
-        assert f"{{{{ else }}}}https://YOUR-SITE/operations.html{{{{ end }}}}#{rule['alert'].lower()}" in link
+        assert f"{{{{ else }}}}https://YOUR-SITE/monitoring.html{{{{ end }}}}#{rule['alert'].lower()}" in link
 
 
 def test_compose_passes_the_address_of_the_page_on() -> None:

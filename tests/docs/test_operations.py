@@ -1,4 +1,4 @@
-"""What the pages on serving, operations and reliability say is what the code does."""
+"""What the pages on serving, operations, the image and reliability say is what the code does."""
 
 import inspect
 import re
@@ -19,6 +19,7 @@ from tools.container import HARDENED
 from tools.server import ROOT
 
 OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+IMAGE = (ROOT / "docs/image.md").read_text(encoding="utf-8")
 SERVING = (ROOT / "docs/serving.md").read_text(encoding="utf-8")
 RELIABILITY = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
 KIB = 1024
@@ -80,7 +81,7 @@ def test_the_variables_are_those_of_the_code() -> None:
 
 def test_the_line_that_runs_the_image_is_the_one_that_make_containerize_prints() -> None:
     line = f"docker run --rm --publish 127.0.0.1:3000:3000 {' '.join(HARDENED)} plan_recommender:latest"
-    assert f"\n{line}\n" in OPERATIONS
+    assert f"\n{line}\n" in IMAGE
 
 
 def test_every_trial_has_its_promise_and_its_figures() -> None:

@@ -41,7 +41,7 @@ def test_the_site_is_built_and_loads_nothing_from_another_host(checkout: Path) -
 def test_the_site_has_the_anchor_of_every_alert(checkout: Path) -> None:
     """Alertmanager shows a link to it, which mkdocs does not check."""
     assert build(checkout).returncode == 0
-    page = (checkout / "site" / "operations.html").read_text()
+    page = (checkout / "site" / "monitoring.html").read_text()
     rules = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
     alerts = [rule for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
     assert alerts
@@ -95,7 +95,7 @@ def test_make_clean_removes_the_site_and_git_does_not_see_it(copy_checkout: Call
         ("README.es.md", "[a](docs/serving.md#errors)", "[a](serving.md#errors)"),
         ("README.es.md", "[English](README.md)", "[English](index.md)"),
         ("README.md", "[a](CONTRIBUTING.md)", "[a](contributing.md)"),
-        ("docs/serving.md", "[a](operations.md#alerts)", "[a](operations.md#alerts)"),
+        ("docs/serving.md", "[a](monitoring.md#alerts)", "[a](monitoring.md#alerts)"),
         ("docs/serving.md", "[a](../README.md)", "[a](index.md)"),
         ("docs/serving.md", "[a](#errors)", "[a](#errors)"),
         ("docs/serving.md", "[a](https://example.org/docs/x.md)", "[a](https://example.org/docs/x.md)"),
