@@ -294,7 +294,7 @@ def run(*command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = Non
         env=os.environ | (env or {}),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,  # a machine that is busy with other tests takes several times as long
         check=False,
     )
 

@@ -26,7 +26,7 @@ from tools.server import ServerDidNotStartError, serving
 
 _BODIES = sum(isinstance(route, Command) for route in ROUTES.values())  # routes without a body have only a few cases
 _MIN_CASES_PER_SECOND = 10  # for the time limit; far fewer than were ever measured
-_START_SECONDS = 60
+_START_SECONDS = 240
 
 
 _CONFIGURATION = """
