@@ -103,7 +103,12 @@ class PlanRecommender:
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
         authentication = Authentication.from_environment()
         logs.say_what_starts(
-            _origin(), model.tag, tariffs, environment.workers, needs_key=bool(authentication.authorizations)
+            _origin(),
+            model.tag,
+            tariffs,
+            environment.workers,
+            needs_key=bool(authentication.authorizations),
+            verifies=environment.verify_key is not None,
         )
         authentication.warn_if_open()
 

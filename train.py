@@ -15,8 +15,10 @@ from plan_recommender import cli
 from plan_recommender.cli import needing, require_mlflow
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.data.csv_table import LabelledTable
+from plan_recommender.data.outputs import writing
 from plan_recommender.errors import ModelError
 from plan_recommender.model import store
+from plan_recommender.model.signatures import SIGNATURE_FILE, sign_model, signing_with
 from plan_recommender.report.outcome import REFUSED, register, require_own_folder
 from plan_recommender.report.run_words import say_refused, say_registered
 from plan_recommender.report.terminal import candidates_table, metrics_table, table_lines
@@ -47,8 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         settings = _searched(table, settings, options.search)
     if not options.again and (same := _already_made(table, habits, settings)):
         cli.say(
-            f"unchanged: {same} was made from this table, with these settings, libraries and code; "
-            "to train all the same, and to write the artifacts anew, add --again"
+            f"unchanged: {same.tag} was made from this table, with these settings, libraries and code"
+            f"{_signed_now(same, settings)}; to train all the same, and to write the artifacts anew, add --again"
         )
         return cli.DONE
     trained, verdict = train_and_judge(table, settings, cli.say)
@@ -103,8 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _already_made(table: LabelledTable, habits: LearnedHabits, settings: Settings) -> str | None:
-    """Give the tag of the latest model if training would only make it once more; None: it would not, or is damaged."""
+def _already_made(table: LabelledTable, habits: LearnedHabits, settings: Settings) -> store.RegisteredModel | None:
+    """Give the latest model if training would only make it once more; None: it would not, or is damaged."""
     try:
         model = store.latest()
         if model is None or model.record.code != code_digest():
@@ -112,7 +114,17 @@ def _already_made(table: LabelledTable, habits: LearnedHabits, settings: Setting
         model.scorer()
     except ModelError:
         return None
-    return model.tag if made_from_the_same(model, table, habits, settings) else None
+    return model if made_from_the_same(model, table, habits, settings) else None
+
+
+def _signed_now(model: store.RegisteredModel, settings: Settings) -> str:
+    """Sign a model that has no signature if there is a key for that; gives what to say of it."""
+    key = settings.artifacts.signing_key
+    if key is None or (model.path / SIGNATURE_FILE).exists():
+        return ""
+    with writing(model.path):
+        sign_model(model.path, signing_with(key))
+    return "; it had no signature, and is signed now"
 
 
 def _searched(table: LabelledTable, settings: Settings, trials: int) -> Settings:

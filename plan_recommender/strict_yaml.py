@@ -37,6 +37,9 @@ def read_yaml(path: Path, what: str) -> Any:
         document = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506  # it is a SafeLoader
     except OSError as error:
         raise ConfigError(f"{path}: expected {what} that can be read, found: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:  # without the line itself: a file of keys may have been named by mistake
+        place = "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
+        raise ConfigError(f"{path}: expected YAML, found: {error.problem}{place}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or an impossible date
         raise ConfigError(f"{path}: expected YAML, found: {' '.join(str(error).split())}") from error
     return {} if document is None else document

@@ -86,9 +86,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def measure(stable: Counts, canary: Counts, options: argparse.Namespace) -> list[Measure]:
-    """Give the three shares that are compared, with the tolerances of the options."""
+    """Give the four shares that are compared, with the tolerances of the options."""
     return [
         Measure("failed", (stable.failed, stable.requests), (canary.failed, canary.requests), options.failed, False),
+        Measure(
+            "refused", (stable.refused, stable.requests), (canary.refused, canary.requests), options.refused, False
+        ),
         Measure("slow", (stable.slow, stable.timed), (canary.slow, canary.timed), options.slow, False),
         Measure("Ultra", (stable.ultra, stable.rows), (canary.ultra, canary.rows), options.ultra, True),
     ]
@@ -99,7 +102,7 @@ def decide(measures: Sequence[Measure]) -> Verdict:
 
     To promote, every measure has to pass, so the risk to promote a canary that is worse than tolerated in one of them
     stays 2.5 %. To roll back, one is enough, so the risk to do so with a canary that is not is at most that of all
-    three together, 7.5 % (Bonferroni).
+    four together, 10 % (Bonferroni).
     """
     verdicts = {each.verdict for each in measures}
     if "roll back" in verdicts:
@@ -123,6 +126,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     for name, default, what in (
         ("failed", 0.005, "requests that end with a fault or are refused as overload or stopping"),
+        ("refused", 0.01, "requests refused for another reason, such as a wrong API key or usage that is not valid"),
         ("slow", 0.01, "requests answered later than 100 ms (/predict) or 1 s (other routes)"),
         ("ultra", 0.05, "subscribers with Ultra as the recommended plan, more or fewer"),
     ):
@@ -175,6 +179,9 @@ def _points(share: float) -> str:
 
 
 def _why(measures: Sequence[Measure], verdict: Verdict) -> str:
+    unseen = ", ".join(each.name for each in measures if each.difference is None)
+    if unseen and verdict == "hold":
+        return f" ({unseen}: one of the two has seen nothing; look for longer, or at other instances)"
     names = ", ".join(each.name for each in measures if each.verdict == verdict)
     if verdict == "promote":
         return ""

@@ -49,6 +49,8 @@ class Counts:
     requests: int
     failed: int
     """Of the requests: answered with a fault, or refused for a reason that lies with the service."""
+    refused: int
+    """Of the requests: refused for any other reason, such as a wrong API key or usage that is not valid."""
     timed: int
     """Requests whose time was measured."""
     slow: int
@@ -138,8 +140,8 @@ def count(grown: Mapping[Series, float]) -> Counts:
             continue
         if name == _REQUESTS:
             totals["requests"] += value
-        elif name == _REFUSED and labels.get("reason") in OWN_REASONS:
-            totals["failed"] += value
+        elif name == _REFUSED:
+            totals["failed" if labels.get("reason") in OWN_REASONS else "refused"] += value
         elif name == _TIMED:
             totals["timed"] += value
         elif name == _BUCKET and float(labels["le"]) == SLOW_SECONDS.get(route, OTHERS_SLOW_SECONDS):
@@ -149,6 +151,7 @@ def count(grown: Mapping[Series, float]) -> Counts:
     return Counts(
         whole.get("requests", 0),
         whole.get("failed", 0),
+        whole.get("refused", 0),
         timed,
         timed - whole.get("in_time", 0),
         whole.get("rows", 0),

@@ -43,6 +43,7 @@ _PROJECT = Path(__file__).parents[2]  # the folder of the command lines and of s
 _MAX_BILL = 10**15
 """Largest bill (smallest units): every number of so many digits is the nearest double's shortest decimal."""
 
+_DESCRIBED = "docs/tariffs.md describes every entry"
 _MAX_DECIMALS = 4
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -233,10 +234,12 @@ def load_tariffs(path: Path) -> Tariffs:
         ConfigError: the file is missing, is not YAML, or holds an unknown, repeated or impossible entry.
     """
     document = read_yaml(path, "a file of tariffs")
+    if not isinstance(document, dict):  # what was found is not told: a file of keys may have been named by mistake
+        raise ConfigError(f"{path}: expected a name with its value in each line, found none; {_DESCRIBED}")
     try:
         return Tariffs.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {problems(error)}; docs/tariffs.md describes every entry") from error
+        raise ConfigError(f"{path}: {problems(error)}; {_DESCRIBED}") from error
 
 
 def _decimals(smallest_unit: Decimal) -> int:

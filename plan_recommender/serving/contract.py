@@ -149,6 +149,8 @@ class HttpContract:
         reason, rows = "", None
         ids = ids_of(scope["headers"])
         answer = await self._answer(verdict, scope, receive, exchange, ids)
+        if exchange is not None and exchange.over:
+            return  # counted and logged where it was answered
         if isinstance(answer, tuple):
             status, body, prediction, rows = answer
             if status != _OK and drain.stopping:

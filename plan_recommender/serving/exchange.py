@@ -24,6 +24,10 @@ class Exchange(Protocol):
     verdict: Verdict
     """What was decided by the head."""
 
+    @property
+    def over(self) -> bool:
+        """Whether it is answered already: the connection has refused the rest of its body."""
+
     def body(self) -> bytes | None:
         """Give the body if all of it has come, otherwise None."""
 

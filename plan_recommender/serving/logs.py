@@ -44,7 +44,9 @@ def configure(environment: Environment) -> None:
         write_json(root, bentoml, *below)
 
 
-def say_what_starts(origin: Origin, model: str, tariffs: Tariffs, workers: int, *, needs_key: bool) -> None:
+def say_what_starts(
+    origin: Origin, model: str, tariffs: Tariffs, workers: int, *, needs_key: bool, verifies: bool
+) -> None:
     """Log what is about to start, so that a log tells which release and which model wrote what follows.
 
     Args:
@@ -52,6 +54,7 @@ def say_what_starts(origin: Origin, model: str, tariffs: Tariffs, workers: int, 
         model: tag of the model.
         tariffs: in force.
         workers: processes that answer.
+        verifies: whether no model is opened that a certain key has not signed.
         needs_key: whether an API key is set, which is not given here; `Authentication` warns where none is.
     """
     fields = {
@@ -63,12 +66,13 @@ def say_what_starts(origin: Origin, model: str, tariffs: Tariffs, workers: int, 
         "tariffs_valid_from": tariffs.valid_from.isoformat(),
         "workers": workers,
         "needs_key": needs_key,
+        "verifies_signature": verifies,
     }
     logger.info(
-        "starting version %s (%s, commit %s) with model %s, tariffs %s of %s, workers: %d, API key: %s",
+        "starting version %s (%s, commit %s) with model %s, tariffs %s of %s, workers: %d, API key: %s, signature: %s",
         *(__version__, origin.bento or "from source", origin.commit or "unknown", model),
         *(tariffs.digest[:12], fields["tariffs_valid_from"], workers),
-        "needed" if needs_key else "none",
+        *("needed" if needs_key else "none", "verified" if verifies else "not looked at"),
         extra={"fields": fields},
     )
 

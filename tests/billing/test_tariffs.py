@@ -162,6 +162,15 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
         load_tariffs(path)
 
 
+@pytest.mark.parametrize("text", ["secret-key-one\nsecret-key-two\n", "secret-key-one: a: b\n", "- secret-key-one\n"])
+def test_a_file_of_keys_that_is_named_by_mistake_is_not_repeated(tmp_path: Path, text: str) -> None:
+    (tmp_path / "keys").write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load_tariffs(tmp_path / "keys")
+    assert "secret" not in str(error.value)
+    assert "expected" in str(error.value)
+
+
 @pytest.mark.parametrize("fee", ["0550", "5:50", "5:50.5"])
 def test_a_fee_that_yaml_takes_for_another_number_is_refused(tmp_path: Path, fee: str) -> None:
     path = tmp_path / "tariffs.yaml"

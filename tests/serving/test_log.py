@@ -22,7 +22,7 @@ from plan_recommender.serving.settings import KEY_VARIABLE, variable
 from tests.conftest import GOOD
 from tests.serving.faults import fault
 from tests.serving.protocol_corpus import INFER, one_tensor
-from tests.serving.wire import Connection, post
+from tests.serving.wire import CHUNKED, Connection, head, post
 from tools.server import Server, serving
 
 pytestmark = pytest.mark.slow
@@ -200,7 +200,7 @@ def test_a_start_says_what_starts(life: Life, trained_tag: str) -> None:
     expected = {
         "version": __version__, "bento": None, "source_commit": source_commit(), "model": trained_tag,
         "tariffs": tariffs.digest, "tariffs_valid_from": tariffs.valid_from.isoformat(), "workers": 2,
-        "needs_key": True,
+        "needs_key": True, "verifies_signature": False,
     }  # fmt: skip
     assert {name: record[name] for name in expected} == expected
     assert not any("open to everybody" in line for line in life.lines)
@@ -245,9 +245,34 @@ def test_text_is_one_line_a_record_and_ctrl_c_is_told(trained_tag: str) -> None:
     assert len(re.findall(said + f"{answer.headers['x-request-id']}, trace {TRACE}\n", log)) == 1
     assert log.count(" stopping because of SIGINT\n") == 1
     assert re.search(
-        r"starting version \S+ \(from source, commit \S+\) with model \S+, tariffs .*, workers: 1, API key: none\n", log
+        r"starting version \S+ \(from source, commit \S+\) with model \S+, tariffs .*, workers: 1, API key: none, "
+        r"signature: not looked at\n",
+        log,
     )
     assert log.count("open to everybody") == 1
+
+
+def test_a_request_that_ends_as_no_http_has_one_answer_one_record_and_counts_once(trained_tag: str) -> None:
+    """The application waits for the rest of a body when the connection refuses it; and a head may come all at once."""
+    broken = head("POST", "/predict", CHUNKED, "content-type: application/json", "x-request-id: mine")
+    with serving(env={variable("log_format"): "json"}) as server:
+        connection = Connection(server.url)
+        connection.send(broken)
+        time.sleep(0.5)  # until the application waits
+        status, headers, _ = connection.answer_to(b'5\r\n{"cal\r\nzz\r\n')
+        assert (status, headers["x-request-id"], connection.rest()) == (400, "mine", b"")
+        connection.close()
+        connection = Connection(server.url)
+        assert connection.answer_to(head("GET", "/health", f"x-padding: {'a' * 40_000}"))[0] == 431
+        connection.close()
+        time.sleep(0.5)
+        metrics = httpx.get(f"{server.url}/metrics").text
+        records = [json.loads(line) for line in server.log.read_text().splitlines()]
+    access = [(each["route"], each["status"]) for each in records if each["logger"].endswith(".access")]
+    assert sorted(status for _, status in access) == [400, 431]
+    assert ("/predict", 400) in access
+    counted = re.findall(r'^plan_recommender_requests_total\{.*status="4\d\d"\} (\S+)$', metrics, re.MULTILINE)
+    assert sum(map(float, counted)) == 2
 
 
 def test_under_overload_refusals_have_ids_and_leave_few_records(trained_tag: str) -> None:

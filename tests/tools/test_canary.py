@@ -33,10 +33,11 @@ class Instance(NamedTuple):
     slow: int = 0
     ultra: int = 0
     rows: int = 0
+    refused: int = 0
 
     def write(self, path: Path, then: "Instance | None" = None) -> str:
         """Write them as /metrics has them, as many as were there `then` and these; requests are of /predict."""
-        requests, faults, slow, ultra, rows = (a + b for a, b in zip(self, then or Instance(), strict=True))
+        requests, faults, slow, ultra, rows, refused = (a + b for a, b in zip(self, then or Instance(), strict=True))
         path.write_text(
             f"""# TYPE plan_recommender_requests_total counter
 plan_recommender_requests_total{{route="/predict",status="200"}} {requests - faults}
@@ -44,7 +45,7 @@ plan_recommender_requests_total{{route="/predict",status="500"}} {faults}
 plan_recommender_requests_total{{route="/health",status="200"}} {1e6 + requests}
 # TYPE plan_recommender_refused_requests_total counter
 plan_recommender_refused_requests_total{{reason="fault",route="/predict"}} {faults}
-plan_recommender_refused_requests_total{{reason="invalid",route="/predict"}} {requests // 2}
+plan_recommender_refused_requests_total{{reason="invalid",route="/predict"}} {refused}
 plan_recommender_refused_requests_total{{reason="overload",route="/health"}} {requests}
 # TYPE plan_recommender_request_seconds histogram
 plan_recommender_request_seconds_bucket{{le="0.05",route="/predict"}} 0
@@ -61,7 +62,7 @@ plan_recommender_predictions_total{{model="plan_recommender:a",plan="Ultra"}} {u
         return str(path)
 
 
-BEFORE = Instance(5_000, 400, 300, 2_000, 5_000)
+BEFORE = Instance(5_000, 400, 300, 2_000, 5_000, 2_500)
 GOOD = Instance(1_000, 0, 0, 300, 1_000)
 
 Judge = Callable[..., Answer]
@@ -81,9 +82,9 @@ def judge(command: Command, tmp_path: Path) -> Judge:
 
 
 def test_counts_are_what_was_done_between_two_readings_on_the_routes_of_clients(tmp_path: Path) -> None:
-    done = Instance(1_000, 7, 11, 301, 997)
+    done = Instance(1_000, 7, 11, 301, 997, 3)
     before, after = BEFORE.write(tmp_path / "before"), done.write(tmp_path / "after", BEFORE)
-    assert of_files(Path(before), Path(after)) == Counts(1_000, 7, 1_000, 11, 997, 301)
+    assert of_files(Path(before), Path(after)) == Counts(1_000, 7, 3, 1_000, 11, 997, 301)
 
 
 @pytest.mark.parametrize(
@@ -93,12 +94,14 @@ def test_counts_are_what_was_done_between_two_readings_on_the_routes_of_clients(
         (GOOD._replace(requests=700), 2, "hold (failed"),  # 0 of 700 may be 0.55 %
         (GOOD._replace(faults=50), 1, "roll back (failed"),
         (GOOD._replace(faults=5), 2, "hold (failed"),
+        (GOOD._replace(refused=500), 1, "roll back (refused"),  # such as half of the clients, without their key
+        (GOOD._replace(refused=5), 2, "hold (refused"),
         (GOOD._replace(slow=60), 1, "roll back (slow"),
         (GOOD._replace(ultra=420), 1, "roll back (Ultra"),
         (GOOD._replace(ultra=180), 1, "roll back (Ultra"),
         (GOOD._replace(ultra=340), 2, "hold (Ultra"),
         (GOOD._replace(faults=50, slow=60), 1, "roll back (failed, slow"),
-        (Instance(), 2, "hold (failed, slow, Ultra"),
+        (Instance(), 2, "hold (failed, refused, slow, Ultra: one of the two has seen nothing"),
     ],
 )
 def test_the_verdict_follows_from_the_intervals(judge: Judge, other: Instance, code: int, verdict: str) -> None:

@@ -10,10 +10,12 @@ import pytest
 import yaml
 
 import train
+from plan_recommender.model import signatures
 from plan_recommender.model import store as model_store
 from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME
 from plan_recommender.training.code import code_digest
 from tests.conftest import Answer, Command
+from tests.model.test_signatures import make_keys
 from tools import rollback
 
 pytestmark = pytest.mark.slow
@@ -55,6 +57,15 @@ def test_the_same_again_is_unchanged_and_nothing_is_written(again: Callable[...,
     answer = again("--data", tmp_path / "the same under another name.csv", "--artifacts", tmp_path / "other")
     assert answer.out.splitlines()[-1].startswith(f"unchanged: {tag} ")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_model_without_a_signature_is_signed_if_there_is_a_key(again: Callable[..., Answer], tmp_path: Path) -> None:
+    keys, model = make_keys(tmp_path / "keys"), model_store.find()
+    answer = again("--signing-key", keys.private)
+    assert (answer.code, answer.err, registered()) == (0, "", 1)
+    assert "; it had no signature, and is signed now; " in answer.out.splitlines()[-1]
+    signatures.verify_model(model.path, signatures.verifying_with(keys.public))
+    assert "signed now" not in again("--signing-key", keys.private).out
 
 
 def test_whoever_asks_for_it_gets_another_model_of_the_same(again: Callable[..., Answer]) -> None:

@@ -43,7 +43,7 @@ from plan_recommender.serving.patches.cycle import (
 )
 from plan_recommender.serving.patches.worker import Decide, Worker
 from plan_recommender.serving.request_ids import ids_of
-from plan_recommender.serving.routes import Command
+from plan_recommender.serving.routes import ROUTES, Command
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -223,6 +223,8 @@ class Connection(HttpToolsProtocol):
     def _refuse_overloaded(self, cycle: RequestResponseCycle, arrived: float) -> None:
         """Refuse a request under overload; the application never sees it, because that has to be cheap."""
         ids = ids_of(cast(list[Header], cycle.scope["headers"]))
+        if cycle.response_complete:
+            return  # the rest of its body was no HTTP, and it has that answer
         if not cycle.disconnected:
             self.write_answer(cycle, _OVERLOADED.status, [*_OVERLOADED_HEADERS, *ids], _OVERLOADED.body)
         self.worker.note_refusal(split_version(cycle.scope["path"])[0], _OVERLOADED, arrived, ids)
@@ -300,14 +302,19 @@ class Connection(HttpToolsProtocol):
     def _refuse_connection(self, refusal: Refusal) -> None:
         """Refuse what the application never sees; complete requests before it are answered, and end the connection."""
         self._input = Input.IGNORED
-        ids = ids_of([])  # the head is not complete, or is none
-        self.worker.note_refusal(NO_ROUTE, refusal, time.perf_counter(), ids)
         if self._complete is not None and not self._complete.response_complete:
             self._complete.keep_alive = False
-        else:
-            write_outbox()
-            self.transport.write(refusal.response(ids))
-            self.transport.close()
+            return
+        route, ids = NO_ROUTE, ids_of([])  # the head is not complete, or is none
+        if not self._idle:  # the body is wrong, and this is the answer to its request; the application's goes nowhere
+            path = split_version(self.cycle.scope["path"])[0]
+            route, ids = path if path in ROUTES else NO_ROUTE, ids_of(cast(list[Header], self.cycle.scope["headers"]))
+            self.cycle.response_started = self.cycle.response_complete = True
+            self.cycle.message_event.set()
+        self.worker.note_refusal(route, refusal, time.perf_counter(), ids)
+        write_outbox()
+        self.transport.write(refusal.response(ids))
+        self.transport.close()
 
     def _close_if_idle(self) -> None:
         if self._idle:
