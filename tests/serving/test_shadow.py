@@ -225,7 +225,7 @@ def test_a_row_costs_less_than_its_decision(
     shadow: Shadow, shadowed: Recommender, subscribers: FeatureMatrix, record_property: Callable[..., None]
 ) -> None:
     """By this process' processor time; `python -m benchmark.shadow` asks a service, and needs a quiet machine."""
-    asked = usages(subscribers[:10_000])
+    asked = usages(subscribers[: shadow_module.MAX_SINGLE_ROWS])
 
     def seconds(work: Callable[[], object]) -> float:
         start = time.process_time()
