@@ -35,7 +35,8 @@ class WorkerDeaths:
 
         # prometheus_client chose its kind of values when it was imported, before BentoML had chosen the folder.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        chosen, values.ValueClass = values.ValueClass, values.MultiProcessValue()  # type: ignore[no-untyped-call]
+        chosen = values.ValueClass
+        values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]  # it has no types
         try:
             deaths = Counter("plan_recommender_worker_deaths", "Workers that died, by cause.", ["cause"], registry=None)
             restarts = Counter(
