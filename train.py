@@ -48,9 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
     if options.search is not None:
         settings = _searched(table, settings, options.search)
     if not options.again and (same := _already_made(table, habits, settings)):
+        signed = "; it had no signature, and is signed now" if _sign_if_unsigned(same, settings) else ""
         cli.say(
-            f"unchanged: {same.tag} was made from this table, with these settings, libraries and code"
-            f"{_signed_now(same, settings)}; to train all the same, and to write the artifacts anew, add --again"
+            f"unchanged: {same.tag} was made from this table, with these settings, libraries and code{signed}; "
+            "to train all the same, and to write the artifacts anew, add --again"
         )
         return cli.DONE
     trained, verdict = train_and_judge(table, settings, cli.say)
@@ -117,14 +118,14 @@ def _already_made(table: LabelledTable, habits: LearnedHabits, settings: Setting
     return model if made_from_the_same(model, table, habits, settings) else None
 
 
-def _signed_now(model: store.RegisteredModel, settings: Settings) -> str:
-    """Sign a model that has no signature if there is a key for that; gives what to say of it."""
+def _sign_if_unsigned(model: store.RegisteredModel, settings: Settings) -> bool:
+    """Sign a model that has no signature if there is a key for that; tells whether it did."""
     key = settings.artifacts.signing_key
     if key is None or (model.path / SIGNATURE_FILE).exists():
-        return ""
+        return False
     with writing(model.path):
         sign_model(model.path, signing_with(key))
-    return "; it had no signature, and is signed now"
+    return True
 
 
 def _searched(table: LabelledTable, settings: Settings, trials: int) -> Settings:

@@ -54,8 +54,8 @@ def say_what_starts(
         model: tag of the model.
         tariffs: in force.
         workers: processes that answer.
-        verifies: whether no model is opened that a certain key has not signed.
-        needs_key: whether an API key is set, which is not given here; `Authentication` warns where none is.
+        needs_key: whether requests must carry an API key; the key itself is not given here.
+        verifies: whether the model must be signed with a certain key.
     """
     fields = {
         "version": __version__,
