@@ -13,7 +13,7 @@ from bentoml.exceptions import BentoMLException
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.billing.tariffs import Tariffs, load_tariffs, shipped_tariffs
 from plan_recommender.errors import ConfigError, PlanRecommenderError
-from plan_recommender.model import signatures, source, store
+from plan_recommender.model import bento_model, signatures, source, store
 from plan_recommender.model.features import CustomerUsage
 from plan_recommender.model.record import MODEL_NAME
 from plan_recommender.serving import drift_files, logs, metrics_folder
@@ -73,7 +73,7 @@ _ENVIRONMENT = _environment()
 class PlanRecommender:
     """Recommends a mobile plan, Ultra or Smart, from one month of a subscriber's usage."""
 
-    model = store.ServedModel(_ENVIRONMENT.model or store.LATEST)  # an attribute, or the Bento would not carry it
+    model = bento_model.ServedModel(_ENVIRONMENT.model or store.LATEST)  # an attribute, or the Bento would not carry it
 
     def __init__(self) -> None:
         try:
@@ -205,7 +205,7 @@ def _origin() -> source.Origin:
     bento = _SERVICE.bento
     if bento is None:
         return source.Origin(commit=source.handed_on())
-    commits = [(model.metadata or {}).get(store.SOURCE_COMMIT) for model in bento.info.all_models]
+    commits = [(model.metadata or {}).get(bento_model.SOURCE_COMMIT) for model in bento.info.all_models]
     return source.Origin(str(bento.tag), commits[0] or None if commits else None)
 
 
@@ -222,7 +222,7 @@ def _model() -> store.RegisteredModel:
     built_with = [] if bento is None else bento.info.all_models
     if not built_with:
         return store.find(wanted or store.LATEST)
-    model = store.of_bento(built_with[0])
+    model = bento_model.of_bento(built_with[0])
     if wanted not in (None, model.tag):
         raise ConfigError(
             f"environment variable {variable('model')}: expected {model.tag}, the only model that the Bento "

@@ -37,6 +37,9 @@ SEED: Final = 1
 RESAMPLES: Final = 1_000
 """Resamples of the rounds behind an interval (percentile bootstrap)."""
 
+_TURNS: Final = (True, False, False, True)
+"""Whether the shadow is on, in each load of a round."""
+
 _LOADS: Final = {
     "/predict": (PREDICT, CONNECTIONS),
     f"/predict_batch, {BATCH_ROWS:,} rows": (post("/predict_batch", {"rows": [USAGE] * BATCH_ROWS}), 2),
@@ -66,23 +69,29 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _cost(name: str, server: Server, seconds: float, rounds: int) -> float:
-    """Measure one load by turns, the shadow on at first; returns the share of the throughput that it costs."""
+    """Measure one load by turns; returns the share of the throughput that the shadow costs.
+
+    The shadow is on, off, off and on in each round, and the round's ratio is that of its sums: a machine that becomes
+    slower from load to load changes neither.
+    """
     (worker,) = workers(server)
     request, connections = _LOADS[name]
     closed_loop(server.url, [request], connections, 1.0)  # warm
-    rates = np.empty((rounds, 2))
+    rates = np.empty((rounds, len(_TURNS)))
     for number in range(rounds):
-        for shadowed in (1, 0):
+        for turn, shadowed in enumerate(_TURNS):
             before = _processor_seconds(worker)
             answered = closed_loop(server.url, [request], connections, seconds).counts()[200]
-            worker.send_signal(signal.SIGUSR1)
-            time.sleep(0.1)  # until it has switched
-            rates[number, shadowed] = answered / (_processor_seconds(worker) - before)
-    alone, shadowed_rates = rates.T
-    ratio = float(np.median(shadowed_rates) / np.median(alone))
+            if _TURNS[(turn + 1) % len(_TURNS)] != shadowed:
+                worker.send_signal(signal.SIGUSR1)
+                time.sleep(0.1)  # until it has switched
+            rates[number, turn] = answered / (_processor_seconds(worker) - before)
+    on = np.array(_TURNS)
+    alone, shadowed_rates = rates[:, ~on].mean(axis=1), rates[:, on].mean(axis=1)
+    ratios = shadowed_rates / alone
     resampled = np.random.default_rng(SEED).integers(0, rounds, (RESAMPLES, rounds))
-    ratios = np.median(shadowed_rates[resampled], axis=1) / np.median(alone[resampled], axis=1)
-    low, high = np.percentile(ratios, (2.5, 97.5))
+    low, high = np.percentile(np.median(ratios[resampled], axis=1), (2.5, 97.5))
+    ratio = float(np.median(ratios))
     cli.say(
         f"{name}: {np.median(alone):,.0f} answers a second of the worker's processor without a shadow, "
         f"{np.median(shadowed_rates):,.0f} with one; ratio {ratio:.3f} (95 % interval {low:.3f} to {high:.3f}, "

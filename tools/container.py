@@ -16,8 +16,8 @@ from typing import Final
 
 import httpx
 
+from plan_recommender.model.bento_model import SOURCE_COMMIT
 from plan_recommender.model.source import short
-from plan_recommender.model.store import SOURCE_COMMIT
 from tools.server import ROOT, START_SECONDS, free_port
 
 NAME: Final = "plan_recommender"

@@ -183,7 +183,7 @@ def roll(nginx: Proxy, images: Sequence[str], rate: float, requests: int, seed: 
     def replace(image: str, port: int) -> None:
         """The recipe: start the next instance, and when it is ready stop the one of before."""
         containers.append(_start(image, port))
-        docker("stop", "--time", str(STOP_SECONDS + DRAIN_SECONDS), containers[-2])
+        docker("stop", "-t", str(STOP_SECONDS + DRAIN_SECONDS), containers[-2])
         models.append(_model(nginx))
 
     def forward_and_back() -> None:

@@ -17,7 +17,7 @@ import yaml
 
 from plan_recommender import cli
 from plan_recommender.data.outputs import writing
-from plan_recommender.model import signatures, store
+from plan_recommender.model import bento_model, signatures, store
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.record import MODEL_NAME
 from plan_recommender.model.signatures import SignatureError
@@ -91,7 +91,7 @@ def _models(described: dict[str, Any], within: Path) -> Iterator[tuple[Path, str
     for service in described["services"]:
         for model in service["models"]:
             name, _, version = str(model["tag"]).partition(":")
-            yield within / name / version, (model.get("metadata") or {}).get(store.RECORD_DIGEST)
+            yield within / name / version, (model.get("metadata") or {}).get(bento_model.RECORD_DIGEST)
 
 
 _SIGN = {"model": signatures.sign_model, "bento": signatures.sign_bento}

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from bentoml.exceptions import BentoMLException
 
 from plan_recommender.errors import ModelError
 from plan_recommender.model.digests import sha256
@@ -43,11 +42,8 @@ _MISMATCH = "Signature mismatch: "
 _REQUIRED: list[Path] = []  # the public key, once `require` has named one
 
 
-class SignatureError(ModelError, BentoMLException):
-    """A signature is missing, was not made with the right key, or does not belong to what the folder holds.
-
-    BentoML's own commands, which open models too, show a `BentoMLException` without a stack trace.
-    """
+class SignatureError(ModelError):
+    """A signature is missing, was not made with the right key, or does not belong to what the folder holds."""
 
 
 def require(public_key: Path | None) -> None:

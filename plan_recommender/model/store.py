@@ -1,25 +1,26 @@
 """The reading half of the model store: find a registered model, verify it, open its tables.
 
 Nothing here writes to the store; training/publish.py does. A model's files are read only after their SHA-256 has been
-compared with the record. This module and serving/patches are the only ones that use private parts of BentoML.
+compared with the record. This module, bento_model.py and serving/patches are the only ones that use private parts of
+BentoML, and a command that only needs the latest model does not import BentoML, which takes longer than the rest of
+its start.
 """
 
 import hashlib
+import os
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-import bentoml
 import numpy as np
 import numpy.typing as npt
-from bentoml.exceptions import BentoMLException, NotFound
-from bentoml.models import BentoModel
+import yaml
 from pydantic import ValidationError
 
 from plan_recommender.errors import ModelError
 from plan_recommender.model import signatures
-from plan_recommender.model.digests import sha256
 from plan_recommender.model.features import FEATURES, TARGET
 from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.record import (
@@ -33,13 +34,8 @@ from plan_recommender.model.record import (
     ModelRecord,
 )
 from plan_recommender.model.scorer import Scorer
-from plan_recommender.model.source import source_commit
 from plan_recommender.model.tables import ModelDocument, read_document, read_limited
 from plan_recommender.private_parts import PrivateParts
-
-if TYPE_CHECKING:
-    from bentoml._internal.bento.bento import BentoModelInfo
-    from bentoml._internal.models import ModelStore
 
 LATEST = f"{MODEL_NAME}:latest"
 """The newest model that passed the gate, or the one that a rollback went back to."""
@@ -58,48 +54,11 @@ PRIVATE_PARTS = PrivateParts(
 They are imported inside the functions, so that they are checked first.
 """
 
+_CONTAINERS = "bentoml._internal.configuration.containers"
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 RECORD_KEY = "plan_recommender"
 """The key of BentoML's metadata under which the record is stored."""
-
-SOURCE_COMMIT = "source_commit"
-RECORD_DIGEST = "model_yaml_sha256"
-"""The keys in a Bento's own list of its models for the commit of the source and for the digest of model.yaml."""
-
-
-class ServedModel(BentoModel):
-    """The reference by which the service names its model. Unlike BentoML's own, it looks in the local store only."""
-
-    def to_info(self, alias: str | None = None) -> Any:
-        """Describe the model for a Bento that is being built, with the digest by which `of_bento` recognises it.
-
-        The commit of the source goes with it, because this is what runs at a build and at no other time.
-
-        Raises:
-            BentoMLException: the model is not in the local store.
-        """
-        stored = self._require()
-        info = super().to_info(alias)
-        known = {RECORD_DIGEST: sha256(_record_file(stored)), SOURCE_COMMIT: source_commit() or ""}
-        return type(info)(info.tag, info.module, info.creation_time, alias=alias, metadata=known)
-
-    def resolve(self, *arguments: Any, **options: Any) -> bentoml.Model:
-        """Open the model.
-
-        Raises:
-            BentoMLException: the model is not in the local store.
-        """
-        self._require()
-        return cast(bentoml.Model, super().resolve(*arguments, **options))
-
-    def _require(self) -> bentoml.Model:
-        signatures.check(versions_folder(), str(self.tag))
-        try:
-            stored = self.stored
-        except Exception as error:  # a damaged model.yaml fails in whatever way its damage makes BentoML fail
-            raise BentoMLException(_unreadable(str(self.tag), error)) from error
-        if stored is None:
-            raise BentoMLException(_not_found(str(self.tag)))
-        return cast(bentoml.Model, stored)
 
 
 @dataclass(frozen=True)
@@ -211,14 +170,10 @@ def find(tag: str = LATEST) -> RegisteredModel:
         raise ModelError(f"expected a model tag {MODEL_NAME}:<version>, found {tag!r}")
     alias, tag = tag, resolved(tag)
     signatures.check(versions_folder(), tag)
-    try:
-        stored = bentoml.models.get(tag)
-    except NotFound as error:
-        named = f"{tag}, which {alias} names," if alias == CHAMPION else tag
-        raise ModelError(_not_found(named)) from error
-    except Exception as error:  # a damaged model.yaml fails in whatever way its damage makes BentoML fail
-        raise ModelError(_unreadable(tag, error)) from error
-    return verify(stored)
+    version = latest_version() if tag == LATEST else tag.partition(":")[2]
+    if version and record_file(versions_folder() / version).is_file():
+        return read(versions_folder() / version)
+    return read(_looked_up(tag, alias))
 
 
 def resolved(tag: str) -> str:
@@ -251,56 +206,38 @@ def champion_version() -> str | None:
     return champion_file().read_text().strip() if champion_file().is_file() else None
 
 
-def of_bento(info: "BentoModelInfo") -> RegisteredModel:
-    """Find the model that a Bento was built with, and verify its record.
-
-    Raises:
-        ModelError: the model is not in the store, or its record has changed since the Bento was built.
-    """
-    try:
-        stored = ServedModel(info.tag).resolve()
-    except BentoMLException as error:
-        raise ModelError(str(error)) from error
-    expected, found = (info.metadata or {}).get(RECORD_DIGEST), sha256(_record_file(stored))
-    if found != expected:
-        raise ModelError(
-            f"{_record_file(stored)}: expected the record that the Bento was built with (SHA-256 {expected}), found "
-            f"another ({found}); the file was damaged or replaced, or the Bento was built otherwise: build it again"
-        )
-    return verify(stored)
-
-
-def verify(stored: bentoml.Model) -> RegisteredModel:
-    """Check that a stored model has a record of this version, for these features; opens none of its files.
+def read(folder: Path) -> RegisteredModel:
+    """Check that a model in the store has a record of this version, for these features; opens none of its other files.
 
     Raises:
         ModelError: the record is missing or malformed, or was made for other features.
     """
+    tag = f"{MODEL_NAME}:{folder.name}"
     try:
-        record = ModelRecord.model_validate(stored.info.metadata.get(RECORD_KEY))
+        about: Any = yaml.load(record_file(folder).read_bytes(), _Loader)  # noqa: S506  # it is a safe one
+        stored = about["metadata"].get(RECORD_KEY)
+    except Exception as error:  # a damaged file fails in whatever way its damage makes it fail
+        raise ModelError(unreadable(tag, error)) from error
+    try:
+        record = ModelRecord.model_validate(stored)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the record"
         raise ModelError(
-            f"{stored.tag}: expected the record that train.py stores with a model; {where}: {first['msg']}; train again"
+            f"{tag}: expected the record that train.py stores with a model; {where}: {first['msg']}; train again"
         ) from error
     if record.features != list(FEATURES) or record.target != TARGET:
         raise ModelError(
-            f"{stored.tag}: expected a model for {[f.name for f in FEATURES]}, found one for "
+            f"{tag}: expected a model for {[f.name for f in FEATURES]}, found one for "
             f"{[f.name for f in record.features]}; train again with this version of the code"
         )
-    return RegisteredModel(str(stored.tag), Path(stored.path), record)
-
-
-def store_in(folder: Path) -> "ModelStore":
-    """Make a model store of another folder, for the argument `_model_store` of `bentoml.models.create`."""
-    from bentoml._internal.models import ModelStore
-
-    return ModelStore(folder)
+    return RegisteredModel(tag, folder, record)
 
 
 def store_path() -> Path:
-    """Give the folder of the model store, in BENTOML_HOME."""
+    """Give the folder of the model store: that of a Bento that is served, otherwise the one in BENTOML_HOME."""
+    if _CONTAINERS not in sys.modules:
+        return Path(os.path.expandvars(os.environ.get("BENTOML_HOME", "~/bentoml"))).expanduser() / "models"
     from bentoml._internal.configuration.containers import BentoMLContainer
 
     _check_private_parts()
@@ -322,16 +259,13 @@ def champion_file() -> Path:
     return versions_folder() / "champion"
 
 
-@cache
-def _check_private_parts() -> None:
-    PRIVATE_PARTS.check()
+def record_file(folder: Path) -> Path:
+    """Give the path of BentoML's own file about a model, which holds the record."""
+    return folder / "model.yaml"
 
 
-def _record_file(stored: bentoml.Model) -> Path:
-    return Path(stored.path) / "model.yaml"  # BentoML's own, which holds the record
-
-
-def _unreadable(tag: str, error: Exception) -> str:
+def unreadable(tag: str, error: Exception) -> str:
+    """Say that a model was found and is damaged."""
     reason = " ".join(str(error).split())[:200]
     return (
         f"expected the model {tag} in the BentoML model store {store_path()}, found one that BentoML cannot read: "
@@ -339,8 +273,27 @@ def _unreadable(tag: str, error: Exception) -> str:
     )
 
 
-def _not_found(tag: str) -> str:
+def not_found(tag: str) -> str:
+    """Say that there is no such model."""
     return (
         f"expected the model {tag} in the BentoML model store {store_path()}, found none; "
         "train one with `python train.py`, or set BENTOML_HOME to the store that holds it"
     )
+
+
+@cache
+def _check_private_parts() -> None:
+    PRIVATE_PARTS.check()
+
+
+def _looked_up(tag: str, alias: str) -> Path:
+    """Let BentoML look for a model that is not simply there: `:latest` of a deleted model, or part of a version."""
+    import bentoml
+    from bentoml.exceptions import NotFound
+
+    try:
+        return Path(bentoml.models.get(tag).path)
+    except NotFound as error:
+        raise ModelError(not_found(f"{tag}, which {alias} names," if alias == CHAMPION else tag)) from error
+    except Exception as error:  # a damaged model.yaml fails in whatever way its damage makes BentoML fail
+        raise ModelError(unreadable(tag, error)) from error

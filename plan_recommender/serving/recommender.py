@@ -106,7 +106,7 @@ class Recommender:
         prediction, probability = self._scorer.decide_row(log_odds, calls, minutes, messages, mb_used)
         self._count_row(bins, probability)
         if self.shadow is not None:
-            self.shadow.row((calls, minutes, messages, mb_used), prediction, probability)
+            self.shadow.row(calls, minutes, messages, mb_used, prediction, probability)
         return {
             "prediction": prediction,
             "probability_is_ultra": probability,
@@ -201,8 +201,8 @@ class Recommender:
         """Answer for one subscriber, and say how much each feature contributed and where the plan would change."""
         explanation = self._explain(usage, language, self._count_row)
         if self.shadow is not None:
-            values = (usage.calls, usage.minutes, usage.messages, usage.mb_used)
-            self.shadow.row(values, explanation["prediction"], explanation["probability_is_ultra"])
+            decided, probability = explanation["prediction"], explanation["probability_is_ultra"]
+            self.shadow.row(usage.calls, usage.minutes, usage.messages, usage.mb_used, decided, probability)
         return explanation
 
     def _explain(self, usage: CustomerUsage, language: Language, note: RowNote) -> Explanation:

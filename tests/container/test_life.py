@@ -61,7 +61,7 @@ def test_it_stops_under_load_without_losing_a_request(image: str, record_propert
 
         def stop() -> None:
             moments.append(monotonic())
-            docker("stop", "--time", str(STOP_SECONDS), container.id)
+            docker("stop", "-t", str(STOP_SECONDS), container.id)
             moments.append(monotonic())
 
         stopping = threading.Thread(target=stop)
@@ -87,7 +87,7 @@ def test_it_stops_while_it_starts(image: str, seconds: float) -> None:
     try:
         time.sleep(seconds)
         start = monotonic()
-        docker("stop", "--time", str(STOP_SECONDS), identifier)
+        docker("stop", "-t", str(STOP_SECONDS), identifier)
         assert monotonic() - start < STOP_SECONDS / 2
         assert docker("inspect", "--format", "{{.State.ExitCode}}", identifier).strip() != "137"
     finally:

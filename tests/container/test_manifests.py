@@ -138,7 +138,7 @@ def test_it_ends_well_within_the_grace_period(image: str, base: list[Manifest]) 
     drain = Environment.read(_settings(base)).drain_seconds
     with _running(image, base) as it:
         start = time.monotonic()
-        docker("stop", "--time", str(grace), it.id)
+        docker("stop", "-t", str(grace), it.id)
         assert drain <= time.monotonic() - start < (drain + grace) / 2
         assert docker("inspect", "--format", "{{.State.ExitCode}}", it.id).strip() != "137"  # killed
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from plan_recommender.errors import ModelError
-from plan_recommender.model import signatures
+from plan_recommender.model import bento_model, signatures
 from plan_recommender.model import store as model_store
 from plan_recommender.model.record import DOCUMENT_FILE, HABITS_FILE, NOT_SERVED, PIPELINE_FILE, REFERENCE_FILE
 from plan_recommender.model.signatures import SIGNATURE_FILE, SignatureError
@@ -135,7 +135,7 @@ def test_a_signed_model_opens(signed: Path) -> None:
     found = model_store.find()
     assert found.path == signed
     assert found.scorer() is not None
-    assert model_store.ServedModel(model_store.LATEST).resolve().path == str(signed)
+    assert bento_model.ServedModel(model_store.LATEST).resolve().path == str(signed)
 
 
 def test_the_same_signature_holds_without_the_files_that_the_image_leaves_out(signed: Path) -> None:
@@ -160,7 +160,7 @@ def test_an_altered_model_is_refused_before_anything_of_it_is_parsed(
     assert sentence in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
     with pytest.raises(bentoml.exceptions.BentoMLException):
-        model_store.ServedModel(model_store.LATEST).resolve()
+        bento_model.ServedModel(model_store.LATEST).resolve()
 
 
 def test_without_a_key_an_unsigned_model_opens(signed: Path) -> None:

@@ -1,7 +1,10 @@
 """A model enters the store whole, and nothing that is not as it was registered comes out of it."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +17,7 @@ import evaluate
 from plan_recommender.model import store as model_store
 from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME, PIPELINE_FILE
 from tests.conftest import Answer, Command, leave_out, run
+from tools.server import ROOT
 
 
 @pytest.mark.slow
@@ -28,6 +32,27 @@ def test_the_documents_bytes_do_not_depend_on_pythons_hash_seed(
     )
     assert compiled.returncode == 0, compiled.stderr
     assert compiled.stdout.strip() == model.record.digests[DOCUMENT_FILE]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "environment",
+    [{"BENTOML_HOME": "/somewhere"}, {"BENTOML_HOME": "~/$PART/x"}, {}, {"BENTOML_HOME": "relative"}],
+    ids=["a folder", "with a variable", "unset", "relative"],
+)
+def test_the_store_is_where_bentoml_says_that_it_is(environment: dict[str, str], tmp_path: Path) -> None:
+    """Whoever only reads a model does not import BentoML, which takes longer than all else at a command's start."""
+    found = subprocess.run(
+        [sys.executable, "-m", "tests.programs.store_path"],
+        env={"HOME": str(tmp_path), "PART": "part", "PATH": os.environ["PATH"]} | environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    without, imported, with_bentoml = found.stdout.split()
+    assert imported == "False"
+    assert without == with_bentoml != "None"
 
 
 def _earlier_schema(record: dict[str, Any]) -> None:

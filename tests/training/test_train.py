@@ -215,7 +215,7 @@ def test_same_seed_and_data_give_the_same_result_in_another_process(
     assert {n: sha256(tmp_path / "artifacts" / n) for n in same} == {n: sha256(trained.artifacts / n) for n in same}
     tag = re.fullmatch(r"registered (plan_recommender:\w+)", result.stdout.splitlines()[-1])
     assert tag
-    again = model_store.verify(ModelStore(home / "models").get(tag[1]))
+    again = model_store.read(Path(ModelStore(home / "models").get(tag[1]).path))
     assert again.record.digests == model.record.digests
 
 
@@ -579,12 +579,12 @@ def test_the_latest_model_stays_the_latest_until_the_artifacts_of_the_new_one_ar
 def check_whole(home: Path, artifacts: Path) -> int:
     """Whatever is in the store can be used, and the artifacts are all of one run; returns how many models there are."""
     models = ModelStore(home / "models")
-    listed = [model_store.verify(found) for found in models.list(MODEL_NAME)]
+    listed = [model_store.read(Path(found.path)) for found in models.list(MODEL_NAME)]
     for found in listed:
         found.scorer()
         for name, digest in found.record.digests.items():
             assert sha256(found.path / name) == digest
-    latest = model_store.verify(models.get(model_store.LATEST))
+    latest = model_store.read(Path(models.get(model_store.LATEST).path))
     assert latest.tag in [found.tag for found in listed]
     assert {path.name for path in artifacts.iterdir()} == ARTIFACTS
     document = json.loads((artifacts / "run.json").read_text())
