@@ -6,6 +6,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from plan_recommender.data.advice_table import AdviceTable, exact_amount
 from pydantic import ValidationError
 
 from plan_recommender.billing.advice import Advice, AdvicePolicy, Adviser
@@ -13,7 +14,6 @@ from plan_recommender.billing.forecast import Month
 from plan_recommender.billing.tariffs import Tariffs, load_tariffs
 from plan_recommender.billing.wording import sentence
 from plan_recommender.campaign.export import COLUMNS as CONTACT_COLUMNS
-from plan_recommender.data.advice_table import AdviceTable, exact_amount
 from plan_recommender.model.languages import LANGUAGES
 from tests.made_up_months import POLICY, adviser, habits, tariffs
 from tools.server import ROOT

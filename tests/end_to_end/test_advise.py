@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plan_recommender.data.advice_table import AdviceTable
 from starlette.testclient import TestClient
 
 import advise
 from plan_recommender.billing.forecast import Month
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.config.table_format import MonthsFormat, TableFormat
-from plan_recommender.data.advice_table import AdviceTable
 from plan_recommender.data.table_file import open_table
 from plan_recommender.errors import TableError
 from plan_recommender.model.store import RegisteredModel
