@@ -1,0 +1,5 @@
+"""Whole files at the speed at which their text can be read: blocks of rows in, the same rows with answers out.
+
+`LineScorer` scores a block of lines and `ArrowScorer` a record batch; both are functions of their argument alone, so
+that threads, or another engine, can call them. `files.score_file` scores a file with them.
+"""
