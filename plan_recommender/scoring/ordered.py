@@ -8,8 +8,8 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-_WAITING_EACH = 2
-"""Items for each thread that are worked on or wait to be taken; memory grows with them."""
+_WAITING = 1
+"""Items that wait to be worked on or to be taken, beside one for each thread; memory grows with them."""
 
 
 def in_order(work: Callable[[_Item], _Result], items: Iterator[_Item], jobs: int) -> Iterator[_Result]:
@@ -34,7 +34,7 @@ def in_order(work: Callable[[_Item], _Result], items: Iterator[_Item], jobs: int
                 if item is None:
                     break
                 waiting.append(pool.submit(work, item))
-                if len(waiting) > _WAITING_EACH * jobs:
+                if len(waiting) > jobs + _WAITING:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -171,7 +171,7 @@ def _are_there(parts: list[Path], targets: list[Path], lengths: list[int]) -> bo
 
 
 def _rename(parts: list[Path], targets: list[Path]) -> None:
-    for part, target in zip(parts, targets, strict=True):
+    for part, target in reversed(list(zip(parts, targets, strict=True))):
         if part.exists():  # otherwise a run that was killed has renamed it
             part.chmod(mode_of(target))
             part.replace(target)

@@ -25,7 +25,7 @@ from plan_recommender.scoring.ordered import ahead, in_order
 from plan_recommender.scoring.outputs import Outputs
 
 _BATCH_CELLS: Final = 1 << 19
-_MAX_BATCH_ROWS: Final = 1 << 16
+_MAX_BATCH_ROWS: Final = 1 << 15
 _MAX_REASONS_ROWS: Final = 1 << 12
 _READ_AHEAD: Final = 2
 
