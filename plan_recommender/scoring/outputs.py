@@ -18,7 +18,7 @@ from plan_recommender.scoring.journal import Checkpoint, Journal
 PIPE: Final = Path("-")
 """What stands for standard input or output."""
 
-CHECKPOINT_BYTES: Final = 1 << 26
+CHECKPOINT_BYTES = 1 << 26
 """So much of the input is scored between two places at which a run can go on: a tenth of a minute."""
 
 _REJECTS_BYTES: Final = 1 << 20  # of text that is written, and compressed, at once

@@ -91,7 +91,9 @@ def _judge(row: Row, header: Row, positions: list[int], decimal: str) -> tuple[l
     """Give the usage of a row, and why it is none."""
     if len(row) != len(header):
         return [], wrong_width(row, len(header))
-    values, reasons, remedies = [], [], {}
+    values: list[float] = []
+    reasons: list[str] = []
+    remedies: dict[str, None] = {}
     for position in positions:
         parsed, bad = parse_usage([row[position]], decimal)
         values.append(float(parsed[0]))

@@ -16,6 +16,7 @@ from plan_recommender.scoring import outputs
 from plan_recommender.scoring.answers import Answerer
 from plan_recommender.scoring.counts import Counts
 from plan_recommender.scoring.files import Scoring, Task, score_file
+from plan_recommender.scoring.journal import Checkpoint, Journal
 from plan_recommender.scoring.outputs import forget
 from tests.scoring.kills import kill_and_continue
 
@@ -54,16 +55,16 @@ def kill_after(task: Task, scoring: Scoring, monkeypatch: pytest.MonkeyPatch) ->
     """Kill a run once it has noted so many places."""
 
     def execute(places: int) -> None:
-        note, left = outputs.Journal.note, [places]
+        note, left = Journal.note, [places]
 
-        def noting(self: outputs.Journal, checkpoint: outputs.Checkpoint) -> None:
+        def noting(self: Journal, checkpoint: Checkpoint) -> None:
             note(self, checkpoint)
             left[0] -= 1
             if not left[0]:
                 raise Killed
 
         with monkeypatch.context() as patch:
-            patch.setattr(outputs.Journal, "note", noting)
+            patch.setattr(Journal, "note", noting)
             with pytest.raises(Killed):
                 score_file(task, scoring)
 

@@ -22,7 +22,7 @@ class Dribble(io.BytesIO):
         return super().readinto(buffer[:7])
 
 
-def rows_of(text: bytes) -> list[list[str]]:
+def rows_of(text: bytes | bytearray) -> list[list[str]]:
     lines = lines_of(text.decode("utf-8", errors="surrogateescape"))
     return [row.cells for row in read_rows(lines, ",")]
 
