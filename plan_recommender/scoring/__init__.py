@@ -6,6 +6,6 @@ that threads, or another engine, can call them. `files.score_file` scores a file
 
 import os
 
-# Arrow reads it when it is imported. Its own allocators keep what each of several threads has used: with the system's, a
-# file takes a fifth to a third less memory, and no more time.
+# Arrow reads it when it is imported. Its own allocators keep what each of several threads has used: with the system's,
+# a file takes a fifth to a third less memory, and no more time.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")

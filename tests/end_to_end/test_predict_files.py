@@ -205,7 +205,7 @@ def test_a_terminal_is_told_the_rate_and_the_time_left(trained: TrainedModel, tm
     finally:
         os.close(ours)
         os.close(theirs)
-    assert re.search(r"[1-9]% \|.*\| [1-9][0-9,]* rows, [1-9][0-9,]* rows/s, [0-9:]+ left", told)
+    assert re.search(r"[1-9][0-9]*% \|.*\| [1-9][0-9,]* rows, [1-9][0-9,]* rows/s, [0-9:]+ left", told)
 
 
 @pytest.mark.slow
