@@ -15,6 +15,8 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -34,16 +36,18 @@ from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import ConfigError
 from plan_recommender.model.features import FEATURE_NAMES, PLANS
 from plan_recommender.model.threshold import Threshold
-from plan_recommender.serving.schemas import BatchRecommendation, Decision, Recommendation
+from plan_recommender.serving.schemas import AdviceAnswer, BatchRecommendation, Decision, Recommendation
 
 BATCH_ROWS = 100
 REQUESTS_PER_SECOND = 20  # at most, of one application
 BATCHES_PER_SECOND = 2  # at most, of one analyst
+MAX_ADVISED_MONTHS = 12
 TIMEOUT_SECONDS = 5.0
 """An answer that takes longer counts as a failure; users that are to stop wait this long for their last answer."""
 
 _SINGLE = TypeAdapter(Recommendation)
 _BATCH = TypeAdapter(BatchRecommendation)
+_ADVICE = TypeAdapter(AdviceAnswer)
 
 
 def _stop(sentence: object) -> NoReturn:
@@ -110,9 +114,24 @@ class _User(FastHttpUser):
                 return f"expected {PLANS[plan]} at probability {decision['probability_is_ultra']}, found {decision}"
         return None
 
+    def check_advice(self, answer: AdviceAnswer) -> str | None:
+        """Say what is wrong with the advice for somebody whose plan is not known; None if it is the cheapest plan."""
+        if answer["model"] != self.model:
+            return f"expected an answer of {self.model}, found one of {answer['model']}"
+        expected = {plan["plan"]: plan["expected"] for plan in answer["plans"]}
+        cheapest = min(expected.values())
+        if answer["advice"] != "choose" or expected.get(answer["advised_plan"]) != cheapest:
+            return f"expected the plan of {cheapest}, found {answer['advice']} {answer['advised_plan']} of {expected}"
+        for plan in answer["plans"]:
+            bill = plan["last_bill"]
+            total = sum(Decimal(str(bill[item])) for item in ("fee", "minutes", "messages", "data"))
+            if total != Decimal(str(bill["total"])):
+                return f"expected a total of {total}, found {bill}"
+        return None
+
 
 class Application(_User):
-    """A CRM or the backend of an app: it asks for one subscriber at a time, and sometimes sends an invalid request."""
+    """A CRM or the backend of an app: it asks for one subscriber at a time, for advice too, and is invalid at times."""
 
     weight = 9
     wait_time = constant_throughput(REQUESTS_PER_SECOND)
@@ -129,6 +148,19 @@ class Application(_User):
             return self.check([usage], [answer], answer["model"])
 
         self.ask("/predict", usage, check)
+
+    @task(2)
+    def advise(self) -> None:
+        """Ask which plan fits the next month of one subscriber, from one to twelve months before it."""
+        count = 1 + int(next(self.shares) * MAX_ADVISED_MONTHS)
+        months = [{"month": f"2026-{i:02}", **usage} for i, usage in enumerate(islice(self.subscribers, count), 1)]
+
+        def check(response: ResponseContextManager) -> str | None:
+            if response.status_code != 200:
+                return f"expected 200, found {response.status_code}"
+            return self.check_advice(_ADVICE.validate_json(response.content, strict=True))
+
+        self.ask("/advise", {"months": months}, check)
 
     @task(1)
     def predict_invalid(self) -> None:
@@ -151,7 +183,7 @@ class CampaignAnalyst(_User):
     @task
     def predict_batch(self) -> None:
         """Ask for a hundred subscribers."""
-        rows = list(itertools.islice(self.subscribers, BATCH_ROWS))
+        rows = list(islice(self.subscribers, BATCH_ROWS))
 
         def check(response: ResponseContextManager) -> str | None:
             if response.status_code != 200:

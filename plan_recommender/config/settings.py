@@ -195,8 +195,8 @@ class DriftSettings(Section):
     )
     smallest_gap: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05,
-        description="Smallest distance of a feature's distribution functions that matters (no unit): 3 percent more "
-        "data for everybody make it 0.05, 30 percent more make it 0.4.",
+        description="Smallest distance of a feature's distribution functions that matters (no unit): on the shipped "
+        "table, 3 percent more data for everybody make it 0.05, and 30 percent more make it 0.44.",
     )
     smallest_phi: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="Smallest distance of the shares of bins, or of how two features go together (no unit)."

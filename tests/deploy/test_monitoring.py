@@ -25,6 +25,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from plan_recommender.config import load
 from plan_recommender.monitoring.evidence import ALARM_DAYS
 from plan_recommender.serving.metrics import LATENCY_BUCKETS
+from plan_recommender.serving.settings import variable
 from tests.deploy.conftest import require
 from tests.deploy.monitoring import (
     ALERTS,
@@ -86,7 +87,8 @@ def watched(promtool: str, trained_tag: str, tmp_path_factory: pytest.TempPathFa
     place = tmp_path_factory.mktemp("prometheus")
     _write_past(promtool, place / "data", trained_tag)
     port = free_port()
-    with serving() as service:
+    shadow = {variable("shadow"): trained_tag}  # the model itself: its panels need data
+    with serving(env=shadow) as service:
         _write_configuration(place, service.url.removeprefix("http://"))
         command = [
             program, f"--config.file={place / 'prometheus.yml'}", f"--storage.tsdb.path={place / 'data'}",

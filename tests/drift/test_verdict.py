@@ -1,6 +1,7 @@
 """The verdict on a sample: descriptions by hand, what is judged drifted and what not, and no verdict on too little."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 from plan_recommender.config.settings import DriftSettings
+from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.data.synthesis import generate
 from plan_recommender.drift.reference import profile
 from plan_recommender.drift.report import DriftReport
@@ -16,6 +18,7 @@ from plan_recommender.drift.verdict import Sample, compare
 from plan_recommender.errors import TableError
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.profile import Values
+from tools.server import ROOT
 
 SMALL = DriftSettings(min_rows=4)
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=100)
@@ -84,6 +87,17 @@ def test_five_percent_more_data_is_found_by_how_much() -> None:
     true = 0.05 / 1.05 * current[:, MB_USED].mean()
     assert found.change[0] < true < found.change[1]
     assert found.reasons == [f"gap {found.gap:.3f}, phi {found.phi:.3f} with p {found.p_value:.2g}"]
+
+
+@pytest.mark.parametrize(("factor", "gap"), [(1.03, "0.05"), (1.3, "0.44")])
+def test_the_setting_says_what_a_gap_means_on_the_shipped_table(factor: float, gap: str) -> None:
+    shipped = read_labelled(ROOT / "users_behavior.csv").features
+    reference = profile(shipped, list(FEATURE_NAMES), DriftSettings())
+    found = compare(reference, Sample(shipped * [1, 1, 1, factor]), DriftSettings()).features[MB_USED]
+    assert f"{found.gap:.2f}" == gap
+    description = DriftSettings.model_fields["smallest_gap"].description
+    assert description is not None
+    assert re.search(rf"\b{(factor - 1) * 100:.0f} percent more .*make it {gap}\b", description)
 
 
 def test_minutes_cut_loose_from_calls_are_found_though_no_feature_changes_by_itself() -> None:

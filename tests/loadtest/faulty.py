@@ -11,12 +11,28 @@ import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from math import inf
-from typing import ClassVar
+from typing import Any, ClassVar
 
 MODEL = "plan_recommender:faulty"
 DESCRIPTION = {"model": MODEL, "threshold": 0.5, "segment_thresholds": []}
 ULTRA = {"prediction": 1, "probability_is_ultra": 0.9, "recommended_plan": "Ultra"}
 SMART = {"prediction": 0, "probability_is_ultra": 0.9, "recommended_plan": "Smart"}
+PLANS: list[dict[str, Any]] = [
+    {
+        "plan": plan,
+        "last_bill": {
+            "fee": fee, "minutes": 0.1, "messages": 0.2, "data": 0.0, "total": round(fee + 0.3, 2), "estimated": False
+        },
+        "expected": fee, "low": fee, "high": fee,
+    }
+    for plan, fee in (("Smart", 550.0), ("Ultra", 1950.0))
+]  # fmt: skip
+WRONG_BILL = PLANS[0] | {"last_bill": {**PLANS[1]["last_bill"], "total": 550.0}}
+ADVICE = {
+    "advice": "choose", "plan": None, "advised_plan": "Smart", "expected_saving": 1400.0, "saving_low": 1400.0,
+    "saving_high": 1400.0, "p_saves": 1.0, "plans": PLANS, "sentence": "Smart.", "currency": "RUB", "model": MODEL,
+    "tariffs": "0" * 64,
+}  # fmt: skip
 CROWD = 7  # clients
 CROWD_SECONDS = 0.3  # for so long after a request its client is there
 SLOW_SECONDS = 1.0
@@ -69,6 +85,12 @@ class Faulty(BaseHTTPRequestHandler):
         decision = SMART if self.fault == "wrong" else ULTRA
         if "rows" in document:
             self._answer(HTTPStatus.OK, {"predictions": [decision] * len(document["rows"]), "model": MODEL})
+        elif "months" in document:
+            wrong: dict[str, dict[str, Any]] = {
+                "dear_advice": {"advised_plan": "Ultra"},
+                "wrong_bill": {"plans": [WRONG_BILL, PLANS[1]]},
+            }
+            self._answer(HTTPStatus.OK, ADVICE | wrong.get(self.fault, {}))
         elif document["minutes"] < 0:
             self._answer(HTTPStatus.BAD_REQUEST, {"error": "", "detail": [{"loc": ["minutes"]}]})
         else:

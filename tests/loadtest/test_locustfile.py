@@ -59,6 +59,12 @@ CASES = {
     "wrong answers with status 200": Case(
         "wrong", "steady", STEADY, 1, ("expected at most 0.00% failures, found ", "Ultra at probability 0.9")
     ),
+    "advice for a dearer plan": Case(
+        "dear_advice", "steady", STEADY, 2, ("expected at most 0.00% failures, found ", "found choose Ultra of ")
+    ),
+    "a bill that does not add up": Case(
+        "wrong_bill", "steady", STEADY, 2, ("expected at most 0.00% failures, found ", "expected a total of ")
+    ),
     "answers that are no JSON": Case(
         "garbled", "steady", STEADY, 1,
         ("expected at most 0.00% failures, found ", "expected an answer of /predict, found "),
