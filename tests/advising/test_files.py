@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -26,8 +27,8 @@ from tools.server import ROOT
 LINES = lines_of_months(40)
 
 
-def advised(sources: list[Path], output: Path, **options: object) -> Advised:
-    return advise_files(sources, output, output.with_name("rejects.csv"), Advising(adviser(), **options))  # type: ignore[arg-type]
+def advised(sources: list[Path], output: Path, **options: Any) -> Advised:
+    return advise_files(sources, output, output.with_name("rejects.csv"), Advising(adviser(), **options))
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def test_standard_input_to_standard_output(trained: TrainedModel, tmp_path: Path
     options = ["--model", trained.tag, "--accept-drift"]
     ran = subprocess.run([*command, *options], cwd=ROOT, input=content, capture_output=True, check=True)
     out = tmp_path / "out.csv"
-    file = [sys.executable, "advise.py", "--input", tmp_path / "plain.csv", "--output", out]
+    file = [sys.executable, "advise.py", "--input", str(tmp_path / "plain.csv"), "--output", str(out)]
     subprocess.run([*file, *options], cwd=ROOT, capture_output=True, check=True)
     assert ran.stdout == out.read_bytes()
     assert ran.stdout.count(b"\n") == plain.count(b"\n")
