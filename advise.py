@@ -1,8 +1,7 @@
-"""Advise every subscriber of a file of months which plan fits next month: one line each, with bills, saving and reason.
+"""Advise every subscriber of tables of months which plan fits next month: one line each, with bills, saving and reason.
 
-The file may have any size and order: its months are put aside in a temporary file, and read from there subscriber by
-subscriber. This file is long because the command has three tasks that share its options: to advise, with or without a
-campaign; to backtest the advice; and to compare the groups of a campaign afterwards.
+The work is done in plan_recommender/advising/: blocks of rows and ranges of subscribers on all cores, so that neither
+size nor order is limited by memory. The command also backtests the advice, and compares the groups of a campaign.
 """
 
 if __name__ == "__main__":
@@ -14,33 +13,25 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from tqdm import tqdm
-
 from plan_recommender import cli
 from plan_recommender.advising.files import Advised, Advising, advise_files
-from plan_recommender.billing.advice import Adviser
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.billing.tariffs import TARIFFS_DEFAULT, Tariffs, find_tariffs, load_tariffs
 from plan_recommender.campaign.outcomes import check_groups, compare, read_members, read_outcomes
 from plan_recommender.campaign.selection import Campaign, contact_limit, read_excluded
 from plan_recommender.config.table_format import TableFormat
 from plan_recommender.data.cells import readable
-from plan_recommender.data.month_intake import Intake, take_in
-from plan_recommender.data.month_spill import History, spilled_months
-from plan_recommender.data.outputs import replacing, require_distinct
+from plan_recommender.data.outputs import require_distinct
 from plan_recommender.data.table_file import open_table
 from plan_recommender.data.table_options import MONTHS_AS_USUAL, add_language_option, add_table_options, format_of
-from plan_recommender.data.table_output import REJECT_COLUMNS, check_names, rejects_beside, replacing_text
-from plan_recommender.data.table_reader import TableReader
-from plan_recommender.errors import OutputError, TableError
+from plan_recommender.data.table_output import check_names, rejects_beside
+from plan_recommender.errors import OutputError
 from plan_recommender.model import store
-from plan_recommender.model.digests import sha256
 from plan_recommender.model.languages import Language
-from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.report.campaign_tables import (
     USUAL_CHURN,
     design_lines,
@@ -81,8 +72,14 @@ def main(arguments: list[str] | None = None) -> int:
     check_names(result, rejects_path, parquet=True)
     say = _say_on_stderr if result == PIPE else cli.say
     if options.backtest:
+        # Here, because matplotlib takes most of a second, and advice does without it.
+        from plan_recommender.report.backtest_file import backtest_file
+        from plan_recommender.report.backtest_page import IN_SAMPLE
+
         with open_table(sources[0], format) as table:
-            found, said = _backtest(table, result, rejects_path, adviser, model, usual)
+            found, said, in_sample = backtest_file(table, result, rejects_path, adviser, model, usual)
+        if in_sample:
+            cli.warn(IN_SAMPLE)
         advised = Advised(found.rows, found.rejected, found.first_reject, Counter())
     else:
         language: Language = options.language or "en"
@@ -297,46 +294,6 @@ def _compare_groups(options: argparse.Namespace, format: TableFormat) -> int:
     return cli.DONE
 
 
-def _backtest(
-    table: TableReader,
-    report_path: Path,
-    rejects_path: Path,
-    adviser: Adviser,
-    model: store.RegisteredModel,
-    usual: ReferenceProfile | None,
-) -> tuple[Intake, str]:
-    """Backtest on an open table, into a page; returns what became of the rows, and a table for the terminal."""
-    # Here, because matplotlib takes most of a second, and advice does without it.
-    from plan_recommender.evaluation.backtest import backtest
-    from plan_recommender.report.backtest_page import IN_SAMPLE, backtest_table, render_backtest
-
-    with (
-        replacing(report_path) as report,
-        replacing_text(rejects_path, table, [*REJECT_COLUMNS, *table.header]) as rejects,
-        spilled_months(report_path) as spill,
-    ):
-        intake = take_in(table, adviser.tariffs.names, spill, rejects, usual, rounds_calls=adviser.tariffs.rounds_calls)
-        try:
-            found = backtest(_shown(spill.histories()), adviser, model.record.seed)
-        except TableError as error:
-            rejected = (
-                f"; {intake.rejected:,} of {intake.rows:,} rows were rejected, the first: {intake.first_reject}"
-                if intake.rejected
-                else ""
-            )
-            raise TableError(f"{table.path}: {error}{rejected}") from error
-        in_sample = table.path.is_file() and sha256(table.path) == model.record.months.sha256
-        page = render_backtest(found, adviser.tariffs, model.tag, model.record, table.path.name, in_sample)
-        report.write(page)
-    if in_sample:
-        cli.warn(IN_SAMPLE)
-    left_out = f", {found.without_plan:,} left out because no plan was known before them" if found.without_plan else ""
-    return intake, (
-        f"{found.cases:,} whole months of {found.subscribers:,} subscribers billed after advice from the months before"
-        f"{left_out}\n{backtest_table(found, adviser.tariffs)}\n{report_path}: the same, with pictures"
-    )
-
-
 def _cores() -> int:
     """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -350,8 +307,3 @@ def _counted(counts: Counter[str], tariffs: Tariffs) -> str:
         f"{counts['choose']:,} choose; the switches are expected to save {saving:,.{tariffs.decimals}f} "
         f"{tariffs.currency} a month"
     )
-
-
-def _shown(histories: Iterator[History]) -> Iterator[History]:
-    """Show the progress on a terminal."""
-    yield from tqdm(histories, unit=" subscribers", unit_scale=True, disable=None, leave=False)
