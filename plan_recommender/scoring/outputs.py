@@ -72,12 +72,12 @@ def replaced(output: Path, rejects: Path, sep: str) -> Iterator[Outputs]:
         OutputError: a file cannot be written.
     """
     with ExitStack() as stack:
-        if output == PIPE:
-            stack.enter_context(writing(output))
-            file: BinaryIO = sys.stdout.buffer
-        else:
+        file: BinaryIO = sys.stdout.buffer
+        if output != PIPE:
             file = stack.enter_context(replacing_bytes(output))
         outputs = Outputs(file, RejectsFile(stack.enter_context(replacing_bytes(rejects)), rejects, sep))
+        if output == PIPE:
+            stack.enter_context(writing(output))
         yield outputs
         outputs.rejects.flush()
         file.flush()
