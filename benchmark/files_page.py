@@ -59,7 +59,7 @@ def write_section(measured: Measured) -> tuple[str, bool]:
         f"`python -m benchmark.files`: {measured.rows:,} rows of {measured.row_bytes:.0f} bytes in a memory file "
         f"system, medians of {measured.rounds} rounds in turns.",
         "Processor time is that of the whole process, with its start, and memory its anonymous memory. A process is",
-        f"pinned to one core, and with two jobs to two. `--explain` and what scores row by row got {measured.few:,} rows.",
+        f"pinned to one core, with two jobs to two. `--explain` and what scores row by row got {measured.few:,} rows.",
         "",
         "| contender | CPU seconds | nanoseconds a row | seconds | MiB |",
         "| --- | --- | --- | --- | --- |",
