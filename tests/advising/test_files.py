@@ -2,7 +2,9 @@
 
 import csv
 import gzip
+import os
 import resource
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -168,10 +170,14 @@ def test_standard_output_needs_a_place_for_the_rejects(command: Command, tmp_pat
     assert "expected --rejects FILE with standard output" in answer.err
 
 
+def killed(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_months(tmp_path / "in.csv", LINES)
-    monkeypatch.setattr("plan_recommender.advising.answers.histories", lambda _found: __import__("os").abort())
+    monkeypatch.setattr("plan_recommender.advising.answers.histories", killed)
     with pytest.raises(PlanRecommenderError, match="expected 2 processes to do their work, found one of them killed"):
         advised([source], tmp_path / "out.csv", jobs=2, block_bytes=1_000)
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
