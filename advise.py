@@ -21,7 +21,7 @@ from plan_recommender import cli
 from plan_recommender.advising.files import Advised, Advising, advise_files
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.billing.tariffs import TARIFFS_DEFAULT, Tariffs, find_tariffs, load_tariffs
-from plan_recommender.campaign.outcomes import check_groups, compare, read_members, read_outcomes
+from plan_recommender.campaign.economics import USUAL_CHURN
 from plan_recommender.campaign.selection import Campaign, contact_limit, read_excluded
 from plan_recommender.config.table_format import TableFormat
 from plan_recommender.data.cells import readable
@@ -32,13 +32,6 @@ from plan_recommender.data.table_output import check_names, rejects_beside
 from plan_recommender.errors import OutputError
 from plan_recommender.model import store
 from plan_recommender.model.languages import Language
-from plan_recommender.report.campaign_tables import (
-    USUAL_CHURN,
-    design_lines,
-    economics_table,
-    effect_table,
-    summary_lines,
-)
 from plan_recommender.scoring.many import files_of
 from plan_recommender.scoring.outputs import PIPE
 
@@ -270,6 +263,9 @@ def _campaign(options: argparse.Namespace, tariffs: Tariffs) -> Campaign | None:
 def _say_campaign(
     campaign: Campaign, options: argparse.Namespace, tariffs: Tariffs, say: Callable[[str], None]
 ) -> None:
+    # Here, because scipy takes a quarter of a second, and advice without a campaign does without it.
+    from plan_recommender.report.campaign_tables import design_lines, economics_table, summary_lines
+
     summary = campaign.summary()
     control = CONTROL if options.control is None else options.control
     churn = USUAL_CHURN if options.churn is None else options.churn
@@ -283,6 +279,10 @@ def _say_campaign(
 
 def _compare_groups(options: argparse.Namespace, format: TableFormat) -> int:
     """Compare the groups of a campaign by their outcomes; returns 0."""
+    # Here, as in `_say_campaign`.
+    from plan_recommender.campaign.outcomes import check_groups, compare, read_members, read_outcomes
+    from plan_recommender.report.campaign_tables import effect_table
+
     tariffs = load_tariffs(options.tariffs or find_tariffs())
     written = format.model_copy(update={"map": {}})
     with open_table(options.campaign_file, written) as table:
