@@ -46,10 +46,15 @@ def working(work: Callable[[_Item], _Result], jobs: int) -> Iterator[Map[_Item, 
         yield lambda items: map(work, items)
         return
     _Worker.work = work
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin, (os.getpid(),))
     try:
         yield lambda items: _in_order(pool, items, jobs)
-    except BrokenProcessPool as error:
+    except BaseException as error:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()  # what it works on is of no use any more
+        if not isinstance(error, BrokenProcessPool):
+            raise
         raise PlanRecommenderError(
             f"expected {jobs} processes to do their work, found one of them killed, perhaps because memory was short: "
             "try fewer with --jobs"

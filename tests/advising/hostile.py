@@ -113,7 +113,7 @@ def _month(header: list[str], people: list[str], decimal: str, faults: float, ch
     minutes = round(calls * chance.uniform(0, 15), chance.randrange(3))
     usual = {
         "subscriber": chance.choice(people),
-        "month": f"{chance.choice([2015, 2017, 2018])}-{chance.randrange(1, 13):02}",
+        "month": f"{chance.choice([2013, 2014, 2015, 2016, 2017, 2018, 2018, 2018])}-{chance.randrange(1, 13):02}",
         "calls": str(calls),
         "minutes": repr(minutes),
         "messages": str(chance.randrange(80)),

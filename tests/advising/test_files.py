@@ -7,11 +7,14 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -20,8 +23,10 @@ import pytest
 import advise
 from plan_recommender.advising.files import Advised, Advising, advise_files
 from plan_recommender.campaign.selection import Campaign
+from plan_recommender.config.table_format import MonthsFormat
 from plan_recommender.data.compression import packer
 from plan_recommender.errors import OutputError, PlanRecommenderError, TableError
+from tests.advising import by_row
 from tests.conftest import Command, TrainedModel
 from tests.made_up_months import COLUMNS, adviser, lines_of_months, tariffs, write_months
 from tools.server import ROOT
@@ -127,6 +132,58 @@ def test_parquet_has_no_room_for_names_that_are_not_utf_8(tmp_path: Path) -> Non
     assert not (tmp_path / "out.parquet").exists()
 
 
+def typed_tables() -> dict[str, pa.Table]:
+    """Columns of many types, with nulls, what is no month, and a month that is there twice."""
+    whole = pa.table({
+        "subscriber": pa.array([10, 9, None, 9, 11], pa.int64()),
+        "month": pa.array([datetime(2018, 1, 31), datetime(2018, 2, 1), datetime(2018, 1, 1), datetime(2018, 2, 3), None]),
+        "calls": pa.array([1, 2, 3, 4, 5], pa.int8()),
+        "minutes": pa.array([1.5, 2.25, 0.1, 4, 5], pa.float32()),
+        "messages": pa.array([0, None, 1, 2, 3], pa.uint16()),
+        "mb_used": pa.array([1.0, 20_000.5, float("nan"), 3.0, 4.0]),
+        "billed_minutes": pa.array(["2", "", None, "8", "x"]),
+    })  # fmt: skip
+    text = pa.table({
+        "subscriber": pa.array(["b", " a ", "a", "\u0416", "a"]).dictionary_encode(),
+        "month": pa.array([date(2018, 1, 1), date(2018, 1, 1), date(2018, 2, 1), date(2018, 1, 9), date(2018, 1, 2)]),
+        "calls": pa.array([1, 2, 3, 4, 5], pa.decimal128(8, 2)),
+        "minutes": pa.array(["1", "2.5", "3", " 4 ", "5"]),
+        "messages": pa.array([True, False, True, True, None]),
+        "mb_used": pa.array([b"1", b"2", b"3", b"4", b"5"], pa.binary()),
+        "plan": pa.array(["smart", None, "Ultra", "Surf", ""], pa.large_string()),
+    })  # fmt: skip
+    numbers = text.set_column(4, "messages", pa.array([1, 2, 3, 4, 5])).append_column(
+        "registered_on", pa.array([date(2017, 1, 1), None, date(2018, 2, 15), date(2018, 2, 15), date(2018, 1, 11)])
+    )  # fmt: skip
+    dated = numbers.append_column("left_on", pa.array([None, None, date(2018, 2, 20), None, None], pa.date32()))
+    return {"whole": whole, "text": text, "numbers": numbers, "dated": dated}
+
+
+@pytest.mark.parametrize("name", typed_tables())
+def test_parquet_of_any_types_is_read_as_row_by_row(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "in.parquet"
+    pq.write_table(typed_tables()[name], source)
+    by_row.advise(source, tmp_path / "expected.csv", tmp_path / "expected.rejects.csv", adviser(), MonthsFormat())
+    found = advised([source], tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "expected.csv").read_bytes()
+    assert (tmp_path / "rejects.csv").read_bytes() == (tmp_path / "expected.rejects.csv").read_bytes()
+    assert found.rejected > 0
+    assert found.rows == 5
+
+
+def test_a_plan_in_another_column_is_told_of_any_table(tmp_path: Path) -> None:
+    header = COLUMNS.replace(",plan,", ",tariff_now,")
+    one = write_months(
+        tmp_path / "one.csv", [",".join([*line.split(",")[:2], "", *line.split(",")[3:]]) for line in LINES], header
+    )
+    two = write_months(tmp_path / "two.csv", LINES, header)
+    advised([one], tmp_path / "out.csv")
+    with pytest.raises(
+        TableError, match=r"two\.csv: expected the plan held in a column plan, found names of plans in tariff_now"
+    ):
+        advised([one, two], tmp_path / "out.csv")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [None, 2])
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
@@ -194,3 +251,41 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from plan_recommender import cli
+from plan_recommender.advising import answers
+from plan_recommender.advising.files import Advising, advise_files
+from plan_recommender.start import _on_signals
+from tests.made_up_months import adviser
+
+answers.histories = lambda _found: (print("advising", flush=True), time.sleep(60))
+_on_signals(cli.interrupt)
+source, output = map(Path, sys.argv[1:])
+cli.run(lambda: advise_files([source], output, output.with_name("r.csv"), Advising(adviser(), jobs=2, block_bytes=900)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_is_killed_leaves_no_output_and_no_process(tmp_path: Path, number: int) -> None:
+    source, output = write_months(tmp_path / "in.csv", LINES), tmp_path / "out.csv"
+    output.write_text("previous")
+    command = [sys.executable, "-c", SLOW, str(source), str(output)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "advising\n"
+        workers = [child.pid for child in psutil.Process(running.pid).children()]
+        assert len(workers) == 2  # the control
+        running.send_signal(number)
+        running.communicate(timeout=100)
+    deadline = time.monotonic() + 10
+    while any(map(psutil.pid_exists, workers)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(map(psutil.pid_exists, workers))
+    assert output.read_text() == "previous"
+    if number == signal.SIGTERM:
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
