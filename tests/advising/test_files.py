@@ -136,7 +136,7 @@ def typed_tables() -> dict[str, pa.Table]:
     """Columns of many types, with nulls, what is no month, and a month that is there twice."""
     whole = pa.table({
         "subscriber": pa.array([10, 9, None, 9, 11], pa.int64()),
-        "month": pa.array([datetime(2018, 1, 31), datetime(2018, 2, 1), datetime(2018, 1, 1), datetime(2018, 2, 3), None]),
+        "month": pa.array([*(datetime(2018, month, day) for month, day in ((1, 31), (2, 1), (1, 1), (2, 3))), None]),
         "calls": pa.array([1, 2, 3, 4, 5], pa.int8()),
         "minutes": pa.array([1.5, 2.25, 0.1, 4, 5], pa.float32()),
         "messages": pa.array([0, None, 1, 2, 3], pa.uint16()),
