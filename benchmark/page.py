@@ -17,6 +17,9 @@ from benchmark.measure import Details, OpenLoop, Round, Scaling, Spread
 BEGIN: Final = "<!-- key figures of the benchmark, written by `make benchmark` -->"
 END: Final = "<!-- end of the key figures -->"
 
+FILES_BEGIN: Final = "<!-- files, written by `python -m benchmark.files` -->"
+FILES_END: Final = "<!-- end of files -->"
+
 KEY_ROWS: Final = (BASE, "fastapi-loaded-once", "fastapi-loaded-per-request", SERVICE)
 
 MIN_RATE_RATIO: Final = 1.2
@@ -93,6 +96,21 @@ def write_page(results: Results) -> str:
         findings=_findings(results),
         conditions_table=_conditions(results.conditions),
     )
+
+
+def with_files(page: str, section: str) -> str:
+    """Put the section on files into the page, in the place of the one that is there, or at its end."""
+    written = f"{FILES_BEGIN}\n{section}{FILES_END}\n"
+    before = files_of(page)
+    if before:
+        return page.replace(before, written)
+    return f"{page.rstrip()}\n\n{written}" if page else written
+
+
+def files_of(page: str) -> str:
+    """Give the section on files of a page, with its marks; empty if it has none."""
+    begin, end = page.find(FILES_BEGIN), page.find(FILES_END)
+    return page[begin : end + len(FILES_END) + 1] if 0 <= begin < end else ""
 
 
 def findings(results: Results) -> list[Finding]:

@@ -24,7 +24,8 @@ UNREADABLE = (csv.Error, OSError, EOFError, zlib.error)
 """What reading raises when a file is not CSV, cannot be read to its end, or is damaged gzip."""
 
 _SAMPLE_ROWS = 100
-_SEPARATOR_LINE = re.compile(r"(?i:sep)=[^\w\s]|(?i:sep)=\t")
+SEPARATOR_LINE = re.compile(r"(?i:sep)=[^\w\s]|(?i:sep)=\t")
+"""A line before the header that tells Excel the separator."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def read_csv(path: Path, stream: BinaryIO, format: TableFormat, bom: bool) -> Cs
     rows = csv.reader(text, delimiter=format.sep)
     try:
         header = next(filter(None, rows), None)
-        if header and _SEPARATOR_LINE.fullmatch(format.sep.join(header)):
+        if header and SEPARATOR_LINE.fullmatch(format.sep.join(header)):
             header = next(filter(None, rows), None)
     except UNREADABLE as error:
         raise TableError(f"{path}: expected CSV, found: {error}") from error
@@ -84,8 +85,11 @@ def read_csv(path: Path, stream: BinaryIO, format: TableFormat, bom: bool) -> Cs
 
 def write_rows(file: TextIO, rows: list[Row], sep: str = ",") -> None:
     """Write rows as lines that read back as the same cells; `file` must be open with `newline=""`."""
+    plain = csv.writer(file, delimiter=sep, lineterminator="\n")
     # With this line ending, Python's writer does not quote a carriage return by itself, and readers would see two rows.
-    returns = any("\r" in cell for row in rows for cell in row)
-    csv.writer(
-        file, delimiter=sep, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
-    ).writerows(rows)
+    if not any("\r" in cell for row in rows for cell in row):
+        plain.writerows(rows)
+        return
+    quoted = csv.writer(file, delimiter=sep, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        (quoted if any("\r" in cell for cell in row) else plain).writerow(row)

@@ -1,7 +1,6 @@
 """Outputs that are complete or absent: they are written beside their place and moved there in one step."""
 
 import ctypes
-import gzip
 import io
 import os
 import shutil
@@ -9,34 +8,50 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO, TextIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
+from plan_recommender.data.compression import Pack, packer
 from plan_recommender.errors import OutputError
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-_GZIP_LEVEL = 6  # as the gzip command has it; Python's default of 9 takes much longer for little
+_PART_BYTES = 1 << 20  # of text that is compressed at once
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[TextIO]:
     """Open a text file that replaces `path` when the block ends. If the block fails, `path` stays as it was.
 
-    It is compressed with gzip if its name ends in `.gz`; the same text makes the same bytes then, too.
+    It is compressed if its name ends in `.gz` or `.zst`; the same text makes the same bytes then, too.
 
     Raises:
         OutputError: as `replacing_bytes`.
     """
     with replacing_bytes(path) as file:
-        packed = gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) if path.suffix == ".gz" else nullcontext(file)
-        with packed as stream:
-            text = io.TextIOWrapper(cast(BinaryIO, stream), encoding="utf-8", errors="surrogateescape", newline="")
-            yield text
-            text.flush()
-            text.detach()
+        pack = packer(path)
+        stream = file if pack is None else io.BufferedWriter(cast(io.RawIOBase, _Packing(file, pack)), _PART_BYTES)
+        text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
+        yield text
+        text.flush()
+        text.detach()
+
+
+class _Packing(io.RawIOBase):
+    """Compresses each part that is written, and writes it to a file."""
+
+    def __init__(self, file: BinaryIO, pack: Pack) -> None:
+        self._file = file
+        self._pack = pack
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, part: Any) -> int:
+        self._file.write(self._pack(bytes(part)))
+        return len(part)
 
 
 @contextmanager
@@ -64,10 +79,15 @@ def replacing_bytes(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, target.stat().st_mode if target.exists() else 0o666 & ~_umask())
+            os.chmod(name, mode_of(target))
             os.replace(name, target)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def mode_of(target: Path) -> int:
+    """Give the permissions of a file that is replaced, or those of a new one."""
+    return target.stat().st_mode if target.exists() else 0o666 & ~_umask()
 
 
 class StagedDirectory:

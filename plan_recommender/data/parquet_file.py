@@ -1,12 +1,12 @@
-"""A table in Parquet: its rows as text, so that everything reads them as it reads CSV, and as they are."""
+"""A table in Parquet: its rows as they are, and as text, so that everything reads them as it reads CSV."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Final
 
 from plan_recommender.config.table_format import TableFormat
 from plan_recommender.data import csv_file
@@ -14,12 +14,13 @@ from plan_recommender.data.cells import Row, readable
 from plan_recommender.data.table_reader import Chunk, TableReader
 from plan_recommender.errors import MissingLibraryError, TableError
 
-_SAMPLE_ROWS = 100
+_SAMPLE_ROWS: Final = 100
+_BUFFER_BYTES: Final = 1 << 18  # for each column
 
 
 @dataclass(frozen=True)
 class ParquetReader(TableReader):
-    """An open Parquet file: its header, and its rows in chunks, as text and as record batches."""
+    """An open Parquet file: its header, and its rows in chunks as text, or in record batches."""
 
     file: Any
     """The `pyarrow.parquet.ParquetFile`."""
@@ -30,38 +31,65 @@ class ParquetReader(TableReader):
         Raises:
             TableError: the rest of the file cannot be read.
         """
-        for batch in self._batches(csv_file.CHUNK_ROWS):
-            yield Chunk(self._rows(batch), batch)
+        for batch in self.batches(csv_file.CHUNK_ROWS):
+            yield Chunk(self._rows(batch))
 
-    def _sample(self) -> list[Row]:
-        return next((self._rows(batch) for batch in self._batches(_SAMPLE_ROWS)), [])
+    def batches(self, rows: int) -> Iterator[Any]:
+        """Yield the rows in order as `pyarrow.RecordBatch`, up to so many at a time.
 
-    def _batches(self, rows: int) -> Iterator[Any]:
+        Raises:
+            TableError: the rest of the file cannot be read.
+        """
         import pyarrow as pa
 
         try:
-            yield from filter(len, self.file.iter_batches(batch_size=rows))
+            yield from filter(len, self.file.iter_batches(batch_size=rows, use_threads=False))
         except (pa.ArrowException, OSError) as error:
             raise _damaged(self.path, error) from error
 
+    def sample(self) -> list[Row]:
+        """Give the first rows, for an error about the header; they are no longer among the batches."""
+        return next((self._rows(batch) for batch in self.batches(_SAMPLE_ROWS)), [])
+
+    def _sample(self) -> list[Row]:
+        return self.sample()
+
     def _rows(self, batch: Any) -> list[Row]:
-        columns = [self._cells(name, column) for name, column in zip(self.header, batch.columns, strict=True)]
-        return [list(row) for row in zip(*columns, strict=True)]
-
-    def _cells(self, name: str, column: Any) -> list[str]:
-        import pyarrow as pa
-
         try:
-            values = column.to_pylist()
-        except (ValueError, OverflowError):  # Python has no date after the year 9999
-            try:
-                values = column.cast(pa.string()).to_pylist()
-            except pa.ArrowException as error:
-                raise TableError(
-                    f"{self.path}: expected values that can be written as text in column {readable(name)}, "
-                    f"found {column.type}"
-                ) from error
-        return [_text(value, self.format.decimal) for value in values]
+            return batch_as_text(batch, self.format.decimal)
+        except TableError as error:
+            raise TableError(f"{self.path}: {error}") from error
+
+
+def batch_as_text(batch: Any, decimal: str) -> list[Row]:
+    """Write the rows of a `pyarrow.RecordBatch` as text.
+
+    Args:
+        batch: of any types.
+        decimal: decimal sign of the numbers, which read back as the same.
+
+    Raises:
+        TableError: a column holds values that cannot be written as text.
+    """
+    names = batch.schema.names
+    columns = [column_as_text(name, column, decimal) for name, column in zip(names, batch.columns, strict=True)]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def column_as_text(name: str, column: Any, decimal: str) -> list[str]:
+    """Write the values of one `pyarrow.Array` as cells, as `batch_as_text` does; `name` is for its error."""
+    import pyarrow as pa
+
+    try:
+        values = column.to_pylist()
+    except (ValueError, OverflowError):  # Python has no date after the year 9999
+        try:
+            values = column.cast(pa.string()).to_pylist()
+        except pa.ArrowException as error:
+            raise TableError(
+                f"expected values that can be written as text in column {readable(name)}, found {column.type}"
+            ) from error
+    return [_text(value, decimal) for value in values]
 
 
 @contextmanager
@@ -81,7 +109,8 @@ def read_parquet(path: Path, format: TableFormat) -> Iterator[ParquetReader]:
             "`pip install --require-hashes --no-deps -r requirements/training.txt`, or save the table as CSV"
         ) from error
     try:
-        file = pq.ParquetFile(path)
+        # Columns are read through small buffers, so that memory does not grow with the file's row groups.
+        file = pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from error
     with file:
@@ -89,45 +118,6 @@ def read_parquet(path: Path, format: TableFormat) -> Iterator[ParquetReader]:
         if not header:
             raise TableError(f"{path}: expected columns, found a Parquet file without any")
         yield ParquetReader(path, format, header, False, file)
-
-
-NewCell = int | float | str
-"""What a new column may hold, of one of these types."""
-
-
-class ParquetOutput:
-    """A Parquet file with the columns of another one, of the same types, and new ones."""
-
-    def __init__(self, file: BinaryIO, table: ParquetReader, new: Mapping[str, type[NewCell]]) -> None:
-        """Begin the file; it has to be closed to be complete.
-
-        Args:
-            file: to write to.
-            table: the file with the first columns.
-            new: the types of the new columns by their names.
-        """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        schema = table.file.schema_arrow  # its metadata say to pandas what the first columns are
-        types = {int: pa.int64(), float: pa.float64(), str: pa.string()}
-        self._types = [types[kind] for kind in new.values()]
-        for name, kind in zip(new, self._types, strict=True):
-            schema = schema.append(pa.field(name, kind))
-        self._schema = schema
-        self._writer = pq.ParquetWriter(file, self._schema)
-
-    def write(self, chunk: Chunk, kept: list[int], *new: Sequence[NewCell]) -> None:
-        """Write some rows of a chunk, by their positions in it, with the values of each new column."""
-        import pyarrow as pa
-
-        columns = chunk.batch.take(pa.array(kept, type=pa.int64())).columns
-        added = [pa.array(values, type=kind) for values, kind in zip(new, self._types, strict=True)]
-        self._writer.write_batch(pa.record_batch([*columns, *added], schema=self._schema))
-
-    def close(self) -> None:
-        """Write what makes the file complete."""
-        self._writer.close()
 
 
 def _damaged(path: Path, error: Exception) -> TableError:

@@ -12,7 +12,9 @@ HEAD_BYTES = 4096
 BOM = b"\xef\xbb\xbf"
 """The byte order mark that some programs, Excel among them, put before text in UTF-8."""
 
-Kind = Literal["text", "gzip", "parquet"]
+Kind = Literal["text", "gzip", "zstd", "parquet"]
+
+_COMPRESSED: tuple[tuple[bytes, Kind], ...] = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
 
 _SAVE = "save it as CSV UTF-8 in the program that it comes from"
 _UTF16 = "convert it, for example with `iconv -f UTF-16 -t UTF-8`, or save it as CSV UTF-8"
@@ -29,7 +31,6 @@ _REFUSED: tuple[tuple[bytes, str, str], ...] = (
     (b"GIF8", "a picture (GIF)", _SAVE),
     (b"BZh", "a file compressed with bzip2", _UNPACK),
     (b"\xfd7zXZ\0", "a file compressed with xz", _UNPACK),
-    (b"\x28\xb5\x2f\xfd", "a file compressed with zstd", _UNPACK),
     (b"7z\xbc\xaf", "a 7-Zip archive", _UNPACK),
     (b"Rar!", "a RAR archive", _UNPACK),
     (b"PARE", "an encrypted Parquet file", "write it without encryption"),
@@ -43,28 +44,29 @@ _MARKUP: tuple[tuple[bytes, str], ...] = (
 _TAR = slice(257, 262)  # where a tar archive says that it is one
 
 
-def recognise(path: Path, head: bytes, inside_gzip: bool = False) -> Kind:
+def recognise(path: Path, head: bytes, inside: Kind | None = None) -> Kind:
     """Tell what a file is.
 
     Args:
         path: of the file, for the error and to look into an archive.
         head: its first bytes, or the first bytes of what is compressed in it.
-        inside_gzip: whether `head` is what is compressed in it.
+        inside: how `head` is compressed in it.
 
     Raises:
         TableError: it is recognised as something that is not read; the sentence names it and says what to do.
     """
-    where = ", compressed with gzip" if inside_gzip else ""
-    if head.startswith(b"\x1f\x8b"):
-        if inside_gzip:
-            raise _refusal(path, "a file compressed twice with gzip", "unpack it once")
-        return "gzip"
+    where = f", compressed with {inside}" if inside else ""
+    for magic, kind in _COMPRESSED:
+        if head.startswith(magic):
+            if inside:
+                raise _refusal(path, f"a file compressed twice{where.removeprefix(', compressed')}", "unpack it once")
+            return kind
     if head.startswith(b"PAR1"):
-        if inside_gzip:
+        if inside:
             raise _refusal(path, f"a Parquet file{where}", "unpack it first: Parquet is compressed in itself")
         return "parquet"
     if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
-        raise _refusal(path, *_archive(path, head, inside_gzip))
+        raise _refusal(path, *_archive(path, head, inside))
     for magic, what, remedy in _REFUSED:
         if head.startswith(magic):
             raise _refusal(path, f"{what}{where}", remedy)
@@ -83,10 +85,10 @@ def _refusal(path: Path, what: str, remedy: str) -> TableError:
     return TableError(f"{path}: expected a table as CSV or Parquet, found {what}: {remedy}")
 
 
-def _archive(path: Path, head: bytes, inside_gzip: bool) -> tuple[str, str]:
+def _archive(path: Path, head: bytes, inside: Kind | None) -> tuple[str, str]:
     """Name a zip archive and the remedy; the files of spreadsheets are zip archives too."""
     names: list[str] = []
-    if not inside_gzip and path.is_file():
+    if inside is None and path.is_file():
         try:
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()

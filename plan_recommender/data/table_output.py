@@ -1,15 +1,15 @@
-"""A table with new columns, written as the table was that it came from: text as text, Parquet as Parquet or as text."""
+"""What the outputs made from a table are called, and text that is written as the table was that it came from."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from plan_recommender.data.cells import Row
+from plan_recommender.data.compression import SUFFIXES
 from plan_recommender.data.csv_file import write_rows
-from plan_recommender.data.outputs import replacing, replacing_bytes
-from plan_recommender.data.parquet_file import NewCell, ParquetOutput, ParquetReader
-from plan_recommender.data.table_reader import Chunk, TableReader
+from plan_recommender.data.outputs import replacing
+from plan_recommender.data.table_reader import TableReader
 from plan_recommender.errors import OutputError
 
 REJECT_COLUMNS = ("row", "reason")
@@ -19,16 +19,12 @@ _PARQUET = ".parquet"
 _NOT_WRITTEN = (".xlsx", ".xls", ".ods", ".zip")
 
 
-class WideTable(Protocol):
-    """The rows of a table, each with new cells."""
-
-    def write(self, chunk: Chunk, kept: list[int], *new: Sequence[NewCell]) -> None:
-        """Write some rows of a chunk, by their positions in it, with the values of each new column."""
-
-
 def rejects_beside(output: Path) -> Path:
     """Name the file of rejects of an output for which no other is named: `x.rejects.csv` beside `x.csv`."""
-    return output.parent / f"{Path(output.resolve().name.removesuffix('.gz')).stem}.rejects.csv"
+    name = output.resolve().name
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return output.parent / f"{Path(name).stem}.rejects.csv"
 
 
 def check_names(output: Path, rejects: Path, *, parquet: bool) -> None:
@@ -55,29 +51,6 @@ def check_names(output: Path, rejects: Path, *, parquet: bool) -> None:
 
 
 @contextmanager
-def replacing_table(path: Path, table: TableReader, new: Mapping[str, type[NewCell]]) -> Iterator[WideTable]:
-    """Open a table that replaces `path` when the block ends: the columns of another one, and new ones.
-
-    It is Parquet if its name ends in `.parquet`, otherwise text with the separator and the decimal sign of the format
-    of `table`, and with a byte order mark if `table` has one. It is compressed if its name ends in `.gz`.
-
-    Args:
-        path: of the file to write.
-        table: the table with the first columns; it must be Parquet if `path` is.
-        new: the types of the new columns by their names; floating-point numbers read back as the same.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    if path.suffix.lower() == _PARQUET and isinstance(table, ParquetReader):
-        with replacing_bytes(path) as file, closing(ParquetOutput(file, table, new)) as output:
-            yield output
-    else:
-        with replacing_text(path, table, [*table.header, *new]) as text:
-            yield _TextOutput(text, table)
-
-
-@contextmanager
 def replacing_text(path: Path, table: TableReader, header: Row) -> Iterator[TextIO]:
     """Open a text file that replaces `path` when the block ends; it begins with a header in the format of `table`.
 
@@ -89,20 +62,3 @@ def replacing_text(path: Path, table: TableReader, header: Row) -> Iterator[Text
             text.write("\ufeff")
         write_rows(text, [header], table.format.sep)
         yield text
-
-
-class _TextOutput:
-    def __init__(self, file: TextIO, table: TableReader) -> None:
-        self._file = file
-        self._sep, self._decimal = table.format.sep, table.format.decimal
-
-    def write(self, chunk: Chunk, kept: list[int], *new: Sequence[NewCell]) -> None:
-        cells = zip(*(self._cells(column) for column in new), strict=True)
-        rows = [[*chunk.rows[i], *added] for i, added in zip(kept, cells, strict=True)]
-        write_rows(self._file, rows, self._sep)
-
-    def _cells(self, column: Sequence[NewCell]) -> list[str]:
-        cells = [str(value) for value in column]  # of a double, the shortest text that reads back as the same
-        if self._decimal != "." and column and isinstance(column[0], float):
-            return [cell.replace(".", self._decimal) for cell in cells]
-        return cells

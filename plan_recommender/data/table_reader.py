@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from plan_recommender.config.table_format import TableFormat
 from plan_recommender.data.cells import Row
@@ -17,8 +16,6 @@ class Chunk:
 
     rows: list[Row]
     """The cells of each as text. A row of text may have more or fewer cells than the header."""
-    batch: Any = None
-    """The same rows as a `pyarrow.RecordBatch` if the file is Parquet."""
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -7,7 +7,7 @@ import pytest
 
 COMMANDS = [
     "train", "retrain", "evaluate", "predict", "advise", "drift", "benchmark.access_log", "benchmark.serving",
-    "benchmark.shadow",
+    "benchmark.files", "benchmark.shadow",
     "loadtest.trials.__main__",
     *(
         f"tools.{name}"
