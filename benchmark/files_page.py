@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final, NamedTuple
 
-from benchmark.process import Taken
+from benchmark.process import QUIET, Taken
 
 MIN_OF_TEXT_COPY: Final = 0.6
 MAX_OF_CSV_COPY: Final = 0.45
@@ -46,8 +46,9 @@ class Measured:
 
 class _Goal(NamedTuple):
     what: str
-    found: float
-    kept: bool
+    found: float | None
+    """None: it could not be measured."""
+    kept: bool | None
 
 
 def write_section(measured: Measured) -> tuple[str, bool]:
@@ -67,7 +68,7 @@ def write_section(measured: Measured) -> tuple[str, bool]:
         "",
         "| goal | measured | |",
         "| --- | --- | --- |",
-        *(f"| {goal.what} | {goal.found:.3g} | {'kept' if goal.kept else 'missed'} |" for goal in goals),
+        *map(_goal_line, goals),
         "",
         f"{measured.long:,} rows on all cores: {measured.memory.cpu_seconds:.1f} CPU seconds, "
         f"{measured.memory.seconds:.1f} s; the most anonymous memory in every tenth of the time (MiB): "
@@ -81,7 +82,7 @@ def write_section(measured: Measured) -> tuple[str, bool]:
         f"Measured on {measured.conditions}; compare ratios only.",
         "",
     ]
-    return "\n".join(lines), all(goal.kept for goal in goals)
+    return "\n".join(lines), all(goal.kept is not False for goal in goals)
 
 
 def _goals(measured: Measured) -> list[_Goal]:
@@ -89,7 +90,6 @@ def _goals(measured: Measured) -> list[_Goal]:
     text = _seconds(measured, "pyarrow, text copied") / ours
     rows = ours / _seconds(measured, "Python csv, copied")
     parquet = _seconds(measured, "pyarrow, Parquet copied") / _seconds(measured, "predict.py, Parquet")
-    faster = _wall(measured, "predict.py") / _wall(measured, "predict.py, two jobs")
     start = _seconds(measured, "predict.py, 100 rows")
     runs = [taken for name in OURS for taken in measured.taken[name]]
     mib = max(taken.peak_mib for taken in [measured.memory, *runs])
@@ -97,10 +97,29 @@ def _goals(measured: Measured) -> list[_Goal]:
         _at_least("CSV: CPU seconds of pyarrow's text copy to ours", text, MIN_OF_TEXT_COPY),
         _at_most("CSV: our CPU seconds to those of Python csv's copy", rows, MAX_OF_CSV_COPY),
         _at_least("Parquet: CPU seconds of pyarrow's copy to ours", parquet, MIN_OF_PARQUET_COPY),
-        _at_least("CSV: speed of two jobs on two cores to that of one on one", faster, MIN_TWO_JOBS),
+        _two_jobs(measured),
         _at_most("the most anonymous memory of our runs (MiB)", mib, MAX_MIB),
         _at_most("CPU seconds for 100 rows", start, MAX_START_SECONDS),
     ]
+
+
+def _goal_line(goal: _Goal) -> str:
+    if goal.found is None:
+        return f"| {goal.what} | | not measured |"
+    return f"| {goal.what} | {goal.found:.3g} | {'kept' if goal.kept else 'missed'} |"
+
+
+def _two_jobs(measured: Measured) -> _Goal:
+    """Compare two jobs with one, once started, in rounds in which the machine did nothing else."""
+    what = "CSV: speed of two jobs on two cores to that of one on one, once started"
+    walls = []
+    for name in ("predict.py", "predict.py, two jobs", "predict.py, 100 rows"):
+        quiet = [taken.seconds for taken in measured.taken[name] if taken.others <= QUIET]
+        if not quiet:
+            return _Goal(f"{what}, ≥ {MIN_TWO_JOBS:g}: other processes took the cores in every round", None, None)
+        walls.append(median(quiet))
+    one, two, start = walls
+    return _at_least(what, (one - start) / (two - start), MIN_TWO_JOBS)
 
 
 def _at_least(what: str, found: float, goal: float) -> _Goal:

@@ -68,7 +68,7 @@ def test_any_usage_gets_a_probability(scorer: Scorer, rows: list[list[float]]) -
 
 
 def test_a_large_batch_gets_the_same_bits_as_its_parts(scorer: Scorer, subscribers: FeatureMatrix) -> None:
-    subscribers = np.tile(subscribers, (2, 1))
+    subscribers = np.tile(subscribers, (4, 1))
     assert len(subscribers) > 2 * BLOCK
     whole = scorer.probabilities(subscribers)
     for size in (1, 7, 64, 4096, BLOCK, BLOCK + 1):
