@@ -60,9 +60,9 @@ class Sentences:
     def __init__(self, tariffs: Tariffs, policy: AdvicePolicy, language: Language = "en") -> None:
         self._tariffs = tariffs
         self._needed = policy.min_months
+        self._language = language
         self._words = ADVICE_WORDS[language]
-        self._slots = {key: _slots(text) for key, text in self._words.sentences.items()}
-        self._number = lru_cache(_REMEMBERED)(lambda steps, decimals: number(steps, decimals, language))
+        self._slots = _slots(language)
 
     def many(self, advice: ManyAdvice) -> Iterator[str]:
         """Say the sentence of each of many subscribers."""
@@ -86,30 +86,37 @@ class Sentences:
 
     def say(self, told: _Told) -> str:
         """Say one sentence."""
-        key, plan, other, decimals, expected, low, high, other_expected, *_, p_saves, months = told
+        key, plan, other, decimals, expected, low, high, other_expected, saving_low, saving_high, p_saves, months = told
         words, slots = self._words, self._slots[key]
         saving = abs(expected - other_expected)
-        said = {"plan": plan, "other": other, "months": months, "needed": self._needed}
-        said["of_100"] = of_100 = str(round(100 * p_saves))
-        if "expected" in slots:
-            said["expected"] = self._amount(expected, decimals)
-        if "range" in slots:
-            said["range"] = self._interval(expected, low, high, decimals)
-        if "other_expected" in slots:
-            said["other_expected"] = self._amount(other_expected, decimals)
-        for name in slots & words.hardly.keys():
-            phrase = words.hardly[name] if saving == 0 else words.phrases[name]
-            said[name] = phrase.format(saving=self._amount(saving, decimals))
-        if "saving_range" in slots:
-            said["saving_range"] = self._saved(saving, told.saving_low, told.saving_high, decimals)
-        if "often" in slots:
-            name = "saves" if key == "saves enough" else "costs less"
-            said["often"] = words.surely[name] if p_saves == 1 else words.phrases[name].format(of_100=of_100)
+        said = {"plan": plan, "other": other}
+        for slot in slots:  # and no other, because to fill one takes time
+            if slot == "expected":
+                said[slot] = self._amount(expected, decimals)
+            elif slot == "range":
+                said[slot] = self._interval(expected, low, high, decimals)
+            elif slot == "other_expected":
+                said[slot] = self._amount(other_expected, decimals)
+            elif slot in words.hardly:
+                phrase = words.phrases[slot] if saving else words.hardly[slot]
+                said[slot] = phrase.format(saving=self._amount(saving, decimals))
+            elif slot == "saving_range":
+                said[slot] = self._saved(saving, saving_low, saving_high, decimals)
+            elif slot == "often":
+                name = "saves" if key == "saves enough" else "costs less"
+                certain = p_saves == 1
+                said[slot] = words.surely[name] if certain else words.phrases[name].format(of_100=_of_100(p_saves))
+            elif slot == "of_100":
+                said[slot] = _of_100(p_saves)
+            elif slot == "months":
+                said[slot] = str(months)
+            elif slot == "needed":
+                said[slot] = str(self._needed)
         sentence = words.sentences[key].format(**said)
         return sentence[:-1] + words.uncertain if months == 1 and key in _OF_A_CHANGE else sentence
 
     def _amount(self, steps: int, decimals: int) -> str:
-        return f"{self._number(steps, decimals)} {self._tariffs.currency}"
+        return f"{_remembered(steps, decimals, self._language)} {self._tariffs.currency}"
 
     def _interval(self, told: int, low: int, high: int, decimals: int) -> str:
         words = self._words
@@ -119,7 +126,7 @@ class Sentences:
             return words.to_high.format(high=self._amount(high, decimals))
         if told >= high:
             return words.from_low.format(low=self._amount(low, decimals))
-        return words.interval.format(low=self._number(low, decimals), high=self._amount(high, decimals))
+        return words.interval.format(low=_remembered(low, decimals, self._language), high=self._amount(high, decimals))
 
     def _saved(self, told: int, low: int, high: int, decimals: int) -> str:
         if low >= 0:
@@ -132,8 +139,12 @@ _OF_A_CHANGE: Final = ("saves enough", "choose", "choose, only", "choose, the sa
 
 
 @cache
-def _slots(text: str) -> frozenset[str]:
-    return frozenset(name for _, name, _, _ in Formatter().parse(text) if name)
+def _slots(language: Language) -> dict[str, tuple[str, ...]]:
+    """Name what each sentence leaves to be filled in, but for the plans."""
+    return {
+        key: tuple({name for _, name, _, _ in Formatter().parse(text) if name and name not in ("plan", "other")})
+        for key, text in ADVICE_WORDS[language].sentences.items()
+    }
 
 
 def _decimals_told(dearest: int, tariffs: Tariffs) -> int:
@@ -157,3 +168,10 @@ def number(steps: int, decimals: int, language: Language) -> str:
         language: of the reader.
     """
     return localized(f"{steps / 10**decimals:,.{decimals}f}", language)
+
+
+_remembered = lru_cache(_REMEMBERED)(number)
+
+
+def _of_100(p_saves: float) -> str:
+    return str(round(100 * p_saves))
