@@ -33,7 +33,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input insta
 	@touch $@
 
 .venv/optional: requirements/optional.txt .venv/training
-	@echo "installing the optional libraries into .venv (a few seconds, 240 MB)"
+	@echo "installing the optional libraries into .venv (about a minute, 0.8 GB)"
 	@$(PIP) -r requirements/optional.txt
 	@touch $@
 
@@ -85,7 +85,7 @@ test-quick: .venv/dev .venv/image  ## the tests of the inner loop: none that sta
 
 install: .venv/training  ## a virtual environment from the pinned lock
 
-optional: .venv/optional  ## the same, and the libraries of train.py --search and --mlflow
+optional: .venv/optional  ## the same, and the libraries of train.py --search and --mlflow, and of Spark
 
 ##@ Model
 train: .venv/training  ## fit, evaluate, register (DATA=CSV)

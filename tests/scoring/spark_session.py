@@ -1,0 +1,53 @@
+"""A small Spark on this machine, for one file of tests."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from pyspark.sql import SparkSession
+
+from tests.conftest import leave_out
+
+MIN_JAVA: Final = 17
+
+SETTINGS: Final = {
+    "spark.ui.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.driver.memory": "1g",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.log.level": "ERROR",
+    "spark.sql.session.timeZone": "America/Bogota",  # not UTC, so that a dependence on it shows
+}
+
+
+@contextmanager
+def local_spark(folder: Path) -> Iterator[SparkSession]:
+    """Start Spark with two cores, whose files are in a folder; leave the tests out where there is no Java for it."""
+    _require_java()
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    builder = SparkSession.builder.master("local[2]").appName("tests")
+    for name, value in SETTINGS.items() | {("spark.local.dir", str(folder)), ("spark.sql.warehouse.dir", str(folder))}:
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    try:
+        yield session
+    finally:
+        session.stop()
+
+
+def _require_java() -> None:
+    home = os.environ.get("JAVA_HOME")
+    java = f"{home}/bin/java" if home else shutil.which("java")
+    if java is None:
+        leave_out("Spark is not tried: there is no Java")
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', said)
+    if version is None or int(version[1]) < MIN_JAVA:
+        leave_out(f"Spark is not tried: it needs Java {MIN_JAVA}, found {said.partition(chr(10))[0] or java}")
