@@ -33,7 +33,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input insta
 	@touch $@
 
 .venv/optional: requirements/optional.txt .venv/training
-	@echo "installing the optional libraries into .venv (about a minute, 0.8 GB)"
+	@echo "installing the optional libraries into .venv (about a minute, 0.7 GB)"
 	@$(PIP) -r requirements/optional.txt
 	@touch $@
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -29,20 +29,25 @@ SETTINGS: Final = {
 
 @contextmanager
 def local_spark(folder: Path) -> Iterator[SparkSession]:
-    """Start Spark with two cores, whose files are in a folder; leave the tests out where there is no Java for it."""
-    _require_java()
+    """Start Spark with two cores, whose files are in a folder; leave the tests out where there is no Java for it.
+
+    Its Python workers run in that folder, so that they find the project's package only if a job gives it to them.
+    """
+    require_java()
     os.environ["PYSPARK_PYTHON"] = sys.executable
     builder = SparkSession.builder.master("local[2]").appName("tests")
     for name, value in SETTINGS.items() | {("spark.local.dir", str(folder)), ("spark.sql.warehouse.dir", str(folder))}:
         builder = builder.config(name, value)
-    session = builder.getOrCreate()
+    with chdir(folder):
+        session = builder.getOrCreate()
     try:
         yield session
     finally:
         session.stop()
 
 
-def _require_java() -> None:
+def require_java() -> None:
+    """Leave the tests out where there is no Java that Spark runs on."""
     home = os.environ.get("JAVA_HOME")
     java = f"{home}/bin/java" if home else shutil.which("java")
     if java is None:
