@@ -142,9 +142,10 @@ soak: model .venv/dev  ## stop, kill, overload, starve and feed rubbish; writes 
 	@$(BIN)/python -m loadtest.trials --out docs/reliability.md
 	@$(BIN)/python -m tools.openapi_cases
 
-benchmark: model .venv/benchmark  ## the scorer beside the pipeline, the service beside its peers, files beside copies (MLSERVER_PYTHON=PATH)
+benchmark: model .venv/benchmark .venv/optional  ## the scorer beside the pipeline, the service beside its peers, files and warehouses beside copies (MLSERVER_PYTHON=PATH; needs Java 17)
 	@$(BIN)/python -m benchmark.scorer
 	@$(BIN)/python -m benchmark.files
+	@$(BIN)/python -m benchmark.warehouse
 	@$(BIN)/python -m benchmark.serving $(if $(MLSERVER_PYTHON),--mlserver-python "$(MLSERVER_PYTHON)")
 
 ##@ Change the code

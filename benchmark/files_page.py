@@ -44,7 +44,9 @@ class Measured:
     """Whether the seed's predict.py was measured."""
 
 
-class _Goal(NamedTuple):
+class Goal(NamedTuple):
+    """A goal, and what was found."""
+
     what: str
     found: float
     kept: bool
@@ -83,7 +85,7 @@ def write_section(measured: Measured) -> tuple[str, bool]:
     return "\n".join(lines), all(goal.kept for goal in goals)
 
 
-def _goals(measured: Measured) -> list[_Goal]:
+def _goals(measured: Measured) -> list[Goal]:
     ours = _seconds(measured, "predict.py")
     text = _seconds(measured, "pyarrow, text copied") / ours
     rows = ours / _seconds(measured, "Python csv, copied")
@@ -93,21 +95,23 @@ def _goals(measured: Measured) -> list[_Goal]:
     runs = [taken for name in OURS for taken in measured.taken[name]]
     mib = max(taken.peak_mib for taken in [measured.memory, *runs])
     return [
-        _at_least("CSV: CPU seconds of pyarrow's text copy to ours", text, MIN_OF_TEXT_COPY),
-        _at_most("CSV: our CPU seconds to those of Python csv's copy", rows, MAX_OF_CSV_COPY),
-        _at_least("Parquet: CPU seconds of pyarrow's copy to ours", parquet, MIN_OF_PARQUET_COPY),
-        _at_least("CSV: speed of two jobs on two cores to that of one on one", faster, MIN_TWO_JOBS),
-        _at_most("the most anonymous memory of our runs (MiB)", mib, MAX_MIB),
-        _at_most("CPU seconds for 100 rows", start, MAX_START_SECONDS),
+        at_least("CSV: CPU seconds of pyarrow's text copy to ours", text, MIN_OF_TEXT_COPY),
+        at_most("CSV: our CPU seconds to those of Python csv's copy", rows, MAX_OF_CSV_COPY),
+        at_least("Parquet: CPU seconds of pyarrow's copy to ours", parquet, MIN_OF_PARQUET_COPY),
+        at_least("CSV: speed of two jobs on two cores to that of one on one", faster, MIN_TWO_JOBS),
+        at_most("the most anonymous memory of our runs (MiB)", mib, MAX_MIB),
+        at_most("CPU seconds for 100 rows", start, MAX_START_SECONDS),
     ]
 
 
-def _at_least(what: str, found: float, goal: float) -> _Goal:
-    return _Goal(f"{what}, ≥ {goal:g}", found, found >= goal)
+def at_least(what: str, found: float, goal: float) -> Goal:
+    """Compare what was found with the least that is wanted."""
+    return Goal(f"{what}, ≥ {goal:g}", found, found >= goal)
 
 
-def _at_most(what: str, found: float, goal: float) -> _Goal:
-    return _Goal(f"{what}, ≤ {goal:g}", found, found <= goal)
+def at_most(what: str, found: float, goal: float) -> Goal:
+    """Compare what was found with the most that is wanted."""
+    return Goal(f"{what}, ≤ {goal:g}", found, found <= goal)
 
 
 def _line(measured: Measured, name: str) -> str:

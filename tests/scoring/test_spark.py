@@ -38,7 +38,7 @@ from plan_recommender.scoring.spark.__main__ import main
 from plan_recommender.scoring.spark.frames import score
 from plan_recommender.scoring.spark.jobs import FACTS, METADATA_KEY, REJECTS
 from tests.conftest import Answer, Command
-from tests.scoring.spark_session import local_spark
+from tests.scoring.spark_session import QUICK_JAVA, local_spark
 from tools.server import ROOT
 
 pytestmark = pytest.mark.slow
@@ -190,7 +190,8 @@ def test_executors_take_the_package_from_the_job_and_import_no_bentoml(
          "expected a folder that is not there yet, found one"),
         (["--input", "{scored}", "--accept-drift"], "expected no column named proba_is_ultra"),
         (["--input", "{usage}", "--advise"], "expected the columns subscriber, month"),
-        (["--input", "{empty}"], "expected at least one row, found none"),
+        (["--input", "{empty}", "--accept-drift"], "expected at least one row, found none"),
+        (["--input", "{empty}", "--advise"], "expected the columns subscriber, month"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_scored_is_said_in_one_sentence(
@@ -415,7 +416,7 @@ def test_spark_submit_runs_the_job_from_anywhere(spark: SparkSession, model: Reg
     months = tmp_path / "in.parquet"
     pq.write_table(pa.table({"calls": [85], "minutes": [516.7], "messages": [56], "mb_used": [22696.96]}), months)
     program = ROOT / "plan_recommender" / "scoring" / "spark" / "__main__.py"
-    settings = ["--master", "local[1]", "--conf", "spark.ui.enabled=false"]
+    settings = ["--master", "local[1]", "--conf", "spark.ui.enabled=false", "--driver-java-options", QUICK_JAVA]
     assert pyspark.__file__ is not None
     submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
     ran = subprocess.run(

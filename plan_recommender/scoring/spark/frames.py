@@ -85,18 +85,23 @@ def may_be_rejected(frame: DataFrame, layout: Layout) -> Column:
     condition = F.lit(False)
     for position in layout.positions:
         field = frame.schema[position]
-        usage = F.col(f"`{field.name}`").cast("double").between(0.0, _MAX_USAGE)
+        usage = column(field.name).cast("double").between(0.0, _MAX_USAGE)
         condition |= F.coalesce(~usage, F.lit(False)) if isinstance(field.dataType, _NUMBERS) else F.lit(True)
     return condition
 
 
 def is_missing(layout: Layout) -> dict[str, Column]:
     """Write the conditions that the value of each feature is missing."""
-    columns = (F.col(f"`{layout.header[position]}`") for position in layout.positions)
+    columns = [column(layout.header[position]) for position in layout.positions]
     return {
-        feature: column.isNull() | (F.trim(column.cast("string")) == "")
-        for feature, column in zip(FEATURE_NAMES, columns, strict=True)
+        feature: values.isNull() | (F.trim(values.cast("string")) == "")
+        for feature, values in zip(FEATURE_NAMES, columns, strict=True)
     }
+
+
+def column(name: str) -> Column:
+    """Name a column of a DataFrame, whatever signs its name has."""
+    return F.col("`" + name.replace("`", "``") + "`")
 
 
 def _answered(

@@ -30,7 +30,7 @@ from plan_recommender.scoring.arrow_scorer import ArrowScorer
 from plan_recommender.scoring.first_rows import FIRST_ROWS
 from plan_recommender.scoring.layout import Layout
 from plan_recommender.scoring.line_scorer import ScoredBlock
-from plan_recommender.scoring.spark.frames import REASON, is_missing, may_be_rejected, score, usage_layout
+from plan_recommender.scoring.spark.frames import REASON, column, is_missing, may_be_rejected, score, usage_layout
 from plan_recommender.scoring.spark.lines import (
     COUNTS,
     REJECTED,
@@ -41,7 +41,7 @@ from plan_recommender.scoring.spark.lines import (
     score_first_lines,
     score_lines,
 )
-from plan_recommender.scoring.spark.months import ADVICE, Counts, MonthsJob, advise, first_rows, rejected_months
+from plan_recommender.scoring.spark.months import ADVICE, MonthsJob, Observed, advise, first_rows, rejected_months
 from plan_recommender.scoring.spark.shipped import ship
 
 REJECTS: Final = "_rejects"
@@ -177,7 +177,7 @@ def advise_files(
         reader.require_plans_read(rows)
         if usual is not None:
             refuse_mistakes(files.name, reader.divide(rows).features(), usual)
-        seen = Counts(Observation(), Observation())
+        seen = Observed(Observation(), Observation())
         advice = advise(frame, job, seen)
         advice.withMetadata(ADVICE, {METADATA_KEY: dict(facts)}).write.parquet(files.output)
         read, advised = seen.read.get, seen.advised.get
@@ -189,7 +189,7 @@ def advise_files(
 
 def _look_at(frame: DataFrame, layout: Layout, document: ModelDocument, files: Files, usual: ReferenceProfile) -> None:
     """Refuse files whose first rows look mistaken."""
-    used = frame.select(*(F.col(f"`{layout.header[position]}`") for position in layout.positions))
+    used = frame.select(*(column(layout.header[position]) for position in layout.positions))
     (batch,) = _batches(used.limit(FIRST_ROWS), files)
     scorer = ArrowScorer(Answerer(document), Layout(used.columns, [*range(len(used.columns))]))
     _refuse_mistakes(files, scorer.score(batch), usual)
@@ -219,7 +219,7 @@ class _Rejects:
         if self.text is not None:
             observed.select(self.text).write.text(place)
         else:
-            others = [f"`{name}`" for name in self.frame.columns if name != REASON]
+            others = [column(name) for name in self.frame.columns if name != REASON]
             observed.select(REASON, *others).write.parquet(place)
         return int(seen.get["rows"] or 0), str(seen.get["reason"])
 

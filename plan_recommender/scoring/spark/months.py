@@ -30,6 +30,7 @@ from plan_recommender.data.month_rows import MonthReader
 from plan_recommender.data.month_spill import History
 from plan_recommender.data.parquet_file import batch_as_text
 from plan_recommender.data.table_reader import Chunk, TableReader
+from plan_recommender.errors import TableError
 from plan_recommender.model.languages import Language
 from plan_recommender.scoring.spark.frames import REASON
 
@@ -96,7 +97,7 @@ class MonthsJob:
 
 
 @dataclass
-class Counts:
+class Observed:
     """What is counted while the advice is computed."""
 
     read: Observation
@@ -105,7 +106,7 @@ class Counts:
     """`rejected`, because another row is about the same month, and the number of subscribers by the kind of advice."""
 
 
-def advise(frame: DataFrame, job: MonthsJob, counts: Counts | None = None) -> DataFrame:
+def advise(frame: DataFrame, job: MonthsJob, observed: Observed | None = None) -> DataFrame:
     """Advise every subscriber of a DataFrame of months, in no particular order.
 
     The columns are those of advise.py; amounts are decimal numbers, and a plan that is not known is null. Of rows for
@@ -115,15 +116,15 @@ def advise(frame: DataFrame, job: MonthsJob, counts: Counts | None = None) -> Da
     Args:
         frame: a row for each month of a subscriber.
         job: what it is advised with; it is broadcast.
-        counts: observe the result when it is computed.
+        observed: is filled when the result is computed.
 
     Raises:
         TableError: the columns are not those of a table of months.
     """
     months = _read(frame, job)
-    if counts is not None:
+    if observed is not None:
         rejected = F.count(REASON)
-        months = months.observe(counts.read, F.count(F.lit(1)).alias("rows"), rejected.alias("rejected"))
+        months = months.observe(observed.read, F.count(F.lit(1)).alias("rows"), rejected.alias("rejected"))
     broadcast = frame.sparkSession.sparkContext.broadcast(job)
 
     def advised(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -132,11 +133,11 @@ def advise(frame: DataFrame, job: MonthsJob, counts: Counts | None = None) -> Da
     months = months.where(F.col(REASON).isNull()).drop(_SOURCE, REASON)
     schema = T.StructType([*_advice_fields(job), T.StructField(_REPEATED, T.IntegerType())])
     advice = _by_subscriber(months).mapInArrow(advised, schema)
-    if counts is not None:
+    if observed is not None:
         kinds = [F.count(F.when(F.col(ADVICE) == kind, 1)).alias(kind) for kind in ("keep", "switch", "choose")]
         saving = F.sum(F.when(F.col(ADVICE) == "switch", F.col("expected_saving")))
         repeated = F.sum(_REPEATED).alias("rejected")
-        advice = advice.observe(counts.advised, repeated, saving.alias("saving"), *kinds)
+        advice = advice.observe(observed.advised, repeated, saving.alias("saving"), *kinds)
     return advice.where(F.col(ADVICE).isNotNull()).drop(_REPEATED)
 
 
@@ -167,6 +168,8 @@ def first_rows(frame: DataFrame, rows: int) -> list[Row]:
 def _read(frame: DataFrame, job: MonthsJob) -> DataFrame:
     """Read every row as a month, or as the reason why it is none."""
     names = frame.columns
+    if REASON in names:
+        raise TableError(f"expected no column named {REASON}, which rejects get")
     job.reader(names, first_rows(frame, _SAMPLE_ROWS))  # refuses other columns before anything runs
     rows = frame.select(F.struct("*").alias(_SOURCE))
     schema = T.StructType([*_MONTH, T.StructField(REASON, T.StringType()), rows.schema[_SOURCE]])
