@@ -12,18 +12,18 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from pyspark import Broadcast
+from pyspark import Accumulator, Broadcast
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from plan_recommender.config.table_format import TableFormat
 from plan_recommender.data.parquet_file import batch_as_text
-from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.tables import ModelDocument, read_document, write_document
 from plan_recommender.scoring.answers import DECISION_COLUMN, PROBABILITY_COLUMN, Answerer
 from plan_recommender.scoring.arrow_scorer import ArrowScorer
 from plan_recommender.scoring.layout import Layout, layout_of
+from plan_recommender.scoring.spark.tally import Tally, tally_of
 
 REASON: Final = "reason"
 
@@ -38,7 +38,11 @@ _SAMPLE_ROWS: Final = 100
 
 
 def score(
-    frame: DataFrame, document: ModelDocument, format: TableFormat | None = None, name: str = "the table"
+    frame: DataFrame,
+    document: ModelDocument,
+    format: TableFormat | None = None,
+    name: str = "the table",
+    tally: Accumulator[Tally] | None = None,
 ) -> DataFrame:
     """Score every row of a DataFrame, whose columns stay as they are.
 
@@ -51,6 +55,7 @@ def score(
         document: the model; it is broadcast.
         format: the names of the usage columns; None: they are the project's.
         name: what an error calls the table.
+        tally: is added to when the result is computed.
 
     Raises:
         TableError: a usage column is missing, or a new column is there already.
@@ -59,7 +64,7 @@ def score(
     broadcast = frame.sparkSession.sparkContext.broadcast(write_document(document))
 
     def answered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return _answered(batches, broadcast, layout)
+        return _answered(batches, broadcast, layout, tally)
 
     return frame.mapInArrow(answered, T.StructType([*frame.schema, *_NEW]))
 
@@ -90,26 +95,19 @@ def may_be_rejected(frame: DataFrame, layout: Layout) -> Column:
     return condition
 
 
-def is_missing(layout: Layout) -> dict[str, Column]:
-    """Write the conditions that the value of each feature is missing."""
-    columns = [column(layout.header[position]) for position in layout.positions]
-    return {
-        feature: values.isNull() | (F.trim(values.cast("string")) == "")
-        for feature, values in zip(FEATURE_NAMES, columns, strict=True)
-    }
-
-
 def column(name: str) -> Column:
     """Name a column of a DataFrame, whatever signs its name has."""
     return F.col("`" + name.replace("`", "``") + "`")
 
 
 def _answered(
-    batches: Iterator[pa.RecordBatch], document: Broadcast[bytes], layout: Layout
+    batches: Iterator[pa.RecordBatch], document: Broadcast[bytes], layout: Layout, tally: Accumulator[Tally] | None
 ) -> Iterator[pa.RecordBatch]:
     scorer = ArrowScorer(answerer_of(document.value), layout)
     for batch in filter(len, batches):
         scored = scorer.score(batch)
+        if tally is not None:
+            tally.add(tally_of(scored))
         for answers in scored.output:
             yield _with(answers, pa.nulls(len(answers), pa.string()))
         if scored.rejects:

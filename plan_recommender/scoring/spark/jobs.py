@@ -23,6 +23,7 @@ from pyspark.sql import functions as F
 from plan_recommender.config.table_format import TableFormat
 from plan_recommender.data.plausibility import refuse_mistakes
 from plan_recommender.errors import OutputError, TableError
+from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.tables import ModelDocument
 from plan_recommender.scoring.answers import DECISION_COLUMN, PROBABILITY_COLUMN, Answerer
@@ -30,7 +31,7 @@ from plan_recommender.scoring.arrow_scorer import ArrowScorer
 from plan_recommender.scoring.first_rows import FIRST_ROWS
 from plan_recommender.scoring.layout import Layout
 from plan_recommender.scoring.line_scorer import ScoredBlock
-from plan_recommender.scoring.spark.frames import REASON, column, is_missing, may_be_rejected, score, usage_layout
+from plan_recommender.scoring.spark.frames import REASON, column, may_be_rejected, score, usage_layout
 from plan_recommender.scoring.spark.lines import (
     COUNTS,
     REJECTED,
@@ -43,6 +44,7 @@ from plan_recommender.scoring.spark.lines import (
 )
 from plan_recommender.scoring.spark.months import ADVICE, MonthsJob, Observed, advise, first_rows, rejected_months
 from plan_recommender.scoring.spark.shipped import ship
+from plan_recommender.scoring.spark.tally import new_tally
 
 REJECTS: Final = "_rejects"
 FACTS: Final = "_model"
@@ -127,15 +129,10 @@ def score_files(
         layout = usage_layout(frame, format, files.name)
         if usual is not None:
             _look_at(frame, layout, document, files, usual)
-        seen, is_scored = Observation(), F.col(REASON).isNull()
-        imputed = [F.count(F.when(missing & is_scored, 1)).alias(name) for name, missing in is_missing(layout).items()]
-        scored = score(frame, document, format, files.name).observe(
-            seen, F.count(F.lit(1)).alias("rows"), F.count(REASON).alias("rejected"),
-            F.sum(DECISION_COLUMN).alias("ultra"), *imputed,
-        )  # fmt: skip
-        answers = scored.where(is_scored).drop(REASON)
+        tally, is_scored = new_tally(spark), F.col(REASON).isNull()
+        answers = score(frame, document, format, files.name, tally).where(is_scored).drop(REASON)
         answers.withMetadata(PROBABILITY_COLUMN, {METADATA_KEY: dict(facts)}).write.parquet(files.output)
-        counts = {name: int(value or 0) for name, value in seen.get.items()}
+        counts = tally.value._asdict() | dict(zip(FEATURE_NAMES, tally.value.missing, strict=True))
         suspicious = score(frame.where(may_be_rejected(frame, layout)), document, format, files.name)
         rejected = suspicious.where(~is_scored).drop(DECISION_COLUMN, PROBABILITY_COLUMN)
         return _finished(spark, files, counts, _Rejects(rejected), facts)
