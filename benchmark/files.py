@@ -43,7 +43,7 @@ SEED: Final = "4afb38a"
 """The first commit of this repository."""
 
 _DISTINCT_ROWS: Final = 1_000_000
-_SLOW_ROWS: Final = 10  # times fewer rows for what scores row by row
+_SLOW_ROWS: Final = 50  # times fewer rows for what scores row by row
 MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108  # two cores would wait for a disk
 
 Job = Callable[[], Taken]
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmark.files",
         description="Score files beside copies of them and beside other ways. Exit code 1: a goal was missed.",
     )
-    parser.add_argument("--rows", type=cli.positive_int, default=5_000_000, help="of a file (default: %(default)s)")
+    parser.add_argument("--rows", type=cli.positive_int, default=10_000_000, help="of a file (default: %(default)s)")
     parser.add_argument("--rounds", type=cli.positive_int, default=3, help="how often each (default: %(default)s)")
     parser.add_argument(
         "--long", type=cli.positive_int, default=100_000_000, metavar="N",

@@ -58,9 +58,10 @@ def write_section(measured: Measured) -> tuple[str, bool]:
     lines = [
         "## Files",
         "",
-        f"`python -m benchmark.files`: {measured.rows:,} rows of {measured.row_bytes:.0f} bytes, medians of "
-        f"{measured.rounds} rounds in turns. Processor time is that of the whole process, with its start, on one core.",
-        f"Memory is anonymous memory. What scores row by row was given {measured.few:,} of the rows.",
+        f"`python -m benchmark.files`: {measured.rows:,} rows of {measured.row_bytes:.0f} bytes in a memory file "
+        f"system, medians of {measured.rounds} rounds in turns.",
+        "Processor time is that of the whole process, with its start, and memory its anonymous memory. A process is",
+        f"pinned to one core, with two jobs to two. `--explain` and what scores row by row got {measured.few:,} rows.",
         "",
         "| contender | CPU seconds | nanoseconds a row | seconds | MiB |",
         "| --- | --- | --- | --- | --- |",
@@ -74,10 +75,10 @@ def write_section(measured: Measured) -> tuple[str, bool]:
         f"{measured.memory.seconds:.1f} s; the most anonymous memory in every tenth of the time (MiB): "
         f"{_curve(measured.memory)}.",
         "",
-        "The copies are of the same files: by pyarrow as text on one thread, with the options that were the fastest;",
-        "by Python's csv module; of Parquet by pyarrow on one thread, batch by batch. Of pandas and scikit-learn it is",
-        "`read_csv`, the fitted pipeline and `to_csv`. Before is predict.py of commit 4806f16, which scored row by",
-        f"row; its output has the same bytes. {_seed_words(measured)}",
+        "The copies are of the same files: by pyarrow as text, with default options but on one thread; by Python's csv",
+        "module; of Parquet by pyarrow on one thread, batch by batch. Of pandas and scikit-learn it is `read_csv`, the",
+        "fitted pipeline and `to_csv`. Before is predict.py of commit 4806f16, which scored row by row; its output has",
+        "the same bytes. " + _seed_words(measured),
         "",
         f"Measured on {measured.conditions}; compare ratios only.",
         "",

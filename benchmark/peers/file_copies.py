@@ -13,7 +13,7 @@ FEATURES: Final = ["calls", "minutes", "messages", "mb_used"]
 
 
 def copy_text(source: str, output: str) -> None:
-    """Read and write a CSV as text with pyarrow on one thread, with the options that were the fastest."""
+    """Read and write a CSV as text with pyarrow, in its stream of batches, with default options but on one thread."""
     import pyarrow as pa
     import pyarrow.csv as pc
 
@@ -21,13 +21,10 @@ def copy_text(source: str, output: str) -> None:
         names = file.readline().strip().split(",")
     reader = pc.open_csv(
         source,
-        read_options=pc.ReadOptions(use_threads=False, block_size=1 << 18),
-        convert_options=pc.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.binary()), check_utf8=False, null_values=[], strings_can_be_null=False
-        ),
+        read_options=pc.ReadOptions(use_threads=False),
+        convert_options=pc.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
     )
-    options = pc.WriteOptions(quoting_style="none", batch_size=4096)
-    with pc.CSVWriter(output, reader.schema, write_options=options) as writer:
+    with pc.CSVWriter(output, reader.schema) as writer:
         for batch in reader:
             writer.write_batch(batch)
 

@@ -11,7 +11,7 @@ from plan_recommender.model.features import FeatureMatrix
 from plan_recommender.model.logistic import logistic, logistic_array
 from plan_recommender.model.tables import PAIRS, ModelDocument, Values
 
-BLOCK: Final = 8192
+BLOCK: Final = 16_384
 """Number of rows that are scored at once; their intermediate results fit into the processor's cache."""
 
 _GUIDE_SIZES: Final = (512, 1024, 2048, 4096)

@@ -60,4 +60,6 @@ class Answerer:
 
 def missing_values(features: FeatureMatrix) -> list[int]:
     """Count the rows in which each feature is missing."""
+    if not np.isnan(features.min(initial=0.0)):  # usually, and found out in one step
+        return [0] * len(FEATURE_NAMES)
     return [int(np.count_nonzero(np.isnan(features[:, j]))) for j in range(len(FEATURE_NAMES))]

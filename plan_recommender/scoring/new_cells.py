@@ -55,7 +55,7 @@ def _probabilities(probabilities: npt.NDArray[np.float64], sep: str, decimal: st
     offsets[1:-1] = np.flatnonzero(text == _COMMA)
     if decimal != ".":
         text[text == _POINT] = ord(decimal)
-    text[offsets[:-1]] = ord(sep)
+    text[offsets[:-1] if sep != "," else 0] = ord(sep)
     cells = binary_array(offsets, text)
     small = probabilities < _REPR_FROM
     if small.any():

@@ -12,7 +12,9 @@ from plan_recommender.errors import TableError
 from plan_recommender.scoring.by_cell import lines_of, read_rows
 from plan_recommender.scoring.plain_text import Text, plain_lines
 
-BLOCK_BYTES: Final = 1 << 20
+BLOCK_BYTES: Final = 1 << 21
+"""Size of a block: half of it takes a tenth more processor time, and twice as much saves none."""
+
 _HEADER_BYTES: Final = 1 << 16
 _SAMPLE_ROWS: Final = 100
 

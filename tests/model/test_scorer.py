@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 from plan_recommender.errors import ModelError
 from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 from plan_recommender.model.record import DOCUMENT_FILE
-from plan_recommender.model.scorer import BLOCK, Scorer
+from plan_recommender.model.scorer import BLOCK, Scorer, _Guide
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import ModelDocument, write_document
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
@@ -68,12 +68,28 @@ def test_any_usage_gets_a_probability(scorer: Scorer, rows: list[list[float]]) -
 
 
 def test_a_large_batch_gets_the_same_bits_as_its_parts(scorer: Scorer, subscribers: FeatureMatrix) -> None:
+    subscribers = np.tile(subscribers, (2, 1))
     assert len(subscribers) > 2 * BLOCK
     whole = scorer.probabilities(subscribers)
     for size in (1, 7, 64, 4096, BLOCK, BLOCK + 1):
         rows = min(len(subscribers), 600 * size)
         parts = [scorer.probabilities(subscribers[i : min(i + size, rows)]) for i in range(0, rows, size)]
         assert np.concatenate(parts).tobytes() == whole[:rows].tobytes()
+
+
+CUTS = st.lists(
+    st.one_of(st.floats(0, 1.7e308), st.floats(0, 500), st.floats(0, 1e-9), st.sampled_from([0.0, 5e-324, 1e308])),
+    max_size=80,
+    unique=True,
+).map(sorted)
+
+
+@PROPERTY
+@given(cuts=CUTS, values=st.lists(st.floats(0, allow_infinity=False), max_size=20))
+def test_a_guide_table_finds_the_bins_of_a_bisection(cuts: list[float], values: list[float]) -> None:
+    around = [math.nextafter(cut, direction) for cut in cuts for direction in (0, math.inf)]
+    asked = np.array([*values, *cuts, *(value for value in around if math.isfinite(value)), 0.0, -0.0, 1.7e308])
+    assert _Guide(cuts).bins(asked).tolist() == np.searchsorted(np.array(cuts), asked).tolist()
 
 
 def test_no_rows_get_no_answers(scorer: Scorer) -> None:

@@ -16,7 +16,7 @@ from plan_recommender.model import store
 from plan_recommender.model.record import DOCUMENT_FILE
 from tools.server import ROOT
 
-PROGRAM = ROOT / "tests" / "programs" / "score_in_small_steps.py"
+PROGRAM = "tests.programs.score_in_small_steps"
 OUTPUTS = ("out.csv", "out.rejects.csv")
 ROWS = 20_000
 _LONGEST = 0.5  # seconds from the beginning of the scoring to a kill
@@ -64,7 +64,7 @@ def _result(document: Path, source: Path, folder: Path, moments: list[float]) ->
     kills, left = 0, []
     for moment in [*moments, None]:
         run = subprocess.Popen(
-            [sys.executable, PROGRAM, document, source, *paths], stdout=subprocess.PIPE, text=True, cwd=ROOT
+            [sys.executable, "-m", PROGRAM, document, source, *paths], stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
         assert run.stdout is not None
         with run, run.stdout as said:
