@@ -12,6 +12,7 @@ from plan_recommender.data.cells import Row
 from plan_recommender.data.compression import packer
 from plan_recommender.data.csv_file import write_rows
 from plan_recommender.data.outputs import mode_of, replacing_bytes, writing
+from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.scoring.counts import Counts
 from plan_recommender.scoring.journal import Checkpoint, Journal
 
@@ -72,12 +73,12 @@ def replaced(output: Path, rejects: Path, sep: str) -> Iterator[Outputs]:
         OutputError: a file cannot be written.
     """
     with ExitStack() as stack:
-        if output == PIPE:
-            stack.enter_context(writing(output))
-            file: BinaryIO = sys.stdout.buffer
-        else:
+        file: BinaryIO = sys.stdout.buffer
+        if output != PIPE:
             file = stack.enter_context(replacing_bytes(output))
         outputs = Outputs(file, RejectsFile(stack.enter_context(replacing_bytes(rejects)), rejects, sep))
+        if output == PIPE:
+            stack.enter_context(writing(output))
         yield outputs
         outputs.rejects.flush()
         file.flush()
@@ -85,9 +86,10 @@ def replaced(output: Path, rejects: Path, sep: str) -> Iterator[Outputs]:
 
 @contextmanager
 def resumable(output: Path, rejects: Path, sep: str, run: dict[str, Any]) -> Iterator[Outputs]:
-    """Open outputs as `replaced` does; if the block fails, or is killed, the next such run goes on where it was.
+    """Open outputs as `replaced` does; if the block is interrupted or killed, the next such run goes on where it was.
 
-    Until then, there are beside the output `.NAME.part` of each file, and `.NAME.journal`.
+    Until then, there are beside the output `.NAME.part` of each file, and `.NAME.journal`. If the block refuses the
+    file, there are none.
 
     Args:
         output: of the rows that are scored.
@@ -118,7 +120,13 @@ def resumable(output: Path, rejects: Path, sep: str, run: dict[str, Any]) -> Ite
                 _cut(files, [0, 0])
             journal.begin(anew=found is None)
             outputs = _Resumed(files, RejectsFile(files[1], rejects, sep), journal, found)
-            yield outputs
+            try:
+                yield outputs
+            except PlanRecommenderError:
+                for part in parts:
+                    part.unlink(missing_ok=True)
+                forget(output)
+                raise
             # Two renames are not one step: first it is written down that they are all that is left to do.
             outputs.note(outputs.noted, outputs.counts, done=True)
         _rename(parts, targets)

@@ -13,7 +13,7 @@ from plan_recommender.scoring.by_cell import lines_of, read_rows
 from plan_recommender.scoring.plain_text import Text, plain_lines
 
 BLOCK_BYTES: Final = 1 << 21
-"""Size of a block: half of it takes a tenth more processor time, and twice as much saves none."""
+"""Size of a block: half of it takes a tenth more processor time, and twice as much saves next to none."""
 
 _HEADER_BYTES: Final = 1 << 16
 _SAMPLE_ROWS: Final = 100

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from plan_recommender.config.table_format import TableFormat
-from plan_recommender.errors import OutputError
+from plan_recommender.errors import OutputError, TableError
 from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.scoring import outputs
@@ -187,6 +187,16 @@ def test_a_second_run_of_the_same_output_is_refused(
         with pytest.raises(OutputError, match=r"expected to be the only run with --resume that writes it, found one"):
             score_file(task, scoring)
         first.output.write(b"x")
+
+
+def test_a_file_that_is_refused_leaves_nothing(task: Task, scoring: Scoring) -> None:
+    content = task.source.read_text()
+    task.source.write_text(content + "x" * 200_000 + "\n")
+    with pytest.raises(TableError, match="field larger than field limit"):
+        score_file(task, scoring)
+    assert [path.name for path in task.source.parent.iterdir()] == ["in.csv"]
+    task.source.write_text(content)  # the control
+    score_file(task, scoring)
 
 
 @pytest.mark.slow
