@@ -210,6 +210,21 @@ def test_what_cannot_be_scored_is_said_in_one_sentence(
     assert not (job.output / FACTS).exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--language", "es"], "expected --advise beside --tariffs and --language, found it without"),
+        (["--advise", "--threshold", "0.3"], "expected --threshold or --advise, found both"),
+        (["--advise", "--format", "csv"], "expected --format parquet beside --advise"),
+        (["--decimal", ","], "expected --format csv beside --sep and --decimal"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(command: Command, options: list[str], said: str) -> None:
+    answer = command(main, "--input", "in", "--output", "out", *options)
+    assert answer.code == 2
+    assert said in answer.err
+
+
 def test_too_many_rejects_end_with_exit_code_1_and_a_reason(submit: Callable[..., Job], tmp_path: Path) -> None:
     path = tmp_path / "in.parquet"
     pq.write_table(
