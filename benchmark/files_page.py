@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final, NamedTuple
 
-from benchmark.process import Taken
+from benchmark.process import QUIET, Taken
 
 MIN_OF_TEXT_COPY: Final = 0.6
 MAX_OF_CSV_COPY: Final = 0.45
@@ -48,8 +48,9 @@ class Goal(NamedTuple):
     """A goal, and what was found."""
 
     what: str
-    found: float
-    kept: bool
+    found: float | None
+    """None: it could not be measured."""
+    kept: bool | None
 
 
 def write_section(measured: Measured) -> tuple[str, bool]:
@@ -69,7 +70,7 @@ def write_section(measured: Measured) -> tuple[str, bool]:
         "",
         "| goal | measured | |",
         "| --- | --- | --- |",
-        *(f"| {goal.what} | {goal.found:.3g} | {'kept' if goal.kept else 'missed'} |" for goal in goals),
+        *map(_goal_line, goals),
         "",
         f"{measured.long:,} rows on all cores: {measured.memory.cpu_seconds:.1f} CPU seconds, "
         f"{measured.memory.seconds:.1f} s; the most anonymous memory in every tenth of the time (MiB): "
@@ -83,7 +84,7 @@ def write_section(measured: Measured) -> tuple[str, bool]:
         f"Measured on {measured.conditions}; compare ratios only.",
         "",
     ]
-    return "\n".join(lines), all(goal.kept for goal in goals)
+    return "\n".join(lines), all(goal.kept is not False for goal in goals)
 
 
 def _goals(measured: Measured) -> list[Goal]:
@@ -91,7 +92,6 @@ def _goals(measured: Measured) -> list[Goal]:
     text = _seconds(measured, "pyarrow, text copied") / ours
     rows = ours / _seconds(measured, "Python csv, copied")
     parquet = _seconds(measured, "pyarrow, Parquet copied") / _seconds(measured, "predict.py, Parquet")
-    faster = _wall(measured, "predict.py") / _wall(measured, "predict.py, two jobs")
     start = _seconds(measured, "predict.py, 100 rows")
     runs = [taken for name in OURS for taken in measured.taken[name]]
     mib = max(taken.peak_mib for taken in [measured.memory, *runs])
@@ -99,10 +99,29 @@ def _goals(measured: Measured) -> list[Goal]:
         at_least("CSV: CPU seconds of pyarrow's text copy to ours", text, MIN_OF_TEXT_COPY),
         at_most("CSV: our CPU seconds to those of Python csv's copy", rows, MAX_OF_CSV_COPY),
         at_least("Parquet: CPU seconds of pyarrow's copy to ours", parquet, MIN_OF_PARQUET_COPY),
-        at_least("CSV: speed of two jobs on two cores to that of one on one", faster, MIN_TWO_JOBS),
+        _two_jobs(measured),
         at_most("the most anonymous memory of our runs (MiB)", mib, MAX_MIB),
         at_most("CPU seconds for 100 rows", start, MAX_START_SECONDS),
     ]
+
+
+def _goal_line(goal: Goal) -> str:
+    if goal.found is None:
+        return f"| {goal.what} | | not measured |"
+    return f"| {goal.what} | {goal.found:.3g} | {'kept' if goal.kept else 'missed'} |"
+
+
+def _two_jobs(measured: Measured) -> Goal:
+    """Compare two jobs with one, once started, in rounds in which the machine did nothing else."""
+    what = "CSV: speed of two jobs on two cores to that of one on one, once started"
+    walls = []
+    for name in ("predict.py", "predict.py, two jobs", "predict.py, 100 rows"):
+        quiet = [taken.seconds for taken in measured.taken[name] if taken.others <= QUIET]
+        if not quiet:
+            return Goal(f"{what}, ≥ {MIN_TWO_JOBS:g}: other processes took the cores in every round", None, None)
+        walls.append(median(quiet))
+    one, two, start = walls
+    return at_least(what, (one - start) / (two - start), MIN_TWO_JOBS)
 
 
 def at_least(what: str, found: float, goal: float) -> Goal:

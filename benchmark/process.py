@@ -12,6 +12,7 @@ from typing import Final
 from benchmark.measure import pinned
 from plan_recommender.errors import PlanRecommenderError
 
+QUIET: Final = 0.15
 _SAMPLE_SECONDS: Final = 0.01
 
 
@@ -24,6 +25,8 @@ class Taken:
     seconds: float
     memory: list[tuple[float, float]] = field(repr=False)
     """Anonymous memory (MiB) at moments (seconds since the start); it needs Linux."""
+    others: float = 0.0
+    """Cores that other processes kept busy meanwhile; with more than `QUIET`, the seconds say little."""
 
     @property
     def peak_mib(self) -> float:
@@ -37,7 +40,7 @@ def take(command: Sequence[str | Path], cores: set[int], cwd: Path, env: dict[st
     Raises:
         PlanRecommenderError: it fails.
     """
-    started = time.monotonic()
+    started, busy = time.monotonic(), _busy_seconds()
     with pinned(cores):  # the process inherits it
         process = subprocess.Popen(
             command, cwd=cwd, env=os.environ | (env or {}), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -53,7 +56,8 @@ def take(command: Sequence[str | Path], cores: set[int], cwd: Path, env: dict[st
         watch.join()
     if process.returncode:
         raise PlanRecommenderError(f"{' '.join(map(str, command))}: expected exit code 0, found {said[-500:]}")
-    return Taken(usage.ru_utime + usage.ru_stime, time.monotonic() - started, memory)
+    own, seconds = usage.ru_utime + usage.ru_stime, time.monotonic() - started
+    return Taken(own, seconds, memory, (_busy_seconds() - busy - own) / seconds)
 
 
 def _watch(pid: int, started: float, memory: list[tuple[float, float]]) -> None:
@@ -70,3 +74,9 @@ def _anonymous_mib(pid: int) -> float | None:
         return None
     found = [line for line in lines if line.startswith("RssAnon:")]
     return int(found[0].split()[1]) / 1024 if found else None
+
+
+def _busy_seconds() -> float:
+    """Processor time that was not idle since the machine started, of all cores."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
