@@ -33,7 +33,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input insta
 	@touch $@
 
 .venv/optional: requirements/optional.txt .venv/training
-	@echo "installing the optional libraries into .venv (a few seconds, 240 MB)"
+	@echo "installing the optional libraries into .venv (about a minute, 0.7 GB)"
 	@$(PIP) -r requirements/optional.txt
 	@touch $@
 
@@ -85,7 +85,7 @@ test-quick: .venv/dev .venv/image  ## the tests of the inner loop: none that sta
 
 install: .venv/training  ## a virtual environment from the pinned lock
 
-optional: .venv/optional  ## the same, and the libraries of train.py --search and --mlflow
+optional: .venv/optional  ## the same, and the libraries of train.py --search and --mlflow, and of Spark
 
 ##@ Model
 train: .venv/training  ## fit, evaluate, register (DATA=CSV)
@@ -142,9 +142,10 @@ soak: model .venv/dev  ## stop, kill, overload, starve and feed rubbish; writes 
 	@$(BIN)/python -m loadtest.trials --out docs/reliability.md
 	@$(BIN)/python -m tools.openapi_cases
 
-benchmark: model .venv/benchmark  ## the scorer beside the pipeline, the service beside its peers, files beside copies (MLSERVER_PYTHON=PATH)
+benchmark: model .venv/benchmark .venv/optional  ## the scorer beside the pipeline, the service beside its peers, files and warehouses beside copies (MLSERVER_PYTHON=PATH; needs Java 17)
 	@$(BIN)/python -m benchmark.scorer
 	@$(BIN)/python -m benchmark.files
+	@$(BIN)/python -m benchmark.warehouse
 	@$(BIN)/python -m benchmark.serving $(if $(MLSERVER_PYTHON),--mlserver-python "$(MLSERVER_PYTHON)")
 
 ##@ Change the code

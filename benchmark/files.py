@@ -26,7 +26,7 @@ from typing import Final
 import numpy as np
 
 from benchmark.files_page import Measured, write_section
-from benchmark.page import with_files
+from benchmark.page import with_section
 from benchmark.process import Taken, take
 from plan_recommender import cli
 from plan_recommender.data.outputs import replacing
@@ -44,7 +44,7 @@ SEED: Final = "4afb38a"
 
 _DISTINCT_ROWS: Final = 1_000_000
 _SLOW_ROWS: Final = 50  # times fewer rows for what scores row by row
-_MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108  # two cores would wait for a disk
+MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108  # two cores would wait for a disk
 
 Job = Callable[[], Taken]
 
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     section, kept = write_section(measured)
     with replacing(options.out) as file:
         text = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
-        file.write(with_files(text, section))
+        file.write(with_section(text, "files", section))
     cli.say(f"\n{section}\n{options.out}: written")
     return cli.DONE if kept else cli.ANSWER_IS_NO
 
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"an interpreter with the training lock of commit {SEED}, whose predict.py is measured then",
     )  # fmt: skip
     parser.add_argument(
-        "--folder", type=Path, default=_MEMORY_FOLDER, help="where files are written (default: %(default)s)"
+        "--folder", type=Path, default=MEMORY_FOLDER, help="where files are written (default: %(default)s)"
     )
     parser.add_argument(
         "--out", type=Path, default=PAGE, metavar="FILE", help="page with the section (default: docs/benchmark.md)"
@@ -88,13 +88,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measure(options: argparse.Namespace, folder: Path) -> Measured:
     source, parquet = folder / "in.csv", folder / "in.parquet"
-    _write_table(source, options.rows)
-    _write_parquet(source, parquet)
+    write_table(source, options.rows)
+    write_parquet(source, parquet)
     few = folder / "few.csv"
     with source.open("rb") as all_rows, few.open("wb") as file:
         file.writelines(itertools.islice(all_rows, 1 + options.rows // _SLOW_ROWS))
     start = folder / "start.csv"
-    _write_table(start, 100)
+    write_table(start, 100)
     jobs = _jobs(options, folder, source, parquet, few, start)
     taken: dict[str, list[Taken]] = {name: [] for name in jobs}
     for number in range(1, options.rounds + 1):
@@ -106,7 +106,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> Measured:
             )
     _check_equal(folder)
     long = folder / "long.csv"
-    _write_table(long, options.long)
+    write_table(long, options.long)
     cores = sorted(os.sched_getaffinity(0))
     memory = take(_predict(long, folder / "long.out.csv", len(cores)), set(cores), ROOT)
     cli.say(f"{options.long:,} rows: {memory.cpu_seconds:.1f} CPU s, {memory.seconds:.1f} s, {memory.peak_mib:.0f} MiB")
@@ -119,7 +119,7 @@ def _measure(options: argparse.Namespace, folder: Path) -> Measured:
         taken=taken,
         long=options.long,
         memory=memory,
-        conditions=f"{datetime.now(UTC):%Y-%m-%d}, commit {_commit()}, {_processor()}, {len(cores)} cores, "
+        conditions=f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {processor()}, {len(cores)} cores, "
         f"{platform.system()} {platform.release()}, Python {platform.python_version()}, "
         + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages),
         seed=options.seed_python is not None,
@@ -171,7 +171,7 @@ def _predict(source: Path, output: Path, jobs: int) -> list[str]:
     return [sys.executable, "predict.py", *files, "--jobs", str(jobs), "--accept-drift"]
 
 
-def _write_table(path: Path, rows: int) -> None:
+def write_table(path: Path, rows: int) -> None:
     """Write a table of six columns; beyond a million rows, the same ones come again."""
     features = np.concatenate([chunk.features for chunk in generate(min(rows, _DISTINCT_ROWS), seed=1)])
     lines = [
@@ -184,7 +184,8 @@ def _write_table(path: Path, rows: int) -> None:
             file.writelines(lines[: rows - start])
 
 
-def _write_parquet(source: Path, path: Path) -> None:
+def write_parquet(source: Path, path: Path) -> None:
+    """Write the same table as Parquet."""
     import pyarrow.csv
     import pyarrow.parquet
 
@@ -208,12 +209,14 @@ def _unpacked(commit: str, place: Path) -> Path:
     return place
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Name the commit that is measured."""
     command = ["git", "describe", "--always", "--dirty"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name the processor."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()

@@ -44,7 +44,9 @@ class Measured:
     """Whether the seed's predict.py was measured."""
 
 
-class _Goal(NamedTuple):
+class Goal(NamedTuple):
+    """A goal, and what was found."""
+
     what: str
     found: float | None
     """None: it could not be measured."""
@@ -85,7 +87,7 @@ def write_section(measured: Measured) -> tuple[str, bool]:
     return "\n".join(lines), all(goal.kept is not False for goal in goals)
 
 
-def _goals(measured: Measured) -> list[_Goal]:
+def _goals(measured: Measured) -> list[Goal]:
     ours = _seconds(measured, "predict.py")
     text = _seconds(measured, "pyarrow, text copied") / ours
     rows = ours / _seconds(measured, "Python csv, copied")
@@ -94,40 +96,42 @@ def _goals(measured: Measured) -> list[_Goal]:
     runs = [taken for name in OURS for taken in measured.taken[name]]
     mib = max(taken.peak_mib for taken in [measured.memory, *runs])
     return [
-        _at_least("CSV: CPU seconds of pyarrow's text copy to ours", text, MIN_OF_TEXT_COPY),
-        _at_most("CSV: our CPU seconds to those of Python csv's copy", rows, MAX_OF_CSV_COPY),
-        _at_least("Parquet: CPU seconds of pyarrow's copy to ours", parquet, MIN_OF_PARQUET_COPY),
+        at_least("CSV: CPU seconds of pyarrow's text copy to ours", text, MIN_OF_TEXT_COPY),
+        at_most("CSV: our CPU seconds to those of Python csv's copy", rows, MAX_OF_CSV_COPY),
+        at_least("Parquet: CPU seconds of pyarrow's copy to ours", parquet, MIN_OF_PARQUET_COPY),
         _two_jobs(measured),
-        _at_most("the most anonymous memory of our runs (MiB)", mib, MAX_MIB),
-        _at_most("CPU seconds for 100 rows", start, MAX_START_SECONDS),
+        at_most("the most anonymous memory of our runs (MiB)", mib, MAX_MIB),
+        at_most("CPU seconds for 100 rows", start, MAX_START_SECONDS),
     ]
 
 
-def _goal_line(goal: _Goal) -> str:
+def _goal_line(goal: Goal) -> str:
     if goal.found is None:
         return f"| {goal.what} | | not measured |"
     return f"| {goal.what} | {goal.found:.3g} | {'kept' if goal.kept else 'missed'} |"
 
 
-def _two_jobs(measured: Measured) -> _Goal:
+def _two_jobs(measured: Measured) -> Goal:
     """Compare two jobs with one, once started, in rounds in which the machine did nothing else."""
     what = "CSV: speed of two jobs on two cores to that of one on one, once started"
     walls = []
     for name in ("predict.py", "predict.py, two jobs", "predict.py, 100 rows"):
         quiet = [taken.seconds for taken in measured.taken[name] if taken.others <= QUIET]
         if not quiet:
-            return _Goal(f"{what}, ≥ {MIN_TWO_JOBS:g}: other processes took the cores in every round", None, None)
+            return Goal(f"{what}, ≥ {MIN_TWO_JOBS:g}: other processes took the cores in every round", None, None)
         walls.append(median(quiet))
     one, two, start = walls
-    return _at_least(what, (one - start) / (two - start), MIN_TWO_JOBS)
+    return at_least(what, (one - start) / (two - start), MIN_TWO_JOBS)
 
 
-def _at_least(what: str, found: float, goal: float) -> _Goal:
-    return _Goal(f"{what}, ≥ {goal:g}", found, found >= goal)
+def at_least(what: str, found: float, goal: float) -> Goal:
+    """Compare what was found with the least that is wanted."""
+    return Goal(f"{what}, ≥ {goal:g}", found, found >= goal)
 
 
-def _at_most(what: str, found: float, goal: float) -> _Goal:
-    return _Goal(f"{what}, ≤ {goal:g}", found, found <= goal)
+def at_most(what: str, found: float, goal: float) -> Goal:
+    """Compare what was found with the most that is wanted."""
+    return Goal(f"{what}, ≤ {goal:g}", found, found <= goal)
 
 
 def _line(measured: Measured, name: str) -> str:

@@ -17,8 +17,8 @@ from benchmark.measure import Details, OpenLoop, Round, Scaling, Spread
 BEGIN: Final = "<!-- key figures of the benchmark, written by `make benchmark` -->"
 END: Final = "<!-- end of the key figures -->"
 
-FILES_BEGIN: Final = "<!-- files, written by `python -m benchmark.files` -->"
-FILES_END: Final = "<!-- end of files -->"
+SECTIONS: Final = ("files", "warehouse")
+"""Sections that are measured and written by programs of their own, which have these names."""
 
 KEY_ROWS: Final = (BASE, "fastapi-loaded-once", "fastapi-loaded-per-request", SERVICE)
 
@@ -98,19 +98,25 @@ def write_page(results: Results) -> str:
     )
 
 
-def with_files(page: str, section: str) -> str:
-    """Put the section on files into the page, in the place of the one that is there, or at its end."""
-    written = f"{FILES_BEGIN}\n{section}{FILES_END}\n"
-    before = files_of(page)
+def with_section(page: str, name: str, section: str) -> str:
+    """Put one of `SECTIONS` into the page, in the place of the one that is there, or at its end."""
+    begin, end = _marks(name)
+    written = f"{begin}\n{section}{end}\n"
+    before = section_of(page, name)
     if before:
         return page.replace(before, written)
     return f"{page.rstrip()}\n\n{written}" if page else written
 
 
-def files_of(page: str) -> str:
-    """Give the section on files of a page, with its marks; empty if it has none."""
-    begin, end = page.find(FILES_BEGIN), page.find(FILES_END)
-    return page[begin : end + len(FILES_END) + 1] if 0 <= begin < end else ""
+def section_of(page: str, name: str) -> str:
+    """Give one of `SECTIONS` of a page, with its marks; empty if the page has none."""
+    marks = _marks(name)
+    begin, end = map(page.find, marks)
+    return page[begin : end + len(marks[1]) + 1] if 0 <= begin < end else ""
+
+
+def _marks(name: str) -> tuple[str, str]:
+    return f"<!-- {name}, written by `python -m benchmark.{name}` -->", f"<!-- end of {name} -->"
 
 
 def findings(results: Results) -> list[Finding]:

@@ -33,7 +33,16 @@ from benchmark.measure import (
     measure_open_loop,
     measure_scaling,
 )
-from benchmark.page import Conditions, Results, files_of, findings, key_figures, with_key_figures, write_page
+from benchmark.page import (
+    SECTIONS,
+    Conditions,
+    Results,
+    findings,
+    key_figures,
+    section_of,
+    with_key_figures,
+    write_page,
+)
 from benchmark.peers.model import Assignment
 from plan_recommender import cli
 from plan_recommender.billing.tariffs import load_tariffs, shipped_tariffs
@@ -59,9 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ServerDidNotStartError as error:
         raise PlanRecommenderError(str(error)) from error
     page = write_page(results)
-    files = files_of(options.out.read_text(encoding="utf-8")) if options.out.exists() else ""
-    if files:  # `benchmark.files` has measured them
-        page = f"{page.rstrip()}\n\n{files}"
+    old = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
+    for section in filter(None, (section_of(old, name) for name in SECTIONS)):  # others have measured them
+        page = f"{page.rstrip()}\n\n{section}"
     with replacing(options.out) as file:
         file.write(page)
     cli.say(f"\n{page}\n{options.out}: written")

@@ -108,6 +108,7 @@ _LONG = (
     *("docs/test_contributing.py", "notebooks/test_notebooks.py", "training/test_train.py"),
     *("container/test_image.py", "training/test_tracking.py", "training/test_search.py", "container/test_manifests.py"),
     *("end_to_end/test_threshold_paths.py", "container/test_life.py", "serving/test_settings.py"),
+    "scoring/test_spark.py",
     "serving/test_page_in_a_browser.py",
     *("serving/test_overloaded_service.py", "serving/test_start.py", "loadtest/test_locustfile.py"),
 )
@@ -120,7 +121,7 @@ _REPEATED_LINES = (
 )
 """Files that run the same few lines many thousand times, which takes a third longer with coverage."""
 
-_SLOW_BUT_MEASURED = ("training/test_search.py", "training/test_tracking.py")
+_SLOW_BUT_MEASURED = ("scoring/test_spark.py", "training/test_search.py", "training/test_tracking.py")
 """Files of slow tests that alone reach what they test, in this process.
 
 Other slow tests are not measured: what they test runs in processes of its own, or quick tests reach it too.

@@ -15,6 +15,7 @@ LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 RUFF = Path(sys.executable).with_name("ruff")
 
 FORBIDDEN = {
+    "model/sql/statement.py": ["plan_recommender.cli", "plan_recommender.config.table_format"],
     "model/tables.py": ["plan_recommender.config.settings", "plan_recommender.data.csv_table", "plan_recommender.cli"],
     "serving/recommender.py": ["plan_recommender.training.candidates", "plan_recommender.config.load"],
     "serving/overload.py": ["uvicorn", "circus.watcher", "click"],

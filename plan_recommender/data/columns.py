@@ -42,14 +42,18 @@ _ALSO_CALLED = {
 
 
 def find_columns(
-    path: Path, header: Sequence[str], sample: Callable[[], list[Row]], columns: Sequence[str], format: TableFormat
+    path: Path | str,
+    header: Sequence[str],
+    sample: Callable[[], list[Row]],
+    columns: Sequence[str],
+    format: TableFormat,
 ) -> list[int]:
     """Find columns by their names in the table; returns their positions in a row, counted from 0.
 
     Blanks around a name in the header are ignored.
 
     Args:
-        path: of the file, for the error.
+        path: of the file, or a name for it, for the error.
         header: the names in the file.
         sample: gives some rows, which help to say in an error what could be meant; otherwise it is not called.
         columns: the names to find.

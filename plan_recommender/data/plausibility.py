@@ -83,12 +83,12 @@ def find_mistakes(features: FeatureMatrix, reference: ReferenceProfile | None) -
 
 
 def refuse_mistakes(
-    path: Path, features: FeatureMatrix, usual: ReferenceProfile, unread: tuple[int, str] = (0, "")
+    path: Path | str, features: FeatureMatrix, usual: ReferenceProfile, unread: tuple[int, str] = (0, "")
 ) -> None:
     """Refuse to answer for the first rows of a file in which `find_mistakes` finds any.
 
     Args:
-        path: of the file.
+        path: of the file, or a name for it.
         features: of these rows, without those that cannot be read.
         usual: of the registered model.
         unread: how many of the rows cannot be read, and why the first one cannot.

@@ -23,7 +23,12 @@ def add_table_options(parser: argparse.ArgumentParser, base: TableFormat = AS_US
     group.add_argument(
         "--decimal", choices=(".", ","), metavar="SIGN", help="decimal sign of numbers: . or , (usually .)"
     )
-    group.add_argument(
+    add_map_option(group, base)
+
+
+def add_map_option(parser: argparse._ActionsContainer, base: TableFormat = AS_USUAL) -> None:
+    """Add the option `--map` alone, for tables that are not text."""
+    parser.add_argument(
         "--map",
         action="append",
         metavar="FEATURE=COLUMN",

@@ -32,21 +32,14 @@ Note = Callable[[Bins, Values], object]
 
 
 class Scorer:
-    """Looks a model's tables up, for one row or for many; both ways give the same bits.
-
-    The curves and the constant are added in advance to the two maps that together cover every feature once, so that a
-    row takes six look-ups instead of eleven. Sums of the document's numbers are exact, so this changes no bit.
-    """
+    """Looks a model's tables up, for one row or for many; both ways give the same bits."""
 
     def __init__(self, document: ModelDocument) -> None:
         """Arrange the tables for look-ups; the document stays unchanged."""
         self.threshold = document.threshold
         self._cuts = [feature.cuts for feature in document.features]
         self._missing = [feature.missing_bin for feature in document.features]
-        maps = document.matrices
-        calls, minutes, messages, mb_used = document.curves
-        maps[0, 1] = maps[0, 1] + calls[:, np.newaxis] + minutes + document.constant
-        maps[2, 3] = maps[2, 3] + messages[:, np.newaxis] + mb_used
+        maps = merged_maps(document)
         self._guides = [_Guide(cuts) for cuts in self._cuts]
         self._flat = {pair: np.ascontiguousarray(matrix).ravel() for pair, matrix in maps.items()}
         self._rows: list[list[list[float]]] = [maps[pair].tolist() for pair in PAIRS]
@@ -129,6 +122,19 @@ class Scorer:
                 bins[missing] = missing_bin
             found.append(bins)
         return found
+
+
+def merged_maps(document: ModelDocument) -> dict[tuple[int, int], Values]:
+    """Give six maps whose numbers alone add up to the log-odds, each of shape (bins of the first, bins of the second).
+
+    The curves and the constant are added to the two maps that together cover every feature once, so that a row takes
+    six look-ups instead of eleven. Sums of the document's numbers are exact, so this changes no bit.
+    """
+    maps = document.matrices
+    calls, minutes, messages, mb_used = document.curves
+    maps[0, 1] = maps[0, 1] + calls[:, np.newaxis] + minutes + document.constant
+    maps[2, 3] = maps[2, 3] + messages[:, np.newaxis] + mb_used
+    return maps
 
 
 class _Guide:

@@ -30,7 +30,7 @@ class Layout:
 
 
 def layout_of(
-    path: Path,
+    path: Path | str,
     header: Row,
     sample: Callable[[], list[Row]],
     format: TableFormat,
@@ -40,7 +40,7 @@ def layout_of(
     """Find the features in a header.
 
     Args:
-        path: of the file, for the error.
+        path: of the file, or a name for it, for the error.
         header: its columns.
         sample: gives some rows, which help to say in an error what could be meant; otherwise it is not called.
         format: what the user said of the table.

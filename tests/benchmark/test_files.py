@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from benchmark.files_page import OURS, Measured, write_section
-from benchmark.page import files_of, with_files
+from benchmark.page import section_of, with_section
 from benchmark.process import Taken, take
 from plan_recommender.errors import PlanRecommenderError
 from tools.server import ROOT
@@ -69,11 +69,11 @@ def test_memory_counts_wherever_it_was() -> None:
 
 
 def test_the_section_takes_the_place_of_the_one_before() -> None:
-    page = with_files("# Benchmark\n\nServers.\n", "first\n")
-    again = with_files(page, "second\n")
+    page = with_section("# Benchmark\n\nServers.\n", "files", "first\n")
+    again = with_section(page, "files", "second\n")
     assert again == page.replace("first", "second")
-    assert files_of(again).count("second") == 1
-    assert files_of("# Benchmark\n") == ""
+    assert section_of(again, "files").count("second") == 1
+    assert section_of("# Benchmark\n", "files") == ""
 
 
 @pytest.mark.slow

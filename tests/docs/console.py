@@ -13,6 +13,7 @@ PAGES_WITH_COMMANDS = (
     "docs/training.md",
     "docs/serving.md",
     "docs/files.md",
+    "docs/warehouse.md",
     "docs/advice.md",
     "docs/campaign.md",
     "docs/drift.md",

@@ -7,8 +7,8 @@ import pytest
 
 COMMANDS = [
     "train", "retrain", "evaluate", "predict", "advise", "drift", "benchmark.access_log", "benchmark.serving",
-    "benchmark.advice", "benchmark.files", "benchmark.shadow",
-    "loadtest.trials.__main__",
+    "benchmark.advice", "benchmark.files", "benchmark.shadow", "benchmark.warehouse",
+    "loadtest.trials.__main__", "plan_recommender.model.sql.__main__", "plan_recommender.scoring.spark.__main__",
     *(
         f"tools.{name}"
         for name in (
