@@ -1,4 +1,4 @@
-"""The table of advice: one row a subscriber. This is the only place where an advice becomes cells, typed or text."""
+"""The table of advice for many subscribers at once, typed or as text: the cells are those of `data/advice_table.py`."""
 
 import csv
 from typing import Any, Final
@@ -9,48 +9,45 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from plan_recommender.advising.arrays import arrow, booleans
+from plan_recommender.billing.advice import Adviser
 from plan_recommender.billing.advice_many import KINDS, ManyAdvice
 from plan_recommender.billing.bill import Whole
-from plan_recommender.billing.tariffs import Tariffs
 from plan_recommender.billing.wording import Sentences
 from plan_recommender.campaign.groups import Group
+from plan_recommender.data.advice_table import AdviceTable
 from plan_recommender.data.csv_file import write_rows
 from plan_recommender.errors import TableError
+from plan_recommender.model.languages import Language
 from plan_recommender.scoring.new_cells import text_array
 
-_FIRST: Final = (
-    *("subscriber", "plan", "advice", "advised_plan"),
-    *("expected_saving", "saving_low", "saving_high", "p_saves"),
-)
-_OF_PLAN: Final = ("last", "expected", "low", "high")
-_LAST: Final = ("estimated_minutes", "months", "reason")
 GROUP: Final = "group"
 
 _DIGITS: Final = 18
 """Digits of an amount; those of a bill are fewer."""
 
 
-class AdviceTable:
+class ManyAdviceTable:
     """The columns of the table, and the rows of many subscribers."""
 
     def __init__(
-        self, tariffs: Tariffs, sentences: Sentences, sep: str = ",", decimal: str = ".", *, with_groups: bool = False
+        self, adviser: Adviser, language: Language, sep: str = ",", decimal: str = ".", *, with_groups: bool = False
     ) -> None:
         """Take what rows are written with.
 
         Args:
-            tariffs: those that the advice was given by.
-            sentences: says the reasons.
+            adviser: who gives the advice.
+            language: of the sentences.
             sep: what separates the cells of text.
             decimal: decimal sign of the numbers in text.
-            with_groups: whether the last column is the group of a campaign, which `with_groups` adds to rows.
+            with_groups: whether the last column is the group of a campaign, which `with_group` adds to lines.
         """
-        self._sentences = sentences
+        tariffs = adviser.tariffs
+        self.sentences = Sentences(tariffs, adviser.policy, language)
+        """Says the reasons."""
         self._sep, self._decimal = sep, decimal
         self._plans = list(tariffs.names)
         self._amount = pa.decimal128(_DIGITS, tariffs.decimals)
-        of_plans = [f"{what}_{name.lower()}" for name in tariffs.names for what in _OF_PLAN]
-        self.columns: list[str] = [*_FIRST, *of_plans, *_LAST, *([GROUP] if with_groups else [])]
+        self.columns = AdviceTable(tariffs, adviser.policy, with_groups=with_groups).columns
         """Names of the columns."""
 
     @property
@@ -78,7 +75,7 @@ class AdviceTable:
             raise TableError(
                 "expected subscribers in UTF-8 for an output in Parquet, found other bytes: name one that ends in .csv"
             ) from error
-        columns = [named, *self._middle(advice), text_array(list(self._sentences.many(advice)))]
+        columns = [named, *self._middle(advice), text_array(list(self.sentences.many(advice)))]
         schema = self.schema
         return pa.RecordBatch.from_arrays(columns, schema=pa.schema(list(schema)[: len(columns)]))
 
@@ -100,7 +97,7 @@ class AdviceTable:
             if self._decimal != "." and (pa.types.is_decimal(column.type) or pa.types.is_floating(column.type)):
                 texts = pc.replace_substring(texts, ".", self._decimal)
             columns.append(texts.to_pylist())
-        columns.append(list(self._sentences.many(advice)))
+        columns.append(list(self.sentences.many(advice)))
         if self.columns[-1] == GROUP:
             columns.append([""] * len(names))
         lines = _Lines()
@@ -146,7 +143,7 @@ class _Lines:
 
 
 def with_group(line: str, group: Group | str) -> str:
-    """Fill the last cell of a line of `AdviceTable.lines`, which is empty."""
+    """Fill the last cell of a line of `ManyAdviceTable.lines`, which is empty."""
     return f'{line[:-2]}{group}"\n' if line.endswith('"\n') else f"{line[:-1]}{group}\n"
 
 

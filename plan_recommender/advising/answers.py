@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from plan_recommender.advising.advice_table import AdviceTable
+from plan_recommender.advising.advice_table import ManyAdviceTable
 from plan_recommender.advising.arrays import arrow, numbers
 from plan_recommender.advising.month_batch import NO_PLAN, USED, Sorted
 from plan_recommender.advising.runs import RunReader, Slices
@@ -17,7 +17,6 @@ from plan_recommender.billing.advice import Kind
 from plan_recommender.billing.advice_many import KINDS, ManyAdvice, ManyAdviser
 from plan_recommender.billing.forecast import MAX_MONTHS
 from plan_recommender.billing.many_months import ManyMonths
-from plan_recommender.billing.wording import Sentences
 
 _Rows = npt.NDArray[np.int64]
 
@@ -75,8 +74,7 @@ class Answerer:
         self,
         runs: RunReader,
         adviser: ManyAdviser,
-        table: AdviceTable,
-        sentences: Sentences,
+        table: ManyAdviceTable,
         *,
         as_batches: bool,
         pack: Callable[[bytes], bytes] | None,
@@ -87,14 +85,12 @@ class Answerer:
             runs: the months.
             adviser: advises.
             table: writes rows.
-            sentences: says the reasons.
             as_batches: whether the output is record batches, and not text.
             pack: compresses text; None: it is not compressed.
         """
         self._runs = runs
         self._adviser = adviser
         self._table = table
-        self._sentences = sentences
         self._as_batches = as_batches
         self._pack = pack
 
@@ -134,7 +130,7 @@ class Answerer:
         ends = months.ends.tolist()
         means = [fmean(used[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
         texts = [name.decode(errors="surrogateescape") for name in names.to_pylist()]
-        reasons = [] if asked.only_people else list(self._sentences.many(advice))
+        reasons = [] if asked.only_people else list(self._table.sentences.many(advice))
         return People(texts, advice, means, reasons)
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from plan_recommender.advising.advice_table import AdviceTable, chosen, with_group
+from plan_recommender.advising.advice_table import ManyAdviceTable, chosen, with_group
 from plan_recommender.advising.answers import Answered, Answerer, Cut, People, Range
 from plan_recommender.advising.intake import Intake, Taker, take_in
 from plan_recommender.advising.marks import Marks
@@ -27,11 +27,11 @@ from plan_recommender.advising.sources import BLOCK_BYTES, Source, first_rows, o
 from plan_recommender.advising.workers import Map, working
 from plan_recommender.billing.advice import Adviser
 from plan_recommender.billing.advice_many import ManyAdviser
-from plan_recommender.billing.wording import Sentences
-from plan_recommender.campaign.export import ContactList, contact_list, exact_amount
+from plan_recommender.campaign.export import ContactList, contact_list
 from plan_recommender.campaign.groups import Group
 from plan_recommender.campaign.selection import Campaign
 from plan_recommender.config.table_format import MonthsFormat, TableFormat
+from plan_recommender.data.advice_table import exact_amount
 from plan_recommender.data.compression import packer
 from plan_recommender.data.csv_file import write_rows
 from plan_recommender.data.month_rows import MonthReader
@@ -111,7 +111,7 @@ class _Run:
 
     def __init__(self, tables: list[Source], folder: Path, outputs: Outputs, output: Path, advising: Advising) -> None:
         adviser, format = advising.adviser, advising.format
-        tariffs, campaign = adviser.tariffs, advising.campaign
+        campaign = advising.campaign
         self._tables = tables
         self._folder = folder
         self._outputs = outputs
@@ -119,9 +119,8 @@ class _Run:
         self._campaign = campaign
         self._as_parquet = output.suffix.lower() == ".parquet"
         self._pack = packer(output)
-        self._sentences = Sentences(tariffs, adviser.policy, advising.language)
-        self._table = AdviceTable(
-            tariffs, self._sentences, format.sep, format.decimal, with_groups=campaign is not None
+        self._table = ManyAdviceTable(
+            adviser, advising.language, format.sep, format.decimal, with_groups=campaign is not None
         )  # fmt: skip
         self._reader = _block_reader(tables, advising)
         self._marks = Marks(folder)
@@ -153,7 +152,7 @@ class _Run:
 
     def _answer(self, intake: Intake) -> Counter[str]:
         answerer = Answerer(
-            RunReader(intake.runs), ManyAdviser(self._advising.adviser), self._table, self._sentences,
+            RunReader(intake.runs), ManyAdviser(self._advising.adviser), self._table,
             as_batches=self._as_parquet, pack=self._pack,
         )  # fmt: skip
         starts = borders(intake.runs, self._advising.range_rows)

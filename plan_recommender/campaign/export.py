@@ -46,10 +46,3 @@ def contact_list(path: Path, campaign: str, currency: str) -> Iterator[ContactLi
     with replacing(path) as file:
         write_rows(file, [list(COLUMNS)])
         yield ContactList(file, campaign, currency)
-
-
-def exact_amount(units: int, decimals: int) -> str:
-    """Write an amount of smallest units in the currency: -5 with two decimals is -0.05."""
-    whole, rest = divmod(abs(units), 10**decimals)
-    sign = "-" if units < 0 else ""
-    return f"{sign}{whole}.{rest:0{decimals}d}" if decimals else f"{sign}{whole}"

@@ -10,18 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from plan_recommender.advising.advice_table import AdviceTable, with_group
+from plan_recommender.advising.advice_table import ManyAdviceTable, with_group
 from plan_recommender.advising.arrays import binary
 from plan_recommender.billing.advice import AdvicePolicy, Adviser
 from plan_recommender.billing.advice_many import ManyAdvice, ManyAdviser
 from plan_recommender.billing.forecast import Month
 from plan_recommender.billing.tariffs import Tariffs, load_tariffs
-from plan_recommender.billing.wording import Sentences, sentence
+from plan_recommender.billing.wording import sentence
 from plan_recommender.campaign.export import COLUMNS as CONTACT_COLUMNS
-from plan_recommender.campaign.export import exact_amount
+from plan_recommender.data.advice_table import AdviceTable, exact_amount
 from plan_recommender.data.csv_file import write_rows
 from plan_recommender.model.languages import LANGUAGES, Language
-from tests.advising import by_row
 from tests.billing.test_advice_many import asked, drawn
 from tests.made_up_months import POLICY, adviser, habits, tariffs
 from tools.server import ROOT
@@ -36,6 +35,7 @@ HEAVY = [Month(60, 420.5, 30, 40_000.25, 450.0)] * 3
 )  # fmt: skip
 def test_an_amount_is_written_exactly(units: int, decimals: int, text: str) -> None:
     assert exact_amount(units, decimals) == text
+    assert exact_amount(units, decimals, ",") == text.replace(".", ",")
 
 
 @given(units=st.integers(-(10**15), 10**15), decimals=st.integers(0, 4))
@@ -45,16 +45,15 @@ def test_an_amount_reads_back_as_the_same(units: int, decimals: int) -> None:
 
 def table_of(
     adviser: Adviser, decimal: str = ".", sep: str = ",", language: Language = "en", *, with_groups: bool = False
-) -> AdviceTable:
-    sentences = Sentences(adviser.tariffs, adviser.policy, language)
-    return AdviceTable(adviser.tariffs, sentences, sep, decimal, with_groups=with_groups)
+) -> ManyAdviceTable:
+    return ManyAdviceTable(adviser, language, sep, decimal, with_groups=with_groups)
 
 
 def many(adviser: Adviser, held: int | None, months: list[Month]) -> ManyAdvice:
     return ManyAdviser(adviser).advise(*asked([(held, months)]))
 
 
-def row(table: AdviceTable, advice: ManyAdvice, sep: str = ",") -> list[str]:
+def row(table: ManyAdviceTable, advice: ManyAdvice, sep: str = ",") -> list[str]:
     (line,) = table.lines(binary(["Zoë".encode()]), advice)
     (cells,) = csv.reader([line], delimiter=sep)
     return cells
@@ -66,7 +65,6 @@ def named(held: int | None, months: list[Month] = HEAVY, decimal: str = ".") -> 
 
 
 def test_the_columns_are_those_of_the_contract() -> None:
-    assert table_of(adviser()).columns == by_row.columns(tariffs())
     assert table_of(adviser()).columns == [
         "subscriber", "plan", "advice", "advised_plan", "expected_saving", "saving_low", "saving_high", "p_saves",
         "last_smart", "expected_smart", "low_smart", "high_smart",
@@ -165,8 +163,8 @@ def test_the_lines_of_many_are_those_of_each(language: Language, sep: str, decim
     lines = table_of(adviser(), decimal, sep, language).lines(
         binary([name.encode() for name in names]), ManyAdviser(adviser()).advise(*asked(subscribers))
     )
+    rows = AdviceTable(tariffs(), POLICY, decimal, language=language)
     for name, (held, months), line in zip(names, subscribers, lines, strict=True):
         expected = io.StringIO(newline="")
-        cells = by_row.row_of(name, adviser().advise(held, months), adviser(), decimal, language)
-        write_rows(expected, [cells], sep)
+        write_rows(expected, [rows.row(name, adviser().advise(held, months))], sep)
         assert line == expected.getvalue()

@@ -22,11 +22,11 @@ from plan_recommender.advising.files import Advising, advise_files
 from plan_recommender.billing.forecast import Month
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.config.table_format import MonthsFormat, TableFormat
+from plan_recommender.data.advice_table import AdviceTable
 from plan_recommender.errors import TableError
 from plan_recommender.model.store import RegisteredModel
-from tests.advising import by_row
 from tests.conftest import Command, TrainedModel, run
-from tests.made_up_months import COLUMNS, adviser, lines_of_months, tariffs, write_months
+from tests.made_up_months import COLUMNS, POLICY, adviser, lines_of_months, tariffs, write_months
 from tools.server import ROOT
 
 DATA = ROOT / "subscriber_months.csv"
@@ -48,12 +48,13 @@ def test_every_subscriber_has_one_line_with_what_the_adviser_says(tmp_path: Path
     out = advise_on(DATA, tmp_path / "out.csv")
     frame = pd.read_csv(DATA, dtype={"subscriber": str})
     assert [row["subscriber"] for row in out] == sorted(frame["subscriber"].unique())
+    table = AdviceTable(tariffs(), POLICY)
     groups = frame.groupby("subscriber", sort=True)
     for row, (name, part) in zip(out, groups, strict=True):
         usage = part.sort_values("month")[["calls", "minutes", "messages", "mb_used", "billed_minutes", "active_share"]]
         months = [Month(*values) for values in usage.to_numpy().tolist()]
         held = tariffs().names.index(part["plan"].iloc[-1])
-        assert list(row.values()) == by_row.row_of(str(name), adviser().advise(held, months), adviser())
+        assert list(row.values()) == table.row(str(name), adviser().advise(held, months))
     assert {row["advice"] for row in out} == {"keep", "switch"}
 
 
