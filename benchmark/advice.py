@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         contenders = [
             Contender(f"advise.py of {BEFORE}", before, (), set(cores[:1])),
             Contender("advise.py --jobs 1", ROOT, ("--jobs", "1"), set(cores[:1])),
-            Contender("advise.py --jobs 2", ROOT, ("--jobs", "2"), set(cores)),
+            Contender("advise.py --jobs 2", ROOT, ("--jobs", "2"), set(cores)),  # of a short table the same as 1
         ]
         source = folder / "months.csv"
         rows = _write_months(source, options.subscribers)
