@@ -184,8 +184,7 @@ def _spark(folder: Path) -> Iterator[SparkSession]:
 
 
 def _check_scores(connection: duckdb.DuckDBPyConnection) -> None:
-    columns = ", ".join([*FEATURE_NAMES, "pred_is_ultra", "proba_is_ultra"])
-    found = connection.execute(f"SELECT {columns} FROM scored").fetchnumpy()  # noqa: S608
+    found = connection.table("scored").fetchnumpy()
     features = np.column_stack([found[name] for name in FEATURE_NAMES]).astype(np.float64)
     scorer = store.find().scorer()
     expected = scorer.probabilities(features)

@@ -25,6 +25,9 @@ class ByteStream(Protocol):
     def readinto(self, buffer: Any, /) -> int | None:
         """Read up to as many bytes as the buffer holds; returns how many, 0 at the end."""
 
+    def seek(self, offset: int, /) -> int:
+        """Go to a place, counted from the beginning (bytes); only a run that goes on asks for it."""
+
 
 class Block(NamedTuple):
     """Whole rows of a text."""
@@ -96,7 +99,7 @@ class RowBlocks:
 
     def seek(self, start: int) -> None:
         """Go on at a place where a block ended, in a stream that can be sought in."""
-        self._stream.seek(start)  # type: ignore[attr-defined]  # a stream that is resumed has it
+        self._stream.seek(start)
         self._data, self._start, self._is_whole = bytearray(), start, False
 
     def __iter__(self) -> Iterator[Block]:

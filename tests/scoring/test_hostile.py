@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,9 +41,9 @@ def every_line_is_plain(block: plain_text.Text, _sep: str) -> PlainLines:
     return PlainLines(ends if text[-1] == ord("\n") else np.append(ends, len(text)), b"\n")
 
 
-def no_usage_is_wrong(column: object, values: npt.NDArray[np.float64]) -> None:
+def no_usage_is_wrong(column: Any, values: npt.NDArray[np.float64]) -> None:
     """A fault: negative and infinite values count as usage."""
-    numbers = np.array(column.to_pylist(), dtype=np.float64)  # type: ignore[attr-defined]
+    numbers = np.array(column.to_pylist(), dtype=np.float64)
     values[:] = numbers
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ SOURCE = Path("in.csv")
 class Dribble(io.BytesIO):
     """A pipe, which gives a few bytes at a time."""
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any, /) -> int:
         return super().readinto(buffer[:7])
 
 
