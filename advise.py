@@ -1,8 +1,7 @@
-"""Advise every subscriber of a file of months which plan fits next month: one line each, with bills, saving and reason.
+"""Advise every subscriber of tables of months which plan fits next month: one line each, with bills, saving and reason.
 
-The file may have any size and order: its months are put aside in a temporary file, and read from there subscriber by
-subscriber. This file is long because the command has three tasks that share its options: to advise, with or without a
-campaign; to backtest the advice; and to compare the groups of a campaign afterwards.
+The work is done in plan_recommender/advising/: blocks of rows and ranges of subscribers on all cores, so that neither
+size nor order is limited by memory. The command also backtests the advice, and compares the groups of a campaign.
 """
 
 if __name__ == "__main__":
@@ -11,47 +10,30 @@ if __name__ == "__main__":
     run("advise")
 
 import argparse
+import os
+import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from statistics import fmean
-from typing import Literal
-
-from tqdm import tqdm
 
 from plan_recommender import cli
-from plan_recommender.billing.advice import Advice, Adviser
+from plan_recommender.advising.files import Advised, Advising, advise_files
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.billing.tariffs import TARIFFS_DEFAULT, Tariffs, find_tariffs, load_tariffs
-from plan_recommender.campaign.export import contact_list
-from plan_recommender.campaign.groups import Group
-from plan_recommender.campaign.outcomes import check_groups, compare, read_members, read_outcomes
+from plan_recommender.campaign.economics import USUAL_CHURN
 from plan_recommender.campaign.selection import Campaign, contact_limit, read_excluded
 from plan_recommender.config.table_format import TableFormat
-from plan_recommender.data.advice_table import AdviceTable, exact_amount
 from plan_recommender.data.cells import readable
-from plan_recommender.data.csv_file import write_rows
-from plan_recommender.data.month_intake import Intake, take_in
-from plan_recommender.data.month_spill import History, MonthSpill, spilled_months
-from plan_recommender.data.outputs import replacing, require_distinct
+from plan_recommender.data.outputs import require_distinct
 from plan_recommender.data.table_file import open_table
 from plan_recommender.data.table_options import MONTHS_AS_USUAL, add_language_option, add_table_options, format_of
-from plan_recommender.data.table_output import REJECT_COLUMNS, check_names, rejects_beside, replacing_text
-from plan_recommender.data.table_reader import TableReader
-from plan_recommender.errors import OutputError, TableError
+from plan_recommender.data.table_output import check_names, rejects_beside
+from plan_recommender.errors import OutputError
 from plan_recommender.model import store
-from plan_recommender.model.digests import sha256
 from plan_recommender.model.languages import Language
-from plan_recommender.model.profile import ReferenceProfile
-from plan_recommender.report.campaign_tables import (
-    USUAL_CHURN,
-    design_lines,
-    economics_table,
-    effect_table,
-    summary_lines,
-)
+from plan_recommender.scoring.many import files_of
+from plan_recommender.scoring.outputs import PIPE
 
 REPORT = Path("artifacts") / "backtest.html"
 MAX_CHURN = 0.5  # above it no rise that is planned for is possible
@@ -61,129 +43,75 @@ MAX_REJECTS = 0.1  # of the rows; with more, the exit code is 1
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Advise on a file, backtest the advice, or compare the groups of a campaign; returns 0, or 1 at too many rejects.
+    """Advise on tables, backtest the advice, or compare the groups of a campaign; returns 0, or 1 at too many rejects.
 
-    Results and rejects appear only if the whole file could be read, and then with both exit codes.
+    Results and rejects appear only if the whole input could be read, and then with both exit codes.
     """
     options = _parse(arguments)
     format = format_of(options, MONTHS_AS_USUAL)
     if options.outcomes is not None:
         return _compare_groups(options, format)
+    sources = files_of(options.input)
     result = options.report if options.backtest else options.output
-    rejects_path = options.rejects or rejects_beside(result)
+    rejects_path = options.rejects or _rejects_beside(result)
     tariffs_path = options.tariffs or find_tariffs()
-    others = [path for path in (options.exclude, options.contacts) if path is not None]
-    require_distinct(options.input, tariffs_path, result, rejects_path, *others)
+    named = [*sources, tariffs_path, result, rejects_path, options.exclude, options.contacts]
+    require_distinct(*(path for path in named if path != PIPE))
     tariffs = load_tariffs(tariffs_path)
     campaign = _campaign(options, tariffs)
     model = store.find(options.model)
     adviser = adviser_of(model, tariffs)
     usual = None if options.accept_drift else model.profile()
-    with open_table(options.input, format) as table:
-        check_result(result, rejects_path)
-        if options.backtest:
-            intake, said = _backtest(table, result, rejects_path, adviser, model, usual)
-        else:
-            language: Language = options.language or "en"
-            intake, counts = advise_table(
-                table, result, rejects_path, adviser, usual, campaign, options.contacts, language
-            )
-            said = f"{result}: {_counted(counts, tariffs)}"
-    cli.say(
-        f"{options.input}: {intake.rows:,} rows\n"
+    check_names(result, rejects_path, parquet=True)
+    say = _say_on_stderr if result == PIPE else cli.say
+    if options.backtest:
+        # Here, because matplotlib takes most of a second, and advice does without it.
+        from plan_recommender.report.backtest_file import backtest_file
+        from plan_recommender.report.backtest_page import IN_SAMPLE
+
+        with open_table(sources[0], format) as table:
+            found, said, in_sample = backtest_file(table, result, rejects_path, adviser, model, usual)
+        if in_sample:
+            cli.warn(IN_SAMPLE)
+        advised = Advised(found.rows, found.rejected, found.first_reject, Counter())
+    else:
+        language: Language = options.language or "en"
+        origin = {"model": model.tag, "tariffs": tariffs.digest}
+        advising = Advising(adviser, format, usual, language, campaign, options.contacts, origin, options.jobs)
+        advised = advise_files(sources, result, rejects_path, advising)
+        said = f"{result}: {_counted(advised.counts, tariffs)}"
+    say(
+        f"{sources[0] if len(sources) == 1 else f'{len(sources)} files'}: {advised.rows:,} rows\n"
         f"{said}\n"
-        f"{rejects_path}: {intake.rejected:,} rejected\n"
+        f"{rejects_path}: {advised.rejected:,} rejected\n"
         f"tariffs: {tariffs_path}, {tariffs.currency}, valid from {tariffs.valid_from}, digest {tariffs.digest[:12]}, "
         f"{', '.join(tariffs.names)}\n"
         f"model: {model.tag}"
     )
     if campaign is not None:
-        _say_campaign(campaign, options, tariffs)
-    return judge(intake, options.max_rejects)
+        _say_campaign(campaign, options, tariffs, say)
+    return judge(advised, options.max_rejects)
 
 
-def advise_table(
-    table: TableReader,
-    output_path: Path,
-    rejects_path: Path,
-    adviser: Adviser,
-    usual: ReferenceProfile | None,
-    campaign: Campaign | None = None,
-    contacts_path: Path | None = None,
-    language: Language = "en",
-) -> tuple[Intake, Counter[str]]:
-    """Advise on an open table, into both files; with a campaign also say who is in which group, and list the contacts.
-
-    Returns:
-        What became of the rows; and the number of subscribers by the kind of advice, with what the switches are
-        expected to save under `saving` (smallest units).
-
-    Raises:
-        TableError: the table cannot be read, or its first rows look mistaken beside what is usual.
-        OutputError: a file cannot be written.
-    """
-    tariffs = adviser.tariffs
-    lines = AdviceTable(
-        tariffs, adviser.policy, table.format.decimal, with_groups=campaign is not None, language=language
-    )
-    counts: Counter[str] = Counter()
-    with (
-        replacing_text(output_path, table, lines.columns) as output,
-        replacing_text(rejects_path, table, [*REJECT_COLUMNS, *table.header]) as rejects,
-        spilled_months(output_path) as spill,
-        ExitStack() as stack,
-    ):
-        contacts = None
-        if campaign is not None and contacts_path is not None:
-            contacts = stack.enter_context(contact_list(contacts_path, campaign.name, tariffs.currency))
-        intake = take_in(table, tariffs.names, spill, rejects, usual, rounds_calls=tariffs.rounds_calls)
-        if campaign is not None and campaign.is_limited:  # who is contacted depends on everybody
-            for subscriber, advice, mb_used in advised(spill, adviser):
-                campaign.add(subscriber, advice, mb_used)
-        for subscriber, advice, mb_used in advised(spill, adviser):
-            group: Group | Literal[""] = ""
-            if campaign is not None:
-                if not campaign.is_limited:
-                    campaign.add(subscriber, advice, mb_used)
-                group = campaign.assign(subscriber, advice.kind, advice.saving.expected)
-            row = lines.row(subscriber, advice, group)
-            write_rows(output, [row], table.format.sep)
-            if contacts is not None:
-                cells = dict(zip(lines.columns, row, strict=True))
-                saving = exact_amount(advice.saving.expected, tariffs.decimals)
-                contacts.add(group, subscriber, cells["plan"], cells["advised_plan"], saving, cells["reason"])
-            counts[advice.kind] += 1
-            if advice.kind == "switch":
-                counts["saving"] += advice.saving.expected
-    return intake, counts
-
-
-def advised(spill: MonthSpill, adviser: Adviser) -> Iterator[tuple[str, Advice, float]]:
-    """Yield every subscriber, sorted by the bytes of the name, with the advice and the mean data (MB per month)."""
-    for history in _shown(spill.histories()):
-        held, months = history.before(len(history.used))
-        yield history.subscriber, adviser.advise(held, months), fmean(month.mb_used for month in months)
-
-
-def judge(intake: Intake, max_rejects: float) -> int:
+def judge(advised: Advised, max_rejects: float) -> int:
     """Give the exit code that the share of rejected rows asks for, and say why if it is not 0."""
-    accepted = intake.rows - intake.rejected
-    if intake.rejected / intake.rows <= max_rejects and accepted:
+    accepted = advised.rows - advised.rejected
+    if advised.rejected / advised.rows <= max_rejects and accepted:
         return cli.DONE
     limit = f"more than --max-rejects {max_rejects:.4g}" if accepted else "which is all of them"
-    cli.warn(f"{intake.rejected:,} of {intake.rows:,} rows were rejected, {limit}; the first: {intake.first_reject}")
+    found = f"{advised.rejected:,} of {advised.rows:,} rows were rejected"
+    cli.warn(f"{found}, {limit}; the first: {advised.first_reject}")
     return cli.ANSWER_IS_NO
 
 
-def check_result(output: Path, rejects: Path) -> None:
-    """Refuse names of formats that are not written, whatever the format of the input.
+def _rejects_beside(result: Path) -> Path:
+    if result == PIPE:
+        raise OutputError(f"{result}: expected --rejects FILE with standard output, found no place for the rejects")
+    return rejects_beside(result)
 
-    Raises:
-        OutputError: a name ends in one of them.
-    """
-    check_names(output, rejects, parquet=True)
-    if output.suffix.lower() == ".parquet":
-        raise OutputError(f"{output}: expected a name that ends in .csv, because advice is written as CSV")
+
+def _say_on_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -209,6 +137,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error("expected --output for advice, or --backtest, which writes a report instead; found " + (
             "both" if options.backtest else "neither"
         ))  # fmt: skip
+    if options.backtest and (
+        len(options.input) > 1 or options.input[0] == str(PIPE) or Path(options.input[0]).is_dir()
+    ):
+        parser.error("expected one file as --input of --backtest, found a folder, standard input, or several files")
     if options.report is not None and not options.backtest:
         parser.error("expected --report together with --backtest, found it without")
     options.report = options.report or REPORT
@@ -221,16 +153,20 @@ def _parser() -> argparse.ArgumentParser:
         description="Advise every subscriber of a file of months which plan fits next month, by what the months before "
         "cost on every plan. There is one line a subscriber, sorted by subscriber. Every row of the input counts for "
         "its subscriber or goes to the rejects, with its row number (from 1 after the header) and the reason.",
-        epilog="The input is CSV, also compressed with gzip, or Parquet. The output is CSV with the same separator and "
-        "decimal sign, compressed if OUT ends in .gz. Exit code 0: done; 1: done, but too many rows were rejected, or "
-        "all; 2: could not be done.",
+        epilog="The input is CSV, also compressed with gzip or zstd, or Parquet. The output is CSV with the same "
+        "separator and decimal sign, compressed if OUT ends in .gz or .zst; or Parquet, if OUT ends in .parquet. Exit "
+        "code 0: done; 1: done, but too many rows were rejected, or all; 2: could not be done.",
     )
     parser.add_argument(
-        "--input", type=Path, metavar="MONTHS",
-        help="table with subscriber, month (YYYY-MM) and the four usage columns, and if they are known plan, "
-        "billed_minutes and active_share (of the month's days, 0.01 to 1)",
+        "--input", nargs="+", metavar="MONTHS",
+        help="table, several of them with equal columns, a folder, or - for standard input: with subscriber, month "
+        "(YYYY-MM) and the four usage columns, and if they are known plan, billed_minutes and active_share (of the "
+        "month's days, 0.01 to 1)",
     )  # fmt: skip
-    parser.add_argument("--output", type=Path, metavar="OUT", help="file to write, once complete")
+    parser.add_argument(
+        "--output", type=Path, metavar="OUT",
+        help="file to write, once complete; or - for standard output, which is written at once",
+    )  # fmt: skip
     parser.add_argument(
         "--backtest",
         action="store_true",
@@ -249,7 +185,12 @@ def _parser() -> argparse.ArgumentParser:
         "--rejects",
         type=Path,
         metavar="FILE",
-        help="CSV for rows that are no months (default: the result with .rejects.csv)",
+        help="CSV for rows that are no months (default: the result with .rejects.csv); of several inputs, its first "
+        "column names the file",
+    )
+    parser.add_argument(
+        "--jobs", type=cli.positive_int, default=_cores(), metavar="N",
+        help="number of processes (default: all cores that this one may use, here %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--max-rejects", type=cli.share, default=MAX_REJECTS, metavar="SHARE",
@@ -319,20 +260,29 @@ def _campaign(options: argparse.Namespace, tariffs: Tariffs) -> Campaign | None:
     )
 
 
-def _say_campaign(campaign: Campaign, options: argparse.Namespace, tariffs: Tariffs) -> None:
+def _say_campaign(
+    campaign: Campaign, options: argparse.Namespace, tariffs: Tariffs, say: Callable[[str], None]
+) -> None:
+    # Here, because scipy takes a quarter of a second, and advice without a campaign does without it.
+    from plan_recommender.report.campaign_tables import design_lines, economics_table, summary_lines
+
     summary = campaign.summary()
     control = CONTROL if options.control is None else options.control
     churn = USUAL_CHURN if options.churn is None else options.churn
-    cli.say(f"\ncampaign {readable(campaign.name)}")
-    cli.say(economics_table(campaign.economics(), tariffs))
-    cli.say(summary_lines(summary, tariffs))
-    cli.say(design_lines(summary.contacts, summary.controls, churn, control))
+    say(f"\ncampaign {readable(campaign.name)}")
+    say(economics_table(campaign.economics(), tariffs))
+    say(summary_lines(summary, tariffs))
+    say(design_lines(summary.contacts, summary.controls, churn, control))
     if options.contacts is not None:
-        cli.say(f"{options.contacts}: the contacts, for a CRM")
+        say(f"{options.contacts}: the contacts, for a CRM")
 
 
 def _compare_groups(options: argparse.Namespace, format: TableFormat) -> int:
     """Compare the groups of a campaign by their outcomes; returns 0."""
+    # Here, as in `_say_campaign`.
+    from plan_recommender.campaign.outcomes import check_groups, compare, read_members, read_outcomes
+    from plan_recommender.report.campaign_tables import effect_table
+
     tariffs = load_tariffs(options.tariffs or find_tariffs())
     written = format.model_copy(update={"map": {}})
     with open_table(options.campaign_file, written) as table:
@@ -344,44 +294,9 @@ def _compare_groups(options: argparse.Namespace, format: TableFormat) -> int:
     return cli.DONE
 
 
-def _backtest(
-    table: TableReader,
-    report_path: Path,
-    rejects_path: Path,
-    adviser: Adviser,
-    model: store.RegisteredModel,
-    usual: ReferenceProfile | None,
-) -> tuple[Intake, str]:
-    """Backtest on an open table, into a page; returns what became of the rows, and a table for the terminal."""
-    # Here, because matplotlib takes most of a second, and advice does without it.
-    from plan_recommender.evaluation.backtest import backtest
-    from plan_recommender.report.backtest_page import IN_SAMPLE, backtest_table, render_backtest
-
-    with (
-        replacing(report_path) as report,
-        replacing_text(rejects_path, table, [*REJECT_COLUMNS, *table.header]) as rejects,
-        spilled_months(report_path) as spill,
-    ):
-        intake = take_in(table, adviser.tariffs.names, spill, rejects, usual, rounds_calls=adviser.tariffs.rounds_calls)
-        try:
-            found = backtest(_shown(spill.histories()), adviser, model.record.seed)
-        except TableError as error:
-            rejected = (
-                f"; {intake.rejected:,} of {intake.rows:,} rows were rejected, the first: {intake.first_reject}"
-                if intake.rejected
-                else ""
-            )
-            raise TableError(f"{table.path}: {error}{rejected}") from error
-        in_sample = table.path.is_file() and sha256(table.path) == model.record.months.sha256
-        page = render_backtest(found, adviser.tariffs, model.tag, model.record, table.path.name, in_sample)
-        report.write(page)
-    if in_sample:
-        cli.warn(IN_SAMPLE)
-    left_out = f", {found.without_plan:,} left out because no plan was known before them" if found.without_plan else ""
-    return intake, (
-        f"{found.cases:,} whole months of {found.subscribers:,} subscribers billed after advice from the months before"
-        f"{left_out}\n{backtest_table(found, adviser.tariffs)}\n{report_path}: the same, with pictures"
-    )
+def _cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _counted(counts: Counter[str], tariffs: Tariffs) -> str:
@@ -392,8 +307,3 @@ def _counted(counts: Counter[str], tariffs: Tariffs) -> str:
         f"{counts['choose']:,} choose; the switches are expected to save {saving:,.{tariffs.decimals}f} "
         f"{tariffs.currency} a month"
     )
-
-
-def _shown(histories: Iterator[History]) -> Iterator[History]:
-    """Show the progress on a terminal."""
-    yield from tqdm(histories, unit=" subscribers", unit_scale=True, disable=None, leave=False)

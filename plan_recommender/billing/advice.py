@@ -64,6 +64,7 @@ class Adviser:
 
     def __init__(self, tariffs: Tariffs, profile: HabitProfile, policy: AdvicePolicy) -> None:
         self.tariffs = tariffs
+        self.profile = profile
         self.policy = policy
         self._biller = Biller(tariffs)
         self._forecaster = Forecaster(self._biller, profile)

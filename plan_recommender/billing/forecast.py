@@ -13,7 +13,7 @@ The steps, in their order:
 
 Doubles are only added, subtracted, multiplied, divided, compared and rounded up, one after the other in the order that
 is written here, so that another language with IEEE 754 doubles gets the same bits. What follows from the bills is
-computed with whole numbers.
+computed with whole numbers. `forecast_many.py` is the same for many subscribers at once.
 """
 
 from bisect import bisect_right
@@ -30,17 +30,17 @@ from plan_recommender.billing.tariffs import MAX_USAGE
 MAX_MONTHS: Final = 36
 """Past months that count at most, the latest ones."""
 
-_COVERED: Final = 57
+COVERED: Final = 57
 """Scenarios that a 90 % interval spans, with both of its ends.
 
 They are 89 % of all, and a few others cost exactly as much as an end. Measured on two panels by subscriber, such
 intervals cover 88 to 92 % of the bills on the plan held, and 91 to 94 % on all plans; with 58 it is one point more.
 """
 
-_COVERED_AFTER_ONE: Final = 58
+COVERED_AFTER_ONE: Final = 58
 """The same, where part of one month is all that is known: there a profile of another operator counts most."""
 
-_COVERED_AFTER_WHOLE: Final = 60
+COVERED_AFTER_WHOLE: Final = 60
 """The same, where one month is known and recorded as whole: it may be the first one, and usage may begin within it.
 
 Other months would show that, but there are none. At one of two operators such months held half the usage of later ones,
@@ -48,22 +48,22 @@ and intervals of 57 scenarios covered 77 % of the bills that followed. Only the 
 make the expected bill dearer, and the advice worse for whoever did use the plan all month.
 """
 
-_WHOLE: Final = 0.99
+WHOLE: Final = 0.99
 """Share of a month's days (0 to 1) from which a month counts as whole."""
 
-_TELLING: Final = 0.5
+TELLING: Final = 0.5
 """Share of a month (0 to 1) from which it says how far a subscriber's months are from each other."""
 
-_FIRST_PRIOR: Final = 0.25
+FIRST_PRIOR: Final = 0.25
 """Months by which what is usual counts when the first month is compared with what the others let expect."""
 
-_FIRST_LEAST: Final = 0.05
+FIRST_LEAST: Final = 0.05
 """What a first month counts at least (whole months)."""
 
-_SPREAD_PRIOR: Final = 4.0
+SPREAD_PRIOR: Final = 4.0
 """Months by which the usual spread counts beside the subscriber's own one."""
 
-_ROOT_STEPS: Final = 8
+ROOT_STEPS: Final = 8
 """Steps of Newton's method; six are enough for the numbers that occur."""
 
 Errors = npt.NDArray[np.float64]
@@ -132,7 +132,7 @@ class Saving(NamedTuple):
 class Forecast:
     """The bills of the scenarios of one subscriber's next month, and what follows from them."""
 
-    def __init__(self, totals: Whole, covered: int = _COVERED) -> None:
+    def __init__(self, totals: Whole, covered: int = COVERED) -> None:
         """Take the bills of the scenarios.
 
         Args:
@@ -218,16 +218,16 @@ def summarise(used: Sequence[Used], usual: tuple[float, float, float]) -> Summar
         mb_used += month[2]
         months += month[3]
     first, counts = used[0], 1.0
-    if first[3] >= _WHOLE:
-        others = months + _FIRST_PRIOR
-        of_minutes = first[0] * others / (minutes + _FIRST_PRIOR * usual[0])
-        of_data = first[2] * others / (mb_used + _FIRST_PRIOR * usual[2])
+    if first[3] >= WHOLE:
+        others = months + FIRST_PRIOR
+        of_minutes = first[0] * others / (minutes + FIRST_PRIOR * usual[0])
+        of_data = first[2] * others / (mb_used + FIRST_PRIOR * usual[2])
         share = (of_minutes + of_data) / 2
         if share < 1:
-            counts = max(share * share * share, _FIRST_LEAST)
+            counts = max(share * share * share, FIRST_LEAST)
     totals = (minutes + counts * first[0], messages + counts * first[1], mb_used + counts * first[2])
     months += counts * first[3]
-    telling = [month for month in (used if counts >= _TELLING else used[1:]) if month[3] >= _TELLING]
+    telling = [month for month in (used if counts >= TELLING else used[1:]) if month[3] >= TELLING]
     return Summary(totals, months, _distances(telling), len(telling))
 
 
@@ -247,7 +247,7 @@ def spread(summary: Summary, i: int, habit: Habit, at: float) -> float:
     usual = habit.spread + habit.spread_share * at
     own = 1.0
     if summary.telling >= 2 and usual > 0:
-        own = (summary.distances[i] / usual + _SPREAD_PRIOR) / (summary.telling - 0.5 + _SPREAD_PRIOR)
+        own = (summary.distances[i] / usual + SPREAD_PRIOR) / (summary.telling - 0.5 + SPREAD_PRIOR)
     return usual * own * _root(1 + 1 / (summary.months + habit.prior_months))
 
 
@@ -275,7 +275,7 @@ def _distance(values: list[float]) -> float:
 def _root(value: float) -> float:
     """Take the square root of a number from 1 to about 100, by Newton's method, the same in every language."""
     root = (1 + value) / 2
-    for _ in range(_ROOT_STEPS):
+    for _ in range(ROOT_STEPS):
         root = (root + value / root) / 2
     return root
 
@@ -293,8 +293,8 @@ def _around(expected: int, low: int, high: int) -> tuple[int, int]:
 def _covered(used: Sequence[Used]) -> int:
     """Say how many scenarios an interval spans, by the months known."""
     if len(used) > 1:
-        return _COVERED
-    return _COVERED_AFTER_WHOLE if used[0].active_share >= _WHOLE else _COVERED_AFTER_ONE
+        return COVERED
+    return COVERED_AFTER_WHOLE if used[0].active_share >= WHOLE else COVERED_AFTER_ONE
 
 
 def _shortest(values: list[int], covered: int) -> tuple[int, int]:

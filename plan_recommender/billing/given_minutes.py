@@ -1,6 +1,8 @@
 """Whether billed minutes that somebody gives can be true beside the calls and the call time of the same month."""
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 _SLACK: Final = 0.005
 """Minutes beyond a bound that are still within it: call times are written in hundredths of a minute."""
@@ -29,3 +31,9 @@ def billed_bounds(calls: float, minutes: float) -> Bounds:
     them a whole minute less for each call. So billed minutes are within one minute for each call of the call time.
     """
     return Bounds(max(minutes - calls, 0.0), minutes + calls)
+
+
+def many_billed_hold(calls: Any, minutes: Any, billed_minutes: Any) -> Any:
+    """Say of arrays of equal shape, element by element, what `billed_bounds(…).hold` says."""
+    low, high = np.maximum(minutes - calls, 0.0), minutes + calls
+    return (low - _SLACK <= billed_minutes) & (billed_minutes <= high + _SLACK)

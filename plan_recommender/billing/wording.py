@@ -1,8 +1,14 @@
 """The sentence of an advice, in English or Spanish."""
 
-from typing import Final
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from string import Formatter
+from typing import Final, NamedTuple
+
+import numpy as np
 
 from plan_recommender.billing.advice import Advice, AdvicePolicy
+from plan_recommender.billing.advice_many import KINDS, REASONS, ManyAdvice
 from plan_recommender.billing.advice_words import ADVICE_WORDS
 from plan_recommender.billing.tariffs import Tariffs
 from plan_recommender.model.languages import Language, localized
@@ -10,67 +16,147 @@ from plan_recommender.model.languages import Language, localized
 _DECIMALS_BELOW: Final = 300
 """Expected bill (currency) from which amounts are told without decimals, which would say nothing that matters."""
 
+_REMEMBERED: Final = 1 << 15
+"""Amounts whose text is remembered: those of many subscribers are equal, and to write one takes longer than to find
+it."""
+
 
 def sentence(advice: Advice, tariffs: Tariffs, policy: AdvicePolicy, language: Language = "en") -> str:
     """Say in one sentence what is advised and why, with amounts that are rounded for reading."""
-    words = ADVICE_WORDS[language]
-    plan, rival = advice.plans[advice.advised], advice.plans[advice.rival]
     compared = advice.forgone if advice.kind == "keep" else advice.saving
-
-    # All amounts of a sentence have the same decimals, so that they add up.
-    decimals = tariffs.decimals if max(plan.expected, rival.expected) < _DECIMALS_BELOW * 10**tariffs.decimals else 0
+    plan, rival = advice.plans[advice.advised], advice.plans[advice.rival]
+    decimals = _decimals_told(max(plan.expected, rival.expected), tariffs)
     step: int = 10 ** (tariffs.decimals - decimals)
+    amounts = (plan.expected, plan.low, plan.high, rival.expected, compared.low, compared.high)
+    told = _Told._make([
+        _key(advice.kind, advice.reason, compared.expected, only=advice.rival == advice.advised),
+        tariffs.names[advice.advised], tariffs.names[advice.rival], decimals,
+        *(round(units / step) for units in amounts), compared.p_saves, advice.months,
+    ])  # fmt: skip
+    return Sentences(tariffs, policy, language).say(told)
 
-    def shown(units: int) -> int:
-        return round(units / step)
 
-    def amount(steps: int, *, with_currency: bool = True) -> str:
-        text = number(steps, decimals, language)
-        return f"{text} {tariffs.currency}" if with_currency else text
+class _Told(NamedTuple):
+    """What a sentence tells; amounts are in units of their last decimal that is told."""
 
-    def interval(told: int, low: int, high: int) -> str:
+    key: str
+    plan: str
+    other: str
+    decimals: int
+    """Of all amounts of the sentence, so that they add up."""
+    expected: int
+    low: int
+    high: int
+    other_expected: int
+    saving_low: int
+    saving_high: int
+    p_saves: float
+    months: int
+
+
+class Sentences:
+    """Says sentences by some tariffs and a policy in one language."""
+
+    def __init__(self, tariffs: Tariffs, policy: AdvicePolicy, language: Language = "en") -> None:
+        self._tariffs = tariffs
+        self._needed = policy.min_months
+        self._language = language
+        self._words = ADVICE_WORDS[language]
+        self._slots = _slots(language)
+
+    def many(self, advice: ManyAdvice) -> Iterator[str]:
+        """Say the sentence of each of many subscribers."""
+        tariffs, compared, plans = self._tariffs, advice.compared, advice.plans
+        each = np.arange(len(advice.held))
+        expected, other_expected = (plans.expected[plan, each] for plan in (advice.advised, advice.rival))
+        decimals = [_decimals_told(dearest, tariffs) for dearest in np.maximum(expected, other_expected).tolist()]
+        steps = np.array([10 ** (tariffs.decimals - told) for told in decimals])
+        low, high = plans.low[advice.advised, each], plans.high[advice.advised, each]
+        amounts = (expected, low, high, other_expected, compared.low, compared.high)
+        keys = zip(
+            advice.kind.tolist(), advice.reason.tolist(), compared.expected.tolist(),
+            (advice.rival == advice.advised).tolist(), strict=True,
+        )  # fmt: skip
+        names = ([tariffs.names[plan] for plan in column.tolist()] for column in (advice.advised, advice.rival))
+        rest = (compared.p_saves.tolist(), advice.months.tolist())
+        told = ((np.rint(units / steps)).astype(np.int64).tolist() for units in amounts)
+        for key, *fields in zip(keys, *names, decimals, *told, *rest, strict=True):
+            kind, reason, saving, only = key
+            yield self.say(_Told(_key(KINDS[kind], REASONS[reason], saving, only=only), *fields))
+
+    def say(self, told: _Told) -> str:
+        """Say one sentence."""
+        key, plan, other, decimals, expected, low, high, other_expected, saving_low, saving_high, p_saves, months = told
+        words, slots = self._words, self._slots[key]
+        saving = abs(expected - other_expected)
+        said = {"plan": plan, "other": other}
+        for slot in slots:  # and no other, because to fill one takes time
+            if slot == "expected":
+                said[slot] = self._amount(expected, decimals)
+            elif slot == "range":
+                said[slot] = self._interval(expected, low, high, decimals)
+            elif slot == "other_expected":
+                said[slot] = self._amount(other_expected, decimals)
+            elif slot in words.hardly:
+                phrase = words.phrases[slot] if saving else words.hardly[slot]
+                said[slot] = phrase.format(saving=self._amount(saving, decimals))
+            elif slot == "saving_range":
+                said[slot] = self._saved(saving, saving_low, saving_high, decimals)
+            elif slot == "often":
+                name = "saves" if key == "saves enough" else "costs less"
+                certain = p_saves == 1
+                said[slot] = words.surely[name] if certain else words.phrases[name].format(of_100=_of_100(p_saves))
+            elif slot == "of_100":
+                said[slot] = _of_100(p_saves)
+            elif slot == "months":
+                said[slot] = str(months)
+            elif slot == "needed":
+                said[slot] = str(self._needed)
+        sentence = words.sentences[key].format(**said)
+        return sentence[:-1] + words.uncertain if months == 1 and key in _OF_A_CHANGE else sentence
+
+    def _amount(self, steps: int, decimals: int) -> str:
+        return f"{_remembered(steps, decimals, self._language)} {self._tariffs.currency}"
+
+    def _interval(self, told: int, low: int, high: int, decimals: int) -> str:
+        words = self._words
         if low == high:
             return words.always
         if told <= low:
-            return words.to_high.format(high=amount(high))
+            return words.to_high.format(high=self._amount(high, decimals))
         if told >= high:
-            return words.from_low.format(low=amount(low))
-        return words.interval.format(low=amount(low, with_currency=False), high=amount(high))
+            return words.from_low.format(low=self._amount(low, decimals))
+        return words.interval.format(low=_remembered(low, decimals, self._language), high=self._amount(high, decimals))
 
-    def saved(told: int, low: int, high: int) -> str:
+    def _saved(self, told: int, low: int, high: int, decimals: int) -> str:
         if low >= 0:
-            return interval(told, low, high)
-        return words.savings.format(low=amount(-low), high=amount(high))
-
-    expected, other_expected = shown(plan.expected), shown(rival.expected)
-    saving = abs(expected - other_expected)
-    phrases = words.phrases | (words.hardly if saving == 0 else {}) | (words.surely if compared.p_saves == 1 else {})
-    told = {"saving": amount(saving), "of_100": str(round(100 * compared.p_saves))}
-    often = phrases["saves" if advice.kind == "switch" else "costs less"].format(**told)
-    said = words.sentences[_key(advice)].format(
-        plan=tariffs.names[advice.advised],
-        other=tariffs.names[advice.rival],
-        expected=amount(expected),
-        range=interval(expected, shown(plan.low), shown(plan.high)),
-        other_expected=amount(other_expected),
-        saving=phrases["saving"].format(**told),
-        less=phrases["less"].format(**told),
-        only_less=phrases["only_less"].format(**told),
-        saving_range=saved(saving, shown(compared.low), shown(compared.high)),
-        often=often,
-        of_100=told["of_100"],
-        months=advice.months,
-        needed=policy.min_months,
-    )
-    return said[:-1] + words.uncertain if advice.months == 1 and advice.kind != "keep" else said
+            return self._interval(told, low, high, decimals)
+        return self._words.savings.format(low=self._amount(-low, decimals), high=self._amount(high, decimals))
 
 
-def _key(advice: Advice) -> str:
-    if advice.rival == advice.advised:
-        return "choose, only" if advice.kind == "choose" else "only"
-    if advice.kind == "choose":
-        return "choose" if advice.saving.expected else "choose, the same"
-    return advice.reason
+_OF_A_CHANGE: Final = ("saves enough", "choose", "choose, only", "choose, the same")
+"""Sentences that do not say to keep a plan."""
+
+
+@cache
+def _slots(language: Language) -> dict[str, tuple[str, ...]]:
+    """Name what each sentence leaves to be filled in, but for the plans."""
+    return {
+        key: tuple({name for _, name, _, _ in Formatter().parse(text) if name and name not in ("plan", "other")})
+        for key, text in ADVICE_WORDS[language].sentences.items()
+    }
+
+
+def _decimals_told(dearest: int, tariffs: Tariffs) -> int:
+    return tariffs.decimals if dearest < _DECIMALS_BELOW * 10**tariffs.decimals else 0
+
+
+def _key(kind: str, reason: str, saving: int, *, only: bool) -> str:
+    if only:
+        return "choose, only" if kind == "choose" else "only"
+    if kind == "choose":
+        return "choose" if saving else "choose, the same"
+    return reason
 
 
 def number(steps: int, decimals: int, language: Language) -> str:
@@ -82,3 +168,10 @@ def number(steps: int, decimals: int, language: Language) -> str:
         language: of the reader.
     """
     return localized(f"{steps / 10**decimals:,.{decimals}f}", language)
+
+
+_remembered = lru_cache(_REMEMBERED)(number)
+
+
+def _of_100(p_saves: float) -> str:
+    return str(round(100 * p_saves))

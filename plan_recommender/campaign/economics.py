@@ -14,6 +14,9 @@ from plan_recommender.billing.advice import Advice
 from plan_recommender.billing.tariffs import Tariffs
 from plan_recommender.model.threshold import SEGMENTS
 
+USUAL_CHURN: Final = 0.06
+"""Churn of the controls that a design assumes, unless it is told another (0 to 1): see docs/campaign.md."""
+
 _LEADING_BITS: Final = 7
 """Bits of whole megabytes that tell ranges of data use apart; there are 64 ranges up to each doubling."""
 

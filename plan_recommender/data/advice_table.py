@@ -1,4 +1,4 @@
-"""The table of advice: one row a subscriber. This is the only place where an advice becomes cells."""
+"""The table of advice: one row a subscriber; `advising/advice_table.py` writes the rows of many at once."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -98,6 +98,16 @@ class MonthReader:
         """Names of the plans in lower case, by the places that the months have."""
         return list(self._plans)
 
+    @property
+    def positions(self) -> dict[str, int]:
+        """The columns that are read, by the project's names for them: positions in a row, counted from 0."""
+        return dict(self._positions)
+
+    @property
+    def rounds_calls(self) -> bool:
+        """Whether billed minutes have to fit the calls."""
+        return self._rounds_calls
+
     def divide(self, rows: Sequence[Row]) -> Divided:
         """Tell the rows of a chunk that are months from the others."""
         reasons: dict[int, list[str]] = {

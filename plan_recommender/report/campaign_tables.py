@@ -4,14 +4,11 @@ from typing import Final
 
 from plan_recommender.billing.tariffs import Tariffs
 from plan_recommender.campaign.design import CONFIDENCE, POWER, Arms, sample_size, visible_change
-from plan_recommender.campaign.economics import Economics, Figures
+from plan_recommender.campaign.economics import USUAL_CHURN, Economics, Figures
 from plan_recommender.campaign.intervals import Difference
 from plan_recommender.campaign.outcomes import Effect, GroupOutcome
 from plan_recommender.campaign.selection import Summary
 from plan_recommender.data.cells import readable
-
-USUAL_CHURN: Final = 0.06
-"""Churn of the controls that a design assumes, unless it is told another (0 to 1): see docs/campaign.md."""
 
 _RISES: Final = (1 / 6, 1 / 3, 2 / 3)
 """Rises of churn for which a design says how many subscribers they need, as shares of the churn: 6 % to 7, 8 and 10."""

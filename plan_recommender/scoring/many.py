@@ -27,7 +27,7 @@ def tasks_of(sources: list[str], output: str, rejects: str | None) -> list[Task]
     """
     folders = [source for source in sources if Path(source).is_dir()]
     if (len(sources) > 1 or folders) and _is_folder(output):
-        tasks = _into_folder(_files(sources), Path(output), rejects)
+        tasks = _into_folder(files_of(sources), Path(output), rejects)
     elif folders:
         raise TableError(
             f"{folders[0]}: expected a readable CSV file, found: Is a directory; to score the files in it, name a "
@@ -49,7 +49,12 @@ def _is_folder(name: str) -> bool:
     return name.endswith("/") or Path(name).is_dir()
 
 
-def _files(sources: list[str]) -> list[Path]:
+def files_of(sources: list[str]) -> list[Path]:
+    """Name the files: those named, and in the place of a folder those directly in it, but for hidden ones, by name.
+
+    Raises:
+        TableError: a folder has no files.
+    """
     files: list[Path] = []
     for source in map(Path, sources):
         if not source.is_dir():

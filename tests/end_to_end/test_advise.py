@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,11 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 import advise
+from plan_recommender.advising.files import Advising, advise_files
 from plan_recommender.billing.forecast import Month
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.config.table_format import MonthsFormat, TableFormat
 from plan_recommender.data.advice_table import AdviceTable
-from plan_recommender.data.table_file import open_table
 from plan_recommender.errors import TableError
 from plan_recommender.model.store import RegisteredModel
 from tests.conftest import Command, TrainedModel, run
@@ -37,9 +38,9 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def advise_on(path: Path, out: Path, format: TableFormat | None = None) -> list[dict[str, str]]:
-    with open_table(path, format or MonthsFormat()) as table:
-        advise.advise_table(table, out, out.with_name("rejects.csv"), adviser(), None)
+def advise_on(path: Path, out: Path, format: TableFormat | None = None, **options: Any) -> list[dict[str, str]]:
+    advising = Advising(adviser(), format or MonthsFormat(), **options)
+    advise_files([path], out, out.with_name("rejects.csv"), advising)
     return read(out)
 
 
@@ -63,14 +64,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @settings(derandomize=True, deadline=None, max_examples=30)
-@given(lines=st.permutations(LINES), chunk=st.integers(1, 60))
-def test_the_order_of_the_rows_makes_no_difference(folder: Path, lines: list[str], chunk: int) -> None:
+@given(lines=st.permutations(LINES), block=st.integers(50, 5_000), rows=st.integers(1, 60))
+def test_the_order_of_the_rows_makes_no_difference(folder: Path, lines: list[str], block: int, rows: int) -> None:
     expected = folder / "expected.csv"
     if not expected.exists():
         advise_on(write_months(folder / "in.csv", LINES), expected)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("plan_recommender.data.csv_file.CHUNK_ROWS", chunk)
-        advise_on(write_months(folder / "in.csv", lines), folder / "out.csv")
+    source = write_months(folder / "in.csv", lines)
+    advise_on(source, folder / "out.csv", block_bytes=block, range_rows=rows)
     assert (folder / "out.csv").read_bytes() == expected.read_bytes()
 
 
@@ -98,9 +98,8 @@ def test_the_output_is_written_as_the_input_was(tmp_path: Path) -> None:
     text = "\n".join([COLUMNS, *LINES]).replace(",", ";").replace(".", ",")
     source.write_bytes(gzip.compress(("\ufeff" + text).encode()))
     format = MonthsFormat(sep=";", decimal=",")
-    with open_table(source, format) as table:
-        out = tmp_path / "out.csv.gz"
-        advise.advise_table(table, out, tmp_path / "rejects.csv", adviser(), None)
+    out = tmp_path / "out.csv.gz"
+    advise_files([source], out, tmp_path / "rejects.csv", Advising(adviser(), format))
     written = gzip.decompress(out.read_bytes()).decode()
     assert written.startswith("\ufeffsubscriber;plan;advice;")
     rows = list(csv.DictReader(written.removeprefix("\ufeff").splitlines(), delimiter=";"))
@@ -116,14 +115,13 @@ def test_parquet_is_read_and_answered_in_csv(tmp_path: Path) -> None:
     assert advise_on(tmp_path / "in.parquet", tmp_path / "out.csv") == plain
 
 
-def test_a_run_that_fails_halfway_leaves_the_previous_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_fails_halfway_leaves_the_previous_files(tmp_path: Path) -> None:
     """The file stops being CSV behind more rows than are read at once."""
-    monkeypatch.setattr("plan_recommender.data.csv_file.CHUNK_ROWS", 20)
     out, source = tmp_path / "out.csv", tmp_path / "in.csv"
     for name in ("out.csv", "rejects.csv"):
         (tmp_path / name).write_text("previous")
     with pytest.raises(TableError, match="field larger than field limit"):
-        advise_on(write_months(source, [*LINES, "x" * 200_000]), out)
+        advise_on(write_months(source, [*LINES, "x" * 200_000]), out, block_bytes=1_000)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
         "in.csv": source.read_text(), "out.csv": "previous", "rejects.csv": "previous"
     }  # fmt: skip
@@ -144,9 +142,9 @@ def test_a_command_that_is_stopped_leaves_the_previous_files_and_no_temporary_on
         pipe.write("\n".join([COLUMNS, *LINES]))
         pipe.flush()
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".out.csv.months.*/months")) and time.monotonic() < deadline:
+        while not list(tmp_path.glob(".out.csv.months.*/input-0")) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert list(tmp_path.glob(".out.csv.months.*/months"))  # the control
+        assert list(tmp_path.glob(".out.csv.months.*/input-0"))  # the control
         running.terminate()
         printed = running.communicate(timeout=60)
     assert (running.returncode, printed) == (2, ("", "interrupted\n"))
@@ -163,7 +161,7 @@ def measured(source: Path, mode: str) -> int:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
-    """60,000 rows in a random order, and a quarter of them, which is three chunks; the control holds them all."""
+    """60,000 rows in a random order, and a quarter of them, which is six blocks; the control holds them all."""
     lines = lines_of_months(9_700)
     rng = np.random.default_rng(0)
     large = write_months(tmp_path / "large.csv", [lines[i] for i in rng.permutation(len(lines))])
@@ -181,8 +179,8 @@ def test_a_real_command_line_advises_and_says_what_it_did(model: RegisteredModel
     ran = run("advise.py", "--input", DATA, "--output", out, "--model", model.tag)
     assert (ran.returncode, ran.stderr) == (0, "")
     expected = tmp_path / "expected.csv"
-    with open_table(DATA, MonthsFormat()) as table:
-        advise.advise_table(table, expected, tmp_path / "rejects.csv", adviser_of(model, tariffs()), model.profile())
+    advising = Advising(adviser_of(model, tariffs()), MonthsFormat(), model.profile())
+    advise_files([DATA], expected, tmp_path / "rejects.csv", advising)
     assert out.read_bytes() == expected.read_bytes()
     rows = read(out)
     saving = sum(round(100 * float(row["expected_saving"])) for row in rows)
@@ -261,7 +259,7 @@ def test_bad_arguments_are_refused_in_one_sentence(
 def test_names_of_formats_that_are_not_written_are_refused(
     command: Command, trained: TrainedModel, tmp_path: Path
 ) -> None:
-    for name, expected in (("out.parquet", "because advice is written as CSV"), ("out.xlsx", "because CSV is written")):
+    for name, expected in (("out.xlsx", "because CSV is written"), ("out.zip", "because CSV is written")):
         answer = command(advise.main, "--input", DATA, "--output", tmp_path / name, "--model", trained.tag)
         assert answer.code == 2
         assert expected in answer.err

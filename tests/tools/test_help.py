@@ -7,7 +7,7 @@ import pytest
 
 COMMANDS = [
     "train", "retrain", "evaluate", "predict", "advise", "drift", "benchmark.access_log", "benchmark.serving",
-    "benchmark.files", "benchmark.shadow", "benchmark.warehouse",
+    "benchmark.advice", "benchmark.files", "benchmark.shadow", "benchmark.warehouse",
     "loadtest.trials.__main__", "plan_recommender.model.sql.__main__", "plan_recommender.scoring.spark.__main__",
     *(
         f"tools.{name}"
