@@ -1,7 +1,7 @@
 """A block of a table of months read: its months as a record batch, and which of its rows are none."""
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -16,11 +16,8 @@ from plan_recommender.data.cells import Row, parse_usage
 from plan_recommender.data.month_rows import DATES, Divided, MonthReader
 from plan_recommender.data.parquet_file import batch_as_text, column_as_text
 from plan_recommender.scoring.by_cell import lines_of, read_rows
-from plan_recommender.scoring.plain_text import FIELD_LIMIT, PlainLines, Text, plain_lines
+from plan_recommender.scoring.plain_text import FIELD_LIMIT, PlainLines, Text, pieces, plain_lines
 from plan_recommender.scoring.usage import NUMBERS, copy_usage
-
-_PIECE: Final = 1 << 16
-"""A block whose rows have different numbers of cells is read in pieces of about this size (bytes)."""
 
 _CATEGORIES: Final = ("month", "plan", *DATES)
 _DICTIONARY: Final = pa.dictionary(pa.int32(), pa.binary())
@@ -74,10 +71,8 @@ class BlockReader:
             return self._by_cell(block)
         read = self._plain(block, lines)
         if read is None:
-            pieces = [(piece, plain_lines(piece, self._sep)) for piece in _pieces(block)]
-            return _together(
-                [(found and self._plain(piece, found)) or self._by_cell(piece) for piece, found in pieces]
-            )  # fmt: skip
+            cut = [(piece, plain_lines(piece, self._sep)) for piece in pieces(block)]
+            return _together([(found and self._plain(piece, found)) or self._by_cell(piece) for piece, found in cut])
         return read
 
     def batch(self, batch: Any) -> Read:
@@ -220,14 +215,6 @@ def _are_rows(lines: PlainLines) -> bool:
 def _at(months: Any, places: npt.NDArray[np.int64]) -> Any:
     """Give the months with other places: those that stand at their present ones in `places`."""
     return with_places(months, places[numbers(months.column(2), np.int64)])
-
-
-def _pieces(block: Text) -> Iterator[bytes]:
-    start = 0
-    while start < len(block):
-        end = block.find(b"\n", start + _PIECE) + 1 or len(block)
-        yield bytes(block[start:end])
-        start = end
 
 
 def _together(parts: list[Read]) -> Read:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,10 +13,7 @@ from plan_recommender.scoring.answers import Answerer, Answers, missing_values
 from plan_recommender.scoring.by_cell import Reject, TextRow, divide, lines_of, read_rows
 from plan_recommender.scoring.layout import Layout
 from plan_recommender.scoring.new_cells import binary_array, new_cells
-from plan_recommender.scoring.plain_text import PlainLines, PlainReader, Text, plain_lines
-
-_PIECE: Final = 1 << 16
-"""A block with anything odd in it is scored in pieces of about this size (bytes), of which only some are odd."""
+from plan_recommender.scoring.plain_text import PlainLines, PlainReader, Text, pieces, plain_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +59,7 @@ class LineScorer:
             return scored
         if plain_lines(block, self._layout.sep) is None:
             return self._score_by_cell(block)
-        pieces = (self._score_plain(piece) or self._score_by_cell(piece) for piece in _pieces(block))
-        return _together(list(pieces))
+        return _together([self._score_plain(piece) or self._score_by_cell(piece) for piece in pieces(block)])
 
     def _score_plain(self, block: Text) -> ScoredBlock | None:
         found = self._plain.read(block)
@@ -110,14 +105,6 @@ class LineScorer:
 
 _NOTHING: Final = binary_array(np.zeros(2, np.int32), b"")[0]
 """An Arrow scalar without a byte, which stands between the parts of a joined line."""
-
-
-def _pieces(block: Text) -> Iterator[bytes]:
-    start = 0
-    while start < len(block):
-        end = block.find(b"\n", start + _PIECE) + 1 or len(block)
-        yield bytes(block[start:end])
-        start = end
 
 
 def _together(parts: list[ScoredBlock]) -> ScoredBlock:

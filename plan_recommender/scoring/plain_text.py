@@ -5,6 +5,7 @@ every cell of the four features is empty or a number that pyarrow reads. Everyth
 """
 
 import csv
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -20,6 +21,9 @@ FIELD_LIMIT: Final = csv.field_size_limit()
 """A longer cell (characters) is refused by Python's csv module, so a longer line (bytes) is left to it."""
 
 _QUOTE, _LF, _CR = b'"\n\r'
+
+_PIECE: Final = 1 << 16
+"""A block with anything odd in it is read in pieces of about this size (bytes), of which only some are odd."""
 
 _MAX_BYTES: Final = 2**29
 """A longer block could become more than Arrow's arrays of bytes hold, once its new cells are added."""
@@ -56,6 +60,15 @@ def plain_lines(block: Text, sep: str) -> PlainLines | None:
     if len(text) and text[-1] != _LF:
         ends = np.append(ends, len(text))
     return PlainLines(ends, end)
+
+
+def pieces(block: Text) -> Iterator[bytes]:
+    """Cut a block at ends of lines."""
+    start = 0
+    while start < len(block):
+        end = block.find(b"\n", start + _PIECE) + 1 or len(block)
+        yield bytes(block[start:end])
+        start = end
 
 
 def _quotes_stand_around_cells(text: npt.NDArray[np.uint8], feeds: npt.NDArray[np.intp], sep: int) -> bool:
