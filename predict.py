@@ -24,7 +24,7 @@ from plan_recommender.scoring.answers import DECISION_COLUMN, PROBABILITY_COLUMN
 from plan_recommender.scoring.counts import Counts
 from plan_recommender.scoring.files import Scoring, Task, check_file, score_file
 from plan_recommender.scoring.many import tasks_of
-from plan_recommender.scoring.outputs import PIPE, forget
+from plan_recommender.scoring.outputs import PIPE, discard, forget, left_by_a_run
 
 MAX_REJECTS = 0.1  # of the rows; with more, the exit code is 1
 
@@ -38,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.language is not None and not options.explain:
         parser.error("expected --explain beside --language, found it without")
+    if options.resume and str(PIPE) in (*options.input, options.output):
+        parser.error("expected files beside --resume, found standard input or output, with which no run can go on")
     tasks = tasks_of(options.input, options.output, options.rejects)
     scoring, model = _scoring(options)
     if len(tasks) > 1:
@@ -46,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     say = _say_on_stderr if options.output == str(PIPE) else cli.say
     code = cli.DONE
     for task in tasks:
-        counts = score_file(task, scoring)
+        counts = _score(task, scoring)
         say(_summary(task, counts))
         if _too_many_rejects(task, counts, options.max_rejects, alone=len(tasks) == 1):
             code = cli.ANSWER_IS_NO
@@ -76,8 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--output", required=True, metavar="OUT",
-        help="file to write, once complete; for several files a folder, in which they keep their names; or - for "
-        "standard output, which is written at once",
+        help="file to write, once complete; a folder, one that is there or with / at the end, in which files keep "
+        "their names; or - for standard output, which is written at once",
     )  # fmt: skip
     parser.add_argument("--model", default=store.LATEST, metavar="TAG", help="registered model (default: %(default)s)")
     parser.add_argument(
@@ -137,6 +139,20 @@ def _scoring(options: argparse.Namespace) -> tuple[Scoring, str]:
     instead = "" if options.threshold is None else f", given with --threshold instead of the model's {registered}"
     said = f"model: {model.tag}, threshold {document.threshold}{instead}"
     return Scoring(Answerer(document, language), format, usual, options.jobs, run), said
+
+
+def _score(task: Task, scoring: Scoring) -> Counts:
+    """Score a file; what a run leaves to be continued is told if it does not end, and removed if nobody needs it."""
+    try:
+        counts = score_file(task, scoring)
+    except BaseException:
+        if scoring.run is not None and (left := left_by_a_run(task.output, task.rejects)):
+            names = ", ".join(path.name for path in left)
+            cli.warn(f"{task.output}: {names} beside it hold what is done; go on with --resume, or delete them")
+        raise
+    if scoring.run is None and task.output != PIPE:
+        discard(task.output, task.rejects)
+    return counts
 
 
 def _too_many_rejects(task: Task, counts: Counts, max_rejects: float, *, alone: bool) -> bool:

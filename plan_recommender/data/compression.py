@@ -35,9 +35,10 @@ def unpacked(file: BinaryIO, kind: str) -> io.BufferedReader[Any]:
 
 def packer(path: Path) -> Pack | None:
     """Give what compresses the parts of a file to write, by the end of its name; None if it is written as it is."""
-    if path.suffix == ".gz":
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
         return lambda part: zlib.compress(part, _GZIP_LEVEL, _GZIP)
-    if path.suffix == ".zst":
+    if suffix == ".zst":
         import pyarrow as pa  # a tenth of a second, which a command without it saves
 
         codec = pa.Codec("zstd", _ZSTD_LEVEL)

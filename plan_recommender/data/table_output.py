@@ -21,10 +21,10 @@ _NOT_WRITTEN = (".xlsx", ".xls", ".ods", ".zip")
 
 def rejects_beside(output: Path) -> Path:
     """Name the file of rejects of an output for which no other is named: `x.rejects.csv` beside `x.csv`."""
-    name = output.resolve().name
-    for suffix in SUFFIXES:
-        name = name.removesuffix(suffix)
-    return output.parent / f"{Path(name).stem}.rejects.csv"
+    path = Path(output.resolve().name)
+    if path.suffix.lower() in SUFFIXES:
+        path = path.with_suffix("")
+    return output.parent / f"{path.stem}.rejects.csv"
 
 
 def check_names(output: Path, rejects: Path, *, parquet: bool) -> None:

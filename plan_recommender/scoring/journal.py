@@ -45,7 +45,7 @@ class Journal:
             OutputError: another run has it open.
         """
         self._run = json.loads(json.dumps(run))
-        self._file = _only_one(path)
+        self._file = only_one(path)
         entries, self._length = _entries(self._file.read())
         self.last: Checkpoint | None = None
         """The last place at which such a run can go on."""
@@ -75,9 +75,15 @@ class Journal:
         os.fsync(self._file.fileno())
 
 
-def _only_one(path: Path) -> BinaryIO:
+def only_one(path: Path) -> BinaryIO:
+    """Open a file, or make an empty one, that no other run with --resume has open; a symbolic link is not followed.
+
+    Raises:
+        OutputError: another run has it open.
+        OSError: it cannot be opened.
+    """
     while True:
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

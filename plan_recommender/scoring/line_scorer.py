@@ -3,17 +3,21 @@
 import csv
 import io
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
 import pyarrow.compute as pc
 
-from plan_recommender.model.features import FeatureMatrix
+from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 from plan_recommender.scoring.answers import Answerer, Answers, missing_values
 from plan_recommender.scoring.by_cell import Reject, TextRow, divide, lines_of, read_rows
 from plan_recommender.scoring.layout import Layout
 from plan_recommender.scoring.new_cells import binary_array, new_cells
 from plan_recommender.scoring.plain_text import PlainLines, PlainReader, Text, pieces, plain_lines
+
+_ROWS: Final = 4_096
+"""So many rows are held as cells at once, which take ten times the memory of their text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +87,12 @@ class LineScorer:
         return [content.slice(0, int(size)), end]
 
     def _score_by_cell(self, block: Text) -> ScoredBlock:
-        layout = self._layout
         lines = lines_of(bytes(block).decode("utf-8", errors="surrogateescape"))
-        rows = list(read_rows(lines, layout.sep))
+        rows = read_rows(lines, self._layout.sep)
+        return _together([self._score_rows(some) for some in iter(lambda: list(islice(rows, _ROWS)), [])])
+
+    def _score_rows(self, rows: list[TextRow]) -> ScoredBlock:
+        layout = self._layout
         kept, features, rejects = divide([row.cells for row in rows], layout)
         answers = self._answerer.answer(features)
         texts = [column.to_pylist() for column in new_cells(answers, layout.sep, layout.decimal)]
@@ -116,9 +123,9 @@ def _together(parts: list[ScoredBlock]) -> ScoredBlock:
         first,
         [piece for part in parts for piece in part.output],
         rejects,
-        np.concatenate([part.features for part in parts]),
+        np.concatenate([np.empty((0, len(FEATURE_NAMES))), *(part.features for part in parts)]),
         sum(part.ultra for part in parts),
-        [sum(counts) for counts in zip(*(part.missing for part in parts), strict=True)],
+        [sum(part.missing[i] for part in parts) for i in range(len(FEATURE_NAMES))],
     )
 
 

@@ -12,9 +12,9 @@ from plan_recommender.scoring.outputs import PIPE
 def tasks_of(sources: list[str], output: str, rejects: str | None) -> list[Task]:
     """Name the outputs of every file.
 
-    Several files, or those of a folder, go into a folder under their names, and the rejects beside them or into another
-    folder. The output is a folder if it is one already, or if its name ends in a slash. The files of a folder are those
-    directly in it whose names do not begin with a dot, in the order of their names.
+    The output is a folder if it is one already, or if its name ends in a slash. Files go into it under their names, and
+    the rejects beside them or into another folder. The files of a folder are those directly in it whose names do not
+    begin with a dot, in the order of their names.
 
     Args:
         sources: files, folders, or standard input.
@@ -22,11 +22,11 @@ def tasks_of(sources: list[str], output: str, rejects: str | None) -> list[Task]
         rejects: a file or a folder; None: beside the output.
 
     Raises:
-        TableError: a folder has no files.
+        TableError: a folder has no files, or one of several files is none.
         OutputError: a folder or a file is needed where the other is named, or a file would be written twice.
     """
     folders = [source for source in sources if Path(source).is_dir()]
-    if (len(sources) > 1 or folders) and _is_folder(output):
+    if _is_folder(output) and (folders or sources != [str(PIPE)]):
         tasks = _into_folder(files_of(sources), Path(output), rejects)
     elif folders:
         raise TableError(
@@ -70,13 +70,23 @@ def files_of(sources: list[str]) -> list[Path]:
 def _into_folder(sources: list[Path], folder: Path, rejects: str | None) -> list[Task]:
     if PIPE in sources:
         raise OutputError(f"{PIPE}: expected standard input alone, found other files beside it")
-    if rejects is not None and not _is_folder(rejects):
+    several = len(sources) > 1
+    if several and rejects is not None and not _is_folder(rejects):
         raise OutputError(
             f"{rejects}: expected a folder for the rejects of several files, one that exists or with a / at its end"
         )
-    tasks = []
+    tasks: dict[Path, Task] = {}
     for source in sources:
+        if several and source.exists() and not source.is_file():  # the look before the first one would empty it
+            raise TableError(f"{source}: expected a file, because several are named, found a pipe or a device")
         output = folder / source.name
-        beside = rejects_beside(output)
-        tasks.append(Task(source, output, beside if rejects is None else Path(rejects) / beside.name))
-    return tasks
+        path = rejects_beside(output)
+        if rejects is not None:
+            path = Path(rejects) / path.name if _is_folder(rejects) else Path(rejects)
+        if path in tasks:
+            raise OutputError(
+                f"{source}: expected another name than {tasks[path].source}, because the rejects of both would be "
+                f"{path}; score them in two runs, into two folders"
+            )
+        tasks[path] = Task(source, output, path)
+    return list(tasks.values())

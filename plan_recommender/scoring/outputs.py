@@ -12,9 +12,9 @@ from plan_recommender.data.cells import Row
 from plan_recommender.data.compression import packer
 from plan_recommender.data.csv_file import write_rows
 from plan_recommender.data.outputs import mode_of, replacing_bytes, writing
-from plan_recommender.errors import PlanRecommenderError
+from plan_recommender.errors import OutputError, PlanRecommenderError
 from plan_recommender.scoring.counts import Counts
-from plan_recommender.scoring.journal import Checkpoint, Journal
+from plan_recommender.scoring.journal import Checkpoint, Journal, only_one
 
 PIPE: Final = Path("-")
 """What stands for standard input or output."""
@@ -107,13 +107,15 @@ def resumable(output: Path, rejects: Path, sep: str, run: dict[str, Any]) -> Ite
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.is_dir():
                 raise IsADirectoryError(None, "Is a directory")
+            if target.exists() and not target.is_file():
+                raise OSError(None, "Not a regular file")
         journal = Journal(_beside(targets[0], "journal"), run)
         stack.callback(journal.close)
         found = journal.last
         if found is not None and found.done and _are_there(parts, targets, [found.output, found.rejects]):
             yield Outputs(io.BytesIO(), RejectsFile(io.BytesIO(), PIPE, sep), found)
         else:
-            files = [stack.enter_context(_opened(part)) for part in parts]
+            files = [stack.enter_context(only_one(part)) for part in parts]
             if found is not None and (found.done or not _cut(files, [found.output, found.rejects])):
                 found = None
             if found is None:
@@ -137,6 +139,28 @@ def forget(output: Path) -> None:
     _beside(output.resolve(), "journal").unlink(missing_ok=True)
 
 
+def left_by_a_run(output: Path, rejects: Path) -> list[Path]:
+    """Name the hidden files of a run with --resume that did not end, for an error and for whoever deletes them."""
+    names = [_beside(output.resolve(), "journal"), *(_beside(path.resolve(), "part") for path in (output, rejects))]
+    return [path for path in names if path.exists()]
+
+
+def discard(output: Path, rejects: Path) -> None:
+    """Remove what a run with --resume left that did not end, because the output is complete without it.
+
+    Where a run is at it, everything stays.
+    """
+    left = left_by_a_run(output, rejects)
+    try:
+        with ExitStack() as stack:
+            for path in left:
+                stack.enter_context(only_one(path))
+            for path in left:
+                path.unlink()
+    except OutputError:
+        return
+
+
 class _Resumed(Outputs):
     def __init__(
         self, files: list[BinaryIO], rejects: RejectsFile, journal: Journal, resumed: Checkpoint | None
@@ -156,10 +180,6 @@ class _Resumed(Outputs):
             os.fsync(file.fileno())
         self._journal.note(Checkpoint(end, self.output.tell(), self.rejects.file.tell(), counts, done))
         self.noted = end
-
-
-def _opened(part: Path) -> BinaryIO:
-    return os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
 
 
 def _cut(files: list[BinaryIO], lengths: list[int]) -> bool:

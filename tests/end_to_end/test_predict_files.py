@@ -97,6 +97,43 @@ def test_a_folder_is_scored_into_a_folder(
     assert list(map(repr, pq.read_table(out / "c.parquet")["proba_is_ultra"].to_pylist())) == probabilities
 
 
+@pytest.mark.parametrize("rejects", [[], ["--rejects", "{tmp}/r.csv"], ["--rejects", "{tmp}/"]])
+def test_one_file_goes_into_a_folder_too(
+    command: Command, trained: TrainedModel, tmp_path: Path, plain: bytes, rejects: list[str]
+) -> None:
+    """So a glob that finds one file today and two tomorrow does the same with it."""
+    given = [argument.replace("{tmp}", str(tmp_path)) for argument in rejects]
+    answer = command(predict.main, "--input", DATA, "--output", f"{tmp_path}/out/", "--model", trained.tag, *given)
+    assert (answer.code, answer.err) == (0, "")
+    assert (tmp_path / "out" / DATA.name).read_bytes() == plain
+    place = {0: f"out/{DATA.stem}.rejects.csv", 1: "r.csv", 2: f"{DATA.stem}.rejects.csv"}
+    assert (tmp_path / place[0 if not given else 1 if given[1].endswith(".csv") else 2]).is_file()
+
+
+def test_what_an_interrupted_run_leaves_is_told_and_goes_with_a_complete_one(
+    command: Command, trained: TrainedModel, tmp_path: Path, plain: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "done" / "out.csv"
+    arguments = ["--input", DATA, "--output", out, "--model", trained.tag]
+
+    def interrupted(outputs: object, *_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("plan_recommender.scoring.outputs._Resumed.advance", interrupted)
+        answer = command(predict.main, *arguments, "--resume")
+    hidden = [".out.csv.journal", ".out.csv.part", ".out.rejects.csv.part"]
+    assert answer.code == 2
+    assert answer.err == (
+        f"warning: {out}: {', '.join(hidden)} beside it hold what is done; go on with --resume, or delete them\n"
+        "interrupted\n"
+    )
+    assert sorted(path.name for path in out.parent.iterdir()) == hidden
+    assert command(predict.main, *arguments).code == 0
+    assert sorted(path.name for path in out.parent.iterdir()) == ["out.csv", "out.rejects.csv"]
+    assert out.read_bytes() == plain
+
+
 def test_no_file_of_several_is_scored_if_one_cannot_be(
     command: Command, trained: TrainedModel, tmp_path: Path, folder: Path
 ) -> None:
@@ -132,6 +169,15 @@ def test_a_warning_names_the_file_of_several(
             "expected a folder for the rejects",
         ),
         (["--input", "{tmp}/empty", "--output", "{tmp}/out/"], "expected a folder with tables, found no file in it"),
+        (
+            ["--input", "{in}/a.csv", "/dev/null", "--output", "{tmp}/out/"],
+            "/dev/null: expected a file, because several",
+        ),
+        (["--input", "-", "--output", "{tmp}/o.csv", "--resume"], "found standard input or output, with which no run"),
+        (
+            ["--input", "{in}/a.csv", "{in}/../in/b.csv.gz", "{tmp}/empty/../in/a.csv", "--output", "{tmp}/out/"],
+            "expected another name than ",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_refused(

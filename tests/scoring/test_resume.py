@@ -16,8 +16,8 @@ from plan_recommender.scoring import outputs
 from plan_recommender.scoring.answers import Answerer
 from plan_recommender.scoring.counts import Counts
 from plan_recommender.scoring.files import Scoring, Task, score_file
-from plan_recommender.scoring.journal import Checkpoint, Journal
-from plan_recommender.scoring.outputs import forget
+from plan_recommender.scoring.journal import Checkpoint, Journal, only_one
+from plan_recommender.scoring.outputs import discard, forget
 from tests.scoring.kills import kill_and_continue
 
 RUN: dict[str, Any] = {"model": "a digest"}
@@ -69,6 +69,45 @@ def kill_after(task: Task, scoring: Scoring, monkeypatch: pytest.MonkeyPatch) ->
                 score_file(task, scoring)
 
     return execute
+
+
+def test_two_runs_do_not_write_the_same_rejects(task: Task, scoring: Scoring, whole: tuple[bytes, bytes]) -> None:
+    other = task._replace(output=task.output.with_name("other.csv"))
+    refused = pytest.raises(OutputError, match="expected to be the only run with --resume that writes it, found one")
+    with only_one(task.rejects.with_name(".out.rejects.csv.part")), refused:  # as another run has it
+        score_file(other, scoring)
+    score_file(other, scoring)  # the control
+    assert (other.output.read_bytes(), task.rejects.read_bytes()) == whole
+
+
+def test_only_a_file_is_replaced(task: Task, scoring: Scoring) -> None:
+    os.mkfifo(task.output)
+    with pytest.raises(OutputError, match="Not a regular file"):
+        score_file(task, scoring)
+    assert task.output.is_fifo()
+    assert hidden(task.output.parent) == []
+
+
+def test_a_symbolic_link_in_the_place_of_a_part_is_not_followed(task: Task, scoring: Scoring) -> None:
+    precious = task.output.with_name("precious")
+    precious.write_text("precious")
+    task.output.with_name(".out.csv.part").symlink_to(precious)
+    with pytest.raises(OutputError, match="Too many levels of symbolic links"):
+        score_file(task, scoring)
+    assert precious.read_text() == "precious"
+
+
+def test_a_complete_run_removes_what_a_killed_one_left_unless_one_is_at_it(
+    task: Task, scoring: Scoring, kill_after: Callable[[int], None]
+) -> None:
+    kill_after(1)
+    left = hidden(task.output.parent)
+    assert left == [".out.csv.journal", ".out.csv.part", ".out.rejects.csv.part"]
+    with only_one(task.output.with_name(left[0])):
+        discard(task.output, task.rejects)
+        assert hidden(task.output.parent) == left
+    discard(task.output, task.rejects)
+    assert hidden(task.output.parent) == []
 
 
 def results(task: Task) -> tuple[bytes, bytes]:
