@@ -60,10 +60,11 @@ def test_the_models_query_has_the_bits_of_the_scorer(
     for place, (feature, value) in enumerate((i, value) for i in range(4) for value in (math.nan, math.inf, -1.0)):
         rows[place, feature] = value
     usage = pa.table({name: pa.array(rows[:, i]) for i, name in enumerate(FEATURE_NAMES)})
+    usage = usage.append_column("input", pa.array([{"calls": 1.0}] * len(rows)))
     pq.write_table(usage.append_column("position", pa.array(range(len(rows)))), tmp_path / "subscribers")
     spark.read.parquet(str(tmp_path / "subscribers")).createOrReplaceTempView("subscribers")
     found = spark.sql(write_query(document, Query("spark", "subscribers"))).toArrow().sort_by("position")
-    assert found.column_names == [*FEATURE_NAMES, "position", "pred_is_ultra", "proba_is_ultra"]
+    assert found.column_names == [*FEATURE_NAMES, "input", "position", "pred_is_ultra", "proba_is_ultra"]
     no_usage = np.isnan(rows).any(axis=1) | np.isinf(rows).any(axis=1) | (rows < 0).any(axis=1)
     scorer = Scorer(document)
     expected = scorer.probabilities(rows)

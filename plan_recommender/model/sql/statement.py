@@ -27,6 +27,9 @@ MAX_USAGE: Final = float(np.finfo(np.float64).max)
 
 LINE: Final = 120
 
+INPUT: Final = "plan_recommender_input"
+"""The name of the table within the query: a column of that name would be read in place of the row."""
+
 _EVEN: Final = "(((s + 840e0) * s + 75600e0) * s + 665280e0)"
 _ODD: Final = "(((42e0 * s + 10080e0) * s + 332640e0) * r)"
 """The two parts of the numerator that model/logistic.py describes."""
@@ -40,7 +43,7 @@ class _Writing:
     double: str
     whole: str
     row: str
-    """The whole row of the table `input`, as one value."""
+    """The whole row of the table `INPUT`, as one value."""
     list: Callable[[str, str], str]
     """A list of numbers, from the numbers with commas and their type."""
     at: Callable[[str, str], str]
@@ -48,11 +51,11 @@ class _Writing:
 
 
 _WRITINGS: Final[dict[Dialect, _Writing]] = {
-    "duckdb": _Writing('"', "DOUBLE", "BIGINT", "input", "[{0}]".format, "{}[{} + 1]".format),
+    "duckdb": _Writing('"', "DOUBLE", "BIGINT", INPUT, "[{0}]".format, "{}[{} + 1]".format),
     "spark": _Writing(  # whose analysis takes 5 times as long with a literal for every number
-        "`", "DOUBLE", "BIGINT", "struct(input.*)", "CAST(SPLIT('{0}', ',') AS ARRAY<{1}>)".format, "{}[{}]".format
+        "`", "DOUBLE", "BIGINT", f"struct({INPUT}.*)", "CAST(SPLIT('{0}', ',') AS ARRAY<{1}>)".format, "{}[{}]".format
     ),
-    "bigquery": _Writing("`", "FLOAT64", "INT64", "input", "[{0}]".format, "{}[ORDINAL({} + 1)]".format),
+    "bigquery": _Writing("`", "FLOAT64", "INT64", INPUT, "[{0}]".format, "{}[ORDINAL({} + 1)]".format),
 }  # fmt: skip
 
 
@@ -110,7 +113,7 @@ class _Writer:
             "divided": [*kept, "z", f"{_EVEN} - {_ODD} AS large", f"({_EVEN} + {_ODD}) * {self._halving()} AS small"],
             "answered": [*kept, "CASE WHEN z < 0e0 THEN small ELSE large END / (large + small) AS probability"],
         }
-        source, chain = f"{self._query.table} AS input", []
+        source, chain = f"{self._query.table} AS {INPUT}", []
         for name, columns in steps.items():
             chain.append(f"{name} AS (\n{_select(columns, source)}\n)")
             source = name
@@ -119,7 +122,8 @@ class _Writer:
         return f"WITH {', '.join(chain)}\n{_select(answers, source)}\n"
 
     def _given(self, name: str) -> str:
-        return f"CAST(input.{self._quoted(self._query.columns.get(name, name))} AS {self._as.double}) AS {name}"
+        column = self._quoted(self._query.columns.get(name, name))
+        return f"CAST({INPUT}.{column} AS {self._as.double}) AS {name}"
 
     def _is_usage(self, name: str) -> str:
         usage = f"{name} >= 0e0 AND {name} <= {number(MAX_USAGE)}"
