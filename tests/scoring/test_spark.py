@@ -101,7 +101,7 @@ def submit(spark: SparkSession, command: Command, model: RegisteredModel, tmp_pa
 
 @pytest.fixture(scope="module")
 def usage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every type of number in Parquet, with other columns, missing values, and every kind of what is no usage."""
+    """Every type of number in Parquet, a name to quote, missing values, and every kind of what is no usage."""
     rows = 400
     random = np.random.default_rng(3)
     minutes: list[float | None] = random.gamma(3, 180, rows).tolist()
@@ -116,7 +116,7 @@ def usage(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "id": pa.array(range(rows)),
             "mb_used": pa.array(mb_used, pa.decimal128(38, 3)),
             "name": pa.array([None if i % 7 == 0 else f'név "{i}", \n' for i in range(rows)]),
-            "call minutes": pa.array(minutes, pa.float64()),
+            "call.minutes `m`": pa.array(minutes, pa.float64()),
             "calls": pa.array([None if i == 11 else i - 2 for i in range(rows)], pa.int32()),
             "messages": pa.array(messages),
             "tags": pa.array([[i, None] for i in range(rows)], pa.list_(pa.int64())),
@@ -131,7 +131,7 @@ def test_a_row_of_parquet_has_the_bits_of_predict(
     submit: Callable[..., Job], command: Command, model: RegisteredModel, usage: Path, tmp_path: Path
 ) -> None:
     expected = tmp_path / "expected.parquet"
-    options = ["--accept-drift", "--max-rejects", "20%", "--map", "minutes=call minutes"]
+    options = ["--accept-drift", "--max-rejects", "20%", "--map", "minutes=call.minutes `m`"]
     files = ["--input", usage, "--output", expected]
     assert command(predict.main, *files, "--model", model.tag, *options).code == 0
     job = submit("--input", usage, *options)
@@ -149,7 +149,7 @@ def test_a_row_of_parquet_has_the_bits_of_predict(
 def test_the_answers_say_what_they_were_made_with(
     submit: Callable[..., Job], model: RegisteredModel, usage: Path
 ) -> None:
-    job = submit("--input", usage, "--accept-drift", "--threshold", "0.3", "--map", "minutes=call minutes")
+    job = submit("--input", usage, "--accept-drift", "--threshold", "0.3", "--map", "minutes=call.minutes `m`")
     digest = model.record.digests[DOCUMENT_FILE]
     expected = {"model": model.tag, "document_sha256": digest, "threshold": 0.3, "segment_thresholds": []}
     schema = json.loads(pq.read_schema(next(job.output.glob("*.parquet"))).metadata[SPARK_SCHEMA])
@@ -163,7 +163,7 @@ def test_the_answers_say_what_they_were_made_with(
 def test_executors_take_the_package_from_the_job_and_import_no_bentoml(
     spark: SparkSession, submit: Callable[..., Job], model: RegisteredModel, usage: Path
 ) -> None:
-    submit("--input", usage, "--accept-drift", "--map", "minutes=call minutes")
+    submit("--input", usage, "--accept-drift", "--map", "minutes=call.minutes `m`")
 
     def imported(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import sys
@@ -173,7 +173,7 @@ def test_executors_take_the_package_from_the_job_and_import_no_bentoml(
                 {"name": list(sys.modules), "file": [str(getattr(m, "__file__", "")) for m in sys.modules.values()]}
             )
 
-    listed = score(spark.read.parquet(str(usage)).withColumnRenamed("call minutes", "minutes"), model.document())
+    listed = score(spark.read.parquet(str(usage)).withColumnRenamed("call.minutes `m`", "minutes"), model.document())
     modules = listed.coalesce(1).mapInArrow(imported, "name string, file string").toArrow().to_pydict()
     files = dict(zip(modules["name"], modules["file"], strict=True))
     assert "plan_recommender.zip" in files["plan_recommender.model.scorer"]
@@ -185,9 +185,9 @@ def test_executors_take_the_package_from_the_job_and_import_no_bentoml(
     [
         (["--input", "nowhere"], "nowhere: expected files that Spark can read, found none"),
         (["--input", "{usage}"], "expected the columns calls, minutes, messages, mb_used; missing minutes"),
-        (["--input", "{usage}", "--map", "minutes=messages", "--map", "messages=call minutes"],
+        (["--input", "{usage}", "--map", "minutes=messages", "--map", "messages=call.minutes `m`"],
          "expected usage like that of the model's training table, found: "),
-        (["--input", "{usage}", "--map", "minutes=call minutes", "--accept-drift", "--output", "{there}"],
+        (["--input", "{usage}", "--map", "minutes=call.minutes `m`", "--accept-drift", "--output", "{there}"],
          "expected a folder that is not there yet, found one"),
         (["--input", "{scored}", "--accept-drift"], "expected no column named proba_is_ultra"),
         (["--input", "{usage}", "--advise"], "expected the columns subscriber, month"),
@@ -424,6 +424,7 @@ def test_rows_that_are_no_months_are_rejected_with_their_cells(
 
 def month(subscriber: str, number: int) -> dict[str, Any]:
     used = {"calls": 60.0 + number, "minutes": 400.0 + 10 * number, "messages": 20.0, "mb_used": 15e3 + 900 * number}
+    used |= {"a.`b": 1.0}
     when = datetime(2026, number, 1, tzinfo=UTC)
     return {"subscriber": subscriber, "month": when, "plan": "Smart", **used, "billed_minutes": None}
 
