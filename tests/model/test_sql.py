@@ -182,10 +182,24 @@ def test_a_query_is_short_enough_for_bigquery_and_editors(model: RegisteredModel
     assert max(map(len, query.splitlines())) <= LINE
 
 
-@pytest.mark.parametrize("name", ["", "a; DROP TABLE b", "a -- b", "a /* b"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", "a; DROP TABLE b", "a -- b", "a /* b", "a\nb", "'a'; DROP TABLE 'b'", "'a\n;b'", '"a" -- "b"', "`a` /* `b`",
+        "/* it's */ a; b 's", r"'\' ; DROP TABLE b -- '", "$$it's$$ ; $$it's$$", "'''a'b''' ; '''c'd'''",
+    ],
+)  # fmt: skip
 def test_a_name_that_ends_the_query_is_refused(small: ModelDocument, name: str) -> None:
     with pytest.raises(ConfigError, match="expected the name of a table"):
         write_query(small, Query("duckdb", name))
+
+
+def test_a_query_in_brackets_may_have_any_sign_in_its_quotes(small: ModelDocument) -> None:
+    table = """(SELECT *, 'it''s -- "/* ' AS "a;b--" FROM subscribers WHERE 'a;b' <> '--')"""
+    with duckdb.connect() as connection:
+        connection.register("subscribers", pa.table(dict(zip(FEATURE_NAMES, ([v] for v in MONTH), strict=True))))
+        (row,) = connection.execute(write_query(small, Query("duckdb", table))).fetchall()
+    assert row == (*MONTH, "it's -- \"/* ", *Scorer(small).recommend(*MONTH)[:2])
 
 
 def test_a_column_keeps_its_quotes(small: ModelDocument) -> None:

@@ -7,6 +7,7 @@ whatever the engine adds first; the probability is the logistic function as mode
 Every floating-point number is written with an exponent: without one, engines read it as a decimal number.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
@@ -26,6 +27,10 @@ MAX_USAGE: Final = float(np.finfo(np.float64).max)
 """Larger than it is only infinity, which no usage is."""
 
 LINE: Final = 120
+
+_QUOTED: Final = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|`[^`\n]*`")
+_OTHER_QUOTES: Final = re.compile(r"\\|\$|'''|\"\"\"")
+"""What some engine takes for a sign that quotes end elsewhere: escapes, dollar quotes, triple quotes."""
 
 INPUT: Final = "plan_recommender_input"
 """The name of the table within the query: a column of that name would be read in place of the row."""
@@ -86,8 +91,11 @@ def write_query(document: ModelDocument, query: Query) -> str:
 
 class _Writer:
     def __init__(self, document: ModelDocument, query: Query) -> None:
-        if not query.table.strip() or any(mark in query.table for mark in (";", "--", "/*", "\n")):
-            raise ConfigError(f"expected the name of a table as SQL writes it, found {query.table!r}")
+        if not query.table.strip() or any(mark in _outside_quotes(query.table) for mark in (";", "--", "/*", "\n")):
+            raise ConfigError(
+                f"expected the name of a table as SQL writes it, or a query in brackets, in one line and outside its "
+                f"quotes without semicolons and comments, found {query.table!r}"
+            )
         self._document, self._query = document, query
         self._as = _WRITINGS[query.dialect]
         self._maps = {
@@ -171,6 +179,11 @@ def number(value: float) -> str:
     """Write a double so that every engine reads the same double, and not a decimal number: 0.5 is 0.5e0."""
     text = repr(float(value))
     return text.replace("e+", "e") if "e" in text else f"{text}e0"
+
+
+def _outside_quotes(table: str) -> str:
+    """Leave strings and quoted names out, or nothing where engines may differ in where they end."""
+    return table if _OTHER_QUOTES.search(table) else _QUOTED.sub("", table)
 
 
 def _tree(name: str, cuts: Sequence[float], first: int) -> str:
