@@ -191,6 +191,10 @@ def test_executors_take_the_package_from_the_job_and_import_no_bentoml(
          "expected a folder that is not there yet, found one"),
         (["--input", "{scored}", "--accept-drift"], "expected no column named proba_is_ultra"),
         (["--input", "{usage}", "--advise"], "expected the columns subscriber, month"),
+        (["--input", "{text}"], "text.csv, which is none; if it is CSV, pass --format csv"),
+        (["--input", "{text}", "--advise"], "expected Parquet, found file:"),
+        (["--input", "{usage}", "--format", "csv"], "expected CSV, found Parquet; leave out --format csv"),
+        (["--input", "nowhere", "--format", "csv"], "nowhere: expected files that Spark can read, found none"),
         (["--input", "{empty}", "--accept-drift"], "expected at least one row, found none"),
         (["--input", "{empty}", "--advise"], "expected the columns subscriber, month"),
     ],
@@ -202,7 +206,12 @@ def test_what_cannot_be_scored_is_said_in_one_sentence(
     row = {"calls": [85], "minutes": [516.7], "messages": [56], "mb_used": [22696.96]}
     pq.write_table(pa.table(row | {"proba_is_ultra": [0.5]}), tmp_path / "scored")
     pq.write_table(pa.table(row).slice(1), tmp_path / "empty")
-    places = {"usage": usage, **{name: tmp_path / name for name in ("there", "scored", "empty")}}
+    (tmp_path / "text.csv").write_text("calls,minutes,messages,mb_used\n85,516.7,56,22696.96\n")
+    places = {
+        "usage": usage,
+        "text": tmp_path / "text.csv",
+        **{name: tmp_path / name for name in ("there", "scored", "empty")},
+    }
     job = submit(*(argument.format(**places) for argument in arguments))
     assert job.answer.code == 2
     assert job.answer.err.startswith("error: ")
@@ -319,6 +328,8 @@ def test_lines_are_those_of_predict_byte_for_byte(
         ([b'calls,minutes,messages,mb_used,x\n1,2,3,4,"two\nlines"\n'], "a cell in quotes that goes on in the next"),
         ([b'calls,minutes,messages,mb_used,x\n1,2,3,4,"open'], "a cell in quotes that goes on in the next"),
         ([b"calls;minutes;messages;mb_used\n1;2;3;4\n"], "found a header with ';': pass --sep ';'"),
+        ([b"calls,minutes,messages,mb_used\r1,2,3,4\r"], "expected lines that end with LF or CR LF on Spark, found CR"),
+        ([b'calls,minutes,messages,mb_used,x\n1,2,3,4,"%b"x\n' % (b"y" * 140_000)], "expected CSV, found: field"),
         ([b"\n1,2,3,4\n"], "expected a header as the first line of each file, found none"),
         ([b"calls,minutes,messages,mb_used,pred_is_ultra\n"], "expected no column named pred_is_ultra"),
         ([b"calls,minutes,messages,mb_used\n"] * 2, "expected at least one row, found none"),
@@ -427,6 +438,21 @@ def month(subscriber: str, number: int) -> dict[str, Any]:
     used |= {"a.`b": 1.0}
     when = datetime(2026, number, 1, tzinfo=UTC)
     return {"subscriber": subscriber, "month": when, "plan": "Smart", **used, "billed_minutes": None}
+
+
+def test_a_path_that_is_not_there_is_said_without_a_trace(
+    spark: SparkSession, model: RegisteredModel, tmp_path: Path
+) -> None:
+    """In a process of its own, because Spark's log is that of Java."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "plan_recommender.scoring.spark", "--input", "nowhere", "--output", tmp_path / "out",
+         "--model", model.tag],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 2
+    assert "error: nowhere: expected files that Spark can read, found none" in ran.stderr
+    assert "FileNotFoundException" not in ran.stderr
+    assert "WARN NativeCodeLoader" in ran.stderr or "log level" in ran.stderr  # the log is on before
 
 
 def test_spark_submit_runs_the_job_from_anywhere(spark: SparkSession, model: RegisteredModel, tmp_path: Path) -> None:
