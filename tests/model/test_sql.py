@@ -234,3 +234,18 @@ def test_columns_may_have_the_names_that_the_query_uses(small: ModelDocument, di
         (row,) = found.fetchall()
     assert columns == [*FEATURE_NAMES, *names, "pred_is_ultra", "proba_is_ultra"]
     assert row == (*given, *Scorer(small).recommend(*MONTH)[:2])
+
+
+def test_a_table_that_was_scored_before_is_scored_without_its_old_columns(small: ModelDocument) -> None:
+    """As docs/warehouse.md writes it; the control shows what duckdb keeps otherwise."""
+    expected = Scorer(small).recommend(*MONTH)[1]
+    with duckdb.connect() as connection:
+        usage = dict(zip(FEATURE_NAMES, ([value] for value in MONTH), strict=True))
+        connection.register("scored", pa.table(usage | {"pred_is_ultra": [7], "proba_is_ultra": [7.0]}))
+        table = "(SELECT * EXCLUDE (pred_is_ultra, proba_is_ultra) FROM scored)"
+        found = {}
+        for name in (table, "scored"):
+            query = write_query(small, Query("duckdb", name))
+            connection.execute(f"CREATE OR REPLACE TABLE again AS {query}")
+            found[name] = connection.execute("SELECT proba_is_ultra FROM again").fetchall()
+    assert found == {table: [(expected,)], "scored": [(7.0,)]}
