@@ -21,7 +21,7 @@ from plan_recommender.model.logistic import INVERSE_LN2
 from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.sql.__main__ import main
-from plan_recommender.model.sql.statement import DIALECTS, LINE, Dialect, Query, number, write_query
+from plan_recommender.model.sql.statement import DIALECTS, INPUT, LINE, Dialect, Query, number, write_query
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.model.tables import ModelDocument, rounded
 from plan_recommender.model.threshold import SegmentThresholds, Threshold
@@ -154,7 +154,7 @@ def test_the_query_says_which_model_it_is(model: RegisteredModel, command: Comma
     comment = [line.removeprefix("-- ") for line in answer.out.splitlines() if line.startswith("-- ")]
     assert comment[0] == f"Model {model.tag}, threshold 0.3, for spark."
     assert comment[1] == f"SHA-256 of its document: {model.record.digests[DOCUMENT_FILE]}"
-    assert "FROM usage.months AS input" in answer.out
+    assert f"FROM usage.months AS {INPUT}" in answer.out
     assert answer.out.split("binned AS")[1].count("0.3e0 AS threshold") == 1
 
 
@@ -182,10 +182,24 @@ def test_a_query_is_short_enough_for_bigquery_and_editors(model: RegisteredModel
     assert max(map(len, query.splitlines())) <= LINE
 
 
-@pytest.mark.parametrize("name", ["", "a; DROP TABLE b", "a -- b", "a /* b"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", "a; DROP TABLE b", "a -- b", "a /* b", "a\nb", "'a'; DROP TABLE 'b'", "'a\n;b'", '"a" -- "b"', "`a` /* `b`",
+        "/* it's */ a; b 's", r"'\' ; DROP TABLE b -- '", "$$it's$$ ; $$it's$$", "'''a'b''' ; '''c'd'''",
+    ],
+)  # fmt: skip
 def test_a_name_that_ends_the_query_is_refused(small: ModelDocument, name: str) -> None:
     with pytest.raises(ConfigError, match="expected the name of a table"):
         write_query(small, Query("duckdb", name))
+
+
+def test_a_query_in_brackets_may_have_any_sign_in_its_quotes(small: ModelDocument) -> None:
+    table = """(SELECT *, 'it''s -- "/* ' AS "a;b--" FROM subscribers WHERE 'a;b' <> '--')"""
+    with duckdb.connect() as connection:
+        connection.register("subscribers", pa.table(dict(zip(FEATURE_NAMES, ([v] for v in MONTH), strict=True))))
+        (row,) = connection.execute(write_query(small, Query("duckdb", table))).fetchall()
+    assert row == (*MONTH, "it's -- \"/* ", *Scorer(small).recommend(*MONTH)[:2])
 
 
 def test_a_column_keeps_its_quotes(small: ModelDocument) -> None:
@@ -200,3 +214,38 @@ def test_a_column_keeps_its_quotes(small: ModelDocument) -> None:
         write_query(small, Query("duckdb", "months", {"calls": "a\nb"}))
     with pytest.raises(ConfigError, match="expected the name of a column"):
         write_query(small, Query("bigquery", "months", {"calls": "a`b"}))
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "bigquery"])
+@pytest.mark.parametrize("value", ["7", "{'calls': 1, 'note': 'x'}", f"{{'{INPUT}': 2, 'calls': 3}}"])
+def test_columns_may_have_the_names_that_the_query_uses(small: ModelDocument, dialect: Dialect, value: str) -> None:
+    """A number, a struct with a feature, and a struct with a field that is named as the query names the table."""
+    query = sqlglot.transpile(write_query(small, Query(dialect, "subscribers")), dialect, "duckdb")[0]
+    names = ["input", "source", "given", "usable", "probability", "subscribers"]
+    others = ", ".join(f"{value} AS {name}" for name in names)
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"CREATE TABLE subscribers AS SELECT 85 AS calls, 516.7 AS minutes, 56 AS messages, 22696.96 AS mb_used, "
+            f"{others}"
+        )
+        (given,) = connection.execute("SELECT * FROM subscribers").fetchall()
+        found = connection.execute(query)
+        columns = [column[0] for column in found.description or ()]
+        (row,) = found.fetchall()
+    assert columns == [*FEATURE_NAMES, *names, "pred_is_ultra", "proba_is_ultra"]
+    assert row == (*given, *Scorer(small).recommend(*MONTH)[:2])
+
+
+def test_a_table_that_was_scored_before_is_scored_without_its_old_columns(small: ModelDocument) -> None:
+    """As docs/warehouse.md writes it; the control shows what duckdb keeps otherwise."""
+    expected = Scorer(small).recommend(*MONTH)[1]
+    with duckdb.connect() as connection:
+        usage = dict(zip(FEATURE_NAMES, ([value] for value in MONTH), strict=True))
+        connection.register("scored", pa.table(usage | {"pred_is_ultra": [7], "proba_is_ultra": [7.0]}))
+        table = "(SELECT * EXCLUDE (pred_is_ultra, proba_is_ultra) FROM scored)"
+        found = {}
+        for name in (table, "scored"):
+            query = write_query(small, Query("duckdb", name))
+            connection.execute(f"CREATE OR REPLACE TABLE again AS {query}")
+            found[name] = connection.execute("SELECT proba_is_ultra FROM again").fetchall()
+    assert found == {table: [(expected,)], "scored": [(7.0,)]}

@@ -60,10 +60,11 @@ def test_the_models_query_has_the_bits_of_the_scorer(
     for place, (feature, value) in enumerate((i, value) for i in range(4) for value in (math.nan, math.inf, -1.0)):
         rows[place, feature] = value
     usage = pa.table({name: pa.array(rows[:, i]) for i, name in enumerate(FEATURE_NAMES)})
+    usage = usage.append_column("input", pa.array([{"calls": 1.0}] * len(rows)))
     pq.write_table(usage.append_column("position", pa.array(range(len(rows)))), tmp_path / "subscribers")
     spark.read.parquet(str(tmp_path / "subscribers")).createOrReplaceTempView("subscribers")
     found = spark.sql(write_query(document, Query("spark", "subscribers"))).toArrow().sort_by("position")
-    assert found.column_names == [*FEATURE_NAMES, "position", "pred_is_ultra", "proba_is_ultra"]
+    assert found.column_names == [*FEATURE_NAMES, "input", "position", "pred_is_ultra", "proba_is_ultra"]
     no_usage = np.isnan(rows).any(axis=1) | np.isinf(rows).any(axis=1) | (rows < 0).any(axis=1)
     scorer = Scorer(document)
     expected = scorer.probabilities(rows)
@@ -100,7 +101,7 @@ def submit(spark: SparkSession, command: Command, model: RegisteredModel, tmp_pa
 
 @pytest.fixture(scope="module")
 def usage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every type of number in Parquet, with other columns, missing values, and every kind of what is no usage."""
+    """Every type of number in Parquet, a name to quote, missing values, and every kind of what is no usage."""
     rows = 400
     random = np.random.default_rng(3)
     minutes: list[float | None] = random.gamma(3, 180, rows).tolist()
@@ -115,7 +116,7 @@ def usage(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "id": pa.array(range(rows)),
             "mb_used": pa.array(mb_used, pa.decimal128(38, 3)),
             "name": pa.array([None if i % 7 == 0 else f'név "{i}", \n' for i in range(rows)]),
-            "call minutes": pa.array(minutes, pa.float64()),
+            "call.minutes `m`": pa.array(minutes, pa.float64()),
             "calls": pa.array([None if i == 11 else i - 2 for i in range(rows)], pa.int32()),
             "messages": pa.array(messages),
             "tags": pa.array([[i, None] for i in range(rows)], pa.list_(pa.int64())),
@@ -130,7 +131,7 @@ def test_a_row_of_parquet_has_the_bits_of_predict(
     submit: Callable[..., Job], command: Command, model: RegisteredModel, usage: Path, tmp_path: Path
 ) -> None:
     expected = tmp_path / "expected.parquet"
-    options = ["--accept-drift", "--max-rejects", "20%", "--map", "minutes=call minutes"]
+    options = ["--accept-drift", "--max-rejects", "20%", "--map", "minutes=call.minutes `m`"]
     files = ["--input", usage, "--output", expected]
     assert command(predict.main, *files, "--model", model.tag, *options).code == 0
     job = submit("--input", usage, *options)
@@ -148,7 +149,7 @@ def test_a_row_of_parquet_has_the_bits_of_predict(
 def test_the_answers_say_what_they_were_made_with(
     submit: Callable[..., Job], model: RegisteredModel, usage: Path
 ) -> None:
-    job = submit("--input", usage, "--accept-drift", "--threshold", "0.3", "--map", "minutes=call minutes")
+    job = submit("--input", usage, "--accept-drift", "--threshold", "0.3", "--map", "minutes=call.minutes `m`")
     digest = model.record.digests[DOCUMENT_FILE]
     expected = {"model": model.tag, "document_sha256": digest, "threshold": 0.3, "segment_thresholds": []}
     schema = json.loads(pq.read_schema(next(job.output.glob("*.parquet"))).metadata[SPARK_SCHEMA])
@@ -162,7 +163,7 @@ def test_the_answers_say_what_they_were_made_with(
 def test_executors_take_the_package_from_the_job_and_import_no_bentoml(
     spark: SparkSession, submit: Callable[..., Job], model: RegisteredModel, usage: Path
 ) -> None:
-    submit("--input", usage, "--accept-drift", "--map", "minutes=call minutes")
+    submit("--input", usage, "--accept-drift", "--map", "minutes=call.minutes `m`")
 
     def imported(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import sys
@@ -172,7 +173,7 @@ def test_executors_take_the_package_from_the_job_and_import_no_bentoml(
                 {"name": list(sys.modules), "file": [str(getattr(m, "__file__", "")) for m in sys.modules.values()]}
             )
 
-    listed = score(spark.read.parquet(str(usage)).withColumnRenamed("call minutes", "minutes"), model.document())
+    listed = score(spark.read.parquet(str(usage)).withColumnRenamed("call.minutes `m`", "minutes"), model.document())
     modules = listed.coalesce(1).mapInArrow(imported, "name string, file string").toArrow().to_pydict()
     files = dict(zip(modules["name"], modules["file"], strict=True))
     assert "plan_recommender.zip" in files["plan_recommender.model.scorer"]
@@ -184,12 +185,16 @@ def test_executors_take_the_package_from_the_job_and_import_no_bentoml(
     [
         (["--input", "nowhere"], "nowhere: expected files that Spark can read, found none"),
         (["--input", "{usage}"], "expected the columns calls, minutes, messages, mb_used; missing minutes"),
-        (["--input", "{usage}", "--map", "minutes=messages", "--map", "messages=call minutes"],
+        (["--input", "{usage}", "--map", "minutes=messages", "--map", "messages=call.minutes `m`"],
          "expected usage like that of the model's training table, found: "),
-        (["--input", "{usage}", "--map", "minutes=call minutes", "--accept-drift", "--output", "{there}"],
+        (["--input", "{usage}", "--map", "minutes=call.minutes `m`", "--accept-drift", "--output", "{there}"],
          "expected a folder that is not there yet, found one"),
         (["--input", "{scored}", "--accept-drift"], "expected no column named proba_is_ultra"),
         (["--input", "{usage}", "--advise"], "expected the columns subscriber, month"),
+        (["--input", "{text}"], "text.csv, which is none; if it is CSV, pass --format csv"),
+        (["--input", "{text}", "--advise"], "expected Parquet, found file:"),
+        (["--input", "{usage}", "--format", "csv"], "expected CSV, found Parquet; leave out --format csv"),
+        (["--input", "nowhere", "--format", "csv"], "nowhere: expected files that Spark can read, found none"),
         (["--input", "{empty}", "--accept-drift"], "expected at least one row, found none"),
         (["--input", "{empty}", "--advise"], "expected the columns subscriber, month"),
     ],
@@ -201,7 +206,12 @@ def test_what_cannot_be_scored_is_said_in_one_sentence(
     row = {"calls": [85], "minutes": [516.7], "messages": [56], "mb_used": [22696.96]}
     pq.write_table(pa.table(row | {"proba_is_ultra": [0.5]}), tmp_path / "scored")
     pq.write_table(pa.table(row).slice(1), tmp_path / "empty")
-    places = {"usage": usage, **{name: tmp_path / name for name in ("there", "scored", "empty")}}
+    (tmp_path / "text.csv").write_text("calls,minutes,messages,mb_used\n85,516.7,56,22696.96\n")
+    places = {
+        "usage": usage,
+        "text": tmp_path / "text.csv",
+        **{name: tmp_path / name for name in ("there", "scored", "empty")},
+    }
     job = submit(*(argument.format(**places) for argument in arguments))
     assert job.answer.code == 2
     assert job.answer.err.startswith("error: ")
@@ -318,6 +328,8 @@ def test_lines_are_those_of_predict_byte_for_byte(
         ([b'calls,minutes,messages,mb_used,x\n1,2,3,4,"two\nlines"\n'], "a cell in quotes that goes on in the next"),
         ([b'calls,minutes,messages,mb_used,x\n1,2,3,4,"open'], "a cell in quotes that goes on in the next"),
         ([b"calls;minutes;messages;mb_used\n1;2;3;4\n"], "found a header with ';': pass --sep ';'"),
+        ([b"calls,minutes,messages,mb_used\r1,2,3,4\r"], "expected lines that end with LF or CR LF on Spark, found CR"),
+        ([b'calls,minutes,messages,mb_used,x\n1,2,3,4,"%b"x\n' % (b"y" * 140_000)], "expected CSV, found: field"),
         ([b"\n1,2,3,4\n"], "expected a header as the first line of each file, found none"),
         ([b"calls,minutes,messages,mb_used,pred_is_ultra\n"], "expected no column named pred_is_ultra"),
         ([b"calls,minutes,messages,mb_used\n"] * 2, "expected at least one row, found none"),
@@ -423,8 +435,24 @@ def test_rows_that_are_no_months_are_rejected_with_their_cells(
 
 def month(subscriber: str, number: int) -> dict[str, Any]:
     used = {"calls": 60.0 + number, "minutes": 400.0 + 10 * number, "messages": 20.0, "mb_used": 15e3 + 900 * number}
+    used |= {"a.`b": 1.0}
     when = datetime(2026, number, 1, tzinfo=UTC)
     return {"subscriber": subscriber, "month": when, "plan": "Smart", **used, "billed_minutes": None}
+
+
+def test_a_path_that_is_not_there_is_said_without_a_trace(
+    spark: SparkSession, model: RegisteredModel, tmp_path: Path
+) -> None:
+    """In a process of its own, because Spark's log is that of Java."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "plan_recommender.scoring.spark", "--input", "nowhere", "--output", tmp_path / "out",
+         "--model", model.tag],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 2
+    assert "error: nowhere: expected files that Spark can read, found none" in ran.stderr
+    assert "FileNotFoundException" not in ran.stderr
+    assert "WARN NativeCodeLoader" in ran.stderr or "log level" in ran.stderr  # the log is on before
 
 
 def test_spark_submit_runs_the_job_from_anywhere(spark: SparkSession, model: RegisteredModel, tmp_path: Path) -> None:

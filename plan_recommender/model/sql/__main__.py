@@ -80,5 +80,7 @@ def _comment(model: store.RegisteredModel, threshold: str, query: Query) -> str:
         f"It expects numbers in {columns}.",
         f"A missing value {missing}.",
         "A value that is negative, infinite or not a number gives the row no score.",
+        "If the table has a column pred_is_ultra or proba_is_ultra already, leave it out first: engines may keep",
+        "the old one under this name.",
     ]
     return "\n".join(f"-- {line}" for line in lines)

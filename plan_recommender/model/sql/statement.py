@@ -7,6 +7,7 @@ whatever the engine adds first; the probability is the logistic function as mode
 Every floating-point number is written with an exponent: without one, engines read it as a decimal number.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
@@ -27,6 +28,13 @@ MAX_USAGE: Final = float(np.finfo(np.float64).max)
 
 LINE: Final = 120
 
+_QUOTED: Final = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|`[^`\n]*`")
+_OTHER_QUOTES: Final = re.compile(r"\\|\$|'''|\"\"\"")
+"""What some engine takes for a sign that quotes end elsewhere: escapes, dollar quotes, triple quotes."""
+
+INPUT: Final = "plan_recommender_input"
+"""The name of the table within the query: a column of that name would be read in place of the row."""
+
 _EVEN: Final = "(((s + 840e0) * s + 75600e0) * s + 665280e0)"
 _ODD: Final = "(((42e0 * s + 10080e0) * s + 332640e0) * r)"
 """The two parts of the numerator that model/logistic.py describes."""
@@ -40,7 +48,7 @@ class _Writing:
     double: str
     whole: str
     row: str
-    """The whole row of the table `input`, as one value."""
+    """The whole row of the table `INPUT`, as one value."""
     list: Callable[[str, str], str]
     """A list of numbers, from the numbers with commas and their type."""
     at: Callable[[str, str], str]
@@ -48,11 +56,11 @@ class _Writing:
 
 
 _WRITINGS: Final[dict[Dialect, _Writing]] = {
-    "duckdb": _Writing('"', "DOUBLE", "BIGINT", "input", "[{0}]".format, "{}[{} + 1]".format),
+    "duckdb": _Writing('"', "DOUBLE", "BIGINT", INPUT, "[{0}]".format, "{}[{} + 1]".format),
     "spark": _Writing(  # whose analysis takes 5 times as long with a literal for every number
-        "`", "DOUBLE", "BIGINT", "struct(input.*)", "CAST(SPLIT('{0}', ',') AS ARRAY<{1}>)".format, "{}[{}]".format
+        "`", "DOUBLE", "BIGINT", f"struct({INPUT}.*)", "CAST(SPLIT('{0}', ',') AS ARRAY<{1}>)".format, "{}[{}]".format
     ),
-    "bigquery": _Writing("`", "FLOAT64", "INT64", "input", "[{0}]".format, "{}[ORDINAL({} + 1)]".format),
+    "bigquery": _Writing("`", "FLOAT64", "INT64", INPUT, "[{0}]".format, "{}[ORDINAL({} + 1)]".format),
 }  # fmt: skip
 
 
@@ -83,8 +91,11 @@ def write_query(document: ModelDocument, query: Query) -> str:
 
 class _Writer:
     def __init__(self, document: ModelDocument, query: Query) -> None:
-        if not query.table.strip() or any(mark in query.table for mark in (";", "--", "/*", "\n")):
-            raise ConfigError(f"expected the name of a table as SQL writes it, found {query.table!r}")
+        if not query.table.strip() or any(mark in _outside_quotes(query.table) for mark in (";", "--", "/*", "\n")):
+            raise ConfigError(
+                f"expected the name of a table as SQL writes it, or a query in brackets, in one line and outside its "
+                f"quotes without semicolons and comments, found {query.table!r}"
+            )
         self._document, self._query = document, query
         self._as = _WRITINGS[query.dialect]
         self._maps = {
@@ -110,7 +121,7 @@ class _Writer:
             "divided": [*kept, "z", f"{_EVEN} - {_ODD} AS large", f"({_EVEN} + {_ODD}) * {self._halving()} AS small"],
             "answered": [*kept, "CASE WHEN z < 0e0 THEN small ELSE large END / (large + small) AS probability"],
         }
-        source, chain = f"{self._query.table} AS input", []
+        source, chain = f"{self._query.table} AS {INPUT}", []
         for name, columns in steps.items():
             chain.append(f"{name} AS (\n{_select(columns, source)}\n)")
             source = name
@@ -119,7 +130,8 @@ class _Writer:
         return f"WITH {', '.join(chain)}\n{_select(answers, source)}\n"
 
     def _given(self, name: str) -> str:
-        return f"CAST(input.{self._quoted(self._query.columns.get(name, name))} AS {self._as.double}) AS {name}"
+        column = self._quoted(self._query.columns.get(name, name))
+        return f"CAST({INPUT}.{column} AS {self._as.double}) AS {name}"
 
     def _is_usage(self, name: str) -> str:
         usage = f"{name} >= 0e0 AND {name} <= {number(MAX_USAGE)}"
@@ -167,6 +179,11 @@ def number(value: float) -> str:
     """Write a double so that every engine reads the same double, and not a decimal number: 0.5 is 0.5e0."""
     text = repr(float(value))
     return text.replace("e+", "e") if "e" in text else f"{text}e0"
+
+
+def _outside_quotes(table: str) -> str:
+    """Leave strings and quoted names out, or nothing where engines may differ in where they end."""
+    return table if _OTHER_QUOTES.search(table) else _QUOTED.sub("", table)
 
 
 def _tree(name: str, cuts: Sequence[float], first: int) -> str:

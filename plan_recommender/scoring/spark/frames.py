@@ -66,7 +66,8 @@ def score(
     def answered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return _answered(batches, broadcast, layout, tally)
 
-    return frame.mapInArrow(answered, T.StructType([*frame.schema, *_NEW]))
+    by_position = frame.toDF(*map(str, range(len(frame.columns))))  # mapInArrow quotes no name
+    return by_position.mapInArrow(answered, T.StructType([*frame.schema, *_NEW]))
 
 
 def usage_layout(frame: DataFrame, format: TableFormat | None = None, name: str = "the table") -> Layout:

@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # it ships no types
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from plan_recommender.config.table_format import TableFormat
 from plan_recommender.data.plausibility import refuse_mistakes
-from plan_recommender.errors import OutputError, TableError
+from plan_recommender.errors import OutputError, PlanRecommenderError, TableError
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.profile import ReferenceProfile
 from plan_recommender.model.tables import ModelDocument
@@ -53,6 +54,11 @@ METADATA_KEY: Final = "plan_recommender"
 
 _OF_EXECUTOR: Final = re.compile(r"^plan_recommender\.errors\.TableError: (.*)$", re.MULTILINE)
 """Our own error in what Spark tells of a Python worker."""
+
+_NO_PARQUET: Final = re.compile(r"(\S+) is not a Parquet file")
+
+_USUAL_LOG: Final = "WARN"
+"""The log level of PySpark where `spark.log.level` says nothing."""
 
 _SHOWN: Final = 600  # characters of an error of Spark
 
@@ -125,7 +131,8 @@ def score_files(
         OutputError: the folder of the output is there already, or cannot be written.
     """
     with _explained(files):
-        frame = spark.read.parquet(*files.inputs)
+        with _quiet(spark):
+            frame = spark.read.parquet(*files.inputs)
         layout = usage_layout(frame, format, files.name)
         if usual is not None:
             _look_at(frame, layout, document, files, usual)
@@ -148,7 +155,8 @@ def score_text_files(
 ) -> Outcome:
     """Score the lines of text files, as `score_files` says; the output is text with a header in each file."""
     with _explained(files):
-        lines = read_lines(spark, files.inputs)
+        with _quiet(spark):
+            lines = read_lines(spark, files.inputs)
         heading = heading_of(lines, format, files.name)
         if usual is not None:
             first = score_first_lines(lines, document, heading, FIRST_ROWS)
@@ -168,7 +176,8 @@ def advise_files(
 ) -> Outcome:
     """Advise the subscribers of Parquet files of months; arguments and errors are those of `score_files`."""
     with _explained(files):
-        frame = spark.read.parquet(*files.inputs)
+        with _quiet(spark):
+            frame = spark.read.parquet(*files.inputs)
         rows = first_rows(frame, FIRST_ROWS)
         reader = job.reader(frame.columns, rows, files.name)
         reader.require_plans_read(rows)
@@ -258,15 +267,41 @@ def _explained(files: Files) -> Iterator[None]:
     """Turn an error of Spark into one sentence."""
     try:
         yield
-    except PySparkException as error:
-        found = " ".join((error.getMessage() or str(error)).split())[:_SHOWN]
-        condition = error.getCondition() or ""
-        if of_executor := _OF_EXECUTOR.search(str(error)):
-            raise TableError(f"{files.name}: {of_executor[1]}") from error
-        if condition == "PATH_ALREADY_EXISTS":
-            raise OutputError(
-                f"{files.output}: expected a folder that is not there yet, found one; name another, or delete it"
-            ) from error
-        if condition == "PATH_NOT_FOUND":
-            raise TableError(f"{files.name}: expected files that Spark can read, found none: {found}") from error
-        raise TableError(f"{files.name}: expected that Spark can read, score and write it, found: {found}") from error
+    except (PySparkException, Py4JJavaError) as error:
+        raise _sentence(files, error) from error
+
+
+def _sentence(files: Files, error: PySparkException | Py4JJavaError) -> PlanRecommenderError:
+    whole = str(error)
+    condition, message = "", whole.partition("\n\tat ")[0]
+    if isinstance(error, PySparkException):
+        condition, message = error.getCondition() or "", error.getMessage() or whole
+    found = " ".join(message.split())[:_SHOWN]
+    if of_executor := _OF_EXECUTOR.search(whole):
+        return TableError(f"{files.name}: {of_executor[1]}")
+    if condition == "PATH_ALREADY_EXISTS":
+        return OutputError(
+            f"{files.output}: expected a folder that is not there yet, found one; name another, or delete it"
+        )
+    if condition == "PATH_NOT_FOUND":
+        return TableError(f"{files.name}: expected files that Spark can read, found none: {found}")
+    if no_parquet := _NO_PARQUET.search(whole):
+        return TableError(
+            f"{files.name}: expected Parquet, found {no_parquet[1]}, which is none; if it is CSV, pass --format csv, "
+            f"or, for months to advise on, use advise.py"
+        )
+    return TableError(f"{files.name}: expected files that Spark can read, and rows that it can score, found: {found}")
+
+
+@contextmanager
+def _quiet(spark: SparkSession) -> Iterator[None]:
+    """Keep the log of a Spark on this machine to itself, whose traces would bury the sentence about the input."""
+    context = spark.sparkContext
+    if not re.match(r"local(\[|$)", context.master or ""):
+        yield
+        return
+    context.setLogLevel("OFF")
+    try:
+        yield
+    finally:
+        context.setLogLevel(context.getConf().get("spark.log.level") or _USUAL_LOG)

@@ -57,6 +57,7 @@ _SCORED: Final = T.StructType(
         *(T.StructField(name, T.LongType()) for name in COUNTS),
     ]
 )
+_PARQUET: Final = b"PAR1"  # what a file begins with
 _BOM: Final = "\ufeff"
 _SAMPLE_ROWS: Final = 100
 
@@ -102,7 +103,13 @@ def heading_of(lines: DataFrame, format: TableFormat, name: str) -> Heading:
     first = _bytes_of(lines.where(F.col(_FILE) != 0).limit(1 + _SAMPLE_ROWS).toArrow().column(TEXT))
     if not first or not first[0].strip():
         raise TableError(f"{name}: expected a header as the first line of each file, found none")
+    if first[0].startswith(_PARQUET):
+        raise TableError(f"{name}: expected CSV, found Parquet; leave out --format csv")
     line = _decoded(first[0]).removeprefix(_BOM).removesuffix("\r")
+    if "\r" in line:
+        raise TableError(
+            f"{name}: expected lines that end with LF or CR LF on Spark, found CR alone; predict.py reads such files"
+        )
     row = next(read_rows([line], format.sep))
     if row.text.count('"') and _goes_on(_encoded(line), format.sep):
         raise TableError(f"{name}: expected a header of one line, found one that ends inside quotes")
@@ -140,7 +147,7 @@ def score_first_lines(lines: DataFrame, document: ModelDocument, heading: Headin
     """Score some lines here, to look at them before a job runs; None if there are only headers."""
     (batch,) = lines.limit(rows + 1).toArrow().combine_chunks().to_batches()
     scorer = LineScorer(Answerer(document), heading.layout)
-    return next(map(scorer.score, _Blocks(heading).of([batch])), None)
+    return next((_score(scorer, block) for block in _Blocks(heading).of([batch])), None)
 
 
 def _scored(
@@ -149,10 +156,7 @@ def _scored(
     scorer = LineScorer(answerer_of(document.value), heading.layout)
     output_begins = rejects_begin = True
     for block in _Blocks(heading).of(batches):
-        try:
-            scored = scorer.score(block)
-        except csv.Error as error:
-            raise TableError(f"expected CSV, found: {error}") from error
+        scored = _score(scorer, block)
         text = b"".join([heading.written + b"\n" if output_begins else b"", *scored.output])[:-1]
         output_begins = output_begins and not scored.output
         rejected = None
@@ -163,6 +167,13 @@ def _scored(
         yield _row(text if scored.output else None, rejected, scored)
     if output_begins and _is_first():  # Spark writes a file of the first partition, whatever it has
         yield _row(heading.written, None, None)
+
+
+def _score(scorer: LineScorer, block: bytes) -> ScoredBlock:
+    try:
+        return scorer.score(block)
+    except csv.Error as error:
+        raise TableError(f"expected CSV, found: {error}") from error
 
 
 class _Blocks:
@@ -212,8 +223,15 @@ class _Blocks:
 
 
 def _goes_on(block: bytes, sep: str) -> bool:
-    """Whether a row has more than one line, or does not end."""
-    return any(row.is_open or "\n" in row.text for row in read_rows(lines_of(_decoded(block)), sep))
+    """Whether a row has more than one line, or does not end.
+
+    Raises:
+        TableError: a row is not CSV.
+    """
+    try:
+        return any(row.is_open or "\n" in row.text for row in read_rows(lines_of(_decoded(block)), sep))
+    except csv.Error as error:
+        raise TableError(f"expected CSV, found: {error}") from error
 
 
 def _joined(lines: pa.Array) -> bytes:
