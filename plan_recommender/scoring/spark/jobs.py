@@ -9,14 +9,17 @@ Spark and other readers of such folders pass over names that begin with `_`.
 """
 
 import json
+import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # it ships no types
+from py4j.protocol import Py4JJavaError
+from pyspark import SparkConf
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
@@ -99,6 +102,8 @@ def session() -> Iterator[SparkSession]:
     """Take the session that is there, or start one and stop it afterwards; its executors can import the package."""
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)  # none is used
     running = SparkSession.getActiveSession()
+    if SparkConf().get("spark.master", "local").startswith("local"):
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # instead of the python3 of PATH
     spark = running or SparkSession.builder.appName("plan_recommender").getOrCreate()
     try:
         ship(spark)
