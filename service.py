@@ -222,7 +222,7 @@ def _model() -> store.RegisteredModel:
     built_with = [] if bento is None else bento.info.all_models
     if not built_with:
         return store.find(wanted or store.LATEST)
-    model = bento_model.of_bento(built_with[0])
+    model = bento_model.of_bento(str(built_with[0].tag), built_with[0].metadata or {})
     if wanted not in (None, model.tag):
         raise ConfigError(
             f"environment variable {variable('model')}: expected {model.tag}, the only model that the Bento "

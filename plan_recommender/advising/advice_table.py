@@ -102,7 +102,7 @@ class ManyAdviceTable:
             columns.append([""] * len(names))
         lines = _Lines()
         if "\r" in "".join(names):
-            write_rows(lines, [[cell or "" for cell in row] for row in zip(*columns, strict=True)], self._sep)  # type: ignore[arg-type]
+            write_rows(lines, [[cell or "" for cell in row] for row in zip(*columns, strict=True)], self._sep)
         else:
             csv.writer(lines, delimiter=self._sep, lineterminator="\n").writerows(zip(*columns, strict=True))
         return lines.written

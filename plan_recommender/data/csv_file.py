@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, Protocol
 
 from plan_recommender.config.table_format import TableFormat
 from plan_recommender.data.cells import Row
@@ -26,6 +26,13 @@ UNREADABLE = (csv.Error, OSError, EOFError, zlib.error)
 _SAMPLE_ROWS = 100
 SEPARATOR_LINE = re.compile(r"(?i:sep)=[^\w\s]|(?i:sep)=\t")
 """A line before the header that tells Excel the separator."""
+
+
+class TextSink(Protocol):
+    """What text can be written to."""
+
+    def write(self, text: str, /) -> object:
+        """Take some text."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ def read_csv(path: Path, stream: BinaryIO, format: TableFormat, bom: bool) -> Cs
     return CsvReader(path, format, header, bom, rows)
 
 
-def write_rows(file: TextIO, rows: list[Row], sep: str = ",") -> None:
+def write_rows(file: TextSink, rows: list[Row], sep: str = ",") -> None:
     """Write rows as lines that read back as the same cells; `file` must be open with `newline=""`."""
     plain = csv.writer(file, delimiter=sep, lineterminator="\n")
     # With this line ending, Python's writer does not quote a carriage return by itself, and readers would see two rows.

@@ -1,7 +1,8 @@
-"""The registered model as BentoML sees it: what a Bento carries, and the store that training writes to."""
+"""The registered model as BentoML sees it: the reference that a Bento is built with, and the model behind it."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import bentoml
 from bentoml.exceptions import BentoMLException
@@ -12,10 +13,6 @@ from plan_recommender.model import signatures, store
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.source import source_commit
 from plan_recommender.model.store import RegisteredModel
-
-if TYPE_CHECKING:
-    from bentoml._internal.bento.bento import BentoModelInfo
-    from bentoml._internal.models import ModelStore
 
 SOURCE_COMMIT = "source_commit"
 RECORD_DIGEST = "model_yaml_sha256"
@@ -61,28 +58,25 @@ class ServedModel(BentoModel):
         return cast(bentoml.Model, stored)
 
 
-def of_bento(info: "BentoModelInfo") -> RegisteredModel:
+def of_bento(tag: str, known: Mapping[str, Any]) -> RegisteredModel:
     """Find the model that a Bento was built with, and verify its record.
+
+    Args:
+        tag: of the model.
+        known: what the Bento says of it, as `ServedModel.to_info` wrote it.
 
     Raises:
         ModelError: the model is not in the store, or its record has changed since the Bento was built.
     """
     try:
-        folder = Path(ServedModel(info.tag).resolve().path)
+        folder = Path(ServedModel(tag).resolve().path)
     except BentoMLException as error:
         raise ModelError(str(error)) from error
     record = store.record_file(folder)
-    expected, found = (info.metadata or {}).get(RECORD_DIGEST), sha256(record)
+    expected, found = known.get(RECORD_DIGEST), sha256(record)
     if found != expected:
         raise ModelError(
             f"{record}: expected the record that the Bento was built with (SHA-256 {expected}), found "
             f"another ({found}); the file was damaged or replaced, or the Bento was built otherwise: build it again"
         )
     return store.read(folder)
-
-
-def store_in(folder: Path) -> "ModelStore":
-    """Make a model store of another folder, for the argument `_model_store` of `bentoml.models.create`."""
-    from bentoml._internal.models import ModelStore
-
-    return ModelStore(folder)

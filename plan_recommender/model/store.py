@@ -1,9 +1,8 @@
 """The reading half of the model store: find a registered model, verify it, open its tables.
 
 Nothing here writes to the store; training/publish.py does. A model's files are read only after their SHA-256 has been
-compared with the record. This module, bento_model.py and serving/patches are the only ones that use private parts of
-BentoML, and a command that only needs the latest model does not import BentoML, which takes longer than the rest of
-its start.
+compared with the record. This module and serving/patches are the only ones that use private parts of BentoML. A command
+that only reads a model does not import BentoML, which takes longer than the rest of its start.
 """
 
 import hashlib
@@ -12,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +36,9 @@ from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.tables import ModelDocument, read_document, read_limited
 from plan_recommender.private_parts import PrivateParts
 
+if TYPE_CHECKING:
+    from bentoml._internal.models import ModelStore
+
 LATEST = f"{MODEL_NAME}:latest"
 """The newest model that passed the gate, or the one that a rollback went back to."""
 
@@ -55,7 +57,6 @@ They are imported inside the functions, so that they are checked first.
 """
 
 _CONTAINERS = "bentoml._internal.configuration.containers"
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 RECORD_KEY = "plan_recommender"
 """The key of BentoML's metadata under which the record is stored."""
@@ -214,7 +215,7 @@ def read(folder: Path) -> RegisteredModel:
     """
     tag = f"{MODEL_NAME}:{folder.name}"
     try:
-        about: Any = yaml.load(record_file(folder).read_bytes(), _Loader)  # noqa: S506  # it is a safe one
+        about: Any = yaml.safe_load(record_file(folder).read_bytes())
         stored = about["metadata"].get(RECORD_KEY)
     except Exception as error:  # a damaged file fails in whatever way its damage makes it fail
         raise ModelError(unreadable(tag, error)) from error
@@ -232,6 +233,13 @@ def read(folder: Path) -> RegisteredModel:
             f"{[f.name for f in record.features]}; train again with this version of the code"
         )
     return RegisteredModel(tag, folder, record)
+
+
+def store_in(folder: Path) -> "ModelStore":
+    """Make a model store of another folder, for the argument `_model_store` of `bentoml.models.create`."""
+    from bentoml._internal.models import ModelStore
+
+    return ModelStore(folder)
 
 
 def store_path() -> Path:

@@ -29,7 +29,6 @@ from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.data.outputs import HeldSignals, StagedDirectory, holding_signals
 from plan_recommender.drift.reference import profile
 from plan_recommender.errors import ModelError, OutputError
-from plan_recommender.model.bento_model import store_in
 from plan_recommender.model.digests import digests
 from plan_recommender.model.features import FEATURES
 from plan_recommender.model.record import (
@@ -53,6 +52,7 @@ from plan_recommender.model.store import (
     find,
     latest_file,
     latest_version,
+    store_in,
     store_path,
     versions_folder,
 )

@@ -56,6 +56,10 @@ PLANS = ("Smart", "ultra", "ULTRA ", "", " ", "Smart", "Surf")
 DATES = ("", " ", "2018-03-10", "2018-01-31", "20180301", "2019-01-01", "2017-12-31", "10.3.2018", " 2018-02-01 ")
 
 
+DIALECTS: tuple[tuple[str, Literal[".", ","]], ...] = ((",", "."), (",", "."), (";", ","), ("\t", "."), ("|", ","))
+"""Separators and decimal signs."""
+
+
 @dataclass(frozen=True)
 class HostileTable:
     """A table, and how it is read."""
@@ -76,7 +80,7 @@ class HostileTable:
 def make(seed: int) -> HostileTable:
     """Make the table of a seed."""
     chance = random.Random(seed)  # noqa: S311  # nothing secret
-    sep, decimal = chance.choice([(",", "."), (",", "."), (";", ","), ("\t", "."), ("|", ",")])
+    sep, decimal = chance.choice(DIALECTS)
     ends = chance.choice([["\n"], ["\n"], ["\r\n"], ["\r"], ["\n", "\r\n"], ["\n", "\r\n", "\n\n"]])
     faults = chance.choice([0.0, 0.0, 0.01, 0.1, 0.4])
     quoting = chance.choice(["needed", "needed", "all", "some", "stray"])
@@ -102,7 +106,7 @@ def make(seed: int) -> HostileTable:
         text = text.rstrip("\r\n")
     mark = b"\xef\xbb\xbf" if chance.random() < 0.2 else b""
     return HostileTable(
-        mark + text.encode(errors="surrogateescape"), sep, decimal,  # type: ignore[arg-type]
+        mark + text.encode(errors="surrogateescape"), sep, decimal,
         chance.choice([16, 200, 1_000, 5_000, 1 << 20]), chance.choice([1, 7, 50, 1 << 15]),
         chance.choice([1] * 30 + [2]),
     )  # fmt: skip
