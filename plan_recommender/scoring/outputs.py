@@ -140,7 +140,7 @@ def forget(output: Path) -> None:
 
 
 def left_by_a_run(output: Path, rejects: Path) -> list[Path]:
-    """Name the hidden files of a run with --resume that did not end, for an error and for whoever deletes them."""
+    """Name the hidden files of a run with --resume that did not end."""
     names = [_beside(output.resolve(), "journal"), *(_beside(path.resolve(), "part") for path in (output, rejects))]
     return [path for path in names if path.exists()]
 
