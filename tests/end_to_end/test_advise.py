@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -128,6 +129,18 @@ def test_a_run_that_fails_halfway_leaves_the_previous_files(tmp_path: Path) -> N
     assert len(advise_on(write_months(source, LINES), out)) == 12  # the control
 
 
+def is_asleep(pid: int) -> bool:
+    time.sleep(0.02)
+    return psutil.Process(pid).status() == psutil.STATUS_SLEEPING
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
 def test_a_command_that_is_stopped_leaves_the_previous_files_and_no_temporary_one(
     trained: TrainedModel, tmp_path: Path
@@ -141,10 +154,9 @@ def test_a_command_that_is_stopped_leaves_the_previous_files_and_no_temporary_on
     with running, source.open("w") as pipe:
         pipe.write("\n".join([COLUMNS, *LINES]))
         pipe.flush()
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".out.csv.months.*/input-0")) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert list(tmp_path.glob(".out.csv.months.*/input-0"))  # the control
+        wait_until(lambda: bool(list(tmp_path.glob(".out.csv.months.*/input-0"))))
+        # A signal that comes just before a read begins is seen by Python only when the read ends.
+        wait_until(lambda: all(is_asleep(running.pid) for _ in range(10)))
         running.terminate()
         printed = running.communicate(timeout=60)
     assert (running.returncode, printed) == (2, ("", "interrupted\n"))
