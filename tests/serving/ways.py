@@ -121,21 +121,21 @@ async def exchange(addresses: Addresses, packets: Sequence[bytes], pause: float 
     Args:
         addresses: of one server.
         packets: the bytes, in the pieces in which they arrive.
-        pause: if not 0, each packet is sent when nothing has come back for so many seconds (s).
+        pause: if not 0, each packet is sent when all before it are answered, or nothing has come for so long (s).
         after: what is sent behind them.
     """
     loop = asyncio.get_running_loop()
     address = addresses[next(_turns) % len(addresses)]
     transport, client = await loop.create_connection(_Client, *address)
     try:
-        for packet in (*packets, after):
+        for number, packet in enumerate((*packets, after), start=1):
             if client.closed:
                 break
             transport.write(packet)
             await asyncio.sleep(0)  # it leaves this end
             await asyncio.sleep(0)  # it is read at the other
             if pause:
-                await client.quiet(pause)
+                await client.answered(number, pause)
         fate = await client.settled()
         if not client.closed:
             transport.write_eof()
@@ -229,10 +229,11 @@ class _Client(asyncio.Protocol):
         self.closed = True
         self._changed.set()
 
-    async def quiet(self, seconds: float) -> None:
-        """Wait until nothing has come for so long, or the connection has ended."""
-        while not self.closed and await self._changes(seconds):
-            pass
+    async def answered(self, number: int, seconds: float) -> None:
+        """Wait until so many answers have come, or nothing has for so long, or the connection has ended."""
+        while not self.closed and sum(a.status != 100 for a in answers_of(bytes(self.came))[0]) < number:
+            if not await self._changes(seconds):
+                break
 
     async def settled(self) -> str:
         """Wait until the connection has a fate."""
