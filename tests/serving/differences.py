@@ -63,14 +63,18 @@ class Reading:
         """Where the bytes stop being HTTP."""
         self._parser = httptools.HttpRequestParser(self)
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        for self._place in range(len(stream)):  # the callbacks look at it
+        self._place = self._skip = 0
+        while self._place < len(stream) and self.error is None:
+            size, self._skip = self._skip or 1, 0  # most of a body of known length is no news
+            end = min(self._place + size, len(stream))
+            piece, self._place = stream[self._place : end], end - 1
             try:
-                self._parser.feed_data(stream[self._place : self._place + 1])
+                self._parser.feed_data(piece)
             except httptools.HttpParserUpgrade:
                 break
             except httptools.HttpParserError:
                 self.error = self._place
-                break
+            self._place += 1
 
     def on_message_begin(self) -> None:
         self.messages.append(Message(self._place))
@@ -84,6 +88,8 @@ class Reading:
         message.head_end = message.framed_to = self._place + 1
         message.method, message.version = self._parser.get_method(), self._parser.get_http_version()
         message.upgrade, message.keeps = self._parser.should_upgrade(), self._parser.should_keep_alive()
+        length = dict(message.headers).get(b"content-length", b"").strip()
+        self._skip = int(length) - 1 if length.isdigit() else 0
 
     def on_chunk_header(self) -> None:
         self.messages[-1].framed_to = self._place + 1
