@@ -20,13 +20,13 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Final
 
 from plan_recommender import cli
 from tests.serving import protocol_corpus, smuggling, test_contract, test_wire
 from tests.serving.differences import comparable, expected, must_differ
 from tests.serving.mutations import packets_of
-from tests.serving.ways import AFTER, KEPT, Answer, Outcome, Ways, both_ways, exchange
+from tests.serving.ways import AFTER, KEPT, Answer, Outcome, Ways, application, both_ways, exchange
 from tests.serving.wire import head
 from tools.openapi_cases import ask
 
@@ -239,14 +239,6 @@ def _written(answer: Answer) -> bytes:
     if answer.header(b"transfer-encoding"):
         lines.append(b"content-length: %d" % len(answer.body))
     return b"\r\n".join([*lines, b"", answer.body])
-
-
-def application() -> Any:
-    """Make the service's application, in this process; batches that wait are not refused."""
-    os.environ.setdefault("PLAN_RECOMMENDER_MAX_BATCHES", "1000")
-    from service import PlanRecommender
-
-    return cast(Any, PlanRecommender).to_asgi()
 
 
 if __name__ == "__main__":

@@ -68,8 +68,17 @@ SEEDS: Final = tuple(_seeds())
 def packets_of(seed: int, number: int) -> list[bytes]:
     """Make the packets of the case of this number: up to four requests, of which some are mutated, cut at random."""
     chance = random.Random(f"{seed}-{number}")  # noqa: S311  # nothing secret
-    requests = [_mutated(_written(chance), chance) for _ in range(chance.choice((1, 1, 1, 2, 3, MAX_PIPELINED)))]
+    requests = [mutated(_written(chance), chance) for _ in range(chance.choice((1, 1, 1, 2, 3, MAX_PIPELINED)))]
     return _cut(b"".join(requests), chance)
+
+
+def mutated(request: bytes, chance: random.Random) -> bytes:
+    """Change a request in one to four places, or, of three in ten, in none."""
+    if chance.random() < 0.3:
+        return request
+    for _ in range(chance.choice((1, 1, 1, 2, 3, MAX_MUTATIONS))):
+        request = chance.choice(_MUTATIONS)(request, chance)
+    return request
 
 
 def _written(chance: random.Random) -> bytes:
@@ -103,14 +112,6 @@ def _in_chunks(body: bytes, chance: random.Random) -> bytes:
         rest = rest[size:]
     trailer = chance.choices((b"", b"x-sum: 1\r\n", b"content-type: text/plain\r\n"), (8, 1, 1))[0]
     return b"".join(parts) + b"0\r\n" + trailer + b"\r\n"
-
-
-def _mutated(request: bytes, chance: random.Random) -> bytes:
-    if chance.random() < 0.3:
-        return request
-    for _ in range(chance.choice((1, 1, 1, 2, 3, MAX_MUTATIONS))):
-        request = chance.choice(_MUTATIONS)(request, chance)
-    return request
 
 
 def _place(request: bytes, chance: random.Random) -> int:

@@ -7,12 +7,13 @@ a case takes a fraction of a millisecond.
 
 import asyncio
 import itertools
+import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 import uvloop
 from starlette.types import ASGIApp
@@ -89,11 +90,21 @@ class Ways:
     run: Callable[[Awaitable[Any]], Any]
 
 
+def application() -> ASGIApp:
+    """Make the service's application, in this process; batches that wait are not refused."""
+    os.environ.setdefault("PLAN_RECOMMENDER_MAX_BATCHES", "1000")
+    from service import PlanRecommender  # here, because it reads the environment
+
+    return cast(ASGIApp, cast(Any, PlanRecommender).to_asgi())
+
+
 @contextmanager
-def both_ways(application: ASGIApp) -> Iterator[Ways]:
+def both_ways(application: ASGIApp, own: type[asyncio.Protocol] | None = None) -> Iterator[Ways]:
     """Serve an application of this process until the block ends, on the connections of both kinds.
 
-    The class of our own is the one that is installed as uvicorn's `auto` when this is called.
+    Args:
+        application: the service's.
+        own: the class of our own connections; None: the one that is installed as uvicorn's `auto`.
     """
     loop = uvloop.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="both-ways")
@@ -103,10 +114,10 @@ def both_ways(application: ASGIApp) -> Iterator[Ways]:
         return asyncio.run_coroutine_threadsafe(_awaited(what), loop).result()
 
     try:
-        stack = _serving(application)
-        own, uvicorns = run(stack.__aenter__())
+        stack = _serving(application, own or "auto")
+        addresses = run(stack.__aenter__())
         try:
-            yield Ways(own, uvicorns, run)
+            yield Ways(*addresses, run)
         finally:
             run(stack.__aexit__(None, None, None))
     finally:
@@ -185,10 +196,12 @@ async def _awaited(what: Awaitable[_T]) -> _T:
 
 
 @asynccontextmanager
-async def _serving(application: ASGIApp) -> AsyncIterator[tuple[Addresses, Addresses]]:
+async def _serving(
+    application: ASGIApp, own: type[asyncio.Protocol] | Literal["auto"]
+) -> AsyncIterator[tuple[Addresses, Addresses]]:
     servers, tasks, addresses = [], [], []
     try:
-        for http, lifespan in (("auto", "on"), (HttpToolsProtocol, "off")):
+        for http, lifespan in ((own, "on"), (HttpToolsProtocol, "off")):
             config = Config(
                 application, http=cast(Any, http), ws="none", lifespan=cast(Any, lifespan), log_config=None,
                 log_level="critical", access_log=False,
