@@ -138,9 +138,11 @@ stop-demo: .venv/training  ## take down what start-demo put up
 loadtest: model .venv/dev  ## locust against a service that it starts itself (SHAPE=steady, step, spike or soak; SECONDS=N)
 	@$(BIN)/python -m tools.loadtest --shape "$(SHAPE)" $(if $(SECONDS),--seconds "$(SECONDS)")
 
-soak: model .venv/dev  ## stop, kill, overload, starve and feed rubbish; writes docs/reliability.md
+soak: model .venv/dev  ## stop, kill, overload, starve and feed rubbish, also to a fuzzer; writes docs/reliability.md
 	@$(BIN)/python -m loadtest.trials --out docs/reliability.md
 	@$(BIN)/python -m tools.openapi_cases
+	@$(BIN)/python -m tests.serving.differential
+	@$(BIN)/python -m tests.serving.fuzz_connection
 
 benchmark: model .venv/benchmark .venv/optional  ## the scorer beside the pipeline, the service beside its peers, files and warehouses beside copies (MLSERVER_PYTHON=PATH; needs Java 17)
 	@$(BIN)/python -m benchmark.scorer

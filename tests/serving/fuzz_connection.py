@@ -373,13 +373,15 @@ def _begun(fed: bytes) -> int:
     return begun.number
 
 
-def _held(thing: object) -> int:
+def _held(protocol: object) -> int:
     """Count the bytes in the attributes of a connection, without those of its requests."""
+    return sum(map(_size, vars(protocol).values()))
+
+
+def _size(thing: object) -> int:
     if isinstance(thing, bytes | bytearray):
         return len(thing)
-    if isinstance(thing, list | tuple | deque):
-        return sum(map(_held, thing))
-    return sum(map(_held, vars(thing).values())) if type(thing).__name__ == "Connection" else 0
+    return sum(map(_size, thing)) if isinstance(thing, list | tuple | deque) else 0
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ COMMANDS = [
     "train", "retrain", "evaluate", "predict", "advise", "drift", "benchmark.access_log", "benchmark.serving",
     "benchmark.advice", "benchmark.files", "benchmark.shadow", "benchmark.warehouse",
     "loadtest.trials.__main__", "plan_recommender.model.sql.__main__", "plan_recommender.scoring.spark.__main__",
+    "tests.serving.differential", "tests.serving.fuzz_connection",
     *(
         f"tools.{name}"
         for name in (
