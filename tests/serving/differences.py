@@ -25,6 +25,9 @@ RULES: Final = {
     "upgrade": "An offer of another protocol is ignored; uvicorn loses the body of such a request and all behind it.",
     "tunnel": "After CONNECT the connection is closed; uvicorn keeps it, and what follows is never answered.",
     "trailers": "Trailers are left out; uvicorn makes headers of them when they come in time.",
+    "one answer": "A request that is answered by its head gets no second answer when its body turns out to be broken.",
+    "expectation": "A request that waits to be asked for its body, and is answered without it, ends the connection, "
+    "because the client may leave the body out; uvicorn would take the next request for it.",
     "close in a trailer": "After a trailer `connection: close` the connection is closed; uvicorn's is deaf.",
 }
 """Each difference and why it is meant."""
@@ -32,6 +35,8 @@ RULES: Final = {
 _PLAIN: Final = b"Invalid HTTP request received."
 _MADE_ID: Final = re.compile(rb"[0-9a-f]{12}-[0-9a-f]+")
 _NOT_COMPARED: Final = frozenset({b"date", b"server", b"x-prediction-id"})
+_IDS: Final = frozenset({b"x-request-id", b"traceparent"})
+_REFUSED: Final = frozenset({error_responses.not_http().body, error_responses.head_too_large(MAX_HEAD_BYTES).body})
 _REG_NAME: Final = rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"
 _HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|" + _REG_NAME + rb")(?::[0-9]*)?")
 _UPGRADE: Final = re.compile(rb"(?i)(\r\nupgrad)e(?=:)")
@@ -129,7 +134,16 @@ class Message:
     @property
     def in_chunks(self) -> bool:
         """Whether its body is framed by chunks."""
-        return any(name == b"transfer-encoding" for name, _ in self.headers)
+        return bool(self.values(b"transfer-encoding"))
+
+    @property
+    def has_body(self) -> bool:
+        """Whether its head announces a body."""
+        return self.in_chunks or any(length.strip(b"0") for length in self.values(b"content-length"))
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Give the values of a header, without the blanks around them."""
+        return [value.strip(b" \t") for each, value in self.headers if each == name]
 
 
 async def expected(stream: bytes, ask: Ask) -> tuple[Outcome, list[str]]:
@@ -141,58 +155,92 @@ async def expected(stream: bytes, ask: Ask) -> tuple[Outcome, list[str]]:
     """
     stream, rules = _without_offers(stream)
     reading = Reading(stream)
-    parts, read, refusal, closes = list[bytes](), 0, None, False
+    parts, read, end = list[bytes](), 0, None
     for message in reading.messages:
-        refusal, rule = _refusal(message, len(stream))
-        closes = message.method == b"CONNECT" or message.closes_late
-        if refusal is not None or message.end is None:
-            rules += [rule] if refusal else []
+        end = _end_of(message, len(stream))
+        if (end and end.refusal) or message.end is None:
             break
         parts.append(_without_trailers(stream[read : message.end], message, read, rules))
         read = message.end
-        if closes:
-            rules.append("tunnel" if message.method == b"CONNECT" else "close in a trailer")
+        if end:
             break
-    if refusal is None and not closes:
-        parts.append(stream[read:])
+    if end is None:
+        head_end = (reading.messages[-1].head_end or 0) if reading.messages and reading.error else 0
+        parts += [stream[read:head_end], stream[max(read, head_end) :]]  # what is answered by its head is, before
     outcome = await ask([part for part in parts if part])
-    if outcome.fate == CLOSED and outcome.answers and outcome.answers[-1].body == _PLAIN:
+    if outcome.answers and outcome.answers[-1].body == _PLAIN:
         rules += ["one shape"] + (["no overtaking"] if len(outcome.answers) > 1 else [])
-    if outcome.fate != CLOSED and refusal is not None:
-        outcome = replace(outcome, answers=(*outcome.answers, _answer(refusal)), fate=CLOSED)
-    elif outcome.fate != CLOSED and closes:
-        *before, last = outcome.answers
-        closed = replace(last, headers=(*last.headers, (b"connection", b"close")))
-        outcome = replace(outcome, answers=(*before, closed), fate=CLOSED)
+    outcome = _without_second_answer(outcome, reading, rules)
+    outcome = _closed_by_expectation(outcome, reading, rules)
+    if outcome.fate != CLOSED and end is not None:
+        rules.append(end.rule)
+        if end.refusal is None:
+            return _closed_behind(outcome, len(outcome.answers)), rules
+        outcome = replace(outcome, answers=(*outcome.answers, _answer(end.refusal)), fate=CLOSED)
     return outcome, rules
 
 
 def must_differ(stream: bytes) -> bool:
     """Tell whether a rule wants our own connection to do something else than uvicorn's, whatever that does."""
-    messages = Reading(stream).messages
-    return any(_refusal(message, len(stream))[0] or message.closes_late for message in messages)
+    ends = (_end_of(message, len(stream)) for message in Reading(stream).messages)
+    return any(end is not None and end.rule != "tunnel" for end in ends)
 
 
-def _refusal(message: Message, length: int) -> tuple[error_responses.Refusal | None, str]:
-    """Give the refusal of a request that our own connection does not take, and the rule by which it does not."""
+@dataclass(frozen=True)
+class _End:
+    """That a connection ends with a request, by which rule, and with which refusal in place of its answer."""
+
+    rule: str
+    refusal: error_responses.Refusal | None = None
+
+
+def _end_of(message: Message, length: int) -> _End | None:
     end = length if message.end is None else message.end
     if end - message.start - message.body > MAX_HEAD_BYTES + 8 * message.body:
-        return error_responses.head_too_large(MAX_HEAD_BYTES), "size"
+        return _End("size", error_responses.head_too_large(MAX_HEAD_BYTES))
     if message.head_end is None:
-        return None, ""
-    values = {
-        wanted: [value.strip(b" \t") for name, value in message.headers if name == wanted]
-        for wanted in (b"host", b"transfer-encoding")
-    }
-    hosts, codings = values[b"host"], values[b"transfer-encoding"]
-    wrong = (
+        return None
+    if _is_faulty(message):
+        return _End("framing", error_responses.not_http())
+    if message.method == b"CONNECT":
+        return _End("tunnel")
+    return _End("close in a trailer") if message.closes_late else None
+
+
+def _is_faulty(message: Message) -> bool:
+    hosts, codings = message.values(b"host"), [coding.lower() for coding in message.values(b"transfer-encoding")]
+    return (
         message.version not in ("1.0", "1.1")
         or len(hosts) > 1
         or (not hosts and message.version == "1.1")
         or not all(map(_HOST.fullmatch, hosts))
-        or (codings and (message.version == "1.0" or [coding.lower() for coding in codings] != [b"chunked"]))
+        or (bool(codings) and (message.version == "1.0" or codings != [b"chunked"]))
     )
-    return (error_responses.not_http(), "framing") if wrong else (None, "")
+
+
+def _without_second_answer(outcome: Outcome, reading: Reading, rules: list[str]) -> Outcome:
+    *before, last = outcome.answers or (None,)
+    if last is None or last.body != _PLAIN or len(before) < len(reading.messages):
+        return outcome
+    rules.append("one answer")
+    return replace(outcome, answers=tuple(answer for answer in before if answer))
+
+
+def _closed_by_expectation(outcome: Outcome, reading: Reading, rules: list[str]) -> Outcome:
+    for place, (message, answer) in enumerate(zip(reading.messages, outcome.answers, strict=False), start=1):
+        by_its_head = answer.status not in (200, 400) or message.method != b"POST"
+        if by_its_head and message.has_body and b"100-continue" in map(bytes.lower, message.values(b"expect")):
+            rules.append("expectation")
+            return _closed_behind(outcome, place)
+    return outcome
+
+
+def _closed_behind(outcome: Outcome, number: int) -> Outcome:
+    """Let the connection end behind so many answers, of which the last says so."""
+    *before, last = outcome.answers[:number]
+    if not last.closes:
+        last = replace(last, headers=(*last.headers, (b"connection", b"close")))
+    return replace(outcome, answers=(*before, last), fate=CLOSED)
 
 
 def _without_offers(stream: bytes) -> tuple[bytes, list[str]]:
@@ -216,15 +264,19 @@ def _without_trailers(part: bytes, message: Message, start: int, rules: list[str
 
 
 def _answer(refusal: error_responses.Refusal) -> Answer:
-    return Answer(int(refusal.status), (*refusal.whole_headers(), (b"x-request-id", b"0" * 12 + b"-0")), refusal.body)
+    """Give what our own connection writes of this refusal, without the ids of its request."""
+    length = b"%d" % len(refusal.body)
+    headers = ((b"content-type", b"application/json"), (b"content-length", length), (b"connection", b"close"))
+    return Answer(int(refusal.status), headers, refusal.body)
 
 
 def _comparable(answer: Answer) -> tuple[int, tuple[tuple[bytes, bytes], ...], bytes]:
     if answer.body == _PLAIN:
         answer = _answer(error_responses.not_http())
+    ids = _IDS if answer.body in _REFUSED else frozenset[bytes]()
     headers = sorted(
         (name, b"(made)" if name == b"x-request-id" and _MADE_ID.fullmatch(value) else value)
         for name, value in answer.headers
-        if name not in _NOT_COMPARED
+        if name not in _NOT_COMPARED | ids
     )
     return answer.status, tuple(headers), answer.body

@@ -73,8 +73,8 @@ def stays_open(connection: Any) -> Any:
 def holds(connection: Any) -> Any:
     class Spoiled(connection):  # type: ignore[misc]  # the installed class
         def data_received(self, data: bytes) -> None:
-            self._url += b"a" * 1_000_000
             super().data_received(data)
+            self._url += b"a" * 1_000_000
 
     return Spoiled
 
