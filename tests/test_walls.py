@@ -67,8 +67,8 @@ def test_a_package_that_no_wall_knows_fails(copy: Path) -> None:
     ],
 )
 def test_private_parts_of_other_packages_are_imported_in_one_place_only(line: str) -> None:
-    assert "TID251" in private_import(line, "plan_recommender/serving/contract.py")
-    assert "TID251" not in private_import(line, "plan_recommender/serving/patches/connection.py")
+    assert "TID251" in private_import(line, "plan_recommender/serving/core.py")
+    assert "TID251" not in private_import(line, "plan_recommender/serving/patches/uvicorn_seam.py")
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ percent, by how the memory of each happens to be laid out.
 """
 
 import signal
+from collections.abc import Mapping
 from typing import Any, cast
 
-from plan_recommender.serving import contract
+from plan_recommender.serving import messages
 from plan_recommender.serving.access_log import AccessLog
 from plan_recommender.serving.error_responses import Header
-from plan_recommender.serving.request_ids import RequestIds, ids_of
+from plan_recommender.serving.request_ids import IdLines, id_lines
 from service import PlanRecommender
 
 __all__ = ["PlanRecommender"]
@@ -22,16 +23,16 @@ def note_nothing(self: AccessLog, *answered: Any) -> None:
     """Take no note."""
 
 
-def no_ids(headers: list[Header]) -> RequestIds:
+def no_ids(headers: list[Header], fields: Mapping[bytes, bytes]) -> IdLines:
     """Give none."""
-    return []
+    return b""
 
 
 def switch(number: int, frame: object) -> None:
     """Turn both on or off."""
     on = number == signal.SIGUSR1
     cast(Any, AccessLog).note = note if on else note_nothing
-    cast(Any, contract).ids_of = ids_of if on else no_ids
+    cast(Any, messages).id_lines = id_lines if on else no_ids
 
 
 for number in (signal.SIGUSR1, signal.SIGUSR2):

@@ -15,7 +15,7 @@ from collections import Counter
 from time import perf_counter, time
 from typing import Final, NamedTuple
 
-from plan_recommender.serving.request_ids import RequestIds, fields_of
+from plan_recommender.serving.request_ids import IdLines, fields_of
 
 MAX_ERRORS_A_SECOND: Final = 10
 """Records of one status that a worker writes in a second; more are counted, and their number is told a second later.
@@ -44,7 +44,7 @@ class _Answered(NamedTuple):
     milliseconds: float
     bytes: int
     rows: int | None
-    ids: RequestIds
+    ids: IdLines
 
 
 class AccessLog:
@@ -71,7 +71,7 @@ class AccessLog:
             self._second.cancel()
             self._next_second()
 
-    def note(self, route: str, status: int, arrived: float, size: int, rows: int | None, ids: RequestIds) -> None:
+    def note(self, route: str, status: int, arrived: float, size: int, rows: int | None, ids: IdLines) -> None:
         """Note a request that is answered.
 
         Args:
@@ -138,5 +138,5 @@ class AccessLog:
         self._left_out.clear()
 
 
-def _answered(route: str, status: int, arrived: float, size: int, rows: int | None, ids: RequestIds) -> _Answered:
+def _answered(route: str, status: int, arrived: float, size: int, rows: int | None, ids: IdLines) -> _Answered:
     return _Answered(time(), route, status, round((perf_counter() - arrived) * 1000, 3), size, rows, ids)

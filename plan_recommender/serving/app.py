@@ -1,12 +1,11 @@
 """The one place where the application that a worker runs is put together.
 
-A request passes, from the outside: CORS where BentoML's settings ask for it, `HttpContract`, and for BentoML's built-in
-routes `BentoRoutes`, behind which BentoML's own application stands. uvicorn's connections are our `Connection`.
+uvicorn's connections are our `Connection`, which asks the `Core`, and for BentoML's built-in routes `BentoRoutes`,
+behind which BentoML's own application stands. `Application` offers the same to other servers.
 """
 
 import gc
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -16,10 +15,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plan_recommender.serving import drift_watch, openapi
 from plan_recommender.serving.access_log import AccessLog
-from plan_recommender.serving.auth import Authentication, for_other_origins
+from plan_recommender.serving.asgi import Application
+from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.bentoml_routes import BentoRoutes
-from plan_recommender.serving.bodies import Bodies
-from plan_recommender.serving.contract import HttpContract
+from plan_recommender.serving.connection import Worker
+from plan_recommender.serving.core import Core
+from plan_recommender.serving.cors import Cors
 from plan_recommender.serving.limits import MIB
 from plan_recommender.serving.metrics import telemetry
 from plan_recommender.serving.overload import Admission
@@ -34,37 +35,28 @@ from plan_recommender.serving.worker_series import worker_series
 _COLLECTOR_THRESHOLDS: Final = (50_000, 20, 100)
 """Allocations before a round of the garbage collector; a round at Python's 700 costs more than it frees."""
 
-_SWITCH_SECONDS: Final = 0.0005
-"""How long the thread of a large batch runs before single predictions get a turn; Python's default is ten times it."""
-
 
 class ContractService(Service[Any]):
     """A BentoML service that is served behind the HTTP contract, and whose OpenAPI document describes all of it."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Put together the application that a worker runs."""
-        from plan_recommender.serving.patches import connection  # here, after the check that uvicorn is the right one
+        from plan_recommender.serving.patches import uvicorn_seam  # here, after the check that uvicorn is the right one
 
         app = bentoml_internals.application(self, is_main)  # which also reads BentoML's configuration of the service
         environment = Environment.read()
-        admission = Admission(environment.max_batches, environment.drain_seconds)
+        admission = Admission(environment.max_batches, environment.max_bodies_mib * MIB, environment.drain_seconds)
         log = PredictionLog.of(environment)
         access_log = AccessLog(environment.access_log_share)
         bento = None if self.bento is None else str(self.bento.tag)
         app = _Lifespan(app, admission, log, access_log, environment.drift_state, bento)
         documents = {"/docs.json": lambda: self.openapi_spec.asdict(), "/schema.json": self.schema}
-        contract = HttpContract(
-            app,
-            BentoRoutes(app, documents),
-            Authentication.from_environment(),
-            admission,
-            Bodies(environment.max_bodies_mib * MIB),
-            page_files() if environment.page == "on" else {},
-            log,
-            access_log,
-        )
-        connection.install(bentoml_internals.workers(self.name), contract.decide, admission.queue, access_log)
-        return for_other_origins(contract)
+        bentoml_routes = BentoRoutes(app, documents)
+        page = page_files() if environment.page == "on" else {}
+        core = Core(Authentication.from_environment(), Cors.configured(), admission, page, log, access_log)
+        shared_socket = bentoml_internals.workers(self.name) not in (None, 1)
+        uvicorn_seam.install(Worker(core, bentoml_routes, shared_socket=shared_socket))
+        return Application(app, core, bentoml_routes)
 
     @property
     def openapi_spec(self) -> Any:
@@ -131,7 +123,6 @@ class _Lifespan:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_COLLECTOR_THRESHOLDS)
-        sys.setswitchinterval(_SWITCH_SECONDS)
         stop = signal.getsignal(signal.SIGTERM)
         if callable(stop) and threading.current_thread() is threading.main_thread():
             self._admission.drain.before(stop)

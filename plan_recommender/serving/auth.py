@@ -1,4 +1,4 @@
-"""Authentication by optional API keys from a file or the environment, and CORS as BentoML's settings ask for it."""
+"""Authentication by optional API keys from a file or the environment."""
 
 import hmac
 import logging
@@ -8,14 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
-
 from plan_recommender.errors import ConfigError
-from plan_recommender.serving.exchange import EXCHANGE, Exchange
 from plan_recommender.serving.inference_metadata import MODEL_PATH
 from plan_recommender.serving.page_files import page_paths
-from plan_recommender.serving.patches import bentoml_internals
 from plan_recommender.serving.settings import KEY_FILE_VARIABLE, KEY_VARIABLE, PUBLIC_VARIABLE
 
 MIN_KEY_CHARACTERS: Final = 16
@@ -99,26 +94,6 @@ class Authentication:
         for each in self.authorizations:  # all of them, because where it stops would tell which it was
             found |= hmac.compare_digest(bearer, each)
         return found
-
-
-def for_other_origins(app: ASGIApp) -> ASGIApp:
-    """Apply BentoML's CORS settings to all routes, because BentoML applies them to its own routes only.
-
-    They are off by default, and then `app` is returned unchanged. A browser's preflight request is answered before
-    authentication, because it carries no key.
-    """
-    options = bentoml_internals.cors()
-    return app if options is None else _Cors(app, **options)
-
-
-class _Cors(CORSMiddleware):
-    """starlette's middleware, which adds its headers to an ASGI answer and would not see one written in one piece."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange: Exchange | None = scope.get("extensions", {}).get(EXCHANGE)
-        if exchange is not None:
-            exchange.answer_in_parts()
-        await super().__call__(scope, receive, send)
 
 
 def _keys(environment: Mapping[str, str]) -> list[str]:

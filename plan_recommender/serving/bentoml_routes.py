@@ -10,18 +10,17 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import cache, partial
 from http import HTTPStatus
 from time import perf_counter
 from typing import Final
 
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message
 
 from plan_recommender.serving import error_responses
 from plan_recommender.serving.error_responses import Header
-from plan_recommender.serving.exchange import Exchange, send_answer
+from plan_recommender.serving.messages import Request, Response, lines
 from plan_recommender.serving.metrics import telemetry
 from plan_recommender.serving.patches import bentoml_internals
 
@@ -57,18 +56,13 @@ Documents = Mapping[str, Callable[[], object]]
 logger = logging.getLogger("bentoml.plan_recommender")
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A complete answer to GET."""
-
-    status: int
-    headers: list[Header]
-    """Without those that every answer of the server has, such as `date`."""
-    body: bytes
+def is_bentomls(path: str) -> bool:
+    """Tell whether BentoML answers a path."""
+    return path in _ROUTES or path in bentoml_internals.static_files()
 
 
 class BentoRoutes:
-    """ASGI application in front of BentoML's, for the routes that BentoML brings along."""
+    """Has BentoML's ASGI application answer the routes that BentoML brings along."""
 
     def __init__(self, app: ASGIApp, documents: Documents) -> None:
         """Stand in front of `app`; `documents` make what paths answer with JSON that never changes."""
@@ -79,49 +73,59 @@ class BentoRoutes:
         self._document_turns = Turns()
         self._probe_turns, self._page_turns = Turns(PROBE_PAUSE_SECONDS), Turns(PAGE_PAUSE_SECONDS)
 
-    @staticmethod
-    def has(path: str) -> bool:
-        """Tell whether BentoML answers a path."""
-        return path in _ROUTES or path in bentoml_internals.static_files()
+    async def answer(self, request: Request) -> Response:
+        """Answer one request to a path of which `is_bentomls` is true."""
+        try:
+            return await self._answer(request)
+        except Exception:
+            logger.exception("%s failed", request.path)
+            return _FAULT
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange | None = None) -> None:
-        """Answer one request to a path that BentoML has, or pass it on."""
-        path = scope["path"]
-        forwarded = [header for header in scope["headers"] if header[0] in _FORWARDED_HEADERS]
-        passed_on = {**scope, "headers": forwarded}
-        if scope["type"] != "http":
-            await self._app(passed_on, receive, send)
-        elif path in _PROBES:
+    async def _answer(self, request: Request) -> Response:
+        path, method = request.path, request.method
+        if path in _PROBES:
             await self._probe_turns.take()
-            await self._app(passed_on, receive, send)
-        elif scope["method"] in _READING and (path == _METRICS or path in self._documents):
-            answer = await self._metrics.get(scope) if path == _METRICS else self._documents[path]()
+            return await self._ask(request)
+        if method in _READING and (path == _METRICS or path in self._documents):
+            answer = await self._metrics.get() if path == _METRICS else self._documents[path]()
             await self._document_turns.take()
-            body = b"" if scope["method"] == "HEAD" else answer.body
-            await send_answer(exchange, send, answer.status, answer.headers, body)
-        else:
-            await self._page_turns.take()
-            await self._app(passed_on, receive, self._page_turns.pacing(send))
+            return answer.without_body() if method == "HEAD" else answer
+        await self._page_turns.take()
+        return await self._ask(request, self._page_turns)
 
-    async def _render_metrics(self, scope: Scope) -> Answer:
+    async def _render_metrics(self) -> Response:
         """Have BentoML render the series, which it does in a thread."""
         telemetry().flush()  # in the event loop, which owns what is entered
-        messages: list[Message] = []
-
-        async def record(message: Message) -> None:
-            messages.append(message)
-
-        # The answer is for all clients that wait, so nothing in it may come from the request that happened to be first.
-        asked = {name: scope[name] for name in scope if name != "extensions"}
-        asked |= {"method": "GET", "query_string": b"", "headers": []}
         try:
-            await self._app(asked, _no_body, record)
-            start, *parts = messages
-            return Answer(start["status"], start["headers"], b"".join(part.get("body", b"") for part in parts))
+            # The answer is for all clients that wait, so nothing in it comes from one of their requests.
+            return await self._ask(Request("GET", _METRICS, [], 0.0))
         except Exception:
             logger.exception("%s failed", _METRICS)
-            fault = error_responses.fault()
-            return Answer(int(fault.status), fault.whole_headers(), fault.body)
+            return _FAULT
+
+    async def _ask(self, request: Request, turns: "Turns | None" = None) -> Response:
+        """Call BentoML's application; each part of its body waits for a turn."""
+        headers = [header for header in request.headers if header[0] in _FORWARDED_HEADERS]
+        scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "scheme": "http",
+            "method": request.method, "path": request.path, "raw_path": request.path.encode(), "root_path": "",
+            "query_string": b"", "headers": headers, "client": None, "server": None, "state": {},
+        }  # fmt: skip
+        received, parts = _NoBody(), list[bytes]()
+        start: Message = {}
+
+        async def send(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                start = message
+            else:
+                if turns is not None:
+                    await turns.take()
+                parts.append(message.get("body", b""))
+
+        await self._app(scope, received, send)
+        answer = _whole(start["status"], list(start["headers"]), b"".join(parts))
+        return answer.without_body() if request.method == "HEAD" else answer
 
 
 class Turns:
@@ -147,16 +151,6 @@ class Turns:
             self._taken = True
             self._schedule(loop)
 
-    def pacing(self, send: Send) -> Send:
-        """Have each part of a body wait for a turn, too."""
-
-        async def send_in_turn(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                await self.take()
-            await send(message)
-
-        return send_in_turn
-
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._pause:
             loop.call_later(self._pause, self._next, loop)
@@ -179,38 +173,61 @@ class Shared:
     So no client is answered from a cache, and a single client that asks now and then never waits.
     """
 
-    def __init__(self, render: Callable[[Scope], Awaitable[Answer]], share: float, max_pause: float) -> None:
+    def __init__(self, render: Callable[[], Awaitable[Response]], share: float, max_pause: float) -> None:
         """Render for at most this share of the time, with pauses of at most `max_pause` seconds between renderings."""
         self._render = render
         self._pauses = (1 - share) / share
         self._max_pause = max_pause
         self._one = asyncio.Lock()
-        self._upcoming: asyncio.Task[Answer] | None = None
+        self._upcoming: asyncio.Task[Response] | None = None
         self._not_before = 0.0
 
-    async def get(self, scope: Scope) -> Answer:
+    async def get(self) -> Response:
         """Give the result of a rendering that begins after this call."""
         if self._upcoming is None:
-            self._upcoming = asyncio.get_running_loop().create_task(self._begin(scope))
+            self._upcoming = asyncio.get_running_loop().create_task(self._begin())
         return await asyncio.shield(self._upcoming)  # the others still wait for it when this client is gone
 
-    async def _begin(self, scope: Scope) -> Answer:
+    async def _begin(self) -> Response:
         async with self._one:
             await asyncio.sleep(self._not_before - perf_counter())
             self._upcoming = None
             start = perf_counter()
             try:
-                return await self._render(scope)
+                return await self._render()
             finally:
                 end = perf_counter()
                 self._not_before = end + min(self._pauses * (end - start), self._max_pause)
 
 
-def _as_json(make: Callable[[], object]) -> Answer:
-    body = bytes(JSONResponse(make()).body)
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    return Answer(int(HTTPStatus.OK), headers, body)
+class _NoBody:
+    """What a request without a body receives, from a client that stays."""
+
+    def __init__(self) -> None:
+        self._given = False
+
+    async def __call__(self) -> Message:
+        if self._given:
+            await asyncio.get_running_loop().create_future()
+        self._given = True
+        return {"type": "http.request", "body": b"", "more_body": False}
 
 
-async def _no_body() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
+def _as_json(make: Callable[[], object]) -> Response:
+    return _whole(int(HTTPStatus.OK), [(b"content-type", b"application/json")], bytes(JSONResponse(make()).body))
+
+
+def _whole(status: int, headers: list[Header], body: bytes) -> Response:
+    """Give a response with its length, which BentoML does not know of what it sends in parts."""
+    without_body = status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+    if not without_body and not any(name == b"content-length" for name, _ in headers):
+        headers.append((b"content-length", b"%d" % len(body)))
+    return Response(status, lines(headers), body)
+
+
+def _fault() -> Response:
+    refusal = error_responses.fault()
+    return Response(int(refusal.status), lines(refusal.whole_headers()), refusal.body)
+
+
+_FAULT: Final = _fault()

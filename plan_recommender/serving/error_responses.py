@@ -65,16 +65,15 @@ class Refusal(Exception):  # noqa: N818  # an answer to a client, not an error o
         if not self.body:
             self.body = ErrorAnswer(error=self.error, detail=self.detail).model_dump_json().encode()
 
-    def response(self, headers: Sequence[Header] = ()) -> bytes:
-        """Give the whole answer in bytes, with these headers too, for connections that are refused before ASGI."""
-        lines = [f"HTTP/1.1 {int(self.status)} {self.status.phrase}".encode()]
-        lines += [name + b": " + value for name, value in (*self.whole_headers(), *headers)]
-        return b"\r\n".join([*lines, b"", self.body])
-
     def whole_headers(self) -> list[Header]:
-        """Give the headers with those that describe the body."""
+        """Give the headers with those that describe the body, but not what ends the connection."""
         length = (b"content-length", b"%d" % len(self.body))
-        return [(b"content-type", b"application/json"), *self.headers, length]
+        return [(b"content-type", b"application/json"), *(h for h in self.headers if h != CLOSE), length]
+
+    @property
+    def closes(self) -> bool:
+        """Whether the connection cannot carry another request."""
+        return CLOSE in self.headers
 
 
 def no_such_path(paths: Iterable[str]) -> Refusal:

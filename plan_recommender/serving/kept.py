@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Final, Self
 
 from plan_recommender.serving.error_responses import Header
+from plan_recommender.serving.messages import lines
 
 JSON_TYPE: Final = b"application/json"
 
@@ -20,22 +21,21 @@ class Kept:
 
     body: bytes
     etag: bytes
-    headers: tuple[Header, ...]
-    """All headers of the answer with the body; `content-length` is the last."""
+    head: bytes
+    """The lines of all headers but the length."""
 
     @classmethod
     def of(cls, body: bytes, content_type: bytes = JSON_TYPE, headers: tuple[Header, ...] = ()) -> Self:
         """Prepare the answer with these bytes, and with further headers."""
         etag = b'"' + hashlib.sha256(body).hexdigest().encode() + b'"'
-        length = (b"content-length", b"%d" % len(body))
-        return cls(body, etag, ((b"content-type", content_type), (b"etag", etag), _ASK_EACH_TIME, *headers, length))
+        return cls(body, etag, lines(((b"content-type", content_type), (b"etag", etag), _ASK_EACH_TIME, *headers)))
 
-    def answer(self, asked: list[Header]) -> tuple[int, list[Header], bytes]:
-        """Give status, headers and body for a request: 304 without a body if its If-None-Match names these bytes.
+    def answer(self, asked: list[Header]) -> tuple[int, bytes, bytes]:
+        """Give status, head and body for a request: 304 without a body if its If-None-Match names these bytes.
 
         Names of headers must be in lower case, as ASGI servers send them.
         """
         known = b",".join(value for name, value in asked if name == b"if-none-match").split(b",")
         if any(tag.strip().removeprefix(b"W/") in (self.etag, b"*") for tag in known):
-            return _NOT_MODIFIED, list(self.headers[:-1]), b""
-        return _OK, list(self.headers), self.body
+            return _NOT_MODIFIED, self.head, b""
+        return _OK, b"%bcontent-length: %d\r\n" % (self.head, len(self.body)), self.body

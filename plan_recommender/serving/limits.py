@@ -14,7 +14,7 @@ for each of its bytes."""
 
 HEAD_SECONDS = 10.0
 """How long a client may take to send the head of a request, counted from the start of the connection or from the answer
-before, and how long it may pause in reading an answer. This is checked every 2.5 s."""
+before, and how long it may pause in reading an answer. This is checked every second."""
 
 BODY_SECONDS = 20.0
 """How long a client may take to send the body of a request."""

@@ -14,11 +14,11 @@ lasting overload requests are refused. A refusal is pending for `REFUSAL_PAUSE_S
 client that asks again at once would keep the worker busy refusing. Under overload only half as many requests may wait,
 so that they are answered soon.
 
-**Batches** take milliseconds, so they are answered in a thread, one at a time: side by side they would only take the
-interpreter from each other and from single requests. `max_batches` of them may wait or be answered. Once one was
-refused, only a quarter as many may, until none is left. A batch is admitted or refused by its head, so that no body is
-read in vain. It takes a place only when its body is complete, so that slow clients keep no others out; if no place is
-free then, it is refused after all.
+**Batches** take milliseconds, so they are answered in steps, one batch after the other, and one step in each turn of
+the event loop: single requests are answered between the steps. `max_batches` of them may wait or be answered. Once one
+was refused, only a quarter as many may, until none is left. A batch is admitted or refused by its head, so that no body
+is read in vain. It takes a place only when its body is complete, so that slow clients keep no others out; if no place
+is free then, it is refused after all.
 
 **Draining**: after SIGTERM a worker answers everything for as long as it is set to, closing each connection after its
 answer, while /health and /readyz say 503, so that whoever distributes requests sends it no more. Then it accepts no
@@ -33,12 +33,9 @@ import asyncio
 import logging
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from time import perf_counter
 from typing import Any, Final, TypeVar
-
-import anyio
-import anyio.to_thread
 
 from plan_recommender.serving.limits import LAST_SECONDS, MAX_WAITING, REFUSAL_PAUSE_SECONDS
 from plan_recommender.serving.routes import Command
@@ -59,17 +56,25 @@ Act = Callable[[], object]
 class Admission:
     """Decides which requests one worker takes on; the only place where that is decided."""
 
-    def __init__(self, max_batches: int, drain_seconds: float) -> None:
-        """Let at most `max_batches` batches wait or be answered, and drain for so many seconds."""
+    def __init__(self, max_batches: int, max_bodies_bytes: int, drain_seconds: float) -> None:
+        """Set up a worker's admission.
+
+        Args:
+            max_batches: how many batches may wait or be answered.
+            max_bodies_bytes: how large all bodies that are being read may be together.
+            drain_seconds: how long everything is answered after SIGTERM.
+        """
         self.queue = Queue(MAX_WAITING)
         self.batches = Lane(max_batches)
+        self.documents = Lane(MAX_WAITING)
+        self.bodies = Bodies(max_bodies_bytes)
         self.drain = Drain(drain_seconds)
 
     def admits(self, command: Command) -> bool:
         """Tell, when the head of a request has come, whether it is taken on."""
-        if self.drain.accepts_no_more:
+        if self.drain.started and self.drain.accepts_no_more:
             return True  # connections are closed after their answer, so that not much more comes
-        return self.queue.admits() and (not command.in_thread or self.batches.admits())
+        return self.queue.admits() and (not command.in_steps or self.batches.admits())
 
 
 class Queue:
@@ -78,7 +83,7 @@ class Queue:
     def __init__(self, max_waiting: int) -> None:
         """Let at most `max_waiting` requests wait, or half as many under overload."""
         self._max_waiting = max_waiting
-        self._waiting: deque[Act] = deque()
+        self._waiting: deque[tuple[Callable[[Any], object], Any]] = deque()
         self._begun = 0  # in this turn of the event loop
         self._refusals: deque[tuple[float, Act]] = deque()
         self._calm_at = 0.0
@@ -98,16 +103,16 @@ class Queue:
         """How many requests wait to be begun."""
         return len(self._waiting)
 
-    def enter(self, begin: Act) -> None:
+    def enter(self, begin: Callable[[T], object], request: T) -> None:
         """Begin a request now, or when those before it have been begun."""
         if not self._begun:  # nothing has come since the last turn
             self._note_calm()
             asyncio.get_running_loop().call_soon(self._turn)
         if self._begun < _BEGUN_IN_A_TURN:
             self._begun += 1
-            begin()
+            begin(request)
         else:
-            self._waiting.append(begin)
+            self._waiting.append((begin, request))
 
     def refuse_later(self, refuse: Act) -> None:
         """Refuse a request after REFUSAL_PAUSE_SECONDS, or a little less."""
@@ -120,7 +125,8 @@ class Queue:
         if self._begun:
             asyncio.get_running_loop().call_soon(self._turn)
         for _ in range(self._begun):
-            self._waiting.popleft()()
+            begin, request = self._waiting.popleft()
+            begin(request)
         if self._begun:
             self._note_calm()
 
@@ -137,36 +143,67 @@ class Queue:
             loop.call_later(self._refusals[0][0] - now, self._refuse_those_due)
 
 
+class Bodies:
+    """The bodies that one worker is reading."""
+
+    def __init__(self, max_bytes: int) -> None:
+        """Let them hold at most `max_bytes` together."""
+        self._max_bytes = max_bytes
+        self._bytes = 0
+
+    @property
+    def too_many(self) -> bool:
+        """Whether they hold more than they may."""
+        return self._bytes > self._max_bytes
+
+    def hold(self, size: int) -> None:
+        """Count bytes that have come."""
+        self._bytes += size
+
+    def release(self, size: int) -> None:
+        """Count bytes of a body that is complete or given up."""
+        self._bytes -= size
+
+
 class Lane:
-    """Work that is carried out in a thread, one piece at a time."""
+    """Work in steps: one step in each turn of the event loop, and one piece of work after the other."""
 
     def __init__(self, max_pieces: int) -> None:
         """Let at most `max_pieces` pieces wait or be carried out."""
         self._max_pieces = max_pieces
         self._overloaded = False
-        self._pieces = 0
-        self._one = anyio.CapacityLimiter(1)
+        self._waiting: deque[tuple[Iterator[None], Callable[[Any], object]]] = deque()
 
     def admits(self) -> bool:
         """Tell whether one more piece may wait."""
-        if self._pieces >= self._max_pieces:
+        pieces = self.pieces
+        if pieces >= self._max_pieces:
             self._overloaded = True
-        return not self._pieces or self._pieces < (self._max_pieces // 4 if self._overloaded else self._max_pieces)
+        return not pieces or pieces < (self._max_pieces // 4 if self._overloaded else self._max_pieces)
 
     @property
     def pieces(self) -> int:
         """How many pieces wait or are carried out."""
-        return self._pieces
+        return len(self._waiting)
 
-    async def carry_out(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Call `work` in a thread when its turn comes."""
-        self._pieces += 1
+    def enter(self, steps: Generator[None, None, T], done: Callable[[T], object]) -> None:
+        """Carry out these steps when their turn comes, and tell `done` what they end with."""
+        self._waiting.append((steps, done))
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        steps, done = self._waiting[0]
+        loop = asyncio.get_running_loop()
         try:
-            return await anyio.to_thread.run_sync(work, *arguments, limiter=self._one)
-        finally:
-            self._pieces -= 1
-            if not self._pieces:
-                self._overloaded = False
+            next(steps)
+        except StopIteration as ended:
+            self._waiting.popleft()
+            loop.call_soon(done, ended.value)  # what it raises is nothing to the others
+        if self._waiting:
+            loop.call_soon(self._turn)
+        else:
+            self._overloaded = False
 
 
 class Drain:
@@ -177,12 +214,9 @@ class Drain:
         self._seconds = seconds
         self._since: float | None = None
         self._gives_way = False
-        self._task: asyncio.Task[None] | None = None
-
-    @property
-    def started(self) -> bool:
+        self.started = False
         """Whether connections are to be closed after their answer."""
-        return self._since is not None or self._gives_way
+        self._task: asyncio.Task[None] | None = None
 
     @property
     def stopping(self) -> bool:
@@ -207,12 +241,12 @@ class Drain:
 
         def start() -> None:
             if self._task is None:
-                self._since = perf_counter()
+                self._since, self.started = perf_counter(), True
                 logger.info("worker stops because of SIGTERM, after a drain of %g s", self._seconds)
                 self._task = asyncio.get_running_loop().create_task(self._run(stop))
 
         def give_way() -> None:
-            self._gives_way = True
+            self._gives_way = self.started = True
             logger.info("worker gives way to another because of SIGHUP")
             stop(signal.SIGTERM, None)  # other workers have copies of the socket
 

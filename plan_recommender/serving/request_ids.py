@@ -6,6 +6,7 @@ the other way round. Nothing else that a client sends gets into either, so both 
 
 import re
 import secrets
+from collections.abc import Mapping
 from itertools import count
 from typing import Final
 
@@ -23,25 +24,24 @@ _TRACE: Final = re.compile(
 )
 """W3C Trace Context, section 3.2. Only a version after 00 may have more than four parts, which nobody knows yet."""
 
-_NAMES: Final = frozenset({REQUEST_ID, TRACEPARENT})
 _MADE: Final = secrets.token_hex(6).encode() + b"-%x"
+_MADE_LINE: Final = REQUEST_ID + b": " + _MADE + b"\r\n"
 _numbers = count()
 
 
-RequestIds = list[Header]
-"""The names of one request, as headers of its answer: the request's id, and the trace where there is a valid one."""
+IdLines = bytes
+"""The names of one request, as lines of the headers of its answer: the id, and the trace where there is a valid one."""
 
 
-def ids_of(headers: list[Header]) -> RequestIds:
-    """Take the names out of the headers of a request, whose names are in lower case.
+def id_lines(headers: list[Header], fields: Mapping[bytes, bytes]) -> IdLines:
+    """Take the names out of the headers of a request, whose names are in lower case, and which `fields` has by name.
 
     A request id that is not of the form `_TOKEN` is replaced by a new one. Of two request ids the last counts, as with
     every other header. Two `traceparent` are as good as none, because the request would belong to two traces.
     """
-    for name, _ in headers:
-        if name in _NAMES:
-            return _given(headers)
-    return [(REQUEST_ID, new_request_id())]  # most requests; anything more would cost a percent of a prediction
+    if REQUEST_ID in fields or TRACEPARENT in fields:
+        return _given(headers)
+    return _MADE_LINE % next(_numbers)
 
 
 def new_request_id() -> bytes:
@@ -49,19 +49,19 @@ def new_request_id() -> bytes:
     return _MADE % next(_numbers)
 
 
-def fields_of(ids: RequestIds) -> dict[str, str | None]:
+def fields_of(ids: IdLines) -> dict[str, str | None]:
     """Give what a record of the log says of them."""
-    trace = ids[1][1][3:35].decode() if len(ids) > 1 else None
-    return {"request_id": ids[0][1].decode(), "trace_id": trace}
+    request_id, *traces = (line.partition(": ")[2] for line in ids.decode().splitlines())
+    return {"request_id": request_id, "trace_id": traces[0][3:35] if traces else None}
 
 
-def _given(headers: list[Header]) -> RequestIds:
+def _given(headers: list[Header]) -> IdLines:
     request_ids = [value for name, value in headers if name == REQUEST_ID]
     traces = [value for name, value in headers if name == TRACEPARENT]
     known = bool(request_ids) and _TOKEN.fullmatch(request_ids[-1]) is not None
-    ids = [(REQUEST_ID, request_ids[-1] if known else new_request_id())]
+    ids = b"%b: %b\r\n" % (REQUEST_ID, request_ids[-1] if known else new_request_id())
     if len(traces) == 1 and (traceparent := _valid(traces[0])) is not None:
-        ids.append((TRACEPARENT, traceparent))
+        ids += b"%b: %b\r\n" % (TRACEPARENT, traceparent)
     return ids
 
 

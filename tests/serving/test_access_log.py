@@ -15,13 +15,13 @@ import pytest
 from plan_recommender import __version__
 from plan_recommender.serving.access_log import FLUSH_SECONDS, MAX_ERRORS_A_SECOND, AccessLog
 from plan_recommender.serving.logs import write_json
-from plan_recommender.serving.request_ids import MAX_REQUEST_ID, RequestIds, fields_of, ids_of, new_request_id
+from plan_recommender.serving.request_ids import MAX_REQUEST_ID, IdLines, fields_of, id_lines, new_request_id
 from tools.server import ROOT
 
 TRACE = b"4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = b"00f067aa0ba902b7"
 TRACEPARENT = b"00-%b-%b-01" % (TRACE, PARENT)
-IDS: RequestIds = [(b"x-request-id", b"abc")]
+IDS: IdLines = b"x-request-id: abc\r\n"
 
 
 class Records(logging.Handler):
@@ -51,10 +51,13 @@ def records() -> Iterator[Records]:
     access.setLevel(before)
 
 
+def ids_of(*headers: tuple[bytes, bytes]) -> list[bytes]:
+    return id_lines(list(headers), dict(headers)).splitlines()
+
+
 @pytest.mark.parametrize("sent", [b"a", b"01HZX-9_.:+/=", b"f" * MAX_REQUEST_ID])
 def test_a_request_id_is_taken_over(sent: bytes) -> None:
-    ids = ids_of([(b"host", b"x"), (b"x-request-id", sent)])
-    assert ids == [(b"x-request-id", sent)]
+    assert ids_of((b"host", b"x"), (b"x-request-id", sent)) == [b"x-request-id: " + sent]
 
 
 @pytest.mark.parametrize(
@@ -62,10 +65,11 @@ def test_a_request_id_is_taken_over(sent: bytes) -> None:
     [b"", b"a b", b"a\tb", b'a"b', b"a,b", b"\xff", b"a\x1b[31m", b"a\n", b"{}", b"<a>", b"f" * (MAX_REQUEST_ID + 1)],
 )
 def test_an_odd_request_id_is_replaced(sent: bytes) -> None:
-    first, second = (ids_of([(b"x-request-id", sent)])[0][1] for _ in range(2))
+    first, second = (ids_of((b"x-request-id", sent))[0].partition(b": ")[2] for _ in range(2))
     assert sent not in (first, second)
     assert first != second
-    assert ids_of([(b"x-request-id", first)])[0][1] == first, "a made one is of the form that is taken over"
+    made = "a made one is of the form that is taken over"
+    assert ids_of((b"x-request-id", first)) == [b"x-request-id: " + first], made
 
 
 def test_no_two_requests_get_the_same_id() -> None:
@@ -73,9 +77,10 @@ def test_no_two_requests_get_the_same_id() -> None:
 
 
 def test_of_two_request_ids_the_last_counts_and_two_traces_are_none() -> None:
-    ids = ids_of([(b"x-request-id", b"a"), (b"traceparent", TRACEPARENT), (b"x-request-id", b"b")])
-    assert ids == [(b"x-request-id", b"b"), (b"traceparent", TRACEPARENT)]
-    assert [name for name, _ in ids_of([(b"traceparent", TRACEPARENT)] * 2)] == [b"x-request-id"]
+    ids = ids_of((b"x-request-id", b"a"), (b"traceparent", TRACEPARENT), (b"x-request-id", b"b"))
+    assert ids == [b"x-request-id: b", b"traceparent: " + TRACEPARENT]
+    (only,) = ids_of(*[(b"traceparent", TRACEPARENT)] * 2)
+    assert only.startswith(b"x-request-id: ")
 
 
 @pytest.mark.parametrize(
@@ -88,8 +93,9 @@ def test_of_two_request_ids_the_last_counts_and_two_traces_are_none() -> None:
     ],
 )
 def test_a_trace_is_taken_over(sent: bytes, answered: bytes) -> None:
-    ids = ids_of([(b"traceparent", sent)])
-    assert (b"traceparent", answered) in ids
+    headers = [(b"traceparent", sent)]
+    ids = id_lines(headers, dict(headers))
+    assert b"traceparent: " + answered in ids.splitlines()
     assert fields_of(ids)["trace_id"] == TRACE.decode()
 
 
@@ -104,8 +110,9 @@ def test_a_trace_is_taken_over(sent: bytes, answered: bytes) -> None:
     ],
 )  # fmt: skip
 def test_a_trace_that_is_not_valid_counts_as_absent(sent: bytes) -> None:
-    ids = ids_of([(b"traceparent", sent)])
-    assert len(ids) == 1
+    headers = [(b"traceparent", sent)]
+    ids = id_lines(headers, dict(headers))
+    assert ids.count(b"\r\n") == 1
     assert fields_of(ids)["trace_id"] is None
 
 

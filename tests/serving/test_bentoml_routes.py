@@ -1,16 +1,17 @@
 """BentoML's own routes: answered as BentoML would, made once, rendered once at a time, and in turns."""
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 from time import perf_counter
 
 import httpx
 import pytest
-from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from plan_recommender.serving.bentoml_routes import Answer, BentoRoutes, Shared, Turns
+from plan_recommender.serving.bentoml_routes import BentoRoutes, Shared, Turns, is_bentomls
+from plan_recommender.serving.messages import Request, Response
 from tests.serving.corpus import GOOD
 from tests.serving.faults import fault
 from tests.serving.test_contract import assert_error_shape
@@ -82,12 +83,15 @@ def test_metrics_that_cannot_be_rendered_are_a_fault_in_the_one_shape(caplog: py
     async def failing(scope: Scope, receive: Receive, send: Send) -> None:
         raise OSError("a file of series cannot be read")
 
-    client = TestClient(BentoRoutes(failing, {"/docs.json": dict}))
-    for _ in range(2):
-        answer = client.get("/metrics")
-        assert answer.status_code == 500
-        assert_error_shape(answer.json())
-    assert client.get("/docs.json").content == b"{}"
+    async def ask() -> list[Response]:
+        routes = BentoRoutes(failing, {"/docs.json": dict})
+        return [await routes.answer(Request("GET", path, [], 0.0)) for path in ("/metrics", "/metrics", "/docs.json")]
+
+    *failed, document = asyncio.run(ask())
+    for answer in failed:
+        assert answer.status == 500
+        assert_error_shape(json.loads(answer.body))
+    assert document.body == b"{}"
     assert "a file of series cannot be read" in caplog.text
 
 
@@ -99,14 +103,14 @@ class Renderer:
         self.begun = 0
         self.under_way = self.most_under_way = 0
 
-    async def __call__(self, scope: Scope) -> Answer:
+    async def __call__(self) -> Response:
         self.begun += 1
         number = self.begun
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         await asyncio.sleep(self.seconds)
         self.under_way -= 1
-        return Answer(200, [], b"%d" % number)
+        return Response(200, b"", b"%d" % number)
 
 
 def test_everybody_gets_a_rendering_that_began_after_they_asked_and_one_is_under_way_at_a_time() -> None:
@@ -114,7 +118,7 @@ def test_everybody_gets_a_rendering_that_began_after_they_asked_and_one_is_under
 
     async def ask(shared: Shared) -> bool:
         begun = renderer.begun
-        return int((await shared.get({})).body) > begun
+        return int((await shared.get()).body) > begun
 
     async def crowd() -> None:
         shared = Shared(renderer, share=0.5, max_pause=1.0)
@@ -135,13 +139,13 @@ def test_who_asks_now_and_then_does_not_wait_and_who_leaves_takes_nothing_from_t
 
     async def ask() -> None:
         shared = Shared(renderer, share=0.5, max_pause=60.0)
-        leaving, staying = (asyncio.create_task(shared.get({})) for _ in range(2))
+        leaving, staying = (asyncio.create_task(shared.get()) for _ in range(2))
         await asyncio.sleep(0.01)
         leaving.cancel()
         assert (await staying).body == b"1"
         await asyncio.sleep(0.3)
         start = perf_counter()
-        assert (await shared.get({})).body == b"2"
+        assert (await shared.get()).body == b"2"
         assert perf_counter() - start < 0.25
 
     asyncio.run(ask())
@@ -152,9 +156,9 @@ def test_the_pause_between_two_renderings_has_a_limit() -> None:
 
     async def ask_twice() -> float:
         shared = Shared(renderer, share=0.0001, max_pause=0.1)
-        await shared.get({})
+        await shared.get()
         start = perf_counter()
-        await shared.get({})
+        await shared.get()
         return perf_counter() - start
 
     assert 0.1 <= asyncio.run(ask_twice()) < 5
@@ -183,6 +187,6 @@ def test_in_each_turn_of_the_event_loop_one_goes_on_in_order() -> None:
 
 @pytest.mark.slow
 def test_every_path_that_it_says_it_has_is_one_of_bentoml(http: httpx.Client) -> None:
-    assert all(BentoRoutes.has(path) for path in ROUTES)
-    assert not BentoRoutes.has("/predict")
+    assert all(is_bentomls(path) for path in ROUTES)
+    assert not is_bentomls("/predict")
     assert http.get("/static_content/none.css").status_code == 404

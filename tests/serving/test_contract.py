@@ -487,7 +487,9 @@ def test_the_examples_of_the_openapi_document_are_real_answers(
 def test_who_does_not_carry_the_api_key_gets_the_documented_answer(
     client: TestClient, document: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client.app, "_authentication", Authentication((b"Bearer 0123456789abcdef",), frozenset()))
+    monkeypatch.setattr(
+        cast(Any, client.app)._core, "_authentication", Authentication((b"Bearer 0123456789abcdef",), frozenset())
+    )
     assert client.post("/predict", json=GOOD, headers={"authorization": "Bearer 0123456789abcdef"}).status_code == 200
     for path in ROUTES:
         refused = client.request("GET", path)

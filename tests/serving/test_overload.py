@@ -1,8 +1,7 @@
-"""Which requests are let in: bursts are, what lasts is not, and in a lane one piece is carried out at a time."""
+"""Which requests are let in: bursts are, what lasts is not, and in a lane one step is taken in a turn."""
 
 import asyncio
-import threading
-import time
+from collections.abc import Generator
 from functools import partial
 from itertools import pairwise
 from time import perf_counter
@@ -34,8 +33,10 @@ class Worker:
             admits = self.queue.admits()
             admitted += admits
             self.admitted += admits
-            carry_out = self.queue.enter if admits else self.queue.refuse_later
-            carry_out(partial((self.begun if admits else self.refused).append, self.came))
+            if admits:
+                self.queue.enter(self.begun.append, self.came)
+            else:
+                self.queue.refuse_later(partial(self.refused.append, self.came))
             self.came += 1
         return admitted
 
@@ -128,8 +129,8 @@ def test_a_request_that_fails_to_begin_holds_up_no_other(clock: Clock) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context["exception"]))
         worker = Worker()
         worker.ask(MAX_WAITING // 2)
-        for faulty in (partial(divmod, 1, 0), partial(divmod, 2, 0)):
-            worker.queue.enter(faulty)
+        for faulty in (1, 2):
+            worker.queue.enter(lambda number: divmod(number, 0), faulty)
             worker.ask(MAX_WAITING // 4)
         await worker.calm_down()
         assert worker.begun == list(range(worker.came))
@@ -173,71 +174,71 @@ def test_a_refused_client_that_asks_again_at_once_waits_again() -> None:
     asyncio.run(run())
 
 
-def test_a_lane_carries_out_one_piece_at_a_time_in_a_thread() -> None:
-    running = threading.Lock()
-    threads = set()
-
-    def work(number: int) -> int:
-        assert running.acquire(blocking=False)
-        threads.add(threading.get_ident())
-        time.sleep(0.01)
-        running.release()
-        return number
-
-    async def run() -> list[int]:
-        lane = Lane(8)
-        return await asyncio.gather(*(lane.carry_out(work, number) for number in range(8)))
-
-    assert asyncio.run(run()) == list(range(8))
-    assert threading.get_ident() not in threads
+Piece = Generator[None, None, int]
 
 
-def test_a_lane_refuses_what_would_wait_too_long() -> None:
+def piece(steps: int, number: int, done: list[tuple[int, int]]) -> Piece:
+    """Work in some steps, each of which is noted."""
+    for step in range(steps - 1):
+        done.append((number, step))
+        yield
+    done.append((number, steps - 1))
+    return number
+
+
+def test_a_lane_carries_out_one_piece_after_the_other_and_one_step_a_turn() -> None:
+    steps: list[tuple[int, int]] = []
+    ended: list[int] = []
+
     async def run() -> None:
         lane = Lane(8)
-        work = [asyncio.create_task(lane.carry_out(time.sleep, 0.02)) for _ in range(8)]
-        await asyncio.sleep(0.01)
-        assert not lane.admits()
-        await asyncio.gather(*work)
-        assert lane.admits()
-        await lane.carry_out(time.sleep, 0)
+        for number in range(3):
+            lane.enter(piece(2, number, steps), ended.append)
+        for turn in range(6):
+            assert len(steps) == turn
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     asyncio.run(run())
+    assert steps == [(number, step) for number in range(3) for step in range(2)]
+    assert ended == [0, 1, 2]
+
+
+async def work_off(lane: Lane, pieces: int) -> None:
+    while lane.pieces > pieces:
+        await asyncio.sleep(0)
 
 
 def test_a_lane_that_had_to_refuse_lets_a_quarter_as_many_wait_until_it_was_empty() -> None:
     async def run() -> None:
         lane = Lane(8)
-        done = threading.Semaphore(0)
-        work = [asyncio.create_task(lane.carry_out(done.acquire)) for _ in range(8)]
-        await asyncio.sleep(0.01)
-
+        for _ in range(8):
+            lane.enter(piece(2, 0, []), lambda _: None)
         for pieces in range(8, 1, -1):
-            assert len(work) == pieces
+            await work_off(lane, pieces)
             assert not lane.admits(), f"{pieces} pieces are in it"
-            done.release()
-            await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-            work = [piece for piece in work if not piece.done()]
+        await work_off(lane, 1)
         assert lane.admits(), "1 piece is in it"
-        done.release()
-        await asyncio.gather(*work)
+        await work_off(lane, 0)
 
-        work = [asyncio.create_task(lane.carry_out(done.acquire)) for _ in range(7)]
-        await asyncio.sleep(0.01)
-        assert lane.admits(), "it has been empty, and 7 pieces are in it"
         for _ in range(7):
-            done.release()
-        await asyncio.gather(*work)
+            lane.enter(piece(2, 0, []), lambda _: None)
+        assert lane.admits(), "it has been empty, and 7 pieces are in it"
+        await work_off(lane, 0)
 
     asyncio.run(run())
 
 
-def test_work_that_fails_leaves_the_lane() -> None:
+def test_a_piece_whose_result_finds_nobody_leaves_the_lane() -> None:
     async def run() -> None:
-        lane = Lane(1)
-        for _ in range(3):
-            with pytest.raises(ZeroDivisionError):
-                await lane.carry_out(divmod, 1, 0)
-        assert await lane.carry_out(divmod, 7, 2) == (3, 1)
+        failed: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context["exception"]))
+        lane, ended = Lane(8), list[int]()
+        lane.enter(piece(1, 1, []), partial(divmod, 1, 0))
+        lane.enter(piece(1, 2, []), ended.append)
+        await work_off(lane, 0)
+        await asyncio.sleep(0)
+        assert ended == [2]
+        assert len(failed) == 1
 
     asyncio.run(run())

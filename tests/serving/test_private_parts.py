@@ -79,9 +79,9 @@ def test_a_difference_is_told_in_one_sentence(parts: PrivateParts, sentence: str
     [
         (
             "uvicorn", "uvicorn", "protocols/http/httptools_impl.py",
-            "def on_body(self, body: bytes)", "def on_body(self, body: bytes, last: bool = False)",
-            "HttpToolsProtocol.on_body takes (self, body), found version {version}, in which it takes "
-            "(self, body, last); " + REMEDY,
+            "def shutdown(self)", "def shutdown(self, late: bool = False)",
+            "HttpToolsProtocol.shutdown takes (self), found version {version}, in which it takes "
+            "(self, late); " + REMEDY,
         ),
         (
             "circus", "kantoku", "watcher.py",

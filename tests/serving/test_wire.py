@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -194,7 +195,9 @@ def test_a_refused_body_is_not_read_as_the_next_request(connection: Connection) 
 def test_what_is_not_http_does_not_overtake_the_answer_before_it(connection: Connection) -> None:
     connection.send(post("/explain") + b"\x00\xff\r\n\r\n")
     status, headers, _ = connection.answer()
-    assert (status, headers["connection"]) == (200, "close")
+    assert (status, headers.get("connection")) == (200, None)
+    status, headers, _ = connection.answer()
+    assert (status, headers["connection"]) == (400, "close")
 
 
 def test_bytes_of_a_body_are_never_taken_for_an_offer(connection: Connection) -> None:
@@ -204,6 +207,13 @@ def test_bytes_of_a_body_are_never_taken_for_an_offer(connection: Connection) ->
     connection.send(body + post() + head("GET", "/health"))
     assert connection.answer()[0] == 200
     assert json.loads(connection.answer()[2])["status"] == "ok"
+
+
+def test_every_answer_has_the_date_and_nothing_names_the_server(connection: Connection) -> None:
+    for request in (post(), head("GET", "/livez"), head("GET", "/nowhere")):
+        _, headers, _ = connection.answer_to(request)
+        assert abs(parsedate_to_datetime(headers["date"]).timestamp() - time.time()) < 5
+        assert "server" not in headers
 
 
 @pytest.mark.parametrize("pieces", [2, 60])

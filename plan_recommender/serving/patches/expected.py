@@ -10,46 +10,21 @@ from plan_recommender.model import store
 from plan_recommender.private_parts import PrivateParts
 
 _PROTOCOL: Final = "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol"
-_CYCLE: Final = "uvicorn.protocols.http.httptools_impl:RequestResponseCycle"
-_FLOW: Final = "uvicorn.protocols.http.flow_control:FlowControl"
 
 UVICORN: Final = PrivateParts(
     "uvicorn",
     "0.54.0",
     signatures={
         f"{_PROTOCOL}.__init__": "self, config, server_state, app_state, _loop",
-        f"{_PROTOCOL}.connection_made": "self, transport",
-        f"{_PROTOCOL}.connection_lost": "self, exc",
-        f"{_PROTOCOL}.eof_received": "self",
-        f"{_PROTOCOL}.data_received": "self, data",
-        f"{_PROTOCOL}.on_message_begin": "self",
-        f"{_PROTOCOL}.on_header": "self, name, value",
-        f"{_PROTOCOL}.on_headers_complete": "self",
-        f"{_PROTOCOL}.on_body": "self, body",
-        f"{_PROTOCOL}.on_message_complete": "self",
-        f"{_PROTOCOL}.on_response_complete": "self",
         f"{_PROTOCOL}.shutdown": "self",
-        f"{_PROTOCOL}._start_asgi_task": "self, cycle, app",
-        f"{_PROTOCOL}._unset_keepalive_if_required": "self",
-        f"{_CYCLE}.__init__": "self, scope, transport, flow, logger, access_logger, access_log, default_headers, "
-        "message_event, expect_100_continue, keep_alive, on_response",
-        f"{_FLOW}.__init__": "self, transport",
-        f"{_FLOW}.resume_reading": "self",
     },
     attributes={
-        _PROTOCOL: ("parser", "cycle", "pipeline", "flow", "url", "headers", "transport", "server_state", "loop"),
-        _CYCLE: (
-            *("scope", "flow", "body", "more_body", "message_event", "keep_alive", "disconnected", "on_response"),
-            *("waiting_for_100_continue", "response_started", "response_complete"),
-        ),
-        _FLOW: ("write_paused",),
+        "uvicorn.server:ServerState": ("connections", "tasks", "total_requests", "default_headers"),
+        "uvicorn.config:Config": ("timeout_keep_alive",),
     },
-    names=(
-        "uvicorn.protocols.http.auto:AutoHTTPProtocol",
-        "uvicorn.protocols.http.httptools_impl:STATUS_LINE",
-    ),
+    names=("uvicorn.protocols.http.auto:AutoHTTPProtocol",),
 )
-"""For connection.py."""
+"""For uvicorn_seam.py, and what uvicorn gives and takes of a connection."""
 
 CIRCUS: Final = PrivateParts(
     "kantoku",  # the distribution whose package is called circus

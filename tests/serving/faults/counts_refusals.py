@@ -1,29 +1,28 @@
 """The worker always finds that too many requests wait, and the log says what each refusal takes."""
 
-from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
 from plan_recommender.serving import overload
-from plan_recommender.serving.contract import HttpContract
-from plan_recommender.serving.patches.connection import Connection
+from plan_recommender.serving.connection import Connection, Exchange
+from plan_recommender.serving.core import Core, Decided
+from plan_recommender.serving.error_responses import Refusal
+from plan_recommender.serving.messages import Request, Response
 from service import PlanRecommender
 
 __all__ = ["PlanRecommender"]
 
-call, refuse = HttpContract.__call__, Connection._refuse_overloaded
+answer, refuse = Core.answer, Connection._refuse
 
 
-async def calling(self: HttpContract, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "http":
-        print("the application is called for", scope["path"], flush=True)
-    await call(self, scope, receive, send)
+def answering(self: Core, verdict: Decided, request: Request) -> Response:
+    if request.body:
+        print("a body is looked at of", request.path, flush=True)
+    return answer(self, verdict, request)
 
 
-def refusing(self: Connection, cycle: RequestResponseCycle, arrived: float) -> None:
-    print("refused, holding", len(cycle.body), "bytes", flush=True)
-    refuse(self, cycle, arrived)
+def refusing(self: Connection, exchange: Exchange, refusal: Refusal) -> None:
+    print("refused, holding", len(exchange.body) + sum(map(len, exchange.parts or ())), "bytes", flush=True)
+    refuse(self, exchange, refusal)
 
 
 overload.Queue.admits = lambda self: False
-HttpContract.__call__ = calling
-Connection._refuse_overloaded = refusing
+Core.answer = answering
+Connection._refuse = refusing

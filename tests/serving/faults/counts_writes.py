@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from plan_recommender.serving.patches.connection import Connection
+from plan_recommender.serving.connection import Connection
 from service import PlanRecommender
 
 __all__ = ["PlanRecommender"]

@@ -1,7 +1,6 @@
 """The worker waits for a client for one second, not for ten."""
 
-from plan_recommender.serving import limits
-from plan_recommender.serving.patches import connection
+from plan_recommender.serving import connection, limits
 from service import PlanRecommender
 from tests.serving.faults import SHORT_SECONDS
 

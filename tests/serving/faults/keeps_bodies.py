@@ -3,25 +3,23 @@
 import os
 from dataclasses import replace
 
-from starlette.types import Receive
-
-from plan_recommender.serving.bodies import Bodies
+from plan_recommender.serving.connection import Connection, Exchange
 from plan_recommender.serving.routes import ROUTES, Command
 from service import PlanRecommender
 
 __all__ = ["PlanRecommender"]
 
 kept: list[bytes] = []
-read = Bodies.read
+carry_out = Connection._carry_out
 
 
-async def read_and_keep(self: Bodies, receive: Receive, max_bytes: int) -> bytes:
-    kept.append(await read(self, receive, max_bytes))
-    return kept[-1]
+def carry_out_and_keep(self: Connection, exchange: Exchange) -> None:
+    kept.append(b"".join(exchange.parts or ()))
+    carry_out(self, exchange)
 
 
 os.environ["PLAN_RECOMMENDER_MAX_BODIES_MIB"] = "10000"
-Bodies.read = read_and_keep
+Connection._carry_out = carry_out_and_keep
 for path, route in ROUTES.items():
     if isinstance(route, Command):
         ROUTES[path] = replace(route, max_bytes=10**9)

@@ -6,24 +6,23 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from starlette.types import Receive, Scope, Send
-
-from plan_recommender.serving import contract, overload
+from plan_recommender.serving import overload
+from plan_recommender.serving.connection import Connection, Exchange
+from plan_recommender.serving.messages import Response
 from service import PlanRecommender
 
 __all__ = ["PlanRecommender"]
 
-respond = contract.HttpContract.__call__
+answer = Connection._answer
 
 
 def leave(self: overload.Drain, stop: Callable[[int, Any], object]) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
 
 
-async def respond_slowly(self: contract.HttpContract, scope: Scope, receive: Receive, send: Send) -> None:
-    await asyncio.sleep(0.5)
-    await respond(self, scope, receive, send)
+def answer_late(self: Connection, exchange: Exchange, response: Response) -> None:
+    asyncio.get_running_loop().call_later(0.5, answer, self, exchange, response)
 
 
 overload.Drain.before = leave
-contract.HttpContract.__call__ = respond_slowly
+Connection._answer = answer_late

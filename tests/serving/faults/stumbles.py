@@ -8,23 +8,23 @@ from typing import Any, cast
 
 import bentoml.serving
 
-from plan_recommender.serving.patches import connection
+from plan_recommender.serving.connection import Connection, Exchange
 from service import PlanRecommender
 
 __all__ = ["PlanRecommender"]
 
 number = itertools.count(1)
-begin = connection.Connection._start_asgi_task
+begin = Connection._begin
 
 
-def stumble(self: connection.Connection, cycle: Any, app: Any) -> None:
+def stumble(self: Connection, exchange: Exchange) -> None:
     count = next(number)
     if count % 100 == 0:
         self.transport.abort()
     elif count % 100 == 1:
-        cycle.scope["path"] = "/nowhere"
-    begin(self, cycle, app)
+        exchange.path = "/nowhere"
+    begin(self, exchange)
 
 
 cast(Any, bentoml.serving).running_inside_container = lambda: True
-connection.Connection._start_asgi_task = stumble
+Connection._begin = stumble

@@ -3,15 +3,14 @@
 import asyncio
 import itertools
 
-from starlette.types import Scope
-
 from plan_recommender.serving import bentoml_routes
+from plan_recommender.serving.messages import Response
 from service import PlanRecommender
 
 __all__ = ["PlanRecommender"]
 
 number = itertools.count(1)
-first: list[bentoml_routes.Answer] = []
+first: list[Response] = []
 get = bentoml_routes.Shared.get
 
 
@@ -20,9 +19,9 @@ async def take(self: bentoml_routes.Turns) -> None:
     assert next(number) % 20
 
 
-async def get_once(self: bentoml_routes.Shared, scope: Scope) -> bentoml_routes.Answer:
+async def get_once(self: bentoml_routes.Shared) -> Response:
     if not first:
-        first.append(await get(self, scope))
+        first.append(await get(self))
     return first[0]
 
 

@@ -2,23 +2,22 @@
 
 import json
 import logging
+from typing import Any
 
-from plan_recommender.serving import contract
-from plan_recommender.serving.error_responses import Header, Refusal
-from plan_recommender.serving.prediction_log import PredictionLog
+from plan_recommender.serving.core import Core
+from plan_recommender.serving.error_responses import Refusal
+from plan_recommender.serving.messages import Request
 from plan_recommender.serving.routes import Command
 from service import PlanRecommender
 
 __all__ = ["PlanRecommender"]
 
-carry_out = contract._carry_out
+parsed = Core._parsed
 
 
-def telling(
-    command: Command, method: contract.Method, body: bytes, log: PredictionLog | None, headers: list[Header]
-) -> tuple[int, bytes, str, int | None] | Refusal:
-    answer = carry_out(command, method, body, log, headers)
-    if isinstance(answer, Refusal):
+def telling(self: Core, command: Command, request: Request) -> Any:
+    found, body = parsed(self, command, request), request.body
+    if isinstance(found, Refusal):
         try:
             [*json.loads(body), 1 / 0]
         except Exception:
@@ -26,7 +25,7 @@ def telling(
         for name in json.loads(body) if body.endswith(b"}") else ():
             print(name.replace("forged", "2026-01-01T00:00:00+0000 [INFO] [forged] line"), flush=True)
             print("2026-01-01T00:00:00+0000 [INFO] [cli] refused", flush=True)
-    return answer
+    return found
 
 
-contract._carry_out = telling
+Core._parsed = telling

@@ -1,14 +1,12 @@
 """The log says when a connection holds more than ever: of bodies of requests that wait, or of answers not yet read."""
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
-from plan_recommender.serving.error_responses import Header
-from plan_recommender.serving.patches.connection import Connection
+from plan_recommender.serving.connection import Connection, Exchange
+from plan_recommender.serving.messages import Response
 from service import PlanRecommender
 
 __all__ = ["PlanRecommender"]
 
-on_body, write_answer = Connection.on_body, Connection.write_answer
+on_body, answer = Connection.on_body, Connection._answer
 most = {"bodies": 0, "answers": 0}
 
 
@@ -20,15 +18,13 @@ def tell(what: str, size: int) -> None:
 
 def telling_on_body(self: Connection, body: bytes) -> None:
     on_body(self, body)
-    tell("bodies", sum(len(cycle.body) for cycle, _ in self.pipeline))
+    tell("bodies", sum(sum(map(len, waiting.parts or ())) for waiting in list(self._requests)[1:]))
 
 
-def telling_write_answer(
-    self: Connection, cycle: RequestResponseCycle, status: int, headers: list[Header], body: bytes
-) -> None:
-    write_answer(self, cycle, status, headers, body)
+def telling_answer(self: Connection, exchange: Exchange, response: Response) -> None:
+    answer(self, exchange, response)
     tell("answers", self.transport.get_write_buffer_size())
 
 
 Connection.on_body = telling_on_body
-Connection.write_answer = telling_write_answer
+Connection._answer = telling_answer

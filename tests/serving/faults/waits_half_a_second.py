@@ -1,6 +1,7 @@
 """Every request that waits for its turn waits for half a second."""
 
 import asyncio
+from collections.abc import Callable, Generator
 
 from plan_recommender.serving import overload
 from service import PlanRecommender
@@ -9,8 +10,16 @@ from tests.serving.faults import WAIT_SECONDS
 __all__ = ["PlanRecommender"]
 
 
-def enter(self: overload.Queue, begin: overload.Act) -> None:
-    asyncio.get_running_loop().call_later(WAIT_SECONDS, begin)
+def enter(self: overload.Queue, begin: Callable[[overload.T], object], request: overload.T) -> None:
+    asyncio.get_running_loop().call_later(WAIT_SECONDS, begin, request)
 
 
+def enter_lane(
+    self: overload.Lane, steps: Generator[None, None, overload.T], done: Callable[[overload.T], object]
+) -> None:
+    asyncio.get_running_loop().call_later(WAIT_SECONDS, enter_at_once, self, steps, done)
+
+
+enter_at_once = overload.Lane.enter
 overload.Queue.enter = enter
+overload.Lane.enter = enter_lane

@@ -1,0 +1,519 @@
+"""A connection of the service: bytes in, requests decided and answered in their order, bytes out.
+
+llhttp, by httptools, parses. The limits of a head, of what waits and of time hold whatever a client does, and every
+refusal has the one shape of errors. A connection is always in one state, which is that of its oldest request that is
+not answered:
+
+| state | it waits for | at most | then |
+| --- | --- | --- | --- |
+| `IDLE` | the first byte of a request | `HEAD_SECONDS` at first, then the server's keep-alive | it is closed |
+| `HEAD` | the rest of a head | `HEAD_SECONDS` since the answer before | 408 |
+| `BODY` | the rest of a body that is wanted | `BODY_SECONDS` | 408 |
+| `ANSWERING` | its answer | | |
+| `ENDING` | nothing: the last answer is on its way | `HEAD_SECONDS` in which none of it is read | it is cut |
+
+Requests that come while another one is answered wait in `_requests`, and meanwhile nothing more is read.
+"""
+
+import asyncio
+import time
+from collections import deque
+from enum import Enum, auto
+from functools import partial
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
+from urllib.parse import unquote
+
+import httptools
+
+from plan_recommender.serving import error_responses, limits
+from plan_recommender.serving.bentoml_routes import BentoRoutes
+from plan_recommender.serving.core import Core
+from plan_recommender.serving.error_responses import OVERLOAD, Header, Refusal
+from plan_recommender.serving.limits import MAX_HEAD_BYTES, MAX_PIPELINED, MAX_REQUESTS
+from plan_recommender.serving.messages import Request, Response
+from plan_recommender.serving.routes import ROUTES, Command, Query, Verdict
+
+_LOOK_SECONDS: Final = 1.0
+"""How often a connection is looked at for a client that does nothing."""
+
+_YIELD_SECONDS: Final = 50e-6
+"""How long a new connection keeps its worker, so that other workers accept the next ones."""
+
+_LINGER_SECONDS: Final = 0.2
+"""How long an idle connection stays open after the stop has begun, for a request that is on its way."""
+
+_DISCARD_SECONDS: Final = 1.0
+"""How long the rest of a refused body is read and thrown away before the connection is closed."""
+
+_FRAMING_PER_BYTE: Final = 8
+"""Bytes of chunk sizes and the like that may come with one byte of a body."""
+
+_MAX_TOGETHER: Final = 1 + MAX_PIPELINED
+"""Requests that may come in one piece of data: one that is answered, and those that wait for it."""
+
+_PATHS: Final = {path.encode(): path for path in ROUTES}
+_STATUS_LINES: Final = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class State(Enum):
+    """What a connection waits for."""
+
+    IDLE = auto()
+    HEAD = auto()
+    BODY = auto()
+    ANSWERING = auto()
+    ENDING = auto()
+
+
+_IDLE, _HEAD, _BODY, _ANSWERING, _ENDING = State  # a name of the module is found quicker than one of a class
+
+
+class Exchange(Request):
+    """A request of a connection, and what is known of how it came."""
+
+    verdict: Verdict = None
+    command: Command
+    """The verdict, if it is one; only then is the body wanted."""
+    size = 0
+    """Of its body until now, in bytes."""
+    held = 0
+    """How much of that is counted with the bodies that are being read."""
+    asked = False
+    """Whether the client was asked for the body."""
+    complete = False
+    """Whether all of it has come."""
+    answered = False
+
+    keep_alive = False
+    """Whether the connection may carry another request after it."""
+    parts: list[bytes] | None
+    """Of its body; None: it is not wanted, or was taken."""
+
+    @property
+    def waits_to_be_asked(self) -> bool:
+        """Whether the client may keep the body back until it is asked for it."""
+        return not self.asked and self.fields.get(b"expect", b"").strip().lower() == b"100-continue"
+
+
+class Worker:
+    """What the connections of one worker share."""
+
+    def __init__(self, core: Core, bentoml_routes: BentoRoutes, *, shared_socket: bool) -> None:
+        """Set up a worker.
+
+        Args:
+            core: decides and answers.
+            bentoml_routes: answer what the core leaves to BentoML.
+            shared_socket: whether other workers accept connections from the same socket.
+        """
+        self.core = core
+        self.bentoml_routes = bentoml_routes
+        self.shared_socket = shared_socket
+        self._server_headers: list[Header] | None = None
+        self._first_lines: dict[int, bytes] = {}
+
+    def first_lines(self, status: int, server_headers: list[Header]) -> bytes:
+        """Give the status line and the server's own headers, which it makes anew every second."""
+        if server_headers is not self._server_headers:
+            self._server_headers, self._first_lines = server_headers, {}
+        lines = self._first_lines.get(status)
+        if lines is None:
+            own = (name + b": " + value + b"\r\n" for name, value in server_headers)
+            lines = self._first_lines[status] = b"".join((_STATUS_LINES[status], *own))
+        return lines
+
+
+class Connection(asyncio.Protocol):
+    """One connection."""
+
+    worker: ClassVar[Worker]
+
+    def __init__(
+        self, config: Any, server_state: Any, app_state: Any, _loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
+        """Set up a connection, as uvicorn does it.
+
+        Args:
+            config: uvicorn's, of which the keep-alive is used.
+            server_state: uvicorn's, which has the connections and their tasks, counts requests and makes the server's
+                headers.
+            app_state: is of no use here.
+            _loop: the event loop; None: the one that runs.
+        """
+        self.transport: Any = None
+        self._loop = _loop or asyncio.get_running_loop()
+        self._server = server_state
+        self._keep_alive_seconds = config.timeout_keep_alive
+        self._state, self._since = _IDLE, time.perf_counter()
+        self._requests: deque[Exchange] = deque()  # that are not answered, the oldest first
+        self._newest: Exchange | None = None  # of which a part may still come
+        self._count = 0
+        self._headers: list[Header] = []
+        self._url = b""
+        self._in_message = self._in_head = self._read_again = False
+        self._begun = 0  # messages that began in the piece of data that is parsed
+        self._outside = self._inside = 0  # bytes of the newest message that are not of its body, and those that are
+        self._fed = 0  # bytes of the piece, without those of bodies
+        self._paused = self._blocked = False  # reading is paused; the client does not read its answers
+        self._deaf = False  # what comes is thrown away, because what came before was wrong or the last
+        self._parser: Any = None
+        self._unread, self._unread_since = 0, 0.0  # bytes of answers, when they were last looked at
+        self._parse_anew()
+
+    # What the server and the transport call
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to look for a client that does nothing."""
+        self.transport = transport
+        self._server.connections.add(self)
+        self._look_again = self._loop.call_later(_LOOK_SECONDS, self._look)
+        if self.worker.shared_socket:
+            # All workers accept from one socket, and the event loop soon takes whatever waits there. While it pauses,
+            # the others take theirs. Otherwise one worker gets all of a burst of connections, and keeps them.
+            time.sleep(_YIELD_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the requests; an answer that is under way goes nowhere."""
+        self._server.connections.discard(self)
+        self._look_again.cancel()
+        if self._state is _BODY:
+            self._refuse(self._requests[0], error_responses.incomplete_body())
+        self._state, self._deaf = _ENDING, True
+        self._requests.clear()
+        self._parser = None  # or both would wait for the garbage collector
+
+    def eof_received(self) -> bool:
+        """Answer what a client has sent before it said that it sends no more."""
+        plain = self.transport.get_extra_info("sslcontext") is None
+        waits = plain and bool(self._requests) and self._requests[-1].complete
+        if waits:
+            self._take_no_more()
+        return waits
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, within limits that hold in every state of a request."""
+        if self._deaf:
+            return
+        alone, self._begun, self._fed = not self._in_message, 0, len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse_connection(None if self._begun > _MAX_TOGETHER else error_responses.not_http())
+        if self._in_message:
+            self._look_at_what_is_outside(alone)
+        if self._state is _BODY:
+            self._wait_for_body(self._requests[0])
+        if len(self._requests) > 1:
+            self._pause()
+
+    def shutdown(self) -> None:
+        """End the connection: after what is under way, or what the client has sent already."""
+        if self._requests:
+            self._requests[-1].keep_alive = False
+        else:
+            self._loop.call_later(_LINGER_SECONDS, self._close_if_idle)
+        self._loop.call_later(limits.STOP_SECONDS, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        """Begin no more of the requests that wait until the client has read its answers."""
+        self._blocked = True
+        self._pause()
+
+    def resume_writing(self) -> None:
+        """Go on with the requests that wait."""
+        self._blocked = False
+        if self._state is _IDLE:
+            self._go_on()
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        """Begin to read a head."""
+        self._begun += 1
+        if self._begun > _MAX_TOGETHER:
+            raise ValueError("too many requests come at once")
+        self._inside = self._outside = 0
+        self._url, self._headers = b"", []
+        self._in_message = self._in_head = True
+        if self._state is _IDLE:
+            self._state = _HEAD  # its time counts from the answer before
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header of the head; fields that follow a body in chunks are left out."""
+        if self._in_head:
+            self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """Begin a request if it is the oldest one; if it asks for another protocol, it is read again."""
+        self._in_head = False
+        parser, method = self._parser, self._parser.get_method()
+        if parser.should_upgrade() and method != b"CONNECT":
+            self._read_again = True
+            return
+        self._count += 1
+        head_bytes = self._head_bytes() if self._outside + self._fed > MAX_HEAD_BYTES else 0
+        exchange = Exchange(method.decode(), self._path(), self._headers, time.perf_counter(), head_bytes)
+        exchange.parts = []
+        exchange.keep_alive = self._count < MAX_REQUESTS and self._may_carry_another(exchange)
+        self._newest = exchange
+        self._requests.append(exchange)
+        if len(self._requests) == 1:
+            self._begin(exchange)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body, if it is wanted."""
+        size = len(body)
+        self._fed -= size
+        self._inside += size
+        exchange = self._newest
+        if exchange is not None and exchange.parts is not None:
+            exchange.parts.append(body)
+            exchange.size += size
+            if self._state is _BODY and exchange.size > exchange.command.max_bytes:
+                self._refuse(exchange, error_responses.too_large(exchange.command.max_bytes))
+
+    def on_message_complete(self) -> None:
+        """Have the request answered if it waited for that."""
+        if self._read_again or self._newest is None:
+            return
+        self._in_message = False
+        self._newest.complete = True
+        if self._state is _BODY:
+            self._carry_out(self._newest)
+
+    # What becomes of a request
+
+    def _begin(self, exchange: Exchange) -> None:
+        """Decide about the oldest request, and wait for its body, answer it, or have it answered."""
+        core = self.worker.core
+        verdict = exchange.verdict = core.decide(exchange)
+        if isinstance(verdict, Command):
+            exchange.command = verdict
+            self._state, self._since = _BODY, exchange.arrived
+            if exchange.size > verdict.max_bytes:  # it came while the request before was answered
+                self._refuse(exchange, error_responses.too_large(verdict.max_bytes))
+            elif exchange.complete:
+                self._carry_out(exchange)
+            return
+        self._state, exchange.parts = _ANSWERING, None
+        if verdict is None:
+            task = self._loop.create_task(self._ask_bentoml(exchange))
+            self._server.tasks.add(task)
+            task.add_done_callback(self._server.tasks.discard)
+        elif isinstance(verdict, Refusal) and verdict.reason == OVERLOAD:
+            core.admission.queue.refuse_later(partial(self._refuse, exchange, verdict))
+        elif isinstance(verdict, Refusal | Response) or (isinstance(verdict, Query) and not verdict.kept):
+            self._answer(exchange, core.answer(verdict, exchange))
+        else:  # many bytes, which take a moment to send
+            core.admission.documents.enter(core.steps(verdict, exchange), partial(self._answer, exchange))
+
+    def _wait_for_body(self, exchange: Exchange) -> None:
+        """Count what has come of a body, and ask for the rest if the client wants to be asked."""
+        bodies = self.worker.core.admission.bodies
+        bodies.hold(exchange.size - exchange.held)
+        exchange.held = exchange.size
+        if bodies.too_many:
+            self._refuse(exchange, error_responses.overloaded())
+        elif exchange.waits_to_be_asked:
+            exchange.asked = True
+            self.transport.write(_CONTINUE)
+
+    def _carry_out(self, exchange: Exchange) -> None:
+        """Have a request with a complete body answered when its turn comes."""
+        admission, command = self.worker.core.admission, exchange.command
+        parts = exchange.parts or [b""]
+        exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._leave_body(exchange)
+        if not command.in_steps:
+            admission.queue.enter(self._answer_single, exchange)
+        elif admission.batches.admits():
+            admission.batches.enter(self.worker.core.steps(command, exchange), partial(self._answer, exchange))
+        else:  # others came while the body did
+            exchange.body = b""
+            admission.queue.refuse_later(partial(self._refuse, exchange, error_responses.overloaded()))
+
+    def _leave_body(self, exchange: Exchange) -> None:
+        self._state, exchange.parts = _ANSWERING, None
+        if exchange.held:
+            self.worker.core.admission.bodies.release(exchange.held)
+
+    def _answer_single(self, exchange: Exchange) -> None:
+        self._answer(exchange, self.worker.core.answer(exchange.command, exchange))
+
+    async def _ask_bentoml(self, exchange: Exchange) -> None:
+        self._answer(exchange, await self.worker.bentoml_routes.answer(exchange))
+
+    def _refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+        if self._state is _BODY:
+            self._leave_body(exchange)
+        self._answer(exchange, self.worker.core.answer(refusal, exchange))
+
+    def _answer(self, exchange: Exchange, response: Response) -> None:
+        """Answer the oldest request, and go on to the next one or end the connection."""
+        if exchange.answered:
+            return  # the rest of its body was no HTTP, and it has that answer
+        exchange.answered = True
+        core, server = self.worker.core, self._server
+        response = core.finished(exchange.verdict, exchange, response)
+        if self.transport.is_closing():
+            return
+        server.total_requests += 1
+        self._requests.popleft()
+        last = not exchange.keep_alive or (not exchange.complete and exchange.waits_to_be_asked)
+        if response.closes or core.admission.drain.started:
+            last = last or not self._requests  # those that have come are answered first
+        first = self.worker.first_lines(response.status, server.default_headers)
+        end = b"connection: close\r\n\r\n" if last else b"\r\n"
+        self.transport.write(b"".join((first, response.head, end, response.body)))
+        if last:
+            self._end()
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin the next request, or wait for one."""
+        self._state, self._since = _HEAD if self._in_head else _IDLE, time.perf_counter()
+        if self._blocked:
+            return
+        if self._paused and len(self._requests) <= 1:
+            self._paused = False
+            self.transport.resume_reading()
+        if self._requests:
+            self._requests[0].arrived = self._since
+            self._begin(self._requests[0])
+
+    def _end(self) -> None:
+        """Close the connection behind the last answer.
+
+        While a client still sends, its system would take the close for a fault and drop the answer unread: what comes
+        is discarded for a moment.
+        """
+        self._state, self._deaf = _ENDING, True
+        self._requests.clear()
+        if self._in_message:
+            self.transport.resume_reading()
+            self._loop.call_later(_DISCARD_SECONDS, self.transport.close)
+        else:
+            self.transport.close()
+
+    def _refuse_connection(self, refusal: Refusal | None) -> None:
+        """End the connection because of what came, with an answer if there is one to give.
+
+        Complete requests before it are answered.
+        """
+        newest = self._newest
+        if newest is not None and not newest.complete and not self._in_head:  # its body is wrong
+            if newest.answered:
+                refusal = None
+            elif newest is self._requests[0] and refusal is not None:  # this is its answer
+                newest.keep_alive = self._in_message = False
+                self._refuse(newest, refusal)
+                return
+            else:
+                self._requests.pop()
+        if self._requests:
+            self._take_no_more()
+            return
+        if refusal is None:
+            self._in_message = False
+            self._end()
+            return
+        nobody = Exchange("", "", [], time.perf_counter())  # the head is not complete, or is none
+        nobody.verdict, nobody.complete, self._in_message = refusal, True, False
+        self._requests.append(nobody)
+        self._refuse(nobody, refusal)
+
+    def _take_no_more(self) -> None:
+        self._deaf = True
+        self._requests[-1].keep_alive = False
+
+    # How a request comes
+
+    def _may_carry_another(self, exchange: Exchange) -> bool:
+        if b"connection" in exchange.fields and self._parser.get_http_version() == "1.0":
+            return False
+        return self._parser.should_keep_alive() and exchange.method != "CONNECT"
+
+    def _parse_anew(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def _without_upgrade(self, rest: bytes) -> None:
+        """Read a request again without its Upgrade header, after which the parser takes no body.
+
+        Java's own client asks for HTTP/2 in every request; a server may ignore that (RFC 9110, section 7.8).
+        """
+        if not self._read_again:  # after CONNECT: what follows was for a tunnel
+            return
+        self._read_again = False
+        lines = [self._parser.get_method() + b" " + self._url + b" HTTP/" + self._parser.get_http_version().encode()]
+        lines += [name + b": " + value for name, value in self._headers if name != b"upgrade"]
+        self._in_message = False
+        self._parse_anew()
+        self.data_received(b"\r\n".join([*lines, b"", rest]))
+
+    def _path(self) -> str:
+        path = _PATHS.get(self._url)
+        if path is None:
+            raw = httptools.parse_url(self._url).path
+            if raw is None:
+                raise ValueError("the target has no path")
+            path = raw.decode("ascii")
+            path = unquote(path) if "%" in path else path
+        return path
+
+    def _head_bytes(self) -> int:
+        return len(self._url) + sum(len(name) + len(value) for name, value in self._headers)
+
+    def _look_at_what_is_outside(self, alone: bool) -> None:
+        """Limit what comes that is not of a body: heads, sizes of chunks, trailers."""
+        if not self._begun:
+            self._outside += self._fed
+        elif self._begun == 1 and alone:
+            self._outside = self._fed
+        # Otherwise it is not known how much of the piece is the newest message's; it is counted from here on.
+        if self._outside > MAX_HEAD_BYTES + _FRAMING_PER_BYTE * self._inside and not self._deaf:
+            self._refuse_connection(error_responses.head_too_large(MAX_HEAD_BYTES))
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+
+    # Clients that do nothing
+
+    def _look(self) -> None:
+        """End the connection if its client has done nothing for too long; no request waits for this."""
+        now, transport = time.perf_counter(), self.transport
+        seconds, unread = now - self._since, transport.get_write_buffer_size()
+        if unread or transport.is_closing():
+            if unread != self._unread or not self._unread_since:
+                self._unread_since = now
+            elif now - self._unread_since >= limits.HEAD_SECONDS:
+                transport.abort()
+        elif self._state is _HEAD and seconds >= limits.HEAD_SECONDS:
+            self._refuse_connection(error_responses.slow_head(limits.HEAD_SECONDS))
+        elif self._state is _BODY and seconds >= limits.BODY_SECONDS:
+            self._refuse(self._requests[0], error_responses.slow_body(limits.BODY_SECONDS))
+        elif self._state is _IDLE and seconds >= (self._keep_alive_seconds if self._count else limits.HEAD_SECONDS):
+            transport.close()
+        self._unread = unread
+        if not unread:
+            self._unread_since = 0.0
+        self._look_again = self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def _close_if_idle(self) -> None:
+        if not self._requests:
+            self.transport.close()
+
+
+def _is_continue(value: bytes) -> bool:
+    return value.strip().lower() == b"100-continue"
