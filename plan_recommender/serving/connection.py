@@ -26,7 +26,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from plan_recommender.serving import error_responses, limits
+from plan_recommender.serving import error_responses, framing, limits
 from plan_recommender.serving.bentoml_routes import BentoRoutes
 from plan_recommender.serving.core import Core
 from plan_recommender.serving.error_responses import OVERLOAD, Header, Refusal
@@ -94,7 +94,8 @@ class Exchange(Request):
     @property
     def waits_to_be_asked(self) -> bool:
         """Whether the client may keep the body back until it is asked for it."""
-        return not self.asked and self.fields.get(b"expect", b"").strip().lower() == b"100-continue"
+        asks = self.fields.get(b"expect", b"").strip().lower() == b"100-continue"
+        return asks and not self.asked and framing.has_body(self.fields)
 
 
 class Worker:
@@ -203,7 +204,7 @@ class Connection(asyncio.Protocol):
             self._without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse_connection(None if self._begun > _MAX_TOGETHER else error_responses.not_http())
-        if self._in_message:
+        if self._in_message or not self._begun:
             self._look_at_what_is_outside(alone)
         if self._state is _BODY:
             self._wait_for_body(self._requests[0])
@@ -234,8 +235,8 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Begin to read a head."""
         self._begun += 1
-        if self._begun > _MAX_TOGETHER:
-            raise ValueError("too many requests come at once")
+        if self._deaf or self._begun > _MAX_TOGETHER:
+            raise ValueError("nothing more is read")
         self._inside = self._outside = 0
         self._url, self._headers = b"", []
         self._in_message = self._in_head = True
@@ -258,6 +259,8 @@ class Connection(asyncio.Protocol):
         if parser.should_upgrade() and method != b"CONNECT":
             self._read_again = True
             return
+        if framing.is_faulty(parser.get_http_version(), self._headers):
+            raise ValueError("the framing is not certain")
         self._count += 1
         head_bytes = self._head_bytes() if self._outside + self._fed > MAX_HEAD_BYTES else 0
         exchange = Exchange(method.decode(), self._path(), self._headers, time.perf_counter(), head_bytes)
@@ -286,6 +289,10 @@ class Connection(asyncio.Protocol):
             return
         self._in_message = False
         self._newest.complete = True
+        if not self._parser.should_keep_alive():
+            self._newest.keep_alive = False  # a trailer may say so, behind which the parser reads nothing
+            if self._newest.answered and self._state is not _ENDING:
+                self._end()
         if self._state is _BODY:
             self._carry_out(self._newest)
 
@@ -294,7 +301,7 @@ class Connection(asyncio.Protocol):
     def _begin(self, exchange: Exchange) -> None:
         """Decide about the oldest request, and wait for its body, answer it, or have it answered."""
         core = self.worker.core
-        verdict = exchange.verdict = core.decide(exchange)
+        verdict = exchange.verdict = exchange.verdict or core.decide(exchange)
         if isinstance(verdict, Command):
             exchange.command = verdict
             self._state, self._since = _BODY, exchange.arrived
@@ -368,8 +375,10 @@ class Connection(asyncio.Protocol):
         server.total_requests += 1
         self._requests.popleft()
         last = not exchange.keep_alive or (not exchange.complete and exchange.waits_to_be_asked)
-        if response.closes or core.admission.drain.started:
+        if core.admission.drain.started:
             last = last or not self._requests  # those that have come are answered first
+        elif response.closes:
+            last = True
         first = self.worker.first_lines(response.status, server.default_headers)
         end = b"connection: close\r\n\r\n" if last else b"\r\n"
         self.transport.write(b"".join((first, response.head, end, response.body)))
@@ -393,22 +402,24 @@ class Connection(asyncio.Protocol):
     def _end(self) -> None:
         """Close the connection behind the last answer.
 
-        While a client still sends, its system would take the close for a fault and drop the answer unread: what comes
-        is discarded for a moment.
+        If a client has sent what nobody reads, its system takes the close for a fault, and drops what it has not read
+        of the answer. So this end is closed first, and what comes is discarded until the client closes too, but not for
+        long (RFC 9112, section 9.6).
         """
         self._state, self._deaf = _ENDING, True
         self._requests.clear()
-        if self._in_message:
-            self.transport.resume_reading()
-            self._loop.call_later(_DISCARD_SECONDS, self.transport.close)
-        else:
-            self.transport.close()
+        self.transport.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._loop.call_later(_DISCARD_SECONDS, self.transport.close)
 
     def _refuse_connection(self, refusal: Refusal | None) -> None:
         """End the connection because of what came, with an answer if there is one to give.
 
-        Complete requests before it are answered.
+        Complete requests before it are answered first.
         """
+        if self._deaf:
+            return  # it came behind the last answer
         newest = self._newest
         if newest is not None and not newest.complete and not self._in_head:  # its body is wrong
             if newest.answered:
@@ -419,17 +430,18 @@ class Connection(asyncio.Protocol):
                 return
             else:
                 self._requests.pop()
-        if self._requests:
-            self._take_no_more()
-            return
         if refusal is None:
-            self._in_message = False
-            self._end()
+            if self._requests:
+                self._take_no_more()
+            else:
+                self._in_message = False
+                self._end()
             return
         nobody = Exchange("", "", [], time.perf_counter())  # the head is not complete, or is none
-        nobody.verdict, nobody.complete, self._in_message = refusal, True, False
+        nobody.verdict, nobody.complete, self._in_message, self._deaf = refusal, True, False, True
         self._requests.append(nobody)
-        self._refuse(nobody, refusal)
+        if len(self._requests) == 1:
+            self._begin(nobody)
 
     def _take_no_more(self) -> None:
         self._deaf = True
@@ -480,7 +492,7 @@ class Connection(asyncio.Protocol):
         elif self._begun == 1 and alone:
             self._outside = self._fed
         # Otherwise it is not known how much of the piece is the newest message's; it is counted from here on.
-        if self._outside > MAX_HEAD_BYTES + _FRAMING_PER_BYTE * self._inside and not self._deaf:
+        if self._outside > MAX_HEAD_BYTES + _FRAMING_PER_BYTE * self._inside:
             self._refuse_connection(error_responses.head_too_large(MAX_HEAD_BYTES))
 
     def _pause(self) -> None:

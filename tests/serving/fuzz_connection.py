@@ -81,11 +81,12 @@ class Transport(asyncio.Transport):
         super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
         self.written = bytearray()
         self.lost = self.paused = self.blocked = False
-        self._loop, self._protocol, self._closing = loop, protocol, False
+        self._loop, self._protocol = loop, protocol
+        self._closing = self._ended = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._closing and not self.lost:
-            raise BrokenPromiseError(f"wrote {bytes(data)[:80]!r} behind its close")
+        if (self._closing or self._ended) and not self.lost:
+            raise BrokenPromiseError(f"wrote {bytes(data)[:80]!r} behind its end")
         self.written += data
 
     def get_write_buffer_size(self) -> int:
@@ -107,6 +108,12 @@ class Transport(asyncio.Transport):
 
     def abort(self) -> None:
         self.close()
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self._ended = True
 
     def _lose(self) -> None:
         self.lost = True
