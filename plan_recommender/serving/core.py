@@ -198,13 +198,13 @@ class Core:
         if command.in_languages:
             LANGUAGE.set(choose_language(request.headers))
         try:
-            return command.validate(body)
+            return command.read(body)
         except ValidationError as error:
             return error_responses.not_valid(error)
 
     def _written(self, command: Command, request: Request, parsed: Any, answer: Any) -> Response:
         """Write the answer of a method as JSON, and note what it predicted."""
-        body = to_json(answer)
+        body = command.write(answer)
         if command.request is InferenceRequest:  # whose answer has what was asked for; the decisions are counted
             parsed, answer = parsed.batch, answer.decided
         if command.counted == "predictions":

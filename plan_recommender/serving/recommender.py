@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, cast
 
 from pydantic_core import to_json
 
@@ -11,13 +11,14 @@ from plan_recommender.billing.given_minutes import billed_bounds
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.billing.tariffs import Tariffs
 from plan_recommender.billing.wording import sentence
-from plan_recommender.model.features import FEATURE_NAMES, PLANS, CustomerUsage, matrix
+from plan_recommender.model.features import FEATURE_NAMES, PLANS, CustomerUsage
 from plan_recommender.model.languages import LANGUAGES, Language
 from plan_recommender.model.reasons import Reasons, effect_points
 from plan_recommender.model.scorer import Note, Scorer
 from plan_recommender.model.sentences import Sentences, change_sentence
 from plan_recommender.model.source import Origin
 from plan_recommender.model.store import RegisteredModel
+from plan_recommender.serving.batches import Decisions, features_of
 from plan_recommender.serving.error_responses import impossible_minutes, unknown_plan
 from plan_recommender.serving.inference_metadata import ModelMetadata
 from plan_recommender.serving.inference_protocol import (
@@ -33,7 +34,6 @@ from plan_recommender.serving.schemas import (
     AdviceRequest,
     BatchRecommendation,
     Contribution,
-    Decision,
     Explanation,
     Health,
     ModelDescription,
@@ -131,17 +131,12 @@ class Recommender:
         return InferenceResponse.of(request, self.recommend_batch(request.batch), explained)
 
     def _recommend_batch(self, batch: UsageBatch, note: Note | None, shadow: Shadow | None) -> BatchRecommendation:
-        features = matrix(batch.rows)
+        features = features_of(batch)
         probabilities = self._scorer.probabilities(features, note)
         decided = self._scorer.decide(features, probabilities)
         if shadow is not None:
             shadow.batch(features, decided, probabilities)
-        predictions: list[Literal[0, 1]] = decided.tolist()
-        decisions: list[Decision] = [
-            {"prediction": prediction, "probability_is_ultra": probability, "recommended_plan": PLANS[prediction]}
-            for prediction, probability in zip(predictions, probabilities.tolist(), strict=True)
-        ]
-        return {"predictions": decisions, "model": self.tag}
+        return {"predictions": cast(Any, Decisions(decided, probabilities)), "model": self.tag}
 
     def advise(self, request: AdviceRequest, language: Language = "en") -> AdviceAnswer:
         """Bill the last month on every plan, forecast the next one, and advise.
