@@ -21,6 +21,8 @@ def localized(number: str, language: Language) -> str:
     """
     if language == "en":
         return number
+    if "," not in number:
+        return number.replace(".", ",")
     whole, _, rest = number.partition(".")
     whole = whole.replace(",", "" if len(whole.lstrip("-")) <= _FOUR_DIGITS else _NARROW_SPACE)
     return f"{whole},{rest}" if rest else whole
@@ -28,7 +30,9 @@ def localized(number: str, language: Language) -> str:
 
 def trimmed(value: float, decimals: int, language: Language) -> str:
     """Write a number of at least 0 with so many decimals, without zeros at their end."""
-    text = f"{value:,.{decimals}f}"
-    if decimals:
+    if decimals == 0:
+        text = f"{value:,.0f}"
+    else:  # a format that is known beforehand takes half the time
+        text = f"{value:,.1f}" if decimals == 1 else f"{value:,.2f}" if decimals == 2 else f"{value:,.{decimals}f}"
         text = text.rstrip("0").rstrip(".")
     return text if language == "en" else localized(text, language)

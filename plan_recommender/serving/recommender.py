@@ -208,25 +208,27 @@ class Recommender:
     def _explain(self, usage: CustomerUsage, language: Language, note: RowNote) -> Explanation:
         values = (usage.calls, usage.minutes, usage.messages, usage.mb_used)
         explained = self._reasons.explain(values)
-        prediction, probability = self._scorer.decide_row(explained.log_odds, *values)
+        bins, prediction, probability, log_odds = explained[:4]
         other_plan, sentences = PLANS[1 - prediction], self._sentences[language]
         contributions: list[Contribution] = []
-        for i, contribution in enumerate(explained.contributions):
-            points = effect_points(probability, explained.log_odds, contribution)
-            words = sentences.words(i, values[i], explained.bins[i], contribution, points)
+        for i, (value, b, contribution, change) in enumerate(
+            zip(values, bins, explained.contributions, explained.changes, strict=True)
+        ):
+            points = effect_points(probability, log_odds, contribution)
+            sentence, few = sentences.words(i, value, b, contribution, points)
             contributions.append(
                 {
                     "feature": FEATURE_NAMES[i],
-                    "value": values[i],
+                    "value": value,
                     "contribution": contribution,
                     "effect_points": points,
-                    "sentence": words.sentence,
-                    "few_training_rows": words.few_training_rows,
-                    "plan_changes_at": explained.changes[i],
-                    "change": change_sentence(FEATURE_NAMES[i], explained.changes[i], other_plan, language),
+                    "sentence": sentence,
+                    "few_training_rows": few,
+                    "plan_changes_at": change,
+                    "change": change_sentence(FEATURE_NAMES[i], change, other_plan, language),
                 }
             )
-        note(explained.bins, probability)
+        note(bins, probability)
         return {
             "prediction": prediction,
             "probability_is_ultra": probability,
