@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from plan_recommender.billing.bill import Bill, Biller
-from plan_recommender.billing.forecast import Forecaster, Month, Range, Saving
+from plan_recommender.billing.forecast import Forecaster, MonthUsed, Range, Saving
 from plan_recommender.billing.habits import HabitProfile
 from plan_recommender.billing.tariffs import Tariffs
 
@@ -69,7 +69,7 @@ class Adviser:
         self._biller = Biller(tariffs)
         self._forecaster = Forecaster(self._biller, profile)
 
-    def advise(self, held: int | None, months: Sequence[Month]) -> Advice:
+    def advise(self, held: int | None, months: Sequence[MonthUsed]) -> Advice:
         """Advise on the next month.
 
         The plan with the least expected bill is advised to whoever holds none. A switch is advised only if it is

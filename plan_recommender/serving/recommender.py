@@ -6,11 +6,10 @@ from typing import Literal
 
 from pydantic_core import to_json
 
-from plan_recommender.billing.forecast import Month
 from plan_recommender.billing.given_minutes import billed_bounds
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.billing.tariffs import Tariffs
-from plan_recommender.billing.wording import sentence
+from plan_recommender.billing.wording import Sentences as AdviceSentences
 from plan_recommender.model.features import FEATURE_NAMES, PLANS, CustomerUsage, matrix
 from plan_recommender.model.languages import LANGUAGES, Language
 from plan_recommender.model.reasons import Reasons, effect_points
@@ -83,9 +82,12 @@ class Recommender:
         self._scorer = Scorer(document)
         self._reasons = Reasons(document, self._scorer)
         self._sentences = {language: Sentences(document, language) for language in LANGUAGES}
+        policy = self._adviser.policy
+        self._advice_sentences = {language: AdviceSentences(tariffs, policy, language) for language in LANGUAGES}
+        self._units = 10**tariffs.decimals
         self.document = Kept.of(model.document_bytes())
-        policy, habits = self._adviser.policy.model_dump(), json.loads(model.habits())
-        self.habits = Kept.of(to_json(ModelHabits(model=self.tag, habits=habits, advice=policy)))
+        habits = ModelHabits(model=self.tag, habits=json.loads(model.habits()), advice=policy.model_dump())
+        self.habits = Kept.of(to_json(habits))
         in_force = TariffsInForce.model_validate({"sha256": tariffs.digest} | tariffs.numbers())
         self.tariffs_in_force = Kept.of(to_json(in_force))
         self.shadow = shadow
@@ -157,14 +159,14 @@ class Recommender:
         if self._rounds_calls:
             _require_possible_minutes(request.months)
         months = [
-            Month(
+            (
                 m.calls, m.minutes, m.messages, m.mb_used, m.billed_minutes,
                 1.0 if m.active_share is None else m.active_share,
             )
             for m in request.months
         ]  # fmt: skip
         advice = self._adviser.advise(held, months)
-        units, names = 10**self.tariffs.decimals, self.tariffs.names
+        units, names = self._units, self.tariffs.names
         plans: list[PlanOutlook] = [
             {
                 "plan": name,
@@ -191,7 +193,7 @@ class Recommender:
             "saving_high": advice.saving.high / units,
             "p_saves": advice.saving.p_saves,
             "plans": plans,
-            "sentence": sentence(advice, self.tariffs, self._adviser.policy, language),
+            "sentence": self._advice_sentences[language].one(advice),
             "currency": self.tariffs.currency,
             "model": self.tag,
             "tariffs": self.tariffs.digest,
