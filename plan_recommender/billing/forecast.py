@@ -18,6 +18,7 @@ computed with whole numbers. `forecast_many.py` is the same for many subscribers
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -64,6 +65,9 @@ SPREAD_PRIOR: Final = 4.0
 
 ROOT_STEPS: Final = 8
 """Steps of Newton's method; six are enough for the numbers that occur."""
+
+_REMEMBERED: Final = 1024
+"""Roots that are remembered: mostly whole months are known, whose number says what root is needed."""
 
 Errors = npt.NDArray[np.float64]
 
@@ -136,14 +140,15 @@ class Forecast:
         """
         self._totals = totals
         self._covered = covered
-        self._expected = [_rounded_mean(total) for total in totals.dot(_EACH).tolist()]
+        self.expected: list[int] = [_rounded_mean(total) for total in totals.dot(_EACH).tolist()]
+        """What the next month is expected to cost on every plan, in the order of the tariffs."""
 
     def ranges(self) -> list[Range]:
         """Give expectation and 90 % interval of the bill on every plan, in the order of the tariffs."""
         bills = self._totals.copy()
         bills.sort(axis=1)
         lows, highs = bills[:, : SCENARIOS - self._covered + 1].tolist(), bills[:, self._covered - 1 :].tolist()
-        return [Range(*_around(*of_plan)) for of_plan in zip(self._expected, lows, highs, strict=True)]
+        return [Range(*_around(*of_plan)) for of_plan in zip(self.expected, lows, highs, strict=True)]
 
     def saving(self, held: int, advised: int) -> Saving:
         """Compare two plans, given as places in the tariffs: what the advised one costs less than the held one."""
@@ -151,7 +156,7 @@ class Forecast:
         differences.sort()
         savings: list[int] = differences.tolist()
         saves = SCENARIOS - bisect_right(savings, 0)
-        expected = self._expected[held] - self._expected[advised]
+        expected = self.expected[held] - self.expected[advised]
         lows, highs = savings[: SCENARIOS - self._covered + 1], savings[self._covered - 1 :]
         return Saving(*_around(expected, lows, highs), saves / SCENARIOS)
 
@@ -179,17 +184,14 @@ class Forecaster:
         """
         if not months:
             raise ValueError("months: expected at least one month, found none")
+        habits = self._profile.habits
         calls, minutes, messages, mb_used, billed_minutes, shares = zip(*months, strict=True)
         summary = summarise(
             self._biller.minutes(calls, minutes, billed_minutes), messages, mb_used, shares, self._profile.usual
         )
-        numbers = []  # the size of a hundredth of a spread of each quantity, and the levels
-        levels = []
-        for i, habit in enumerate(self._profile.habits):
-            at = level(summary, i, habit)
-            levels.append(at)
-            numbers.append(spread(summary, i, habit, at) / ERROR_UNITS)
-        repeated = np.array(numbers + levels).repeat(self._scenarios.repeats)
+        levels = [level(summary, i, habit) for i, habit in enumerate(habits)]
+        units = [spread(summary, i, habit, levels[i]) / ERROR_UNITS for i, habit in enumerate(habits)]
+        repeated = np.array(units + levels).repeat(self._scenarios.repeats)
         errors = self._after_one if len(months) == 1 else self._after_more
         usage = errors * repeated[: len(errors)]
         usage += repeated[len(errors) :]
@@ -239,16 +241,8 @@ def summarise(
         all_messages + counts * first_messages,
         all_data + counts * first_data,
     )
-    first = 0 if counts >= TELLING else 1
-    telling = [i for i in range(first, len(shares)) if shares[i] >= TELLING]
-    distances = (0.0, 0.0, 0.0)
-    if len(telling) > 1:
-        distances = (
-            _distance([minutes[i] / shares[i] for i in telling]),
-            _distance([messages[i] / shares[i] for i in telling]),
-            _distance([mb_used[i] / shares[i] for i in telling]),
-        )
-    return Summary(totals, months + counts * first_share, distances, len(telling))
+    distances, telling = _distances((minutes, messages, mb_used), shares, 0 if counts >= TELLING else 1)
+    return Summary(totals, months + counts * first_share, distances, telling)
 
 
 def level(summary: Summary, i: int, habit: Habit) -> float:
@@ -271,7 +265,24 @@ def spread(summary: Summary, i: int, habit: Habit, at: float) -> float:
     return usual * own * _root(1 + 1 / (summary.months + habit.prior_months))
 
 
-def _distance(values: list[float]) -> float:
+def _distances(
+    quantities: tuple[Sequence[float], Sequence[float], Sequence[float]], shares: Sequence[float], start: int
+) -> tuple[tuple[float, float, float], int]:
+    """Give `Summary.distances` and `Summary.telling` of the months from `start` on."""
+    places = [i for i in range(start, len(shares)) if shares[i] >= TELLING]
+    if len(places) < 2:
+        return (0.0, 0.0, 0.0), len(places)
+    one, two, three = quantities
+    if min(shares) == 1:  # of whole months there is nothing to scale
+        return (_distance(one[start:]), _distance(two[start:]), _distance(three[start:])), len(places)
+    return (
+        _distance([one[i] / shares[i] for i in places]),
+        _distance([two[i] / shares[i] for i in places]),
+        _distance([three[i] / shares[i] for i in places]),
+    ), len(places)
+
+
+def _distance(values: Sequence[float]) -> float:
     """Sum up the distances from the mean, one after the other: the built-in sum rounds differently from Python 3.12."""
     total = 0.0
     for value in values:
@@ -283,6 +294,7 @@ def _distance(values: list[float]) -> float:
     return distance
 
 
+@lru_cache(_REMEMBERED)
 def _root(value: float) -> float:
     """Take the square root of a number from 1 to about 100, by Newton's method, the same in every language."""
     root = (1 + value) / 2
@@ -312,11 +324,11 @@ def _around(expected: int, lows: list[int], highs: list[int]) -> tuple[int, int,
     """
     low, high = lows[0], highs[0]
     shortest = high - low
-    for other_low, other_high in zip(lows, highs, strict=True):
+    for other_low, other_high in zip(lows, highs):  # noqa: B905  # strict takes time
         if other_high - other_low < shortest:
             low, high = other_low, other_high
             shortest = high - low
-    return expected, min(low, expected), max(high, expected)
+    return expected, low if low < expected else expected, high if high > expected else expected
 
 
 def _array(errors: HabitErrors) -> Errors:
