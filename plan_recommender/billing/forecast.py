@@ -269,17 +269,15 @@ def _distances(
     quantities: tuple[Sequence[float], Sequence[float], Sequence[float]], shares: Sequence[float], start: int
 ) -> tuple[tuple[float, float, float], int]:
     """Give `Summary.distances` and `Summary.telling` of the months from `start` on."""
-    places = [i for i in range(start, len(shares)) if shares[i] >= TELLING]
-    if len(places) < 2:
-        return (0.0, 0.0, 0.0), len(places)
     one, two, three = quantities
     if min(shares) == 1:  # of whole months there is nothing to scale
-        return (_distance(one[start:]), _distance(two[start:]), _distance(three[start:])), len(places)
-    return (
-        _distance([one[i] / shares[i] for i in places]),
-        _distance([two[i] / shares[i] for i in places]),
-        _distance([three[i] / shares[i] for i in places]),
-    ), len(places)
+        one, two, three = one[start:], two[start:], three[start:]
+    else:
+        places = [i for i in range(start, len(shares)) if shares[i] >= TELLING]
+        one, two, three = ([quantity[i] / shares[i] for i in places] for quantity in quantities)
+    if len(one) < 2:
+        return (0.0, 0.0, 0.0), len(one)
+    return (_distance(one), _distance(two), _distance(three)), len(one)
 
 
 def _distance(values: Sequence[float]) -> float:

@@ -80,10 +80,9 @@ class Reasons:
         log_odds = self._scorer.log_odds_of(bins)
         prediction, probability = self._scorer.decide_row(log_odds, *usage)
         added = self._added_at(bins)
-        own, contributions = self._own(bins, added)
-        one, two, three, four = own
-        # Everything but the part that depends on a feature stays the same at the places of that feature.
-        added += np.array((log_odds - one, log_odds - two, log_odds - three, log_odds - four)).take(self._feature_at)
+        parts, contributions = self._own(bins, added)
+        # At the places of a feature, only the part that depends on it is another.
+        added += (log_odds - np.array(parts)).take(self._feature_at)
         plans = self._thresholds[bins[self._segmented]].decide(added)
         changes = self._changes(plans, 1 - prediction, usage, bins)
         return Explanation(bins, prediction, probability, log_odds, self._base_value, contributions, changes)

@@ -36,7 +36,8 @@ class Sentences:
 
     def __init__(self, document: ModelDocument, language: Language = "en") -> None:
         """Write, for every bin of every feature, what does not depend on the request."""
-        self._features = [_FeatureSentences(feature, language) for feature in document.features]
+        self.features = [FeatureSentences(feature, language) for feature in document.features]
+        """Those on each feature, in the order of `FEATURE_NAMES`."""
 
     def words(self, feature: int, value: float, b: int, contribution: float, points: float) -> Words:
         """Say which plan a feature speaks for, how common such usage is, and how strongly it speaks.
@@ -48,17 +49,18 @@ class Sentences:
             contribution: to the log-odds of Ultra; its exponential is the factor that it multiplies the odds by.
             points: what it adds to the probability of Ultra, in percentage points.
         """
-        return self._features[feature].words(value, b, contribution, points)
+        return self.features[feature].words(value, b, contribution, points)
 
 
 _Begun = tuple[str, str]
 """The beginning of a sentence up to its verb: where the feature speaks for a plan, and where it hardly matters."""
 
 
-class _FeatureSentences:
+class FeatureSentences:
     """The sentences on one feature in one language; all but the amount and the factor is written beforehand."""
 
     def __init__(self, feature: FeatureTable, language: Language) -> None:
+        """Write what does not depend on the request."""
         words, name = REASON_WORDS[language], feature.name
         self._language = language
         numbers = (_SINGULAR, _SINGULAR) if name in words.singular_nouns else (_PLURAL, _SINGULAR)
@@ -82,6 +84,7 @@ class _FeatureSentences:
         self._changes = [f"{points}{changes}" for points in _all_points(words)]
 
     def words(self, value: float, b: int, contribution: float, points: float) -> Words:
+        """Say what `Sentences.words` says of this feature."""
         language, evidence = self._language, self._evidence[b]
         if value != value:
             shown, (speak, matter) = "", self._assumed

@@ -210,34 +210,35 @@ class Recommender:
     def _explain(self, usage: CustomerUsage, language: Language, note: RowNote) -> Explanation:
         values = (usage.calls, usage.minutes, usage.messages, usage.mb_used)
         explained = self._reasons.explain(values)
-        bins, prediction, probability, log_odds = explained[:4]
-        other_plan, sentences = PLANS[1 - prediction], self._sentences[language]
+        bins, prediction, probability, log_odds, base_value, added, changes = explained
+        other_plan = PLANS[1 - prediction]
         contributions: list[Contribution] = []
-        for i, (value, b, contribution, change) in enumerate(
-            zip(values, bins, explained.contributions, explained.changes, strict=True)
+        for name, words, value, b, contribution, change in zip(  # noqa: B905  # strict takes time
+            FEATURE_NAMES, self._sentences[language].features, values, bins, added, changes
         ):
             points = effect_points(probability, log_odds, contribution)
-            sentence, few = sentences.words(i, value, b, contribution, points)
+            sentence, few = words.words(value, b, contribution, points)
             contributions.append(
                 {
-                    "feature": FEATURE_NAMES[i],
+                    "feature": name,
                     "value": value,
                     "contribution": contribution,
                     "effect_points": points,
                     "sentence": sentence,
                     "few_training_rows": few,
                     "plan_changes_at": change,
-                    "change": change_sentence(FEATURE_NAMES[i], change, other_plan, language),
+                    "change": change_sentence(name, change, other_plan, language),
                 }
             )
+        contributions.sort(key=_size, reverse=True)
         note(bins, probability)
         return {
             "prediction": prediction,
             "probability_is_ultra": probability,
             "recommended_plan": PLANS[prediction],
-            "log_odds": explained.log_odds,
-            "base_value": explained.base_value,
-            "contributions": sorted(contributions, key=lambda c: abs(c["contribution"]), reverse=True),
+            "log_odds": log_odds,
+            "base_value": base_value,
+            "contributions": contributions,
             "model": self.tag,
         }
 
@@ -284,6 +285,10 @@ class Recommender:
         """Answer for a made-up subscriber by every way there is."""
         batch = self._recommend_batch(UsageBatch(rows=[_PROBE]), None, None)
         return self._explain(_PROBE, "en", _count_nothing), batch
+
+
+def _size(contribution: Contribution) -> float:
+    return abs(contribution["contribution"])
 
 
 def _count_nothing(bins: tuple[int, int, int, int], probability: float) -> None:
