@@ -8,7 +8,6 @@ LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 
 _NARROW_SPACE: Final = "\u202f"
 _FOUR_DIGITS: Final = 5  # characters of "9,999"
-_FOUR_DIGITS_FROM: Final = 999  # rounded, numbers below it have no comma
 
 
 def localized(number: str, language: Language) -> str:
@@ -31,13 +30,7 @@ def localized(number: str, language: Language) -> str:
 
 def trimmed(value: float, decimals: int, language: Language) -> str:
     """Write a number of at least 0 with so many decimals, without zeros at their end."""
-    # The usual numbers first: formats that are known beforehand, and without commas where there are none.
-    if decimals == 0:
-        text = f"{value:,.0f}"
-    elif decimals == 1 and value < _FOUR_DIGITS_FROM:
-        text = f"{value:.1f}".removesuffix(".0")
-    elif decimals == 2 and value < _FOUR_DIGITS_FROM:
-        text = f"{value:.2f}".rstrip("0").rstrip(".")
-    else:
-        text = f"{value:,.{decimals}f}".rstrip("0").rstrip(".")
+    text = f"{value:,.{decimals}f}"
+    if decimals:
+        text = text.rstrip("0").rstrip(".")
     return text if language == "en" else localized(text, language)

@@ -12,7 +12,7 @@ from typing import Final
 
 from plan_recommender.model.evidence import Bins
 from plan_recommender.model.features import FEATURE_NAMES
-from plan_recommender.model.languages import Language, trimmed
+from plan_recommender.model.languages import Language, localized
 from plan_recommender.model.reason_words import HARDLY, REASON_WORDS, ReasonWords
 from plan_recommender.model.regions import regions
 from plan_recommender.model.tables import FeatureTable, ModelDocument
@@ -154,19 +154,31 @@ def change_sentence(feature: str, change: float | None, other_plan: str, languag
 
 
 def _amount(value: float, language: Language) -> str:
-    if value > _BILLION:
-        return REASON_WORDS[language].many
-    if 0 < value < _LEAST_SHOWN:
+    """Write an amount; the formats are spelled out, because one whose decimals vary takes twice the time."""
+    if value >= 100:
+        if value > _BILLION:
+            return REASON_WORDS[language].many
+        text = f"{value:,.0f}"
+    elif value >= 1:
+        text = f"{value:.1f}".removesuffix(".0")
+    elif 0 < value < _LEAST_SHOWN:
         return REASON_WORDS[language].tiny
-    # abs: a request may say -0.0, which is zero
-    return trimmed(abs(value), 0 if value >= 100 else 1 if value >= 1 else 2, language)
+    else:
+        text = f"{abs(value):.2f}".rstrip("0").rstrip(".")  # abs: a request may say -0.0, which is zero
+    return text if language == "en" else localized(text, language)
 
 
 def _factor(log_factor: float, language: Language) -> str:
     if log_factor > _LOG_MAX_FACTOR:
         return REASON_WORDS[language].million
     factor = math.exp(log_factor)
-    return trimmed(factor, 2 if factor < 2 else 1 if factor < 10 else 0, language)
+    if factor < 2:
+        text = f"{factor:.2f}".rstrip("0").rstrip(".")
+    elif factor < 10:
+        text = f"{factor:.1f}".removesuffix(".0")
+    else:
+        text = f"{factor:,.0f}"
+    return text if language == "en" else localized(text, language)
 
 
 assert all(tuple(words.nouns) == FEATURE_NAMES for words in REASON_WORDS.values())
