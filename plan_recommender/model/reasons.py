@@ -59,7 +59,10 @@ class Reasons:
     """
 
     def __init__(self, document: ModelDocument, scorer: Scorer) -> None:
-        """Arrange the tables by place, with 8 bytes for every two places; `scorer` is made from the same document."""
+        """Arrange the tables by place; `scorer` must have been made from the same document.
+
+        They take eight bytes for every pair of places: half a megabyte with 260 bins.
+        """
         self._scorer = scorer
         self._base_value = document.constant
         self._curves: list[list[float]] = [curve.tolist() for curve in document.curves]
@@ -80,16 +83,15 @@ class Reasons:
         log_odds = self._scorer.log_odds_of(bins)
         prediction, probability = self._scorer.decide_row(log_odds, *usage)
         added = self._added_at(bins)
-        parts, contributions = self._own(bins, added)
-        # At the places of a feature, only the part that depends on it is another.
-        added += (log_odds - np.array(parts)).take(self._feature_at)
+        contributions, rests = self._contributions(bins, added, log_odds)
+        added += np.array(rests).take(self._feature_at)
         plans = self._thresholds[bins[self._segmented]].decide(added)
         changes = self._changes(plans, 1 - prediction, usage, bins)
         return Explanation(bins, prediction, probability, log_odds, self._base_value, contributions, changes)
 
     def contributions(self, bins: tuple[int, int, int, int]) -> list[float]:
         """What each feature adds, as in `Explanation`, for a subscriber whose values may be missing."""
-        return self._own(bins, self._added_at(bins))[1]
+        return self._contributions(bins, self._added_at(bins), 0.0)[0]
 
     def _added_at(self, bins: tuple[int, int, int, int]) -> Values:
         """Give, for each place, the part of the log-odds that depends on its feature: the curve and three maps."""
@@ -100,14 +102,16 @@ class Reasons:
         added += fourth[d]
         return added
 
-    def _own(self, bins: tuple[int, int, int, int], added: Values) -> tuple[list[float], list[float]]:
-        """Give the part of the log-odds that depends on each feature, and its contribution: with half of each map."""
-        parts, contributions = [], []
+    def _contributions(
+        self, bins: tuple[int, int, int, int], added: Values, log_odds: float
+    ) -> tuple[list[float], list[float]]:
+        """Give what each feature adds with half of its maps, and the log-odds without all that depends on it."""
+        contributions, rests = [], []
         for curve, start, b in zip(self._curves, self._starts, bins):  # noqa: B905  # strict takes time
             part = added.item(start + b)
-            parts.append(part)
             contributions.append((curve[b] + part) / 2)
-        return parts, contributions
+            rests.append(log_odds - part)
+        return contributions, rests
 
     def _changes(self, plans: bytes, other: int, usage: tuple[float, ...], bins: tuple[int, ...]) -> list[float | None]:
         """Find the nearest value of each feature at which the `other` of the `plans` of all places is recommended."""
