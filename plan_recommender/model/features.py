@@ -1,7 +1,7 @@
 """The four features, which are one month of a subscriber's usage, and the two plans.
 
-This is the only definition of the features: `CustomerUsage`, and the types of its fields. The configuration, the tables,
-the fitted pipeline, the compiled scorer and the HTTP API are all checked against it.
+This is the only definition of the features: `CustomerUsage`, and the types of its fields. The configuration, the
+tables, the fitted pipeline, the compiled scorer and the HTTP API are all checked against it.
 """
 
 from typing import Annotated, Literal
