@@ -216,7 +216,7 @@ def number(steps: int, decimals: int, language: Language) -> str:
         decimals: how many it has.
         language: of the reader.
     """
-    return localized(f"{steps / 10**decimals:,.{decimals}f}", language)
+    return localized(f"{steps / 10**decimals:,.{decimals}f}" if decimals else f"{steps:,}", language)
 
 
 _remembered = lru_cache(_REMEMBERED)(number)
