@@ -186,9 +186,8 @@ class Forecaster:
             raise ValueError("months: expected at least one month, found none")
         habits = self._profile.habits
         calls, minutes, messages, mb_used, billed_minutes, shares = zip(*months, strict=True)
-        summary = summarise(
-            self._biller.minutes(calls, minutes, billed_minutes), messages, mb_used, shares, self._profile.usual
-        )
+        billed = [*map(float, self._biller.minutes(calls, minutes, billed_minutes))]  # floats add up faster than a mix
+        summary = summarise(billed, messages, mb_used, shares, self._profile.usual)
         levels = [level(summary, i, habit) for i, habit in enumerate(habits)]
         units = [spread(summary, i, habit, levels[i]) / ERROR_UNITS for i, habit in enumerate(habits)]
         repeated = np.array(units + levels).repeat(self._scenarios.repeats)
