@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._server = server_state
         self._keep_alive_seconds = config.timeout_keep_alive
-        self._state, self._since = _IDLE, time.perf_counter()
+        self._state = _IDLE
         self._requests: deque[Exchange] = deque()  # that are not answered, the oldest first
         self._newest: Exchange | None = None  # of which a part may still come
         self._count = 0
@@ -160,7 +160,8 @@ class Connection(asyncio.Protocol):
         self._paused = self._blocked = False  # reading is paused; the client does not read its answers
         self._deaf = False  # what comes is thrown away, because what came before was wrong or the last
         self._parser: Any = None
-        self._unread, self._unread_since = 0, 0.0  # bytes of answers, when they were last looked at
+        self._waits: object = None  # what the connection waited for when it was last looked at
+        self._since = 0.0  # when that was first seen
         self._parse_anew()
 
     # What the server and the transport call
@@ -307,7 +308,7 @@ class Connection(asyncio.Protocol):
         verdict = exchange.verdict = exchange.verdict or core.decide(exchange)
         if isinstance(verdict, Command):
             exchange.command = verdict
-            self._state, self._since = _BODY, exchange.arrived
+            self._state = _BODY
             if exchange.size > verdict.max_bytes:  # it came while the request before was answered
                 self._refuse(exchange, error_responses.too_large(verdict.max_bytes))
             elif exchange.complete:
@@ -392,14 +393,14 @@ class Connection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Begin the next request, or wait for one."""
-        self._state, self._since = _HEAD if self._in_head else _IDLE, time.perf_counter()
+        self._state = _HEAD if self._in_head else _IDLE
         if self._blocked:
             return
         if self._paused and len(self._requests) <= 1:
             self._paused = False
             self.transport.resume_reading()
         if self._requests:
-            self._requests[0].arrived = self._since
+            self._requests[0].arrived = time.perf_counter()
             self._begin(self._requests[0])
 
     def _end(self) -> None:
@@ -502,22 +503,22 @@ class Connection(asyncio.Protocol):
 
     def _look(self) -> None:
         """End the connection if its client has done nothing for too long; no request waits for this."""
-        now, transport = time.perf_counter(), self.transport
-        seconds, unread = now - self._since, transport.get_write_buffer_size()
-        if unread or transport.is_closing():
-            if unread != self._unread or not self._unread_since:
-                self._unread_since = now
-            elif now - self._unread_since >= limits.HEAD_SECONDS:
+        now, transport, state = time.perf_counter(), self.transport, self._state
+        unread = transport.get_write_buffer_size()
+        ends = unread > 0 or transport.is_closing()
+        waits = (unread, ends, self._count, state is _BODY, state is _ANSWERING)  # for a head, as long as nothing is
+        if waits != self._waits:
+            self._waits, self._since = waits, now
+        seconds = now - self._since
+        if ends:
+            if seconds >= limits.HEAD_SECONDS:
                 transport.abort()
-        elif self._state is _HEAD and seconds >= limits.HEAD_SECONDS:
+        elif state is _HEAD and seconds >= limits.HEAD_SECONDS:
             self._refuse_connection(error_responses.slow_head(limits.HEAD_SECONDS))
-        elif self._state is _BODY and seconds >= limits.BODY_SECONDS:
+        elif state is _BODY and now - self._requests[0].arrived >= limits.BODY_SECONDS:
             self._refuse(self._requests[0], error_responses.slow_body(limits.BODY_SECONDS))
-        elif self._state is _IDLE and seconds >= (self._keep_alive_seconds if self._count else limits.HEAD_SECONDS):
+        elif state is _IDLE and seconds >= (self._keep_alive_seconds if self._count else limits.HEAD_SECONDS):
             transport.close()
-        self._unread = unread
-        if not unread:
-            self._unread_since = 0.0
         self._look_again = self._loop.call_later(_LOOK_SECONDS, self._look)
 
     def _close_if_idle(self) -> None:

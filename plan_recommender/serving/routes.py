@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal
 
+from msgspec.json import Encoder
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_json
 
@@ -79,8 +80,8 @@ class Command:
     in_languages: bool = False
     """Whether the answer has sentences in the language that the request asks for."""
     methods: tuple[str, ...] = ("POST",)
-    write: Callable[[Any], bytes] = to_json
-    """Writes what the method returns."""
+    write: Callable[[Any], bytes] = Encoder().encode
+    """Writes what the method returns; msgspec takes half as long as pydantic's to_json, and takes no models."""
 
     @cached_property
     def read(self) -> Callable[[bytes], Any]:
@@ -158,6 +159,7 @@ ROUTES: Final[dict[str, Query | Command]] = {
         "Answer for many subscribers, as `/predict_batch` does (Open Inference Protocol).",
         max_bytes=10 * MIB,
         in_steps=True,
+        write=to_json,
     ),
     "/ping": Query("health", Health, "The same as `/health`, at the path that SageMaker asks."),
     "/invocations": Command(
