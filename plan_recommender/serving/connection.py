@@ -227,8 +227,10 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on with the requests that wait."""
         self._blocked = False
-        if self._state is _IDLE:
+        if self._state in (_IDLE, _HEAD):
             self._go_on()
+        else:
+            self._read_on()
 
     # What the parser calls
 
@@ -392,9 +394,7 @@ class Connection(asyncio.Protocol):
         self._state, self._since = _HEAD if self._in_head else _IDLE, time.perf_counter()
         if self._blocked:
             return
-        if self._paused and len(self._requests) <= 1:
-            self._paused = False
-            self.transport.resume_reading()
+        self._read_on()
         if self._requests:
             self._requests[0].arrived = self._since
             self._begin(self._requests[0])
@@ -499,6 +499,11 @@ class Connection(asyncio.Protocol):
         if not self._paused:
             self._paused = True
             self.transport.pause_reading()
+
+    def _read_on(self) -> None:
+        if self._paused and len(self._requests) <= 1:
+            self._paused = False
+            self.transport.resume_reading()
 
     # Clients that do nothing
 

@@ -153,7 +153,7 @@ async def expected(stream: bytes, ask: Ask) -> tuple[Outcome, list[str]]:
         stream: what a client sends, the request afterwards included.
         ask: gives uvicorn's outcome of parts, each of which is sent when those before it are answered.
     """
-    stream, rules = _without_offers(stream)
+    stream, rules = without_offers(stream)
     reading = Reading(stream)
     parts, read, end = list[bytes](), 0, None
     for message in reading.messages:
@@ -184,6 +184,18 @@ def must_differ(stream: bytes) -> bool:
     """Tell whether a rule wants our own connection to do something else than uvicorn's, whatever that does."""
     ends = (_end_of(message, len(stream)) for message in Reading(stream).messages)
     return any(end is not None and end.rule != "tunnel" for end in ends)
+
+
+def without_offers(stream: bytes) -> tuple[bytes, list[str]]:
+    """Spoil the names of headers that offer another protocol; gives the stream and the rule, if there are any."""
+    rules: list[str] = []
+    while True:
+        offers = [m for m in Reading(stream).messages if m.upgrade and m.method != b"CONNECT"]
+        if not offers:
+            return stream, rules
+        rules = ["upgrade"]
+        start, end = offers[0].start, offers[0].head_end
+        stream = stream[:start] + _UPGRADE.sub(rb"\1-", stream[start:end]) + stream[end:]
 
 
 @dataclass(frozen=True)
@@ -241,18 +253,6 @@ def _closed_behind(outcome: Outcome, number: int) -> Outcome:
     if not last.closes:
         last = replace(last, headers=(*last.headers, (b"connection", b"close")))
     return replace(outcome, answers=(*before, last), fate=CLOSED)
-
-
-def _without_offers(stream: bytes) -> tuple[bytes, list[str]]:
-    """Spoil the names of headers that offer another protocol; gives the stream and the rule, if there are any."""
-    rules: list[str] = []
-    while True:
-        offers = [m for m in Reading(stream).messages if m.upgrade and m.method != b"CONNECT"]
-        if not offers:
-            return stream, rules
-        rules = ["upgrade"]
-        start, end = offers[0].start, offers[0].head_end
-        stream = stream[:start] + _UPGRADE.sub(rb"\1-", stream[start:end]) + stream[end:]
 
 
 def _without_trailers(part: bytes, message: Message, start: int, rules: list[str]) -> bytes:
