@@ -25,7 +25,8 @@ RULES: Final = {
     "upgrade": "An offer of another protocol is ignored; uvicorn loses the body of such a request and all behind it.",
     "tunnel": "After CONNECT the connection is closed; uvicorn keeps it, and what follows is never answered.",
     "trailers": "Trailers are left out; uvicorn makes headers of them when they come in time.",
-    "one answer": "A request that is answered by its head gets no second answer when its body turns out to be broken.",
+    "one answer": "A request that is answered by its head gets no second answer when its body turns out broken; "
+    "if it was not yet answered, it is refused.",
     "expectation": "A request that waits to be asked for its body, and is answered without it, ends the connection, "
     "because the client may leave the body out; uvicorn would take the next request for it.",
     "close in a trailer": "After a trailer `connection: close` the connection is closed; uvicorn's is deaf.",
@@ -82,7 +83,8 @@ class Reading:
             self._place += 1
 
     def on_message_begin(self) -> None:
-        self.messages.append(Message(self._place))
+        before = self.messages[-1].end if self.messages else 0
+        self.messages.append(Message(before or 0))  # empty lines before a request belong to it
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.messages[-1].head_end is None:
@@ -146,8 +148,11 @@ class Message:
         return [value.strip(b" \t") for each, value in self.headers if each == name]
 
 
-async def expected(stream: bytes, ask: Ask) -> tuple[Outcome, list[str]]:
-    """Tell what our own connection has to make of a stream, and by which rules.
+async def expected(stream: bytes, ask: Ask) -> tuple[Outcome, list[str], Outcome]:
+    """Tell what our own connection has to make of a stream, by which rules, and what it may make of it instead.
+
+    The latter is about a request that is answered by its head, though not at once: if its body turns out to be broken
+    before that, it is refused.
 
     Args:
         stream: what a client sends, the request afterwards included.
@@ -170,14 +175,15 @@ async def expected(stream: bytes, ask: Ask) -> tuple[Outcome, list[str]]:
     outcome = await ask([part for part in parts if part])
     if outcome.answers and outcome.answers[-1].body == _PLAIN:
         rules += ["one shape"] + (["no overtaking"] if len(outcome.answers) > 1 else [])
-    outcome = _without_second_answer(outcome, reading, rules)
+    outcome, instead = _without_second_answer(outcome, reading, rules)
     outcome = _closed_by_expectation(outcome, reading, rules)
     if outcome.fate != CLOSED and end is not None:
         rules.append(end.rule)
         if end.refusal is None:
-            return _closed_behind(outcome, len(outcome.answers)), rules
+            outcome = _closed_behind(outcome, len(outcome.answers))
+            return outcome, rules, outcome
         outcome = replace(outcome, answers=(*outcome.answers, _answer(end.refusal)), fate=CLOSED)
-    return outcome, rules
+    return outcome, rules, instead or outcome
 
 
 def must_differ(stream: bytes) -> bool:
@@ -230,12 +236,15 @@ def _is_faulty(message: Message) -> bool:
     )
 
 
-def _without_second_answer(outcome: Outcome, reading: Reading, rules: list[str]) -> Outcome:
-    *before, last = outcome.answers or (None,)
-    if last is None or last.body != _PLAIN or len(before) < len(reading.messages):
-        return outcome
+def _without_second_answer(outcome: Outcome, reading: Reading, rules: list[str]) -> tuple[Outcome, Outcome | None]:
+    """Leave out the second of two answers to one request, or, instead, the first."""
+    if not outcome.answers or outcome.answers[-1].body != _PLAIN or len(outcome.answers) <= len(reading.messages):
+        return outcome, None
     rules.append("one answer")
-    return replace(outcome, answers=tuple(answer for answer in before if answer))
+    *before, _, refusal = outcome.answers
+    if reading.messages[-1].method == b"HEAD":
+        refusal = replace(_answer(error_responses.not_http()), body=b"")
+    return replace(outcome, answers=outcome.answers[:-1]), replace(outcome, answers=(*before, refusal))
 
 
 def _closed_by_expectation(outcome: Outcome, reading: Reading, rules: list[str]) -> Outcome:
@@ -273,7 +282,8 @@ def _answer(refusal: error_responses.Refusal) -> Answer:
 def _comparable(answer: Answer) -> tuple[int, tuple[tuple[bytes, bytes], ...], bytes]:
     if answer.body == _PLAIN:
         answer = _answer(error_responses.not_http())
-    ids = _IDS if answer.body in _REFUSED else frozenset[bytes]()
+    refused = answer.body in _REFUSED or (answer.status == 400 and not answer.body)  # the latter to HEAD
+    ids = _IDS if refused else frozenset[bytes]()
     headers = sorted(
         (name, b"(made)" if name == b"x-request-id" and _MADE_ID.fullmatch(value) else value)
         for name, value in answer.headers
