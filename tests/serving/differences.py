@@ -237,14 +237,19 @@ def _is_faulty(message: Message) -> bool:
 
 
 def _without_second_answer(outcome: Outcome, reading: Reading, rules: list[str]) -> tuple[Outcome, Outcome | None]:
-    """Leave out the second of two answers to one request, or, instead, the first."""
-    if not outcome.answers or outcome.answers[-1].body != _PLAIN or len(outcome.answers) <= len(reading.messages):
+    """Leave out the second of two answers to a request whose body is broken, or, instead, the first."""
+    number = len(reading.messages)
+    broken = reading.error is not None and number and reading.messages[-1].head_end is not None
+    if not broken or reading.messages[-1].end is not None or len(outcome.answers) < number:
         return outcome, None
+    *before, last = outcome.answers[:number]
+    if last.body == _PLAIN:
+        return outcome, None  # the only answer
     rules.append("one answer")
-    *before, _, refusal = outcome.answers
+    refusal = _answer(error_responses.not_http())
     if reading.messages[-1].method == b"HEAD":
-        refusal = replace(_answer(error_responses.not_http()), body=b"")
-    return replace(outcome, answers=outcome.answers[:-1]), replace(outcome, answers=(*before, refusal))
+        refusal = replace(refusal, body=b"")
+    return replace(outcome, answers=(*before, last)), replace(outcome, answers=(*before, refusal))
 
 
 def _closed_by_expectation(outcome: Outcome, reading: Reading, rules: list[str]) -> Outcome:
