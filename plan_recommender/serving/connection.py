@@ -266,13 +266,16 @@ class Connection(asyncio.Protocol):
         if parser.should_upgrade() and method != b"CONNECT":
             self._read_again = True
             return
-        if framing.is_faulty(parser.get_http_version(), self._headers):
-            raise ValueError("the framing is not certain")
-        self._count += 1
+        version = parser.get_http_version()
         head_bytes = self._head_bytes() if self._outside + self._fed > MAX_HEAD_BYTES else 0
         exchange = Exchange(method.decode(), self._path(), self._headers, time.perf_counter(), head_bytes)
+        if framing.is_faulty(version, self._headers, exchange.fields):
+            raise ValueError("the framing is not certain")
+        self._count += 1
         exchange.parts = []
-        exchange.keep_alive = self._count < MAX_REQUESTS and self._may_carry_another(exchange)
+        exchange.keep_alive = (
+            version == "1.1" and self._count < MAX_REQUESTS and method != b"CONNECT" and parser.should_keep_alive()
+        )
         self._newest = exchange
         self._requests.append(exchange)
         if len(self._requests) == 1:
@@ -296,7 +299,7 @@ class Connection(asyncio.Protocol):
             return
         self._in_message = False
         self._newest.complete = True
-        if not self._parser.should_keep_alive():
+        if b"transfer-encoding" in self._newest.fields and not self._parser.should_keep_alive():
             self._newest.keep_alive = False  # a trailer may say so, behind which the parser reads nothing
             if self._newest.answered and self._state is not _ENDING:
                 self._end()
@@ -453,11 +456,6 @@ class Connection(asyncio.Protocol):
         self._requests[-1].keep_alive = False
 
     # How a request comes
-
-    def _may_carry_another(self, exchange: Exchange) -> bool:
-        if b"connection" in exchange.fields and self._parser.get_http_version() == "1.0":
-            return False
-        return self._parser.should_keep_alive() and exchange.method != "CONNECT"
 
     def _parse_anew(self) -> None:
         self._parser = httptools.HttpRequestParser(self)

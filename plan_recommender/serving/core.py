@@ -113,7 +113,17 @@ class Core:
             route = ROUTES[path]
         if request.method not in route.methods:
             return error_responses.other_method(path, route.methods)
-        return self._admitted(route, request) if isinstance(route, Command) else route
+        if not isinstance(route, Command):
+            return route
+        if not self.admission.admits(route):
+            return error_responses.overloaded()
+        if self.admission.drain.started and self.admission.drain.refusing:
+            return error_responses.stopping()
+        try:
+            too_large = announced_length(request.fields) > route.max_bytes
+        except Refusal as refusal:
+            return refusal
+        return error_responses.too_large(route.max_bytes) if too_large else route
 
     def answer(self, verdict: Decided, request: Request) -> Response:
         """Answer a request, all of which has come, in one go."""
@@ -157,17 +167,6 @@ class Core:
         if verdict is not None and not isinstance(verdict, Response):
             self._note(request, response)
         return response if self._cors is None else self._cors.applied(request, response)
-
-    def _admitted(self, command: Command, request: Request) -> Command | Refusal:
-        if not self.admission.admits(command):
-            return error_responses.overloaded()
-        if self.admission.drain.started and self.admission.drain.refusing:
-            return error_responses.stopping()
-        try:
-            too_large = announced_length(request.fields) > command.max_bytes
-        except Refusal as refusal:
-            return refusal
-        return error_responses.too_large(command.max_bytes) if too_large else command
 
     def _file(self, path: str, method: str) -> Kept | Refusal:
         file = self._page.get(path)

@@ -13,24 +13,21 @@ _MAX_HOST: Final = 261
 _HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|([A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(:[0-9]*)?")
 """RFC 3986, section 3.2.2, without addresses of a future version."""
 
-_ONCE: Final = frozenset({b"host", b"transfer-encoding"})
+_ONCE: Final = (b"host", b"transfer-encoding")
 
 
-def is_faulty(version: str, headers: Sequence[Header]) -> bool:
+def is_faulty(version: str, headers: Sequence[Header], fields: Mapping[bytes, bytes]) -> bool:
     """Tell whether a request has to be refused and its connection closed.
 
     Args:
         version: of HTTP; the parser takes 0.9 and 2.0 too.
         headers: their names in lower case.
+        fields: the same by their names.
     """
-    found = [header for header in headers if header[0] in _ONCE]
-    host = coding = None
-    for name, value in found:
-        if name == b"host" and host is None:
-            host = value
-        elif name == b"transfer-encoding" and coding is None:
-            coding = value
-        else:
+    host, coding = fields.get(b"host"), fields.get(b"transfer-encoding")
+    if len(fields) != len(headers):
+        names = [name for name, _ in headers]
+        if any(names.count(name) > 1 for name in _ONCE):
             return True
     if version != "1.1" and (version != "1.0" or coding is not None):  # section 6.1
         return True
@@ -45,9 +42,5 @@ def has_body(fields: Mapping[bytes, bytes]) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _matches(host: bytes) -> bool:
-    return _HOST.fullmatch(host) is not None
-
-
 def _is_host(host: bytes) -> bool:
-    return len(host) <= _MAX_HOST and _matches(host.strip(b" \t"))
+    return len(host) <= _MAX_HOST and _HOST.fullmatch(host.strip(b" \t")) is not None

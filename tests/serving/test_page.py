@@ -145,7 +145,8 @@ def test_the_page_can_be_turned_off_and_the_routes_stay(
 def test_the_files_need_no_key_and_what_the_page_shows_does(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client.app, "_authentication", Authentication.from_environment({KEY_VARIABLE: KEY}))
+    key = Authentication.from_environment({KEY_VARIABLE: KEY})
+    monkeypatch.setattr(cast(Any, client.app)._core, "_authentication", key)
     assert {client.get(path).status_code for path in page_paths()} == {200}
     for path in ("/model/document", "/model/habits", "/tariffs"):
         assert client.get(path, headers={"if-none-match": "*"}).status_code == 401
