@@ -432,12 +432,15 @@ class Connection(asyncio.Protocol):
         if newest is not None and not newest.complete and not self._in_head:  # its body is wrong
             if newest.answered:
                 refusal = None
-            elif newest is self._requests[0] and refusal is not None:  # this is its answer
-                newest.keep_alive = self._in_message = False
-                self._refuse(newest, refusal)
-                return
-            else:
+            elif refusal is None:
                 self._requests.pop()
+            else:  # this is its answer
+                newest.keep_alive = self._in_message = False
+                if newest is self._requests[0]:
+                    self._refuse(newest, refusal)
+                else:
+                    newest.verdict, newest.complete, self._deaf = refusal, True, True
+                return
         if refusal is None:
             if self._requests:
                 self._take_no_more()
