@@ -177,7 +177,7 @@ async def expected(stream: bytes, ask: Ask) -> tuple[Outcome, list[str], Outcome
         rules += ["one shape"] + (["no overtaking"] if len(outcome.answers) > 1 else [])
     outcome, instead = _without_second_answer(outcome, reading, rules)
     outcome = _closed_by_expectation(outcome, reading, rules)
-    if outcome.fate != CLOSED and end is not None:
+    if outcome.fate != CLOSED and end is not None and (end.refusal or outcome.answers):
         rules.append(end.rule)
         if end.refusal is None:
             outcome = _closed_behind(outcome, len(outcome.answers))
