@@ -151,8 +151,8 @@ class Message:
 async def expected(stream: bytes, ask: Ask) -> tuple[Outcome, list[str], Outcome]:
     """Tell what our own connection has to make of a stream, by which rules, and what it may make of it instead.
 
-    The latter is about a request that is answered by its head, though not at once: if its body turns out to be broken
-    before that, it is refused.
+    The latter is about a request that is answered by its head, though not at once: if its body has come before that, or
+    has turned out to be broken, that counts.
 
     Args:
         stream: what a client sends, the request afterwards included.
@@ -176,7 +176,10 @@ async def expected(stream: bytes, ask: Ask) -> tuple[Outcome, list[str], Outcome
     if outcome.answers and outcome.answers[-1].body == _PLAIN:
         rules += ["one shape"] + (["no overtaking"] if len(outcome.answers) > 1 else [])
     outcome, instead = _without_second_answer(outcome, reading, rules)
-    outcome = _closed_by_expectation(outcome, reading, rules)
+    unasked = _closed_by_expectation(outcome, reading, rules)
+    if unasked is not None:
+        # What is not answered at once may be answered after its body has come, and then nothing is open.
+        return unasked, rules, outcome if reading.messages[len(unasked.answers) - 1].method != b"POST" else unasked
     if outcome.fate != CLOSED and end is not None and (end.refusal or outcome.answers):
         rules.append(end.rule)
         if end.refusal is None:
@@ -252,13 +255,14 @@ def _without_second_answer(outcome: Outcome, reading: Reading, rules: list[str])
     return replace(outcome, answers=(*before, last)), replace(outcome, answers=(*before, refusal))
 
 
-def _closed_by_expectation(outcome: Outcome, reading: Reading, rules: list[str]) -> Outcome:
+def _closed_by_expectation(outcome: Outcome, reading: Reading, rules: list[str]) -> Outcome | None:
+    """Give the outcome that ends behind the first answer to a request that waits to be asked for its body, if any."""
     for place, (message, answer) in enumerate(zip(reading.messages, outcome.answers, strict=False), start=1):
         by_its_head = answer.status not in (200, 400) or message.method != b"POST"
         if by_its_head and message.has_body and b"100-continue" in map(bytes.lower, message.values(b"expect")):
             rules.append("expectation")
             return _closed_behind(outcome, place)
-    return outcome
+    return None
 
 
 def _closed_behind(outcome: Outcome, number: int) -> Outcome:
