@@ -13,6 +13,9 @@ not answered:
 | `ENDING` | nothing: the last answer is on its way | `HEAD_SECONDS` in which none of it is read | it is cut |
 
 Requests that come while another one is answered wait in `_requests`, and meanwhile nothing more is read.
+
+The file is long because all of these states are those of one class, in which the parser, the server, the transport and
+the clock act on the same few attributes.
 """
 
 import asyncio
@@ -20,19 +23,17 @@ import time
 from collections import deque
 from enum import Enum, auto
 from functools import partial
-from http import HTTPStatus
 from typing import Any, ClassVar, Final
 from urllib.parse import unquote
 
 import httptools
 
 from plan_recommender.serving import error_responses, framing, limits
-from plan_recommender.serving.bentoml_routes import BentoRoutes
-from plan_recommender.serving.core import Core
 from plan_recommender.serving.error_responses import OVERLOAD, Header, Refusal
+from plan_recommender.serving.exchange import Exchange, Worker
 from plan_recommender.serving.limits import MAX_HEAD_BYTES, MAX_PIPELINED, MAX_REQUESTS
-from plan_recommender.serving.messages import Request, Response
-from plan_recommender.serving.routes import ROUTES, Command, Query, Verdict
+from plan_recommender.serving.messages import Response
+from plan_recommender.serving.routes import ROUTES, Command, Query
 
 _LOOK_SECONDS: Final = 1.0
 """How often a connection is looked at for a client that does nothing."""
@@ -54,7 +55,6 @@ _MAX_TOGETHER: Final = 1 + MAX_PIPELINED
 """Requests that may come in one piece of data: one that is answered, and those that wait for it."""
 
 _PATHS: Final = {path.encode(): path for path in ROUTES}
-_STATUS_LINES: Final = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -69,62 +69,6 @@ class State(Enum):
 
 
 _IDLE, _HEAD, _BODY, _ANSWERING, _ENDING = State  # a name of the module is found quicker than one of a class
-
-
-class Exchange(Request):
-    """A request of a connection, and what is known of how it came."""
-
-    verdict: Verdict = None
-    command: Command
-    """The verdict, if it is one; only then is the body wanted."""
-    size = 0
-    """Of its body until now, in bytes."""
-    held = 0
-    """How much of that is counted with the bodies that are being read."""
-    asked = False
-    """Whether the client was asked for the body."""
-    complete = False
-    """Whether all of it has come."""
-    answered = False
-
-    keep_alive = False
-    """Whether the connection may carry another request after it."""
-    parts: list[bytes] | None
-    """Of its body; None: it is not wanted, or was taken."""
-
-    @property
-    def waits_to_be_asked(self) -> bool:
-        """Whether the client may keep the body back until it is asked for it."""
-        asks = self.fields.get(b"expect", b"").strip().lower() == b"100-continue"
-        return asks and not self.asked and framing.has_body(self.fields)
-
-
-class Worker:
-    """What the connections of one worker share."""
-
-    def __init__(self, core: Core, bentoml_routes: BentoRoutes, *, shared_socket: bool) -> None:
-        """Set up a worker.
-
-        Args:
-            core: decides and answers.
-            bentoml_routes: answer what the core leaves to BentoML.
-            shared_socket: whether other workers accept connections from the same socket.
-        """
-        self.core = core
-        self.bentoml_routes = bentoml_routes
-        self.shared_socket = shared_socket
-        self._server_headers: list[Header] | None = None
-        self._first_lines: dict[int, bytes] = {}
-
-    def first_lines(self, status: int, server_headers: list[Header]) -> bytes:
-        """Give the status line and the server's own headers, which it makes anew every second."""
-        if server_headers is not self._server_headers:
-            self._server_headers, self._first_lines = server_headers, {}
-        lines = self._first_lines.get(status)
-        if lines is None:
-            own = (name + b": " + value + b"\r\n" for name, value in server_headers)
-            lines = self._first_lines[status] = b"".join((_STATUS_LINES[status], *own))
-        return lines
 
 
 class Connection(asyncio.Protocol):
