@@ -53,10 +53,9 @@ class Predictions:
 
     def __init__(self, predictions: npt.ArrayLike, probabilities: npt.ArrayLike) -> None:
         """Count decisions (1 Ultra, 0 Smart) and their probabilities of Ultra, each of shape (rows,)."""
-        bucket_of = np.searchsorted(PROBABILITY_BUCKETS, probabilities)
-        ultra = int(np.count_nonzero(predictions))
-        self.plans = {PLANS[0]: bucket_of.size - ultra, PLANS[1]: ultra}
-        self.buckets = dict(enumerate(np.bincount(bucket_of).tolist()))
+        plans, buckets = np.bincount(predictions), np.bincount(np.searchsorted(PROBABILITY_BUCKETS, probabilities))
+        self.plans = {PLANS[plan]: count for plan, count in enumerate(plans.tolist()) if count}
+        self.buckets = {bucket: count for bucket, count in enumerate(buckets.tolist()) if count}
         self.sum = float(np.sum(probabilities))
 
 
