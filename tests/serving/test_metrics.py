@@ -67,6 +67,7 @@ def test_a_batch_is_entered_by_few_updates_however_large_it_is(monkeypatch: pyte
         updates.append(amount)
         inc(value, amount)
 
+    entered.flush()  # of other tests
     monkeypatch.setattr(kind, "inc", counting)
     decisions = Decisions(np.ones(10_000, dtype=np.int64), np.full(10_000, 0.75))
     entered.answer({"predictions": cast(Any, decisions), "model": "model of a test"})
