@@ -44,7 +44,8 @@ _LINGER_SECONDS: Final = 0.2
 """How long an idle connection stays open after the stop has begun, for a request that is on its way."""
 
 _DISCARD_SECONDS: Final = 1.0
-"""How long the rest of a refused body is read and thrown away before the connection is closed."""
+_DISCARD_BYTES: Final = 64 * limits.MIB
+"""How long, and how much, is read and thrown away of what comes behind the last answer, such as a refused body."""
 
 _FRAMING_PER_BYTE: Final = 8
 """Bytes of chunk sizes and the like that may come with one byte of a body."""
@@ -158,6 +159,7 @@ class Connection(asyncio.Protocol):
         self._outside = self._inside = 0  # bytes of the newest message that are not of its body, and those that are
         self._fed = 0  # bytes of the piece, without those of bodies
         self._paused = self._blocked = False  # reading is paused; the client does not read its answers
+        self._discarded = 0  # bytes
         self._deaf = False  # what comes is thrown away, because what came before was wrong or the last
         self._parser: Any = None
         self._unread, self._unread_since = 0, 0.0  # bytes of answers, when they were last looked at
@@ -196,6 +198,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse what came, within limits that hold in every state of a request."""
         if self._deaf:
+            self._discarded += len(data)
+            if self._discarded > _DISCARD_BYTES:
+                self.transport.close()
             return
         alone, self._begun, self._fed = not self._in_message, 0, len(data)
         try:
@@ -227,8 +232,10 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on with the requests that wait."""
         self._blocked = False
-        if self._state is _IDLE:
+        if self._state in (_IDLE, _HEAD):
             self._go_on()
+        else:
+            self._read_on()
 
     # What the parser calls
 
@@ -395,9 +402,7 @@ class Connection(asyncio.Protocol):
         self._state, self._since = _HEAD if self._in_head else _IDLE, time.perf_counter()
         if self._blocked:
             return
-        if self._paused and len(self._requests) <= 1:
-            self._paused = False
-            self.transport.resume_reading()
+        self._read_on()
         if self._requests:
             self._requests[0].arrived = self._since
             self._begin(self._requests[0])
@@ -427,12 +432,15 @@ class Connection(asyncio.Protocol):
         if newest is not None and not newest.complete and not self._in_head:  # its body is wrong
             if newest.answered:
                 refusal = None
-            elif newest is self._requests[0] and refusal is not None:  # this is its answer
-                newest.keep_alive = self._in_message = False
-                self._refuse(newest, refusal)
-                return
-            else:
+            elif refusal is None:
                 self._requests.pop()
+            else:  # this is its answer
+                newest.keep_alive = self._in_message = False
+                if newest is self._requests[0]:
+                    self._refuse(newest, refusal)
+                else:
+                    newest.verdict, newest.complete, self._deaf = refusal, True, True
+                return
         if refusal is None:
             if self._requests:
                 self._take_no_more()
@@ -497,6 +505,11 @@ class Connection(asyncio.Protocol):
         if not self._paused:
             self._paused = True
             self.transport.pause_reading()
+
+    def _read_on(self) -> None:
+        if self._paused and len(self._requests) <= 1:
+            self._paused = False
+            self.transport.resume_reading()
 
     # Clients that do nothing
 

@@ -70,7 +70,6 @@ HEADERS = [
     Raw("header that does not end", b"GET / HTTP/1.1\r\nx-padding: " + b"a" * 40_000, 431, ["head"]),
     Raw("a thousand headers", post("/predict", JSON_TYPE, *[f"x-{number}: value" for number in range(1_000)]), 200),
     Raw("header in latin-1", post("/predict", JSON_TYPE, "x-name: caf\xe9"), 200),
-    Raw("no host", b"POST /predict HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(usage()) + usage(), 200),
     Raw("HTTP/1.0", post("/predict", JSON_TYPE, version="HTTP/1.0"), 200),
     Raw("type empty", post("/predict", "content-type:"), 415, ["content-type"]),
     Raw("type in latin-1", post("/predict", "content-type: \xff"), 415, ["content-type"]),
@@ -102,6 +101,7 @@ FRAMINGS = [
 NOT_HTTP = [
     Raw(name, request, 400, ["head"])
     for name, request in {
+        "no host": b"POST /predict HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(usage()) + usage(),
         "method in lower case": head("get", "/health"),
         "unknown method": head("BREW", "/predict"),
         "CONNECT to a host": head("CONNECT", "x:80"),
