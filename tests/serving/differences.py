@@ -25,7 +25,8 @@ RULES: Final = {
     "upgrade": "An offer of another protocol is ignored; uvicorn loses the body of such a request and all behind it.",
     "tunnel": "After CONNECT the connection is closed; uvicorn keeps it, and what follows is never answered.",
     "trailers": "Trailers are left out; uvicorn makes headers of them when they come in time.",
-    "one answer": "A request that is answered by its head gets no second answer when its body turns out to be broken.",
+    "one answer": "A request that is answered by its head gets no second answer when its body turns out broken; "
+    "if it was not yet answered, it is refused.",
     "expectation": "A request that waits to be asked for its body, and is answered without it, ends the connection, "
     "because the client may leave the body out; uvicorn would take the next request for it.",
     "close in a trailer": "After a trailer `connection: close` the connection is closed; uvicorn's is deaf.",
@@ -82,7 +83,8 @@ class Reading:
             self._place += 1
 
     def on_message_begin(self) -> None:
-        self.messages.append(Message(self._place))
+        before = self.messages[-1].end if self.messages else 0
+        self.messages.append(Message(before or 0))  # empty lines before a request belong to it
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.messages[-1].head_end is None:
@@ -146,14 +148,17 @@ class Message:
         return [value.strip(b" \t") for each, value in self.headers if each == name]
 
 
-async def expected(stream: bytes, ask: Ask) -> tuple[Outcome, list[str]]:
-    """Tell what our own connection has to make of a stream, and by which rules.
+async def expected(stream: bytes, ask: Ask) -> tuple[Outcome, list[str], Outcome]:
+    """Tell what our own connection has to make of a stream, by which rules, and what it may make of it instead.
+
+    The latter is about a request that is answered by its head, though not at once: if its body has come before that, or
+    has turned out to be broken, that counts.
 
     Args:
         stream: what a client sends, the request afterwards included.
         ask: gives uvicorn's outcome of parts, each of which is sent when those before it are answered.
     """
-    stream, rules = _without_offers(stream)
+    stream, rules = without_offers(stream)
     reading = Reading(stream)
     parts, read, end = list[bytes](), 0, None
     for message in reading.messages:
@@ -170,20 +175,36 @@ async def expected(stream: bytes, ask: Ask) -> tuple[Outcome, list[str]]:
     outcome = await ask([part for part in parts if part])
     if outcome.answers and outcome.answers[-1].body == _PLAIN:
         rules += ["one shape"] + (["no overtaking"] if len(outcome.answers) > 1 else [])
-    outcome = _without_second_answer(outcome, reading, rules)
-    outcome = _closed_by_expectation(outcome, reading, rules)
-    if outcome.fate != CLOSED and end is not None:
+    outcome, instead = _without_second_answer(outcome, reading, rules)
+    unasked = _closed_by_expectation(outcome, reading, rules)
+    if unasked is not None:
+        # What is not answered at once may be answered after its body has come, and then nothing is open.
+        return unasked, rules, outcome if reading.messages[len(unasked.answers) - 1].method != b"POST" else unasked
+    if outcome.fate != CLOSED and end is not None and (end.refusal or outcome.answers):
         rules.append(end.rule)
         if end.refusal is None:
-            return _closed_behind(outcome, len(outcome.answers)), rules
+            outcome = _closed_behind(outcome, len(outcome.answers))
+            return outcome, rules, outcome
         outcome = replace(outcome, answers=(*outcome.answers, _answer(end.refusal)), fate=CLOSED)
-    return outcome, rules
+    return outcome, rules, instead or outcome
 
 
 def must_differ(stream: bytes) -> bool:
     """Tell whether a rule wants our own connection to do something else than uvicorn's, whatever that does."""
     ends = (_end_of(message, len(stream)) for message in Reading(stream).messages)
     return any(end is not None and end.rule != "tunnel" for end in ends)
+
+
+def without_offers(stream: bytes) -> tuple[bytes, list[str]]:
+    """Spoil the names of headers that offer another protocol; gives the stream and the rule, if there are any."""
+    rules: list[str] = []
+    while True:
+        offers = [m for m in Reading(stream).messages if m.upgrade and m.method != b"CONNECT"]
+        if not offers:
+            return stream, rules
+        rules = ["upgrade"]
+        start, end = offers[0].start, offers[0].head_end
+        stream = stream[:start] + _UPGRADE.sub(rb"\1-", stream[start:end]) + stream[end:]
 
 
 @dataclass(frozen=True)
@@ -218,21 +239,30 @@ def _is_faulty(message: Message) -> bool:
     )
 
 
-def _without_second_answer(outcome: Outcome, reading: Reading, rules: list[str]) -> Outcome:
-    *before, last = outcome.answers or (None,)
-    if last is None or last.body != _PLAIN or len(before) < len(reading.messages):
-        return outcome
+def _without_second_answer(outcome: Outcome, reading: Reading, rules: list[str]) -> tuple[Outcome, Outcome | None]:
+    """Leave out the second of two answers to a request whose body is broken, or, instead, the first."""
+    number = len(reading.messages)
+    broken = reading.error is not None and number and reading.messages[-1].head_end is not None
+    if not broken or reading.messages[-1].end is not None or len(outcome.answers) < number:
+        return outcome, None
+    *before, last = outcome.answers[:number]
+    if last.body == _PLAIN:
+        return outcome, None  # the only answer
     rules.append("one answer")
-    return replace(outcome, answers=tuple(answer for answer in before if answer))
+    refusal = _answer(error_responses.not_http())
+    if reading.messages[-1].method == b"HEAD":
+        refusal = replace(refusal, body=b"")
+    return replace(outcome, answers=(*before, last)), replace(outcome, answers=(*before, refusal))
 
 
-def _closed_by_expectation(outcome: Outcome, reading: Reading, rules: list[str]) -> Outcome:
+def _closed_by_expectation(outcome: Outcome, reading: Reading, rules: list[str]) -> Outcome | None:
+    """Give the outcome that ends behind the first answer to a request that waits to be asked for its body, if any."""
     for place, (message, answer) in enumerate(zip(reading.messages, outcome.answers, strict=False), start=1):
         by_its_head = answer.status not in (200, 400) or message.method != b"POST"
         if by_its_head and message.has_body and b"100-continue" in map(bytes.lower, message.values(b"expect")):
             rules.append("expectation")
             return _closed_behind(outcome, place)
-    return outcome
+    return None
 
 
 def _closed_behind(outcome: Outcome, number: int) -> Outcome:
@@ -241,18 +271,6 @@ def _closed_behind(outcome: Outcome, number: int) -> Outcome:
     if not last.closes:
         last = replace(last, headers=(*last.headers, (b"connection", b"close")))
     return replace(outcome, answers=(*before, last), fate=CLOSED)
-
-
-def _without_offers(stream: bytes) -> tuple[bytes, list[str]]:
-    """Spoil the names of headers that offer another protocol; gives the stream and the rule, if there are any."""
-    rules: list[str] = []
-    while True:
-        offers = [m for m in Reading(stream).messages if m.upgrade and m.method != b"CONNECT"]
-        if not offers:
-            return stream, rules
-        rules = ["upgrade"]
-        start, end = offers[0].start, offers[0].head_end
-        stream = stream[:start] + _UPGRADE.sub(rb"\1-", stream[start:end]) + stream[end:]
 
 
 def _without_trailers(part: bytes, message: Message, start: int, rules: list[str]) -> bytes:
@@ -273,7 +291,8 @@ def _answer(refusal: error_responses.Refusal) -> Answer:
 def _comparable(answer: Answer) -> tuple[int, tuple[tuple[bytes, bytes], ...], bytes]:
     if answer.body == _PLAIN:
         answer = _answer(error_responses.not_http())
-    ids = _IDS if answer.body in _REFUSED else frozenset[bytes]()
+    refused = answer.body in _REFUSED or (answer.status == 400 and not answer.body)  # the latter to HEAD
+    ids = _IDS if refused else frozenset[bytes]()
     headers = sorted(
         (name, b"(made)" if name == b"x-request-id" and _MADE_ID.fullmatch(value) else value)
         for name, value in answer.headers

@@ -4,13 +4,17 @@ Half of the inputs are mutated as the differential test mutates requests, the ot
 """
 
 import logging
+import os
 import random
 import sys
 
 import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]  # no types, and not on every machine
 
+os.environ.setdefault("PLAN_RECOMMENDER_MAX_BATCHES", "1000")
 with atheris.instrument_imports(include=["plan_recommender.serving"]):
-    from tests.serving.fuzz_connection import Trial
+    import service  # noqa: F401  # which imports all of it
+    from plan_recommender.serving import connection  # noqa: F401
+from tests.serving.fuzz_connection import Trial
 from tests.serving.mutations import mutated
 
 

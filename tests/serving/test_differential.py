@@ -19,7 +19,7 @@ from tools.server import ROOT
 
 pytestmark = pytest.mark.slow
 
-CASES = 3_000
+CASES = 2_000
 SEED = 7
 
 
@@ -45,7 +45,7 @@ def test_the_corpora_get_the_same_both_ways(ways: Ways) -> None:
     report: Report = ways.run(compare_all(ways, corpora()))
     assert report.differences == []
     assert report.cases > 900
-    assert set(report.statuses) == {200, 304, 400, 404, 405, 413, 415, 431} | set(report.statuses)
+    assert set(report.statuses) >= {200, 400, 404, 405, 413, 415, 431}
 
 
 def test_the_cases_of_a_client_are_sent_both_ways_and_answered(ways: Ways) -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import TrainedModel
 from tests.serving.smuggling import CASES, SMUGGLED, Case
 from tests.serving.ways import CLOSED, KEPT, Outcome, Ways, application, both_ways, exchange
+from tools.server import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +43,16 @@ def test_a_smuggled_request_would_be_noticed(ways: Ways) -> None:
     """The control: the request that every row hides is answered where it is one, with a status that is known by it."""
     assert told(ways.run(exchange(ways.own, [SMUGGLED]))) == ((404,), KEPT, b"")
     assert [case.name for case in CASES if SMUGGLED not in case.request] == []
+
+
+def test_what_is_lenient_is_documented() -> None:
+    page = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+    reasons: dict[str, list[str]] = {}
+    for case in CASES:
+        if case.lenient:
+            reasons.setdefault(case.lenient, []).append(case.name)
+    assert [why for why, names in reasons.items() if f"| {', '.join(names)} | {why} |" not in page] == []
+    assert len(reasons) > 10
 
 
 def test_every_name_stands_once() -> None:

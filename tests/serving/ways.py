@@ -255,9 +255,9 @@ class _Client(asyncio.Protocol):
             if self.closed:
                 return CLOSED
             last = answers[-1] if answers else None
-            if last is not None and not rest and last.header(b"x-request-id") == AFTER_ID and last.body:
-                return KEPT
             closes = last is not None and last.closes
+            if last is not None and not rest and not closes and last.body and last.header(b"x-request-id") == AFTER_ID:
+                return KEPT
             if not await self._changes(CLOSE_SECONDS if closes or rest else QUIET_SECONDS):
                 return WAITS
 
