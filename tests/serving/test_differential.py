@@ -19,7 +19,7 @@ from tools.server import ROOT
 
 pytestmark = pytest.mark.slow
 
-CASES = 3_000
+CASES = 2_000
 SEED = 7
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from tests.conftest import TrainedModel, run
-from tests.serving.fuzz_connection import BrokenPromiseError, Trial, seeds
+from tests.serving.fuzz_connection import Trial, seeds
+from tests.serving.in_memory import BrokenPromiseError
 from tests.serving.wire import head, post
 
 pytestmark = pytest.mark.slow
 
-INPUTS = 1_500
+INPUTS = 1_000
 
 
 def in_a_thread(work: Callable[[], None]) -> None:
