@@ -147,6 +147,9 @@ class Connection(asyncio.Protocol):
             if self._discarded > _DISCARD_BYTES:
                 self.transport.close()
             return
+        at_a_start = self._state is _IDLE and not self._in_message and not self._outside
+        if at_a_start and self._take_known(data):
+            return
         alone, self._begun, self._fed = not self._in_message, 0, len(data)
         try:
             self._parser.feed_data(data)
@@ -154,6 +157,9 @@ class Connection(asyncio.Protocol):
             self._without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse_connection(None if self._begun > _MAX_TOGETHER else error_responses.not_http())
+        else:
+            if at_a_start and self._begun == 1 and not self._in_message and self._newest is not None:
+                self.worker.known_heads.learn(data, self._newest)
         if self._in_message or not self._begun:
             self._look_at_what_is_outside(alone)
         if self._state is _BODY:
@@ -218,9 +224,8 @@ class Connection(asyncio.Protocol):
             raise ValueError("the framing is not certain")
         self._count += 1
         exchange.parts = []
-        exchange.keep_alive = (
-            version == "1.1" and self._count < MAX_REQUESTS and method != b"CONNECT" and parser.should_keep_alive()
-        )
+        exchange.may_carry_another = version == "1.1" and method != b"CONNECT" and parser.should_keep_alive()
+        exchange.keep_alive = exchange.may_carry_another and self._count < MAX_REQUESTS
         self._newest = exchange
         self._requests.append(exchange)
         if len(self._requests) == 1:
@@ -404,6 +409,20 @@ class Connection(asyncio.Protocol):
         self._requests[-1].keep_alive = False
 
     # How a request comes
+
+    def _take_known(self, data: bytes) -> bool:
+        """Take a request that came whole and by itself, if its head has come before; tells whether it did so."""
+        known, end = self.worker.known_heads.find(data)
+        if known is None or len(data) - end != known.length:
+            return False
+        exchange = Exchange(known.method, known.path, known.headers, time.perf_counter(), 0, known.fields)
+        self._count += 1
+        exchange.keep_alive = known.keep_alive and self._count < MAX_REQUESTS
+        exchange.parts, exchange.size, exchange.complete = [data[end:]], known.length, True
+        self._newest = exchange
+        self._requests.append(exchange)
+        self._begin(exchange)
+        return True
 
     def _parse_anew(self) -> None:
         self._parser = httptools.HttpRequestParser(self)

@@ -1,7 +1,7 @@
 """What a connection keeps of each of its requests, and what it shares with the other connections of its worker."""
 
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from plan_recommender.serving import framing
 from plan_recommender.serving.bentoml_routes import BentoRoutes
@@ -11,6 +11,11 @@ from plan_recommender.serving.messages import Request
 from plan_recommender.serving.routes import Command, Verdict
 
 _STATUS_LINES: Final = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+_END_OF_HEAD: Final = b"\r\n\r\n"
+_MAX_KNOWN: Final = 256
+_MAX_KNOWN_BYTES: Final = 1024
+"""How many heads a worker remembers, before it begins anew, and of which size."""
 
 
 class Exchange(Request):
@@ -29,8 +34,10 @@ class Exchange(Request):
     """Whether all of it has come."""
     answered = False
 
+    may_carry_another = False
+    """Whether its head lets the connection carry another request after it."""
     keep_alive = False
-    """Whether the connection may carry another request after it."""
+    """Whether the connection will do so."""
     parts: list[bytes] | None
     """Of its body; None: it is not wanted, or was taken."""
 
@@ -39,6 +46,47 @@ class Exchange(Request):
         """Whether the client may keep the body back until it is asked for it."""
         asks = self.fields.get(b"expect", b"").strip().lower() == b"100-continue"
         return asks and not self.asked and framing.has_body(self.fields)
+
+
+class KnownHead(NamedTuple):
+    """A head that has come before, and what it says; it is followed by a body of a known length."""
+
+    method: str
+    path: str
+    headers: list[Header]
+    fields: dict[bytes, bytes]
+    keep_alive: bool
+    length: int
+
+
+class KnownHeads:
+    """Heads that have come before: clients send the same one again and again, and parsing takes as long as answering.
+
+    The same bytes at the start of a message say the same. Only what came whole and by itself is remembered, and only if
+    its body is framed by a length; everything else is parsed every time.
+    """
+
+    def __init__(self) -> None:
+        self._heads: dict[bytes, KnownHead] = {}
+
+    def find(self, data: bytes) -> tuple[KnownHead | None, int]:
+        """Find the head that the data begins with; gives it, if it is known, and where its body begins."""
+        end = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        return self._heads.get(data[:end]), end
+
+    def learn(self, data: bytes, request: "Exchange") -> None:
+        """Remember the head of a request, of which the data was all, and nothing else."""
+        end = len(data) - request.size
+        if end > _MAX_KNOWN_BYTES or data.find(_END_OF_HEAD) + len(_END_OF_HEAD) != end:
+            return
+        fields = request.fields
+        if b"expect" in fields or b"transfer-encoding" in fields or b"upgrade" in fields:
+            return
+        if len(self._heads) >= _MAX_KNOWN:
+            self._heads.clear()
+        self._heads[data[:end]] = KnownHead(
+            request.method, request.path, request.headers, fields, request.may_carry_another, request.size
+        )
 
 
 class Worker:
@@ -55,6 +103,7 @@ class Worker:
         self.core = core
         self.bentoml_routes = bentoml_routes
         self.shared_socket = shared_socket
+        self.known_heads = KnownHeads()
         self._server_headers: list[Header] | None = None
         self._first_lines: dict[int, bytes] = {}
 

@@ -11,7 +11,15 @@ class Request:
 
     body = b""
 
-    def __init__(self, method: str, path: str, headers: list[Header], arrived: float, head_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        headers: list[Header],
+        arrived: float,
+        head_bytes: int = 0,
+        fields: dict[bytes, bytes] | None = None,
+    ) -> None:
         """Take the head of a request.
 
         Args:
@@ -20,11 +28,12 @@ class Request:
             headers: their names in lower case.
             arrived: when all of the head had come, by time.perf_counter().
             head_bytes: size of the target and the headers; 0 if that is within the limit in any case.
+            fields: the headers by name, if they are at hand.
         """
         self.method = method
         self.path = path
         self.headers = headers
-        self.fields = dict(headers)
+        self.fields = dict(headers) if fields is None else fields
         """The headers by name; of those that stand twice, the last."""
         self.arrived = arrived
         self.head_bytes = head_bytes

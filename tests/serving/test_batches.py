@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from plan_recommender.model.features import FEATURE_NAMES, PLANS, CustomerUsage
 from plan_recommender.serving import batches
-from plan_recommender.serving.batches import Decisions, Rows, features_of, read_batch, write_batch
+from plan_recommender.serving.batches import Decisions, Rows, features_of, read_batch, read_usage, write_batch
 from plan_recommender.serving.schemas import MAX_BATCH_ROWS, BatchRecommendation, UsageBatch
 from tests.serving.corpus import GOOD, rows
 
@@ -26,6 +26,18 @@ ODD_ROWS = st.dictionaries(NAMES, AMOUNTS | ODD, min_size=2, max_size=5)
 NUMBERS = st.from_regex(
     r"-?[0-9]{1,20}(\.[0-9]{0,25})?([eE][+-]?[0-9]{1,3})?|[+.][0-9]{1,3}|0[xb][0-9]", fullmatch=True
 )
+
+
+def both_of_one(body: bytes) -> tuple[Any, Any]:
+    """The same as `both` of a body with a single row."""
+    found: list[Any] = []
+    for read in (CustomerUsage.model_validate_json, read_usage):
+        try:
+            usage = read(body)
+            found.append([getattr(usage, name).hex() for name in FEATURE_NAMES])
+        except ValidationError as error:
+            found.append(error.errors(include_url=False))
+    return found[0], found[1]
 
 
 def both(body: bytes) -> tuple[Any, Any]:
@@ -44,6 +56,9 @@ def both(body: bytes) -> tuple[Any, Any]:
 def test_a_body_is_read_as_pydantic_reads_it(sent: list[dict[str, Any]]) -> None:
     expected, found = both(json.dumps({"rows": sent}).encode())
     assert repr(found) == repr(expected)  # an error may hold NaN
+    for row in sent:
+        expected, found = both_of_one(json.dumps(row).encode())
+        assert repr(found) == repr(expected)
 
 
 @settings(derandomize=True, deadline=None, max_examples=500)
@@ -60,7 +75,10 @@ def test_a_body_is_read_as_pydantic_reads_it(sent: list[dict[str, Any]]) -> None
 @example("0.1000000000000000055511151231257827021181583404541015625")
 @example("2.2250738585072011e-308")
 def test_every_spelling_of_a_number_has_the_bits_that_pydantic_gives_it(number: str) -> None:
-    expected, found = both(b'{"rows":[{"calls":%b,"minutes":1,"messages":2,"mb_used":3}]}' % number.encode())
+    row = b'{"calls":%b,"minutes":1,"messages":2,"mb_used":3}' % number.encode()
+    expected, found = both(b'{"rows":[%b]}' % row)
+    assert repr(found) == repr(expected)
+    expected, found = both_of_one(row)
     assert repr(found) == repr(expected)
 
 
