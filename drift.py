@@ -25,7 +25,7 @@ from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.profile import ReferenceProfile, Values
 from plan_recommender.report.drift_page import drift_html
-from plan_recommender.report.terminal import drift_table
+from plan_recommender.report.drift_terminal import drift_table
 
 
 def main(arguments: list[str] | None = None) -> int:

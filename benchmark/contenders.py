@@ -17,6 +17,9 @@ from tools.server import ROOT, Server, free_port, running, serving
 BASE: Final = "fastapi"
 """The contender to which all ratios are computed."""
 
+ASGI: Final = "constant-asgi"
+"""The contender of the least work: it reads the request and always answers the same bytes."""
+
 SERVICE: Final = "service"
 
 _NAMED = ("bentoml", "uvicorn", "uvloop", "httptools", "fastapi", "pydantic", "numpy", "scikit-learn", "litserve")
@@ -26,7 +29,7 @@ Serve = Callable[[Collection[int]], AbstractContextManager[Server]]
 
 
 TITLES: Final = {
-    "constant-asgi": "constant ASGI application",
+    ASGI: "constant ASGI application",
     BASE: "FastAPI, constant answer",
     "fastapi-loaded-once": "FastAPI, scikit-learn pipeline loaded once",
     "fastapi-loaded-per-request": "FastAPI, scikit-learn pipeline loaded per request",
@@ -54,7 +57,7 @@ def contenders(assignment: Assignment, mlserver_python: Path | None) -> dict[str
     told = {VARIABLE: assignment.model_dump_json()}
     python = mlserver_python or (Path(sys.executable) if _installed("mlserver") else None)
     return {
-        "constant-asgi": _uvicorn("constant", told),
+        ASGI: _uvicorn("constant", told),
         BASE: _uvicorn("fastapi_constant", told),
         "fastapi-loaded-once": _uvicorn("fastapi_loaded_once", told),
         "fastapi-loaded-per-request": _uvicorn("fastapi_loaded_per_request", told),

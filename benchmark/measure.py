@@ -25,8 +25,9 @@ from loadtest.trials.service import workers
 from plan_recommender.data.synthesis import generate
 from plan_recommender.errors import PlanRecommenderError
 from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage
+from plan_recommender.serving.batches import write_batch
 from plan_recommender.serving.recommender import Recommender
-from plan_recommender.serving.schemas import Recommendation, UsageBatch
+from plan_recommender.serving.schemas import AdviceRequest, Recommendation, UsageBatch
 from tools.server import Server
 
 CONNECTIONS: Final = 16
@@ -35,6 +36,7 @@ BATCH_ROWS: Final = 1_000
 LARGE_BATCH_CONNECTIONS: Final = 2
 LARGE_BATCH_ROWS: Final = 10_000
 RATE_BESIDE_BATCHES: Final = 500
+ADVISE_MONTHS: Final = 12
 STEADY_REQUESTS: Final = 25
 PAUSE_SECONDS: Final = 0.02
 
@@ -85,12 +87,20 @@ class Workload:
         self.singles = [post("/predict", row) for row in rows[:BATCH_ROWS]]
         self.batch, self.batch_answer = self._batch(recommender, rows[:BATCH_ROWS])
         self.large_batch, self.large_batch_answer = self._batch(recommender, rows)
+        self.explain = post("/explain", self.month)
+        self.explanation = to_json(recommender.explain(CustomerUsage(**self.month)))
+        year = [
+            {"month": f"2026-{number:02}", **row} for number, row in enumerate(rows[:ADVISE_MONTHS], start=1)
+        ]  # fmt: skip
+        body = {"plan": recommender.tariffs.names[0], "months": year}
+        self.advise = post("/advise", body)
+        self.advice = to_json(recommender.advise(AdviceRequest.model_validate(body)))
 
     @staticmethod
     def _batch(recommender: Recommender, rows: list[dict[str, float]]) -> tuple[bytes, bytes]:
         body = {"rows": rows}
         answer = recommender.recommend_batch(UsageBatch.model_validate(body))
-        return post("/predict_batch", body), to_json(answer)
+        return post("/predict_batch", body), write_batch(answer)
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,10 @@ class Details:
 
     single_rows: float
     """Rows a second that single requests with different subscribers get answered."""
+    explain_rate: float
+    """Requests a second of `/explain`."""
+    advise_rate: float
+    """Requests a second of `/advise` with `ADVISE_MONTHS` months."""
     batch_rows: float
     """Rows a second that batches of `BATCH_ROWS` get answered."""
     alone_p99_ms: float
@@ -224,10 +238,12 @@ def check(url: str, month: dict[str, float], expected: Recommendation) -> bytes:
 def measure_details(
     server: Server, workload: Workload, cores: Cores, seconds: float, generators: ProcessPoolExecutor
 ) -> Details:
-    """Measure different single requests, batches, and single predictions while batches are answered."""
+    """Measure different single requests, explanations, advice, batches, and single predictions beside batches."""
     url = server.url
     with pinned(cores.generator):
         singles = closed_loop(url, workload.singles, CONNECTIONS, seconds)
+        explained = closed_loop(url, [workload.explain], CONNECTIONS, seconds, expected=workload.explanation)
+        advised = closed_loop(url, [workload.advise], CONNECTIONS, seconds, expected=workload.advice)
         batches = closed_loop(url, [workload.batch], BATCH_CONNECTIONS, seconds, expected=workload.batch_answer)
         alone = open_loop(url, workload.singles, RATE_BESIDE_BATCHES, seconds)
         large = generators.submit(
@@ -237,10 +253,12 @@ def measure_details(
         time.sleep(_LEAD_SECONDS)
         beside = open_loop(url, workload.singles, RATE_BESIDE_BATCHES, seconds)
         large_batches = large.result()
-    records = (singles, batches, alone, beside, large_batches)
+    records = (singles, explained, advised, batches, alone, beside, large_batches)
     supervisor = psutil.Process(server.process.pid)
     return Details(
         single_rows=singles.rate(_OK),
+        explain_rate=explained.rate(_OK),
+        advise_rate=advised.rate(_OK),
         batch_rows=batches.rate(_OK) * BATCH_ROWS,
         alone_p99_ms=alone.latency_ms(99, _OK),
         beside_p99_ms=beside.latency_ms(99, _OK),

@@ -23,18 +23,20 @@ from pydantic_core import to_json
 from plan_recommender.billing.tariffs import load_tariffs, shipped_tariffs
 from plan_recommender.data.synthesis import generate
 from plan_recommender.model import store
-from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage, FeatureMatrix
+from plan_recommender.model.features import FEATURE_NAMES, PLANS, CustomerUsage, FeatureMatrix
 from plan_recommender.model.reasons import Reasons
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.monitoring.model_bins import ModelBins
 from plan_recommender.serving.drift_counters import DriftCounters
 from plan_recommender.serving.recommender import Recommender
+from plan_recommender.serving.schemas import AdviceRequest
 from plan_recommender.training.candidates import frame
 
 ROUNDS = 20
 ROWS = 200
 BATCH_ROWS = 1_000_000
 COUNTED_ROWS = 100_000
+MONTHS = 12
 
 PIPELINE = "pipeline, one-row DataFrame"
 
@@ -79,6 +81,10 @@ def _contestants(model: store.RegisteredModel, rows: FeatureMatrix) -> dict[str,
     def explain(body: bytes) -> bytes:
         return to_json(recommender.explain(CustomerUsage.model_validate_json(body)))
 
+    def advise(body: bytes) -> bytes:
+        return to_json(recommender.advise(AdviceRequest.model_validate_json(body)))
+
+    histories = _histories(rows)
     return {
         PIPELINE: lambda: [pipeline.predict_proba(one) for one in frames],
         "compiled scorer": lambda: [scorer.recommend(*row) for row in values],
@@ -86,7 +92,22 @@ def _contestants(model: store.RegisteredModel, rows: FeatureMatrix) -> dict[str,
         "/predict without HTTP, from bytes to bytes": lambda: [predict(body) for body in bodies],
         "reasons": lambda: [reasons.explain(row) for row in values],
         "/explain without HTTP, from bytes to bytes": lambda: [explain(body) for body in bodies],
+        f"/advise with {MONTHS} months without HTTP, likewise": lambda: [advise(body) for body in histories],
     }
+
+
+def _histories(rows: FeatureMatrix) -> list[bytes]:
+    """Make a request for advice of each row: months that are up to a fifth more or less than it."""
+    rng = np.random.default_rng(1)
+    bodies = []
+    for i, row in enumerate(rows):
+        usage = np.round(row * rng.uniform(0.8, 1.2, (MONTHS, 1)), 2).tolist()
+        months = [
+            {"month": f"2026-{m:02d}", **dict(zip(FEATURE_NAMES, month, strict=True))}
+            for m, month in enumerate(usage, 1)
+        ]
+        bodies.append(to_json({"plan": PLANS[i % len(PLANS)], "months": months}))
+    return bodies
 
 
 def _measure(contestants: dict[str, Answer]) -> dict[str, list[float]]:

@@ -97,7 +97,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         f"{', '.join(OPTIONAL)} (default: all that are installed)",
     )  # fmt: skip
     parser.add_argument(
-        "--rate", type=_positive, default=1000.0, help="requests/s of the open loop (default: %(default)g)"
+        "--rate", type=_positive, default=5000.0, help="requests/s of the open loop (default: %(default)g)"
     )
     parser.add_argument(
         "--open-seconds", type=_positive, default=60.0, help="how long the open loop runs (default: %(default)g)"

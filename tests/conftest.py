@@ -26,6 +26,11 @@ os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_SESSION / "prometheus")
 os.environ.pop("BENTOML_CONFIG", None)
 
+# Some machines turn it on for all of Python. Each of the hundreds of commands and services that the tests start would
+# compile the project anew, and each worker the tests, which takes a third of the time of collecting them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # Before anything imports NumPy, which reads them once: tests run side by side, and threads beyond the cores would only
 # wait for each other. They are unset below, so that the commands and services that tests start run as a user's do.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -22,7 +22,6 @@ from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType, Pedigree
 from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from plan_recommender.data.outputs import replacing
@@ -124,6 +123,9 @@ def bill_of(contents: Contents) -> str:
     bom.dependencies.update(debian.dependencies)
     bom.register_dependency(subject, [system, *base, bento])
     bom.register_dependency(bento, [model, *installed])
+    # It reads a grammar for a second and a half, for which those who only build an image need not wait.
+    from cyclonedx.validation.json import JsonStrictValidator
+
     text = make_outputter(bom, OutputFormat.JSON, VERSION).output_as_string(indent=2)
     wrong = JsonStrictValidator(VERSION).validate_str(text)
     if wrong is not None:

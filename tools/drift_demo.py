@@ -1,6 +1,6 @@
 """`make drift-demo`: a service, usage that changes, a verdict, a better model, and one that is refused.
 
-usage: python -m tools.drift_demo [--folder artifacts/drift_demo]
+usage: python -m tools.drift_demo [--folder artifacts/drift_demo] [--config model_config.yaml]
 
 Every step is the real command or a request to the real service, in a folder and a model store of its own.
 """
@@ -58,20 +58,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--folder", type=Path, default=ROOT / "artifacts" / "drift_demo", metavar="DIR",
         help="for everything that the story makes; emptied first (default: artifacts/drift_demo)",
     )  # fmt: skip
-    folder: Path = parser.parse_args(arguments).folder.absolute()
+    parser.add_argument("--config", type=Path, metavar="YAML", help="to train with (default: as shipped)")
+    options = parser.parse_args(arguments)
+    folder: Path = options.folder.absolute()
     if folder.is_dir():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     try:
-        _Story(folder).tell()
+        _Story(folder, options.config).tell()
     except ServerDidNotStartError as error:
         raise StoryError(str(error)) from error
     return cli.DONE
 
 
 class _Story:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: Path | None) -> None:
         self._folder = folder
+        self._config = config
         self._home = folder / "bentoml"
         self._log = folder / "predictions"
         self._tables = {
@@ -156,7 +159,8 @@ class _Story:
         }
 
     def _places(self) -> list[object]:
-        return ["--artifacts", self._folder / "artifacts"]
+        config = [] if self._config is None else ["--config", self._config]
+        return [*config, "--artifacts", self._folder / "artifacts"]
 
     def _latest(self) -> str:
         tags = subprocess.run(

@@ -16,11 +16,12 @@ from service import PlanRecommender
 
 __all__ = ["PlanRecommender"]
 
-note = AccessLog.note
+wants = AccessLog.wants
 
 
-def note_nothing(self: AccessLog, *answered: Any) -> None:
+def want_nothing(self: AccessLog, status: int) -> bool:
     """Take no note."""
+    return False
 
 
 def no_ids(headers: list[Header], fields: Mapping[bytes, bytes]) -> IdLines:
@@ -31,7 +32,7 @@ def no_ids(headers: list[Header], fields: Mapping[bytes, bytes]) -> IdLines:
 def switch(number: int, frame: object) -> None:
     """Turn both on or off."""
     on = number == signal.SIGUSR1
-    cast(Any, AccessLog).note = note if on else note_nothing
+    cast(Any, AccessLog).wants = wants if on else want_nothing
     cast(Any, messages).id_lines = id_lines if on else no_ids
 
 

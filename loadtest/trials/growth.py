@@ -51,14 +51,14 @@ def memory(
     return report
 
 
-def metrics(paths: int = 100_000, *, service: str = FROM_SOURCE) -> TrialReport:
-    """Compare the counts of two workers with the record of the load, then ask for many paths that do not exist.
+def metrics(paths: int = 100_000, seconds: float = 2.0, *, service: str = FROM_SOURCE) -> TrialReport:
+    """Compare the counts of two workers with the record of `seconds` of load, then ask for paths that do not exist.
 
     The promises: the two workers' counts add up to the number of answers; made-up paths add no series to `/metrics`.
     """
     report = TrialReport("metrics")
     with serving(service, env=several(2)) as server, httpx.Client(base_url=server.url, timeout=30) as http:
-        record = closed_loop(server.url, [PREDICT], CONNECTIONS, 2.0)
+        record = closed_loop(server.url, [PREDICT], CONNECTIONS, seconds)
         http.get("/nowhere")
         time.sleep(0.2)
         series = series_of(http)
@@ -67,7 +67,7 @@ def metrics(paths: int = 100_000, *, service: str = FROM_SOURCE) -> TrialReport:
         done = 0
         while done < paths:
             made_up = [get(f"/{done}/{number}/{os.urandom(4).hex()}") for number in range(20_000)]
-            done += len(closed_loop(server.url, made_up, CONNECTIONS, 2.0))
+            done += len(closed_loop(server.url, made_up, CONNECTIONS, seconds))
         more = set(series_of(http)) - set(series)
         report.require(not more, "no new series")
         report.figures |= {

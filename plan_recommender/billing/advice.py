@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from plan_recommender.billing.bill import Bill, Biller
-from plan_recommender.billing.forecast import Forecaster, Month, Range, Saving
+from plan_recommender.billing.forecast import Forecaster, MonthUsed, Range, Saving
 from plan_recommender.billing.habits import HabitProfile
 from plan_recommender.billing.tariffs import Tariffs
 
@@ -69,7 +69,7 @@ class Adviser:
         self._biller = Biller(tariffs)
         self._forecaster = Forecaster(self._biller, profile)
 
-    def advise(self, held: int | None, months: Sequence[Month]) -> Advice:
+    def advise(self, held: int | None, months: Sequence[MonthUsed]) -> Advice:
         """Advise on the next month.
 
         The plan with the least expected bill is advised to whoever holds none. A switch is advised only if it is
@@ -83,20 +83,20 @@ class Adviser:
             ValueError: there is no month.
         """
         forecast = self._forecaster.forecast(months)
-        plans = forecast.ranges()
-        cheapest = min(range(len(plans)), key=lambda plan: plans[plan].expected)
+        expected = forecast.expected
+        cheapest = expected.index(min(expected))
         kind: Kind = "choose"
         reason: Reason = "cheapest"
-        advised, rival = cheapest, self._cheapest_but(cheapest, plans)
+        advised, rival = cheapest, _cheapest_but(cheapest, expected)
         saving, forgone = _NOTHING, _NOTHING
         if held is None:
             saving = forecast.saving(rival, cheapest)
-        elif plans[held].expected == plans[cheapest].expected:
-            kind, advised, rival = "keep", held, self._cheapest_but(held, plans)
+        elif expected[held] == expected[cheapest]:
+            kind, advised, rival = "keep", held, _cheapest_but(held, expected)
             forgone = forecast.saving(held, rival)
         else:
             possible = forecast.saving(held, cheapest)
-            reason = self._judge(possible, plans[held].expected, len(months))
+            reason = self._judge(possible, expected[held], len(months))
             if reason == "saves enough":
                 kind, rival, saving = "switch", held, possible
             else:
@@ -104,7 +104,7 @@ class Adviser:
         calls, minutes, messages, mb_used, billed_minutes, _ = months[-1]
         billed = self._biller.billed(calls, minutes, messages, mb_used, billed_minutes)
         return Advice(
-            kind, held, advised, reason, rival, saving, forgone, plans,
+            kind, held, advised, reason, rival, saving, forgone, forecast.ranges(),
             self._biller.bills(billed), billed.estimated, len(months),
         )  # fmt: skip
 
@@ -115,7 +115,11 @@ class Adviser:
             return "saves too little"
         return "saves enough" if saving.p_saves >= self.policy.min_p_saves else "not sure enough"
 
-    @staticmethod
-    def _cheapest_but(plan: int, plans: list[Range]) -> int:
-        others = [other for other in range(len(plans)) if other != plan]
-        return min(others, key=lambda other: plans[other].expected) if others else plan
+
+def _cheapest_but(plan: int, expected: list[int]) -> int:
+    """Give the cheapest other plan; where there is no other, `plan` itself."""
+    others = [*expected[:plan], *expected[plan + 1 :]]
+    if not others:
+        return plan
+    place = others.index(min(others))
+    return place if place < plan else place + 1

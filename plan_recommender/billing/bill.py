@@ -5,13 +5,14 @@ NumPy. Both first turn usage into whole billed quantities (minutes, messages, st
 with whole numbers only.
 """
 
+from collections.abc import Iterable
 from math import ceil
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from plan_recommender.billing.tariffs import Tariffs
+from plan_recommender.billing.tariffs import MAX_USAGE, Tariffs
 
 _CHUNK_ROWS: Final = 4_096
 """Rows that are billed at once: their quantities stay in the processor's cache."""
@@ -88,22 +89,26 @@ class Biller:
             mb_used: data used (MB).
             billed_minutes: minutes after the rounding of each call; None: not known.
         """
-        whole = self.minutes(calls, minutes, billed_minutes)
+        (whole,) = self.minutes((calls,), (minutes,), (billed_minutes,))
         estimated = self._by_call and billed_minutes is None
         return Billed(whole, ceil(messages), -(-ceil(mb_used) // self._step_mb), estimated)
 
-    def minutes(self, calls: float, minutes: float, billed_minutes: float | None) -> int:
-        """Give the minutes that are billed; arguments are as in `billed`.
+    def minutes(
+        self, calls: Iterable[float], minutes: Iterable[float], billed_minutes: Iterable[float | None]
+    ) -> list[int]:
+        """Give the minutes that each of some months is billed for; arguments are as in `billed`, one for each month.
 
         Where each call is rounded up, the sum of the minutes does not say how many are billed: at least the minutes,
         and less than the minutes and one for each call. Without `billed_minutes` they are estimated as the minutes,
         rounded up, and `minutes.call_share` for each call, rounded down, which lies within these bounds.
         """
         if not self._by_call:
-            return ceil(minutes)
-        if billed_minutes is None:
-            return ceil(minutes) + int(calls) * self._call_hundredths // 100
-        return ceil(billed_minutes)
+            return [ceil(total) for total in minutes]
+        hundredths = self._call_hundredths
+        return [
+            ceil(total) + int(made) * hundredths // 100 if whole is None else ceil(whole)
+            for made, total, whole in zip(calls, minutes, billed_minutes, strict=True)
+        ]
 
     def bills(self, billed: Billed) -> list[Bill]:
         """Bill one month on every plan, in the order of the tariffs."""
@@ -116,6 +121,10 @@ class Biller:
             total = plan.fee + for_minutes + for_messages + for_data
             bills.append(Bill(plan.fee, for_minutes, for_messages, for_data, total))
         return bills
+
+    def scenarios(self, count: int) -> "ScenarioBiller":
+        """Give a biller for this number of months at once."""
+        return ScenarioBiller(self._step_mb, self._plans, count)
 
     def billed_table(
         self, usage: npt.NDArray[np.float64], billed_minutes: npt.NDArray[np.float64] | None = None
@@ -161,3 +170,44 @@ class Biller:
         totals += beyond[:, 2]
         totals += self._fees
         return totals
+
+
+class ScenarioBiller:
+    """Bills always the same small number of months on every plan, with the totals of `Biller.totals`.
+
+    To spread a number over an array takes NumPy longer than the arithmetic, so all arrays have the same shape and are
+    made beforehand: (3 * plans * months,), the months of the first plan in billed minutes, those of the next plan, and
+    so on, then all this in messages and in steps of data.
+    """
+
+    def __init__(self, step_mb: int, plans: list[_Prices], months: int) -> None:
+        self.repeats: Final = len(plans) * months
+        """How often a number that counts for a whole quantity has to be repeated."""
+        self._shape = len(plans), months
+        self._most = np.full(3 * self.repeats, MAX_USAGE)
+        self._nothing = np.zeros(3 * self.repeats, dtype=np.int64)
+        self._step_mb = np.full(self.repeats, float(step_mb))
+        self._fees = np.repeat([plan.fee for plan in plans], months)
+        included = [(plan.minutes, plan.messages, plan.steps) for plan in plans]
+        prices = [(plan.minute, plan.message, plan.step) for plan in plans]
+        self._included, self._prices = (np.repeat(np.array(each).T.ravel(), months) for each in (included, prices))
+
+    def totals(self, usage: npt.NDArray[np.float64]) -> Whole:
+        """Bill months: totals in smallest units, shape (plans, months).
+
+        Args:
+            usage: billed minutes, messages and MB, arranged as above; what is not from 0 to `MAX_USAGE` counts as the
+                nearer of the two. The array is used up.
+        """
+        quantities = self.repeats
+        np.minimum(np.ceil(usage, out=usage), self._most, out=usage)
+        data = usage[2 * quantities :]
+        np.ceil(np.divide(data, self._step_mb, out=data), out=data)  # exact: the quotient of small whole numbers
+        beyond = usage.astype(np.int64)
+        beyond -= self._included
+        np.maximum(beyond, self._nothing, out=beyond)  # so that nothing is billed below 0, either
+        beyond *= self._prices
+        totals: Whole = beyond[:quantities] + beyond[quantities : 2 * quantities]
+        totals += beyond[2 * quantities :]
+        totals += self._fees
+        return totals.reshape(self._shape)

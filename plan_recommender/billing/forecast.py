@@ -18,6 +18,7 @@ computed with whole numbers. `forecast_many.py` is the same for many subscribers
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -25,7 +26,6 @@ import numpy.typing as npt
 
 from plan_recommender.billing.bill import Biller, Whole
 from plan_recommender.billing.habits import ERROR_UNITS, SCENARIOS, Habit, HabitErrors, HabitProfile
-from plan_recommender.billing.tariffs import MAX_USAGE
 
 MAX_MONTHS: Final = 36
 """Past months that count at most, the latest ones."""
@@ -66,7 +66,12 @@ SPREAD_PRIOR: Final = 4.0
 ROOT_STEPS: Final = 8
 """Steps of Newton's method; six are enough for the numbers that occur."""
 
+_REMEMBERED: Final = 1024
+"""Roots that are remembered: mostly whole months are known, whose number says what root is needed."""
+
 Errors = npt.NDArray[np.float64]
+
+_EACH: Final = np.ones(SCENARIOS, dtype=np.int64)
 
 
 class Month(NamedTuple):
@@ -82,14 +87,8 @@ class Month(NamedTuple):
     """Share of the month's days on which the subscriber was one, more than 0 and at most 1."""
 
 
-class Used(NamedTuple):
-    """What counts of a month for the forecast."""
-
-    minutes: float
-    """Billed minutes."""
-    messages: float
-    mb_used: float
-    active_share: float
+MonthUsed = tuple[float, float, float, float, float | None, float]
+"""What a `Month` holds; making a plain tuple takes less time."""
 
 
 class Summary(NamedTuple):
@@ -141,22 +140,25 @@ class Forecast:
         """
         self._totals = totals
         self._covered = covered
-        self._expected = [_rounded_mean(total) for total in totals.sum(axis=1).tolist()]
+        self.expected: list[int] = [_rounded_mean(total) for total in totals.dot(_EACH).tolist()]
+        """What the next month is expected to cost on every plan, in the order of the tariffs."""
 
     def ranges(self) -> list[Range]:
         """Give expectation and 90 % interval of the bill on every plan, in the order of the tariffs."""
-        ranges = []
-        for expected, bills in zip(self._expected, np.sort(self._totals, axis=1).tolist(), strict=True):
-            ranges.append(Range(expected, *_around(expected, *_shortest(bills, self._covered))))
-        return ranges
+        bills = self._totals.copy()
+        bills.sort(axis=1)
+        lows, highs = bills[:, : SCENARIOS - self._covered + 1].tolist(), bills[:, self._covered - 1 :].tolist()
+        return [Range(*_around(*of_plan)) for of_plan in zip(self.expected, lows, highs, strict=True)]
 
     def saving(self, held: int, advised: int) -> Saving:
         """Compare two plans, given as places in the tariffs: what the advised one costs less than the held one."""
-        savings: list[int] = np.sort(self._totals[held] - self._totals[advised]).tolist()
+        differences = self._totals[held] - self._totals[advised]
+        differences.sort()
+        savings: list[int] = differences.tolist()
         saves = SCENARIOS - bisect_right(savings, 0)
-        expected = self._expected[held] - self._expected[advised]
-        low, high = _around(expected, *_shortest(savings, self._covered))
-        return Saving(expected, low, high, saves / SCENARIOS)
+        expected = self.expected[held] - self.expected[advised]
+        lows, highs = savings[: SCENARIOS - self._covered + 1], savings[self._covered - 1 :]
+        return Saving(*_around(expected, lows, highs), saves / SCENARIOS)
 
 
 class Forecaster:
@@ -164,11 +166,14 @@ class Forecaster:
 
     def __init__(self, biller: Biller, profile: HabitProfile) -> None:
         self._biller = biller
+        self._scenarios = biller.scenarios(SCENARIOS)
         self._profile = profile
-        self._after_one = _array(profile.errors_after_one)
-        self._after_more = _array(profile.errors_after_more)
+        self._after_one, self._after_more = (
+            np.repeat(_array(errors), self._scenarios.repeats // SCENARIOS, axis=0).ravel()
+            for errors in (profile.errors_after_one, profile.errors_after_more)
+        )
 
-    def forecast(self, months: Sequence[Month]) -> Forecast:
+    def forecast(self, months: Sequence[MonthUsed]) -> Forecast:
         """Forecast the next whole month.
 
         Args:
@@ -179,26 +184,26 @@ class Forecaster:
         """
         if not months:
             raise ValueError("months: expected at least one month, found none")
-        billed = self._biller.minutes
-        used = [
-            Used(billed(calls, minutes, billed_minutes), messages, mb_used, active_share)
-            for calls, minutes, messages, mb_used, billed_minutes, active_share in months
-        ]
-        summary = summarise(used, self._profile.usual)
+        habits = self._profile.habits
+        calls, minutes, messages, mb_used, billed_minutes, shares = zip(*months, strict=True)
+        billed = [*map(float, self._biller.minutes(calls, minutes, billed_minutes))]  # floats add up faster than a mix
+        summary = summarise(billed, messages, mb_used, shares, self._profile.usual)
+        levels = [level(summary, i, habit) for i, habit in enumerate(habits)]
+        units = [spread(summary, i, habit, levels[i]) / ERROR_UNITS for i, habit in enumerate(habits)]
+        repeated = np.array(units + levels).repeat(self._scenarios.repeats)
         errors = self._after_one if len(months) == 1 else self._after_more
-        scale = np.zeros((2, 4, 1))  # the size of a hundredth of a spread, and the level, of each quantity
-        for i, habit in enumerate(self._profile.habits):
-            at = level(summary, i, habit)
-            scale[0, i + 1, 0] = spread(summary, i, habit, at) / ERROR_UNITS
-            scale[1, i + 1, 0] = at
-        usage = errors * scale[0]
-        usage += scale[1]
-        np.maximum(usage, 0.0, out=usage)
-        np.minimum(usage, MAX_USAGE, out=usage)
-        return Forecast(self._biller.totals(self._biller.billed_table(usage.T)), _covered(used))
+        usage = errors * repeated[: len(errors)]
+        usage += repeated[len(errors) :]
+        return Forecast(self._scenarios.totals(usage), _covered(shares))
 
 
-def summarise(used: Sequence[Used], usual: tuple[float, float, float]) -> Summary:
+def summarise(
+    minutes: Sequence[float],
+    messages: Sequence[float],
+    mb_used: Sequence[float],
+    shares: Sequence[float],
+    usual: tuple[float, float, float],
+) -> Summary:
     """Sum up the months of one subscriber.
 
     Usage often begins later than a registration says: first months that should be whole by it held half the usage of
@@ -208,27 +213,35 @@ def summarise(used: Sequence[Used], usual: tuple[float, float, float]) -> Summar
     this, because the others say so too; where none is, the forecast stays nearer to what is usual.
 
     Args:
-        used: the months, at least one, the earliest first.
+        minutes: billed minutes of the months, at least one, the earliest first; so are the next three.
+        messages: sent.
+        mb_used: data.
+        shares: of the month's days on which the subscriber was active, more than 0 and at most 1.
         usual: of a whole month: billed minutes, messages and MB.
     """
-    minutes = messages = mb_used = months = 0.0
-    for month in used[1:]:
-        minutes += month[0]
-        messages += month[1]
-        mb_used += month[2]
-        months += month[3]
-    first, counts = used[0], 1.0
-    if first[3] >= WHOLE:
+    used = zip(minutes, messages, mb_used, shares, strict=True)
+    first_minutes, first_messages, first_data, first_share = next(used)
+    all_minutes = all_messages = all_data = months = 0.0
+    for of_minutes, of_messages, of_data, share in used:
+        all_minutes += of_minutes
+        all_messages += of_messages
+        all_data += of_data
+        months += share
+    counts = 1.0
+    if first_share >= WHOLE:
         others = months + FIRST_PRIOR
-        of_minutes = first[0] * others / (minutes + FIRST_PRIOR * usual[0])
-        of_data = first[2] * others / (mb_used + FIRST_PRIOR * usual[2])
-        share = (of_minutes + of_data) / 2
-        if share < 1:
-            counts = max(share * share * share, FIRST_LEAST)
-    totals = (minutes + counts * first[0], messages + counts * first[1], mb_used + counts * first[2])
-    months += counts * first[3]
-    telling = [month for month in (used if counts >= TELLING else used[1:]) if month[3] >= TELLING]
-    return Summary(totals, months, _distances(telling), len(telling))
+        by_minutes = first_minutes * others / (all_minutes + FIRST_PRIOR * usual[0])
+        by_data = first_data * others / (all_data + FIRST_PRIOR * usual[2])
+        expected = (by_minutes + by_data) / 2
+        if expected < 1:
+            counts = max(expected * expected * expected, FIRST_LEAST)
+    totals = (
+        all_minutes + counts * first_minutes,
+        all_messages + counts * first_messages,
+        all_data + counts * first_data,
+    )
+    distances, telling = _distances((minutes, messages, mb_used), shares, 0 if counts >= TELLING else 1)
+    return Summary(totals, months + counts * first_share, distances, telling)
 
 
 def level(summary: Summary, i: int, habit: Habit) -> float:
@@ -251,16 +264,22 @@ def spread(summary: Summary, i: int, habit: Habit, at: float) -> float:
     return usual * own * _root(1 + 1 / (summary.months + habit.prior_months))
 
 
-def _distances(months: list[Used]) -> tuple[float, float, float]:
-    if len(months) < 2:
-        return 0.0, 0.0, 0.0
-    minutes = [month[0] / month[3] for month in months]
-    messages = [month[1] / month[3] for month in months]
-    mb_used = [month[2] / month[3] for month in months]
-    return _distance(minutes), _distance(messages), _distance(mb_used)
+def _distances(
+    quantities: tuple[Sequence[float], Sequence[float], Sequence[float]], shares: Sequence[float], start: int
+) -> tuple[tuple[float, float, float], int]:
+    """Give `Summary.distances` and `Summary.telling` of the months from `start` on."""
+    one, two, three = quantities
+    if min(shares) == 1:  # of whole months there is nothing to scale
+        one, two, three = one[start:], two[start:], three[start:]
+    else:
+        places = [i for i in range(start, len(shares)) if shares[i] >= TELLING]
+        one, two, three = ([quantity[i] / shares[i] for i in places] for quantity in quantities)
+    if len(one) < 2:
+        return (0.0, 0.0, 0.0), len(one)
+    return (_distance(one), _distance(two), _distance(three)), len(one)
 
 
-def _distance(values: list[float]) -> float:
+def _distance(values: Sequence[float]) -> float:
     """Sum up the distances from the mean, one after the other: the built-in sum rounds differently from Python 3.12."""
     total = 0.0
     for value in values:
@@ -272,6 +291,7 @@ def _distance(values: list[float]) -> float:
     return distance
 
 
+@lru_cache(_REMEMBERED)
 def _root(value: float) -> float:
     """Take the square root of a number from 1 to about 100, by Newton's method, the same in every language."""
     root = (1 + value) / 2
@@ -285,31 +305,29 @@ def _rounded_mean(total: int) -> int:
     return (2 * total + SCENARIOS) // (2 * SCENARIOS)
 
 
-def _around(expected: int, low: int, high: int) -> tuple[int, int]:
-    """Extend an interval to what is expected, which may lie beyond it: rare dear months count in it, and not here."""
-    return min(low, expected), max(high, expected)
-
-
-def _covered(used: Sequence[Used]) -> int:
+def _covered(shares: Sequence[float]) -> int:
     """Say how many scenarios an interval spans, by the months known."""
-    if len(used) > 1:
+    if len(shares) > 1:
         return COVERED
-    return COVERED_AFTER_WHOLE if used[0].active_share >= WHOLE else COVERED_AFTER_ONE
+    return COVERED_AFTER_WHOLE if shares[0] >= WHOLE else COVERED_AFTER_ONE
 
 
-def _shortest(values: list[int], covered: int) -> tuple[int, int]:
-    """Find the shortest interval that spans so many of ascending values; of equally short ones the lowest.
+def _around(expected: int, lows: list[int], highs: list[int]) -> tuple[int, int, int]:
+    """Find the shortest interval, and extend it to what is expected; `lows` and `highs` are the ends of each.
 
     Many months cost exactly the fee. An interval with equal tails leaves out nothing below the fee, and so covers more
-    than it says; the shortest one begins at the fee and leaves out only what is dear and rare.
+    than it says; the shortest one begins at the fee and leaves out only what is dear and rare. Of equally short ones it
+    is the lowest. What is expected may lie beyond it: the rare dear months count in it.
     """
-    low, high = values[0], values[covered - 1]
-    for other_low, other_high in zip(values[1:], values[covered:], strict=False):
-        if other_high - other_low < high - low:
+    low, high = lows[0], highs[0]
+    shortest = high - low
+    for other_low, other_high in zip(lows, highs):  # noqa: B905  # strict takes time
+        if other_high - other_low < shortest:
             low, high = other_low, other_high
-    return low, high
+            shortest = high - low
+    return expected, low if low < expected else expected, high if high > expected else expected
 
 
 def _array(errors: HabitErrors) -> Errors:
-    """Arrange errors like usage, shape (4, scenarios): the minutes are billed ones, and there are no calls to add."""
-    return np.array([[0] * SCENARIOS, errors.minutes, errors.messages, errors.mb_used], dtype=np.float64)
+    """Arrange errors by quantity, shape (3, scenarios)."""
+    return np.array([errors.minutes, errors.messages, errors.mb_used], dtype=np.float64)

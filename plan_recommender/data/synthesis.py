@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from scipy.special import ndtr
-from scipy.stats import spearmanr
 
 from plan_recommender.data.csv_table import LabelledTable
 from plan_recommender.errors import ConfigError
@@ -268,6 +267,9 @@ def _cholesky(rank_correlations: tuple[float, float, float]) -> npt.NDArray[np.f
 
 def calibrate_class(features: FeatureMatrix) -> ClassCalibration:
     """Reduce the rows of one class, shape (rows, 4), to marginals and rank correlations; minutes do not matter."""
+    # It takes half a second to import, for which those who draw rows, such as every user of locust, need not wait.
+    from scipy.stats import spearmanr
+
     columns = {name: features[:, FEATURE_NAMES.index(name)] for name in DRAWN}
     rho = np.asarray(spearmanr(np.column_stack(list(columns.values()))).statistic)
     return ClassCalibration(

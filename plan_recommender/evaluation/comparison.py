@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from plan_recommender.config.settings import ComparisonSettings, Metric
 from plan_recommender.data.csv_table import RowNumbers
 from plan_recommender.data.subscribers import Subscribers
-from plan_recommender.evaluation.metrics import Labels, Probabilities, measure
+from plan_recommender.evaluation.metrics import Labels, Probabilities, log_losses, measure
 
 COMPARED: tuple[Metric, ...] = ("accuracy", "f1", "roc_auc", "brier", "log_loss")
 """The metrics that are compared, in the order of the report."""
@@ -170,15 +170,13 @@ class _Model:
     def __init__(self, target: Labels, probabilities: Probabilities, decisions: Labels) -> None:
         self._target = target
         self._probabilities = probabilities
-        smallest = np.finfo(np.float64).eps  # scikit-learn's log_loss clips at the same value
-        likelihood = np.clip(np.where(target == 1, probabilities, 1 - probabilities), smallest, 1 - smallest)
         self._by_row = np.column_stack(
             [
                 target == decisions,
                 target & decisions,
                 target + decisions,
                 (probabilities - target) ** 2,
-                -np.log(likelihood),
+                log_losses(target, probabilities),
             ]
         ).astype(np.float64)
 

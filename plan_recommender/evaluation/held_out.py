@@ -5,13 +5,12 @@ Training does it once, after everything has been chosen, so that the test part i
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from sklearn.metrics import log_loss
 
 from plan_recommender.config.settings import Metric, Settings
 from plan_recommender.data.csv_table import LabelledTable, RowNumbers
 from plan_recommender.evaluation.calibration import Calibration, measure_calibration
 from plan_recommender.evaluation.comparison import MetricInterval, metric_intervals
-from plan_recommender.evaluation.metrics import Metrics, Probabilities, measure, measure_majority_rule
+from plan_recommender.evaluation.metrics import Metrics, Probabilities, log_losses, measure, measure_majority_rule
 from plan_recommender.evaluation.money import BusinessImpact, measure_impact, plans_held
 from plan_recommender.evaluation.slices import (
     ConfidentError,
@@ -120,14 +119,14 @@ def evaluate_held_out(
 def _importances(scorer: Scorer, test: LabelledTable, seed: int) -> list[Importance]:
     """Measure the scorer on the rows as they are, and then with each feature shuffled `_PERMUTATIONS` times."""
     rng = np.random.default_rng(seed)
-    baseline = log_loss(test.target, scorer.probabilities(test.features))
+    baseline = log_losses(test.target, scorer.probabilities(test.features)).mean()
     found = []
     for i, name in enumerate(FEATURE_NAMES):
         growth = np.empty(_PERMUTATIONS)
         for repeat in range(_PERMUTATIONS):
             shuffled = test.features.copy()
             shuffled[:, i] = rng.permutation(shuffled[:, i])
-            growth[repeat] = log_loss(test.target, scorer.probabilities(shuffled)) - baseline
+            growth[repeat] = log_losses(test.target, scorer.probabilities(shuffled)).mean() - baseline
         low, high = np.quantile(growth, [0.025, 0.975]).tolist()
         found.append(Importance(feature=name, mean=float(growth.mean()), low=low, high=high))
     return sorted(found, key=lambda importance: -importance.mean)

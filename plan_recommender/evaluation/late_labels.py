@@ -21,6 +21,7 @@ from plan_recommender.data.late_labels import LateLabels
 from plan_recommender.data.prediction_log import LoggedPredictions
 from plan_recommender.errors import ModelError, TableError
 from plan_recommender.evaluation.comparison import MetricInterval, mean_interval, metric_intervals
+from plan_recommender.evaluation.metrics import log_losses
 from plan_recommender.evaluation.slices import wilson
 from plan_recommender.model import store
 
@@ -194,12 +195,10 @@ class _Rows:
     def _measure(self, week: str, logged: int, of: npt.NDArray[np.bool_]) -> Measured:
         target, probabilities, decisions = self._target[of], self._probabilities[of], self._decisions[of]
         owners = self._owners[of]
-        smallest = np.finfo(np.float64).eps  # scikit-learn's log_loss clips at the same value
-        likelihood = np.clip(np.where(target == 1, probabilities, 1 - probabilities), smallest, 1 - smallest)
         by_row = {
             "accuracy": (target == decisions).astype(np.float64),
             "brier": (probabilities - target) ** 2,
-            "log_loss": -np.log(likelihood),
+            "log_loss": log_losses(target, probabilities),
         }
         both, units = 0 < target.mean() < 1, len(np.unique(owners))
         comparison, seed = self._settings.comparison, self._settings.seed

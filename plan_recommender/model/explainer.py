@@ -36,6 +36,6 @@ class Explainer:
         return [
             self._sentences.words(
                 i, usage[i], bins[i], contributions[i], effect_points(probability, log_odds, contributions[i])
-            ).sentence
+            )[0]
             for i in order[:STRONGEST]
         ]

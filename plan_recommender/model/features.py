@@ -1,7 +1,7 @@
 """The four features, which are one month of a subscriber's usage, and the two plans.
 
-`CustomerUsage` is the only definition of the features. The configuration, the tables, the fitted pipeline, the compiled
-scorer and the HTTP API are all checked against it.
+This is the only definition of the features: `CustomerUsage`, and the types of its fields. The configuration, the
+tables, the fitted pipeline, the compiled scorer and the HTTP API are all checked against it.
 """
 
 from typing import Annotated, Literal
@@ -25,6 +25,18 @@ EXAMPLE: dict[str, JsonValue] = {"calls": 85, "minutes": 516.7, "messages": 56, 
 _DOUBLE: dict[str, JsonValue] = {"format": "double"}
 
 
+Calls = Annotated[float, Field(ge=0, description="calls made", json_schema_extra=_DOUBLE | {"x-unit": "calls / month"})]
+Minutes = Annotated[
+    float, Field(ge=0, description="total call time", json_schema_extra=_DOUBLE | {"x-unit": "minutes / month"})
+]
+Messages = Annotated[
+    float, Field(ge=0, description="text messages sent", json_schema_extra=_DOUBLE | {"x-unit": "SMS / month"})
+]
+MbUsed = Annotated[
+    float, Field(ge=0, description="mobile data used", json_schema_extra=_DOUBLE | {"x-unit": "MB / month"})
+]
+
+
 class CustomerUsage(BaseModel):
     """What one subscriber used in one month: four finite numbers of at least 0.
 
@@ -36,18 +48,10 @@ class CustomerUsage(BaseModel):
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, json_schema_extra={"example": EXAMPLE}
     )
 
-    calls: Annotated[
-        float, Field(ge=0, description="calls made", json_schema_extra=_DOUBLE | {"x-unit": "calls / month"})
-    ]
-    minutes: Annotated[
-        float, Field(ge=0, description="total call time", json_schema_extra=_DOUBLE | {"x-unit": "minutes / month"})
-    ]
-    messages: Annotated[
-        float, Field(ge=0, description="text messages sent", json_schema_extra=_DOUBLE | {"x-unit": "SMS / month"})
-    ]
-    mb_used: Annotated[
-        float, Field(ge=0, description="mobile data used", json_schema_extra=_DOUBLE | {"x-unit": "MB / month"})
-    ]
+    calls: Calls
+    minutes: Minutes
+    messages: Messages
+    mb_used: MbUsed
 
 
 class FeatureSpec(BaseModel):

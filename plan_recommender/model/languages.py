@@ -21,6 +21,8 @@ def localized(number: str, language: Language) -> str:
     """
     if language == "en":
         return number
+    if "," not in number:
+        return number.replace(".", ",")
     whole, _, rest = number.partition(".")
     whole = whole.replace(",", "" if len(whole.lstrip("-")) <= _FOUR_DIGITS else _NARROW_SPACE)
     return f"{whole},{rest}" if rest else whole

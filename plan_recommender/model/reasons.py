@@ -16,19 +16,17 @@ base value and the contributions sum to the log-odds to the last bit.
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from itertools import accumulate
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.logistic import RELATIVE_ERROR, logistic
 from plan_recommender.model.scorer import Scorer
-from plan_recommender.model.tables import ModelDocument
+from plan_recommender.model.tables import ModelDocument, Values
 
 _FEATURES: Final = range(len(FEATURE_NAMES))
-_GROUP: Final = 8
-"""Neighbouring bins that are passed over at once where none of them can turn the plan."""
 
 
 class Explanation(NamedTuple):
@@ -36,6 +34,10 @@ class Explanation(NamedTuple):
 
     bins: tuple[int, int, int, int]
     """The bin of each feature, from 0."""
+    prediction: Literal[0, 1]
+    """1 is Ultra, 0 Smart."""
+    probability: float
+    """Of Ultra."""
     log_odds: float
     """Of Ultra, for this subscriber."""
     base_value: float
@@ -49,89 +51,80 @@ class Explanation(NamedTuple):
 
 
 class Reasons:
-    """Explains the predictions of one model by looking them up in its tables."""
+    """Explains the predictions of one model by looking them up in its tables.
+
+    An array of shape (places,) has a place for every bin of every feature: first those of the first feature, then those
+    of the second, and so on. What stands there is about somebody who is in that bin of that feature, and otherwise in
+    the same bins as the subscriber who is explained.
+    """
 
     def __init__(self, document: ModelDocument, scorer: Scorer) -> None:
-        """Arrange the tables by feature; `scorer` must have been made from the same document."""
+        """Arrange the tables by place; `scorer` must have been made from the same document.
+
+        They take eight bytes for every pair of places: half a megabyte with 260 bins.
+        """
         self._scorer = scorer
         self._base_value = document.constant
-        self._cuts = [feature.cuts for feature in document.features]
-        self._above = [np.nextafter(cuts, np.inf).tolist() for cuts in self._cuts]
-        self._curves = [curve.tolist() for curve in document.curves]
-        self._lines = [line for i in _FEATURES for line in _lines_along(document, i)]
-        self._thresholds = _Thresholds(document)
+        self._curves: list[list[float]] = [curve.tolist() for curve in document.curves]
+        sizes = [len(curve) for curve in self._curves]
+        self._ends = list(accumulate(sizes))
+        self._starts = [end - size for end, size in zip(self._ends, sizes, strict=True)]
+        self._feature_at = np.repeat(_FEATURES, sizes)
+        self._added = [_added_by(document, i) for i in _FEATURES]
+        cuts = [feature.cuts for feature in document.features]
+        # The largest and the smallest value of each place; at -1 stands what is further than any value.
+        self._largest = [*(value for ends in cuts for value in (*ends, math.inf)), -math.inf]
+        self._smallest = [*(value for ends in cuts for value in (0.0, *np.nextafter(ends, np.inf).tolist())), math.inf]
+        self._segmented, self._thresholds = _thresholds(document)
 
     def explain(self, usage: tuple[float, float, float, float]) -> Explanation:
         """Explain the prediction for one subscriber, whose `usage` is finite and in the order of `FEATURE_NAMES`."""
         bins = self._scorer.bins(*usage)
         log_odds = self._scorer.log_odds_of(bins)
-        bounds = self._thresholds.around(bins)
-        ultra = bounds[0].is_ultra(bins[0], log_odds)
-        contributions: list[float] = []
-        changes: list[float | None] = []
-        for i, lines in enumerate(self._along(bins)):
-            here = bins[i]
-            one, two, three = lines
-            part = one.values[here] + two.values[here] + three.values[here]
-            contributions.append((self._curves[i][here] + part) / 2)
-            changes.append(self._change(i, usage[i], here, lines, log_odds - part, bounds[i], ultra))
-        return Explanation(bins, log_odds, self._base_value, contributions, changes)
+        prediction, probability = self._scorer.decide_row(log_odds, *usage)
+        added = self._added_at(bins)
+        contributions, rests = self._contributions(bins, added, log_odds)
+        added += np.array(rests).take(self._feature_at)
+        plans = self._thresholds[bins[self._segmented]].decide(added)
+        changes = self._changes(plans, 1 - prediction, usage, bins)
+        return Explanation(bins, prediction, probability, log_odds, self._base_value, contributions, changes)
 
     def contributions(self, bins: tuple[int, int, int, int]) -> list[float]:
         """What each feature adds, as in `Explanation`, for a subscriber whose values may be missing."""
-        return [
-            (curve[here] + (one.values[here] + two.values[here] + three.values[here])) / 2
-            for curve, here, (one, two, three) in zip(self._curves, bins, self._along(bins), strict=True)
-        ]
+        return self._contributions(bins, self._added_at(bins), 0.0)[0]
 
-    def _along(self, bins: tuple[int, int, int, int]) -> "tuple[_Three, _Three, _Three, _Three]":
-        """Give, for each feature, the three lines along it for the bins that the other features are in."""
+    def _added_at(self, bins: tuple[int, int, int, int]) -> Values:
+        """Give, for each place, the part of the log-odds that depends on its feature: the curve and three maps."""
+        first, second, third, fourth = self._added
         a, b, c, d = bins
-        ab, ac, ad, ba, bc, bd, ca, cb, cd, da, db, dc = self._lines
-        return (ab[b], ac[c], ad[d]), (ba[a], bc[c], bd[d]), (ca[a], cb[b], cd[d]), (da[a], db[b], dc[c])
+        added: Values = first[a] + second[b]
+        added += third[c]
+        added += fourth[d]
+        return added
 
-    def _change(
-        self, i: int, value: float, here: int, lines: "_Three", rest: float, bounds: "_Bounds", ultra: bool
-    ) -> float | None:
-        """Find the nearest value of feature `i` at which the other plan is recommended, as `Explanation.changes` says.
+    def _contributions(
+        self, bins: tuple[int, int, int, int], added: Values, log_odds: float
+    ) -> tuple[list[float], list[float]]:
+        """Give what each feature adds with half of its maps, and the log-odds without all that depends on it."""
+        contributions, rests = [], []
+        for curve, start, b in zip(self._curves, self._starts, bins):  # noqa: B905  # strict takes time
+            part = added.item(start + b)
+            contributions.append((curve[b] + part) / 2)
+            rests.append(log_odds - part)
+        return contributions, rests
 
-        The sum of the three lines along the feature, in one bin, is the part of the log-odds that depends on it; `rest`
-        stays the same. The subscriber's `value` is in the bin `here`; `ultra` is whether Ultra is recommended there.
-        """
-        one, two, three = lines
-        first, second, third = one.values, two.values, three.values
-        # Ultra stays Ultra wherever the three lines sum to `limit` or more, and Smart stays Smart wherever they sum to
-        # less. Only the other sums are looked at more closely. `limit` is rounded; the bounds leave room for that.
-        limit = (bounds.ultra_everywhere if ultra else bounds.smart_everywhere) - rest
-        if ultra:
-            one_ahead, two_ahead, three_ahead = one.least_ahead, two.least_ahead, three.least_ahead
-        else:
-            one_ahead, two_ahead, three_ahead = one.most_ahead, two.most_ahead, three.most_ahead
-        # A group of bins is searched only if the sum of its extremes is beyond the limit, as no sum in it goes further.
-        below = None
-        for end in range(here, 0, -_GROUP):
-            start = end - _GROUP if end > _GROUP else 0
-            if (one_ahead[start] + two_ahead[start] + three_ahead[start] >= limit) != ultra:
-                for b in range(end - 1, start - 1, -1):
-                    there = first[b] + second[b] + third[b]
-                    if (there >= limit) != ultra and bounds.is_ultra(b, rest + there) != ultra:
-                        below = self._cuts[i][b]
-                        break
-                else:
-                    continue
-                break
-        starts, last = self._above[i], len(first)
-        if below is not None:
-            # Only values nearer than `below` are of interest. One bin more is searched, because the sum is rounded.
-            last = min(bisect_right(starts, value + (value - below)) + 2, last)
-        for start in range(here + 1, last, _GROUP):
-            if (one_ahead[start] + two_ahead[start] + three_ahead[start] >= limit) != ultra:
-                for b in range(start, min(start + _GROUP, last)):
-                    there = first[b] + second[b] + third[b]
-                    if (there >= limit) != ultra and bounds.is_ultra(b, rest + there) != ultra:
-                        above: float = starts[b - 1]
-                        return above if below is None or above - value < value - below else below
-        return below
+    def _changes(self, plans: bytes, other: int, usage: tuple[float, ...], bins: tuple[int, ...]) -> list[float | None]:
+        """Find the nearest value of each feature at which the `other` of the `plans` of all places is recommended."""
+        changes: list[float | None] = []
+        largest, smallest = self._largest, self._smallest
+        for value, start, b, end in zip(usage, self._starts, bins, self._ends):  # noqa: B905  # strict takes time
+            below, above = plans.rfind(other, start, start + b), plans.find(other, start + b, end)
+            low, high = largest[below], smallest[above]
+            if high - value < value - low:
+                changes.append(high)
+            else:
+                changes.append(low if below >= 0 else None)
+        return changes
 
 
 def effect_points(probability: float, log_odds: float, contribution: float) -> float:
@@ -148,86 +141,55 @@ def effect_points(probability: float, log_odds: float, contribution: float) -> f
     return 100 * (probability - logistic(log_odds - contribution))
 
 
-@dataclass(slots=True)
-class _Line:
-    """What each bin of one feature adds, for one bin of another feature; and the extremes of each group of bins."""
+def _added_by(document: ModelDocument, i: int) -> list[Values]:
+    """Give, for each bin of feature `i`, what it adds at every place: its map with the feature of the place.
 
-    values: list[float]
-    most_ahead: list[float]
-    """For each bin the maximum of the group that begins with it: of `_GROUP` bins, or of those that are left."""
-    least_ahead: list[float]
-    """The minimum likewise."""
-
-    @classmethod
-    def of(cls, values: list[float]) -> Self:
-        """Find the extremes of the group that begins with each bin."""
-        groups = [values[b : b + _GROUP] for b in range(len(values))]
-        return cls(values, most_ahead=[max(group) for group in groups], least_ahead=[min(group) for group in groups])
-
-
-_Three = tuple[_Line, _Line, _Line]
-"""The lines along one feature, for the bins that the three other features are in; together with the curve."""
-
-
-def _lines_along(document: ModelDocument, i: int) -> list[list[_Line]]:
-    """Give, for each of the three features beside `i`, the lines along `i`, one for each bin of the other feature.
-
-    A line is a part of the map of both. The curve of feature `i` is added to the lines of the first of the three.
+    At its own places that is the curve of feature `i`, the same for all of its bins.
     """
-    maps = document.matrices
-    others = [maps[i, j].T if i < j else maps[j, i] for j in _FEATURES if j != i]
-    others[0] = others[0] + document.curves[i]
-    return [[_Line.of(line) for line in other.tolist()] for other in others]
-
-
-@dataclass(slots=True)
-class _Bounds:
-    """The threshold of the probability in each bin along a feature, and two bounds of the log-odds around it.
-
-    Log-odds below `smart_below` are Smart and those from `ultra_from` on are Ultra, however probabilities are rounded.
-    The probability is computed only for log-odds between the two, because computing it takes longer than comparing.
-    """
-
-    smart_below: list[float]
-    ultra_from: list[float]
-    thresholds: list[float]
-    smart_everywhere: float
-    """Log-odds below this are Smart in all of the bins."""
-    ultra_everywhere: float
-    """Log-odds from this on are Ultra in all of the bins."""
-
-    @classmethod
-    def of(cls, thresholds: list[float]) -> Self:
-        """Find the bounds around the thresholds of the bins, which are probabilities."""
-        smart_below = [_log_odds(threshold * (1 - RELATIVE_ERROR)) for threshold in thresholds]
-        ultra_from = [_log_odds(threshold * (1 + RELATIVE_ERROR)) for threshold in thresholds]
-        return cls(smart_below, ultra_from, thresholds, min(smart_below), max(ultra_from))
-
-    def is_ultra(self, b: int, log_odds: float) -> bool:
-        """Decide about log-odds in bin `b`, with the same result as the scorer."""
-        if log_odds >= self.ultra_from[b]:
-            return True
-        return log_odds >= self.smart_below[b] and logistic(log_odds) >= self.thresholds[b]
+    maps, curve = document.matrices, document.curves[i]
+    own = np.tile(curve, (len(curve), 1))
+    return list(np.hstack([own if j == i else maps[i, j] if i < j else maps[j, i].T for j in _FEATURES]))
 
 
 class _Thresholds:
-    """The thresholds of a model, as bounds along each of its features."""
+    """The threshold of the probability at every place, and two bounds of the log-odds around it, shape (places,).
 
-    def __init__(self, document: ModelDocument) -> None:
-        """Prepare the bounds along every feature, so that a request only looks them up."""
-        self._feature, thresholds = _by_bin(document)
-        # Along the feature by which thresholds differ, each bin has its own threshold. Along any other feature all bins
-        # have the same one, namely that of the bin in which the first feature is.
-        own = _Bounds.of(thresholds)
-        sizes = [len(feature.curve) for feature in document.features]
-        everywhere = {value: [_Bounds.of([value] * size) for size in sizes] for value in set(thresholds)}
-        self._around = [
-            [own if i == self._feature else everywhere[value][i] for i in _FEATURES] for value in thresholds
-        ]
+    Log-odds below `_smart_below` are Smart, and those from `_ultra_from` on are Ultra, however probabilities are
+    rounded. The probability is computed only for those between, because computing it takes longer than comparing.
+    """
 
-    def around(self, bins: tuple[int, int, int, int]) -> list[_Bounds]:
-        """Give, for each feature, the bounds in every bin of it while the other features stay in their `bins`."""
-        return self._around[bins[self._feature]]
+    def __init__(self, thresholds: list[float]) -> None:
+        """Take the thresholds, which are probabilities."""
+        self._thresholds = thresholds
+        self._smart_below = np.array([_log_odds(threshold * (1 - RELATIVE_ERROR)) for threshold in thresholds])
+        self._ultra_from = np.array([_log_odds(threshold * (1 + RELATIVE_ERROR)) for threshold in thresholds])
+
+    def decide(self, log_odds: Values) -> bytes:
+        """Decide at every place, with the same result as the scorer; a byte is 1 (Ultra) or 0 (Smart)."""
+        surely, perhaps = log_odds >= self._ultra_from, log_odds >= self._smart_below
+        plans = surely.tobytes()
+        if plans == perhaps.tobytes():
+            return plans
+        for place in np.flatnonzero(surely != perhaps).tolist():
+            surely[place] = logistic(log_odds.item(place)) >= self._thresholds[place]
+        return surely.tobytes()
+
+
+def _thresholds(document: ModelDocument) -> tuple[int, list[_Thresholds]]:
+    """Give the feature by which thresholds differ, and for each bin of it the thresholds at every place.
+
+    Along that feature each bin has its own threshold. Along any other all bins have that of the bin that the subscriber
+    is in.
+    """
+    feature, own = _by_bin(document)
+    sizes = [len(table.curve) for table in document.features]
+    everywhere = {
+        threshold: _Thresholds([
+            at for i in _FEATURES for at in (own if i == feature else [threshold] * sizes[i])
+        ])
+        for threshold in set(own)
+    }  # fmt: skip
+    return feature, [everywhere[threshold] for threshold in own]
 
 
 def _by_bin(document: ModelDocument) -> tuple[int, list[float]]:

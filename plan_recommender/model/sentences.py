@@ -8,29 +8,27 @@ reason_words.py.
 
 import math
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from plan_recommender.model.evidence import Bins
 from plan_recommender.model.features import FEATURE_NAMES
-from plan_recommender.model.languages import Language, trimmed
+from plan_recommender.model.languages import Language, localized
 from plan_recommender.model.reason_words import HARDLY, REASON_WORDS, ReasonWords
 from plan_recommender.model.regions import regions
 from plan_recommender.model.tables import FeatureTable, ModelDocument
 
 _LOG_HARDLY: Final = math.log(HARDLY)
 _BILLION: Final = 1e9
+_LEAST_SHOWN: Final = 0.01
 _LOG_MAX_FACTOR: Final = math.log(1e6)
 
 _UNITS: Final = {"calls": "", "minutes": "", "messages": "", "mb_used": " MB"}
 _PLURAL, _SINGULAR = range(2)  # the places of a noun and of a verb in a pair of reason_words.py
 
 
-class Words(NamedTuple):
-    """What the sentence of one contribution says."""
-
-    sentence: str
-    few_training_rows: bool
-    """Whether the training table has fewer than `FEW_ROWS` rows with such usage, so that the sentence warns."""
+Words = tuple[str, bool]
+"""The sentence of one contribution, and whether it warns: whether the training table has fewer than `FEW_ROWS` rows
+with such usage."""
 
 
 class Sentences:
@@ -38,7 +36,8 @@ class Sentences:
 
     def __init__(self, document: ModelDocument, language: Language = "en") -> None:
         """Write, for every bin of every feature, what does not depend on the request."""
-        self._features = [_FeatureSentences(feature, language) for feature in document.features]
+        self.features = [FeatureSentences(feature, language) for feature in document.features]
+        """Those on each feature, in the order of `FEATURE_NAMES`."""
 
     def words(self, feature: int, value: float, b: int, contribution: float, points: float) -> Words:
         """Say which plan a feature speaks for, how common such usage is, and how strongly it speaks.
@@ -50,65 +49,72 @@ class Sentences:
             contribution: to the log-odds of Ultra; its exponential is the factor that it multiplies the odds by.
             points: what it adds to the probability of Ultra, in percentage points.
         """
-        return self._features[feature].words(value, b, contribution, points)
+        return self.features[feature].words(value, b, contribution, points)
 
 
-class _FeatureSentences:
-    """The sentences on one feature in one language."""
+_Begun = tuple[str, str]
+"""The beginning of a sentence up to its verb: where the feature speaks for a plan, and where it hardly matters."""
+
+
+class FeatureSentences:
+    """The sentences on one feature in one language; all but the amount and the factor is written beforehand."""
 
     def __init__(self, feature: FeatureTable, language: Language) -> None:
+        """Write what does not depend on the request."""
         words, name = REASON_WORDS[language], feature.name
-        median = _amount(feature.median, language)
         self._language = language
-        self._always_singular = name in words.singular_nouns
-        number = self._number(median)
-        usual = f"{median} {words.nouns[name][number]}"
-        self._assumed = words.missing[name][number].format(median=usual), number
-        self._usage = [words.usage.format(noun=noun, median=median) for noun in words.nouns[name]]
-        many = f"{words.many_of[0].upper()}{words.many_of[1:]}"
-        self._many = f"{many}{self._usage[_PLURAL]}", self._number(many)
-        self._speak, self._matter = words.speak, words.matter
+        numbers = (_SINGULAR, _SINGULAR) if name in words.singular_nouns else (_PLURAL, _SINGULAR)
+        median, nouns = _amount(feature.median, language), words.nouns[name]
+        number = numbers[median == "1"]
+        self._assumed = _begun(words, words.missing[name][number].format(median=f"{median} {nouns[number]}"), number)
+        # These stand behind an amount: the first behind several, the second behind one.
+        self._used = [_begun(words, words.usage.format(noun=nouns[n], median=median), n) for n in numbers]
+        self._many, self._tiny = (
+            [f"{amount[0].upper()}{amount[1:]}{used}" for used in self._used[_PLURAL]]
+            for amount in (words.many_of, words.tiny)
+        )
         self._smallest, self._largest = feature.smallest, feature.largest
         bins = Bins(feature, language)
         self._evidence = [bins.evidence(region) for region in regions(feature)]
         self._below, self._above = bins.beyond()
-        self._points = _all_points(words)
-        # The factor, if there is one, stands between these.
-        self._multiplies, self._end = words.effect.partition("{points}")[2].split("{factor}")
-        self._at_most = words.small_effect.partition("{points}")[2]
+        # The factor, if there is one, stands before the end.
+        raises, self._end = words.effect.partition("{points}")[2].split("{factor}")
+        changes = words.small_effect.partition("{points}")[2]
+        self._raises = [f"{points}{raises}" for points in _all_points(words)]
+        self._changes = [f"{points}{changes}" for points in _all_points(words)]
 
     def words(self, value: float, b: int, contribution: float, points: float) -> Words:
-        evidence = self._evidence[b]
+        """Say what `Sentences.words` says of this feature."""
+        language, evidence = self._language, self._evidence[b]
         if value != value:
-            subject, number = self._assumed
+            shown, (speak, matter) = "", self._assumed
         else:
-            if value > _BILLION:
-                subject, number = self._many
-            else:
-                shown = _amount(value, self._language)
-                number = self._number(shown)
-                subject = f"{shown[0].upper()}{shown[1:]}{self._usage[number]}"
             if value > self._largest:
                 evidence = self._above
             elif value < self._smallest:
                 evidence = self._below
+            if value > _BILLION:
+                shown, (speak, matter) = "", self._many
+            elif 0 < value < _LEAST_SHOWN:
+                shown, (speak, matter) = "", self._tiny
+            else:
+                shown = _amount(value, language)
+                speak, matter = self._used[shown == "1"]
         if contribution > _LOG_HARDLY:
-            said = self._points[_whole(points)]
-            factor = _factor(contribution, self._language)
-            sentence = f"{subject}{self._speak[number]}{evidence.ultra}{said}{self._multiplies}{factor}{self._end}"
+            raises, factor = self._raises[_whole(points)], _factor(contribution, language)
+            sentence = f"{shown}{speak}{evidence.ultra}{raises}{factor}{self._end}"
         elif contribution < -_LOG_HARDLY:
-            said = self._points[_whole(-points)]
-            factor = _factor(-contribution, self._language)
-            sentence = f"{subject}{self._speak[number]}{evidence.smart}{said}{self._multiplies}{factor}{self._end}"
+            raises, factor = self._raises[_whole(-points)], _factor(-contribution, language)
+            sentence = f"{shown}{speak}{evidence.smart}{raises}{factor}{self._end}"
         elif contribution:
-            said = self._points[_whole(abs(points))]
-            sentence = f"{subject}{self._matter[number]}{evidence.neither}{said}{self._at_most}"
+            sentence = f"{shown}{matter}{evidence.neither}{self._changes[_whole(abs(points))]}"
         else:
-            sentence = f"{subject}{self._matter[number]}{evidence.nothing}"
-        return Words(sentence, evidence.few)
+            sentence = f"{shown}{matter}{evidence.nothing}"
+        return sentence, evidence.few
 
-    def _number(self, shown: str) -> int:
-        return _SINGULAR if self._always_singular or shown == "1" else _PLURAL
+
+def _begun(words: ReasonWords, usage: str, number: int) -> _Begun:
+    return f"{usage}{words.speak[number]}", f"{usage}{words.matter[number]}"
 
 
 def _all_points(words: ReasonWords) -> list[str]:
@@ -138,7 +144,7 @@ def change_sentence(feature: str, change: float | None, other_plan: str, languag
     quantity = words.quantity[feature]
     if change is None:
         return words.no_change.format(quantity=quantity)
-    if 0 < change < 0.01:
+    if 0 < change < _LEAST_SHOWN:
         where = words.just_above
     elif change:
         where = words.nearly.format(amount=f"{_amount(change, language)}{_UNITS[feature]}")
@@ -148,19 +154,31 @@ def change_sentence(feature: str, change: float | None, other_plan: str, languag
 
 
 def _amount(value: float, language: Language) -> str:
-    if value > _BILLION:
-        return REASON_WORDS[language].many
-    if 0 < value < 0.01:
+    """Write an amount; the formats are spelled out, because one whose decimals vary takes twice the time."""
+    if value >= 100:
+        if value > _BILLION:
+            return REASON_WORDS[language].many
+        text = f"{value:,.0f}"
+    elif value >= 1:
+        text = f"{value:.1f}".removesuffix(".0")
+    elif 0 < value < _LEAST_SHOWN:
         return REASON_WORDS[language].tiny
-    # abs: a request may say -0.0, which is zero
-    return trimmed(abs(value), 0 if value >= 100 else 1 if value >= 1 else 2, language)
+    else:
+        text = f"{abs(value):.2f}".rstrip("0").rstrip(".")  # abs: a request may say -0.0, which is zero
+    return text if language == "en" else localized(text, language)
 
 
 def _factor(log_factor: float, language: Language) -> str:
     if log_factor > _LOG_MAX_FACTOR:
         return REASON_WORDS[language].million
     factor = math.exp(log_factor)
-    return trimmed(factor, 2 if factor < 2 else 1 if factor < 10 else 0, language)
+    if factor < 2:
+        text = f"{factor:.2f}".rstrip("0").rstrip(".")
+    elif factor < 10:
+        text = f"{factor:.1f}".removesuffix(".0")
+    else:
+        text = f"{factor:,.0f}"
+    return text if language == "en" else localized(text, language)
 
 
 assert all(tuple(words.nouns) == FEATURE_NAMES for words in REASON_WORDS.values())

@@ -4,7 +4,7 @@ from plan_recommender.billing.tariffs import Tariffs
 from plan_recommender.evaluation.backtest import CLAIRVOYANT, CONFIDENCE, KEEP, Backtest, Rule
 from plan_recommender.model.record import ModelRecord
 from plan_recommender.report.backtest_plots import draw_advised, draw_coverage, draw_savings
-from plan_recommender.report.pages import embedded_picture, environment
+from plan_recommender.report.page_parts import embedded_picture, environment
 
 IN_SAMPLE = (
     "the model learned from this very file how usage varies from month to month, so the figures are better than for "

@@ -15,7 +15,7 @@ from plan_recommender.report.drift_plots import (
     draw_shares,
     pair_shares,
 )
-from plan_recommender.report.pages import embedded_picture, environment, number
+from plan_recommender.report.page_parts import embedded_picture, environment, number
 
 _THRESHOLDS: Final = {
     "alpha": "A difference counts as more than chance if, of samples in which nothing has changed, fewer than this "

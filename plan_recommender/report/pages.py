@@ -1,15 +1,10 @@
-"""Pages for people: the report of a training run, the model card and the data card; and what all pages share.
+"""Pages for people: the report of a training run, the model card and the data card."""
 
-The templates are in report/templates. HTML pages contain their pictures, so that one file is the whole page.
-"""
-
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from plan_recommender.config.settings import Candidate, Settings
@@ -20,6 +15,7 @@ from plan_recommender.evaluation.metrics import Metrics
 from plan_recommender.model.record import DOCUMENT_FILE, ModelRecord
 from plan_recommender.model.tables import ModelDocument
 from plan_recommender.model.threshold import SEGMENTS, Threshold
+from plan_recommender.report.page_parts import embedded_picture, environment, number
 from plan_recommender.training.findings import Findings
 from plan_recommender.training.history import Retraining
 from plan_recommender.training.threshold_choice import fold_threshold
@@ -43,13 +39,7 @@ _DESCRIBED = {
     "two features.",
     "average": "the mean log-odds of the boosted trees and the binned logistic regression.",
 }
-_LOOK = Path(__file__).parents[1] / "look.css"
-"""The style sheet that the reports share with the what-if page."""
-
 _MAX_RETRAININGS = 24  # rows of the report's table; the history has them all
-
-_MIN_SCALE = 0.6
-"""A picture is not drawn smaller than this, because its smallest text would then have fewer than ten pixels."""
 
 
 def render_report(
@@ -111,18 +101,6 @@ def provenance_path(table: LabelledTable) -> Path:
     return table.path.with_suffix(".provenance.md")
 
 
-def number(value: float | None, form: str) -> str:
-    """Format a number, or write a dash for None."""
-    return "-" if value is None else format(value, form)
-
-
-def embedded_picture(png: bytes, alt: str) -> Markup:
-    """Embed a picture, which scrolls within its figure where the page is too narrow for it to be readable."""
-    min_width = round(_MIN_SCALE * int.from_bytes(png[16:20], "big"))  # where a PNG has its width
-    figure = Markup('<figure><img alt="{}" style="min-width: {}px" src="data:image/png;base64,{}"></figure>')
-    return figure.format(alt, min_width, base64.b64encode(png).decode())
-
-
 def _provenance(path: Path, table: LabelledTable) -> str | None:
     """Read where a table comes from; None if there is no such file, or it is about a table with another SHA-256."""
     if not path.is_file():
@@ -168,15 +146,3 @@ def _threshold(threshold: Threshold) -> str:
         for value, segment, name in zip(threshold.segments.thresholds, SEGMENTS, names, strict=True)
     )
     return f"{by_segment}, by {threshold.segments.feature},"
-
-
-def environment() -> Environment:
-    """Give the environment of the templates."""
-    return Environment(
-        loader=FileSystemLoader([Path(__file__).with_name("templates"), _LOOK.parent]),
-        autoescape=select_autoescape(["html.j2"]),  # not Markdown
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from time import perf_counter, time
+from time import time
 from typing import Final, NamedTuple
 
 from plan_recommender.serving.request_ids import IdLines, fields_of
@@ -71,26 +71,31 @@ class AccessLog:
             self._second.cancel()
             self._next_second()
 
-    def note(self, route: str, status: int, arrived: float, size: int, rows: int | None, ids: IdLines) -> None:
+    def wants(self, status: int) -> bool:
+        """Choose whether a request with this status of the answer leaves a record."""
+        return status >= _FIRST_ERROR or random.random() < self._share  # noqa: S311  # a sample is no secret
+
+    def note(self, route: str, status: int, seconds: float, size: int, rows: int | None, ids: IdLines) -> None:
         """Note a request that is answered.
 
         Args:
             route: the path of the route, or a name for all paths that are none.
             status: of the answer.
-            arrived: when the head of the request had come, by time.perf_counter().
+            seconds: from the head of the request to the answer.
             size: bytes of the body that was answered.
             rows: subscribers that were answered for; None: the answer is not about subscribers.
             ids: of the request.
         """
+        answered = _Answered(time(), route, status, round(seconds * 1000, 3), size, rows, ids)
         if status >= _FIRST_ERROR:
             if self._has_room(status):
-                self._write(logging.WARNING, _answered(route, status, arrived, size, rows, ids))
-        elif random.random() < self._share:  # noqa: S311  # a sample is no secret
-            self._waiting.append(_answered(route, status, arrived, size, rows, ids))
-            if len(self._waiting) >= _MAX_WAITING:
-                self._flush()
-            elif self._flush_later is None:
-                self._flush_later = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
+                self._write(logging.WARNING, answered)
+            return
+        self._waiting.append(answered)
+        if len(self._waiting) >= _MAX_WAITING:
+            self._flush()
+        elif self._flush_later is None:
+            self._flush_later = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
 
     def _flush(self) -> None:
         if self._flush_later is not None:
@@ -136,7 +141,3 @@ class AccessLog:
                 extra={"fields": {"status": status, "left_out": number}},
             )
         self._left_out.clear()
-
-
-def _answered(route: str, status: int, arrived: float, size: int, rows: int | None, ids: IdLines) -> _Answered:
-    return _Answered(time(), route, status, round((perf_counter() - arrived) * 1000, 3), size, rows, ids)

@@ -18,9 +18,9 @@ from plan_recommender.serving.access_log import AccessLog
 from plan_recommender.serving.asgi import Application
 from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.bentoml_routes import BentoRoutes
-from plan_recommender.serving.connection import Worker
 from plan_recommender.serving.core import Core
 from plan_recommender.serving.cors import Cors
+from plan_recommender.serving.exchange import Worker
 from plan_recommender.serving.limits import MIB
 from plan_recommender.serving.metrics import telemetry
 from plan_recommender.serving.overload import Admission

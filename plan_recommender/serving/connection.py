@@ -13,6 +13,9 @@ not answered:
 | `ENDING` | nothing: the last answer is on its way | `HEAD_SECONDS` in which none of it is read | it is cut |
 
 Requests that come while another one is answered wait in `_requests`, and meanwhile nothing more is read.
+
+The file is long because all of these states are those of one class, in which the parser, the server, the transport and
+the clock act on the same few attributes.
 """
 
 import asyncio
@@ -20,19 +23,17 @@ import time
 from collections import deque
 from enum import Enum, auto
 from functools import partial
-from http import HTTPStatus
 from typing import Any, ClassVar, Final
 from urllib.parse import unquote
 
 import httptools
 
 from plan_recommender.serving import error_responses, framing, limits
-from plan_recommender.serving.bentoml_routes import BentoRoutes
-from plan_recommender.serving.core import Core
 from plan_recommender.serving.error_responses import OVERLOAD, Header, Refusal
+from plan_recommender.serving.exchange import Exchange, Worker
 from plan_recommender.serving.limits import MAX_HEAD_BYTES, MAX_PIPELINED, MAX_REQUESTS
-from plan_recommender.serving.messages import Request, Response
-from plan_recommender.serving.routes import ROUTES, Command, Query, Verdict
+from plan_recommender.serving.messages import Response
+from plan_recommender.serving.routes import ROUTES, Command, Query
 
 _LOOK_SECONDS: Final = 1.0
 """How often a connection is looked at for a client that does nothing."""
@@ -54,7 +55,6 @@ _MAX_TOGETHER: Final = 1 + MAX_PIPELINED
 """Requests that may come in one piece of data: one that is answered, and those that wait for it."""
 
 _PATHS: Final = {path.encode(): path for path in ROUTES}
-_STATUS_LINES: Final = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -69,62 +69,6 @@ class State(Enum):
 
 
 _IDLE, _HEAD, _BODY, _ANSWERING, _ENDING = State  # a name of the module is found quicker than one of a class
-
-
-class Exchange(Request):
-    """A request of a connection, and what is known of how it came."""
-
-    verdict: Verdict = None
-    command: Command
-    """The verdict, if it is one; only then is the body wanted."""
-    size = 0
-    """Of its body until now, in bytes."""
-    held = 0
-    """How much of that is counted with the bodies that are being read."""
-    asked = False
-    """Whether the client was asked for the body."""
-    complete = False
-    """Whether all of it has come."""
-    answered = False
-
-    keep_alive = False
-    """Whether the connection may carry another request after it."""
-    parts: list[bytes] | None
-    """Of its body; None: it is not wanted, or was taken."""
-
-    @property
-    def waits_to_be_asked(self) -> bool:
-        """Whether the client may keep the body back until it is asked for it."""
-        asks = self.fields.get(b"expect", b"").strip().lower() == b"100-continue"
-        return asks and not self.asked and framing.has_body(self.fields)
-
-
-class Worker:
-    """What the connections of one worker share."""
-
-    def __init__(self, core: Core, bentoml_routes: BentoRoutes, *, shared_socket: bool) -> None:
-        """Set up a worker.
-
-        Args:
-            core: decides and answers.
-            bentoml_routes: answer what the core leaves to BentoML.
-            shared_socket: whether other workers accept connections from the same socket.
-        """
-        self.core = core
-        self.bentoml_routes = bentoml_routes
-        self.shared_socket = shared_socket
-        self._server_headers: list[Header] | None = None
-        self._first_lines: dict[int, bytes] = {}
-
-    def first_lines(self, status: int, server_headers: list[Header]) -> bytes:
-        """Give the status line and the server's own headers, which it makes anew every second."""
-        if server_headers is not self._server_headers:
-            self._server_headers, self._first_lines = server_headers, {}
-        lines = self._first_lines.get(status)
-        if lines is None:
-            own = (name + b": " + value + b"\r\n" for name, value in server_headers)
-            lines = self._first_lines[status] = b"".join((_STATUS_LINES[status], *own))
-        return lines
 
 
 class Connection(asyncio.Protocol):
@@ -148,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._server = server_state
         self._keep_alive_seconds = config.timeout_keep_alive
-        self._state, self._since = _IDLE, time.perf_counter()
+        self._state = _IDLE
         self._requests: deque[Exchange] = deque()  # that are not answered, the oldest first
         self._newest: Exchange | None = None  # of which a part may still come
         self._count = 0
@@ -162,7 +106,8 @@ class Connection(asyncio.Protocol):
         self._discarded = 0  # bytes
         self._deaf = False  # what comes is thrown away, because what came before was wrong or the last
         self._parser: Any = None
-        self._unread, self._unread_since = 0, 0.0  # bytes of answers, when they were last looked at
+        self._waits: object = None  # what the connection waited for when it was last looked at
+        self._since = 0.0  # when that was first seen
         self._parse_anew()
 
     # What the server and the transport call
@@ -314,7 +259,7 @@ class Connection(asyncio.Protocol):
         verdict = exchange.verdict = exchange.verdict or core.decide(exchange)
         if isinstance(verdict, Command):
             exchange.command = verdict
-            self._state, self._since = _BODY, exchange.arrived
+            self._state = _BODY
             if exchange.size > verdict.max_bytes:  # it came while the request before was answered
                 self._refuse(exchange, error_responses.too_large(verdict.max_bytes))
             elif exchange.complete:
@@ -399,12 +344,12 @@ class Connection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Begin the next request, or wait for one."""
-        self._state, self._since = _HEAD if self._in_head else _IDLE, time.perf_counter()
+        self._state = _HEAD if self._in_head else _IDLE
         if self._blocked:
             return
         self._read_on()
         if self._requests:
-            self._requests[0].arrived = self._since
+            self._requests[0].arrived = time.perf_counter()
             self._begin(self._requests[0])
 
     def _end(self) -> None:
@@ -515,22 +460,22 @@ class Connection(asyncio.Protocol):
 
     def _look(self) -> None:
         """End the connection if its client has done nothing for too long; no request waits for this."""
-        now, transport = time.perf_counter(), self.transport
-        seconds, unread = now - self._since, transport.get_write_buffer_size()
-        if unread or transport.is_closing():
-            if unread != self._unread or not self._unread_since:
-                self._unread_since = now
-            elif now - self._unread_since >= limits.HEAD_SECONDS:
+        now, transport, state = time.perf_counter(), self.transport, self._state
+        unread = transport.get_write_buffer_size()
+        ends = unread > 0 or transport.is_closing()
+        waits = (unread, ends, self._count, state is _BODY, state is _ANSWERING)  # for a head, as long as nothing is
+        if waits != self._waits:
+            self._waits, self._since = waits, now
+        seconds = now - self._since
+        if ends:
+            if seconds >= limits.HEAD_SECONDS:
                 transport.abort()
-        elif self._state is _HEAD and seconds >= limits.HEAD_SECONDS:
+        elif state is _HEAD and seconds >= limits.HEAD_SECONDS:
             self._refuse_connection(error_responses.slow_head(limits.HEAD_SECONDS))
-        elif self._state is _BODY and seconds >= limits.BODY_SECONDS:
+        elif state is _BODY and now - self._requests[0].arrived >= limits.BODY_SECONDS:
             self._refuse(self._requests[0], error_responses.slow_body(limits.BODY_SECONDS))
-        elif self._state is _IDLE and seconds >= (self._keep_alive_seconds if self._count else limits.HEAD_SECONDS):
+        elif state is _IDLE and seconds >= (self._keep_alive_seconds if self._count else limits.HEAD_SECONDS):
             transport.close()
-        self._unread = unread
-        if not unread:
-            self._unread_since = 0.0
         self._look_again = self._loop.call_later(_LOOK_SECONDS, self._look)
 
     def _close_if_idle(self) -> None:

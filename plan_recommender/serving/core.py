@@ -165,7 +165,11 @@ class Core:
     def finished(self, verdict: Verdict, request: Request, response: Response) -> Response:
         """Count and log a response on its way out, unless it is BentoML's; returns it as it is sent."""
         if verdict is not None and not isinstance(verdict, Response):
-            self._note(request, response)
+            label, status, arrived = self._label(request.path), response.status, request.arrived
+            seconds = perf_counter() - arrived
+            if self._access_log.wants(status):
+                self._access_log.note(label, status, seconds, len(response.body), response.rows, request.ids)
+            telemetry().request(label, status, response.reason, seconds)
         return response if self._cors is None else self._cors.applied(request, response)
 
     def _file(self, path: str, method: str) -> Kept | Refusal:
@@ -174,14 +178,11 @@ class Core:
             return error_responses.no_such_path(ROUTES)
         return file if method in METHODS else error_responses.other_method(path, METHODS)
 
-    def _note(self, request: Request, response: Response) -> None:
-        path = request.path
-        if path not in ROUTES:
-            path = split_version(path)[0]
-        label = path if path in ROUTES else PAGE if path in self._page else NO_ROUTE
-        arrived, status = request.arrived, response.status
-        self._access_log.note(label, status, arrived, len(response.body), response.rows, request.ids)
-        telemetry().request(label, status, response.reason, perf_counter() - arrived)
+    def _label(self, path: str) -> str:
+        if path in ROUTES:
+            return path
+        path = split_version(path)[0]
+        return path if path in ROUTES else PAGE if path in self._page else NO_ROUTE
 
     def _method(self, call: str) -> Method:
         """Find the method of a route at its first request: BentoML makes the service after this application."""
@@ -198,13 +199,13 @@ class Core:
         if command.in_languages:
             LANGUAGE.set(choose_language(request.headers))
         try:
-            return command.validate(body)
+            return command.read(body)
         except ValidationError as error:
             return error_responses.not_valid(error)
 
     def _written(self, command: Command, request: Request, parsed: Any, answer: Any) -> Response:
         """Write the answer of a method as JSON, and note what it predicted."""
-        body = to_json(answer)
+        body = command.write(answer)
         if command.request is InferenceRequest:  # whose answer has what was asked for; the decisions are counted
             parsed, answer = parsed.batch, answer.decided
         if command.counted == "predictions":

@@ -23,8 +23,9 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from typing_extensions import TypedDict  # pydantic cannot read the one of typing before Python 3.12
 
-from plan_recommender.model.features import EXAMPLE, FEATURE_NAMES
+from plan_recommender.model.features import EXAMPLE, FEATURE_NAMES, PLANS
 from plan_recommender.model.record import MODEL_NAME
+from plan_recommender.serving.batches import decisions_of
 from plan_recommender.serving.inference_metadata import ModelMetadata, TensorMetadata, version_of
 from plan_recommender.serving.schemas import MAX_BATCH_ROWS, BatchRecommendation, UsageBatch
 
@@ -194,11 +195,12 @@ class InferenceResponse(BaseModel):
         explained: Mapping[OutputName, list[float]],
     ) -> "InferenceResponse":
         """Answer with what the request asks for; `explained` has those outputs of `EXPLANATION` that it does."""
-        decisions = decided["predictions"]
+        decisions = decisions_of(decided)
+        predictions = decisions.predictions.tolist()
         found: dict[OutputName, list[Any]] = {
-            "probability_is_ultra": [decision["probability_is_ultra"] for decision in decisions],
-            "prediction": [decision["prediction"] for decision in decisions],
-            "recommended_plan": [decision["recommended_plan"] for decision in decisions],
+            "probability_is_ultra": decisions.probabilities.tolist(),
+            "prediction": predictions,
+            "recommended_plan": [PLANS[prediction] for prediction in predictions],
             **explained,
         }
         rows = len(decisions)

@@ -14,7 +14,8 @@ for each of its bytes."""
 
 HEAD_SECONDS = 10.0
 """How long a client may take to send the head of a request, counted from the start of the connection or from the answer
-before, and how long it may pause in reading an answer. This is checked every second."""
+before, and how long it may pause in reading an answer. A connection is looked at every second, so each may take a
+second more."""
 
 BODY_SECONDS = 20.0
 """How long a client may take to send the body of a request."""

@@ -10,18 +10,20 @@ from which any worker answers /metrics for all. Adding each value by itself woul
 import asyncio
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime, time
 from functools import cache
 from itertools import product
 from typing import Any, Final, TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from plan_recommender.billing.tariffs import Tariffs
 from plan_recommender.model.features import PLANS
+from plan_recommender.serving.batches import Decisions
 from plan_recommender.serving.patches.prometheus import observe_many
-from plan_recommender.serving.schemas import AdviceAnswer, BatchRecommendation, Decision, Recommendation
+from plan_recommender.serving.schemas import AdviceAnswer, BatchRecommendation, Recommendation
 
 LATENCY_BUCKETS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
@@ -49,11 +51,12 @@ _Item = TypeVar("_Item")
 class Predictions:
     """Counts of some predictions: by plan and by bucket of the probability, and the sum of the probabilities."""
 
-    def __init__(self, predictions: Sequence[int], probabilities: Sequence[float]) -> None:
+    def __init__(self, predictions: npt.ArrayLike, probabilities: npt.ArrayLike) -> None:
         """Count decisions (1 Ultra, 0 Smart) and their probabilities of Ultra, each of shape (rows,)."""
-        self.plans = {PLANS[prediction]: count for prediction, count in Counter(predictions).items()}
-        self.buckets = Counter(np.searchsorted(PROBABILITY_BUCKETS, probabilities).tolist())
-        self.sum = sum(probabilities)
+        plans, buckets = np.bincount(predictions), np.bincount(np.searchsorted(PROBABILITY_BUCKETS, probabilities))
+        self.plans = {PLANS[plan]: count for plan, count in enumerate(plans.tolist()) if count}
+        self.buckets = {bucket: count for bucket, count in enumerate(buckets.tolist()) if count}
+        self.sum = float(np.sum(probabilities))
 
 
 class Telemetry:
@@ -145,12 +148,9 @@ class Telemetry:
 
         Any thread may call this. Counting a batch takes a while, so call it in the thread that made the batch.
         """
-        decisions: list[Decision] | None = cast(Any, answer).get("predictions")
+        decisions: Decisions | None = cast(Any, answer).get("predictions")
         if decisions is not None:
-            counted = Predictions(
-                [decision["prediction"] for decision in decisions],
-                [decision["probability_is_ultra"] for decision in decisions],
-            )
+            counted = Predictions(decisions.predictions, decisions.probabilities)
             self._batches.append((answer["model"], counted))
         else:
             single = cast(Recommendation, answer)

@@ -22,7 +22,8 @@ from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 
-from plan_recommender.model.features import FeatureMatrix, matrix
+from plan_recommender.model.features import FeatureMatrix
+from plan_recommender.serving.batches import decisions_of, features_of
 from plan_recommender.serving.error_responses import Header
 from plan_recommender.serving.limits import MIB
 from plan_recommender.serving.log_files import LogFiles
@@ -190,11 +191,11 @@ class PredictionLog:
         if len(self._pending) >= MAX_PENDING or self._rows_noted + len(rows) - self._rows_taken > MAX_PENDING_ROWS:
             self._drop("queue", len(rows))
             return ""
-        decisions = answer["predictions"]
+        decisions = decisions_of(answer)
         identity = f"{self._prefix}{next(self._numbers):x}"
         noted = _Batch(
-            time(), identity, _reference(headers), answer["model"], list(rows), matrix([batch.rows[i] for i in rows]),
-            [decisions[i]["probability_is_ultra"] for i in rows], bytes(decisions[i]["prediction"] for i in rows),
+            time(), identity, _reference(headers), answer["model"], list(rows), features_of(batch)[rows],
+            decisions.probabilities[rows].tolist(), bytes(decisions.predictions[rows].tolist()),
         )  # fmt: skip
         self._rows_noted += len(rows)
         self._pending.append(noted)

@@ -2,22 +2,22 @@
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, cast
 
 from pydantic_core import to_json
 
-from plan_recommender.billing.forecast import Month
 from plan_recommender.billing.given_minutes import billed_bounds
 from plan_recommender.billing.registered import adviser_of
 from plan_recommender.billing.tariffs import Tariffs
-from plan_recommender.billing.wording import sentence
-from plan_recommender.model.features import FEATURE_NAMES, PLANS, CustomerUsage, matrix
+from plan_recommender.billing.wording import Sentences as AdviceSentences
+from plan_recommender.model.features import FEATURE_NAMES, PLANS, CustomerUsage
 from plan_recommender.model.languages import LANGUAGES, Language
 from plan_recommender.model.reasons import Reasons, effect_points
 from plan_recommender.model.scorer import Note, Scorer
 from plan_recommender.model.sentences import Sentences, change_sentence
 from plan_recommender.model.source import Origin
 from plan_recommender.model.store import RegisteredModel
+from plan_recommender.serving.batches import Decisions, features_of
 from plan_recommender.serving.error_responses import impossible_minutes, unknown_plan
 from plan_recommender.serving.inference_metadata import ModelMetadata
 from plan_recommender.serving.inference_protocol import (
@@ -33,7 +33,6 @@ from plan_recommender.serving.schemas import (
     AdviceRequest,
     BatchRecommendation,
     Contribution,
-    Decision,
     Explanation,
     Health,
     ModelDescription,
@@ -83,9 +82,12 @@ class Recommender:
         self._scorer = Scorer(document)
         self._reasons = Reasons(document, self._scorer)
         self._sentences = {language: Sentences(document, language) for language in LANGUAGES}
+        policy = self._adviser.policy
+        self._advice_sentences = {language: AdviceSentences(tariffs, policy, language) for language in LANGUAGES}
+        self._units = 10**tariffs.decimals
         self.document = Kept.of(model.document_bytes())
-        policy, habits = self._adviser.policy.model_dump(), json.loads(model.habits())
-        self.habits = Kept.of(to_json(ModelHabits(model=self.tag, habits=habits, advice=policy)))
+        habits = ModelHabits(model=self.tag, habits=json.loads(model.habits()), advice=policy.model_dump())
+        self.habits = Kept.of(to_json(habits))
         in_force = TariffsInForce.model_validate({"sha256": tariffs.digest} | tariffs.numbers())
         self.tariffs_in_force = Kept.of(to_json(in_force))
         self.shadow = shadow
@@ -131,17 +133,12 @@ class Recommender:
         return InferenceResponse.of(request, self.recommend_batch(request.batch), explained)
 
     def _recommend_batch(self, batch: UsageBatch, note: Note | None, shadow: Shadow | None) -> BatchRecommendation:
-        features = matrix(batch.rows)
+        features = features_of(batch)
         probabilities = self._scorer.probabilities(features, note)
         decided = self._scorer.decide(features, probabilities)
         if shadow is not None:
             shadow.batch(features, decided, probabilities)
-        predictions: list[Literal[0, 1]] = decided.tolist()
-        decisions: list[Decision] = [
-            {"prediction": prediction, "probability_is_ultra": probability, "recommended_plan": PLANS[prediction]}
-            for prediction, probability in zip(predictions, probabilities.tolist(), strict=True)
-        ]
-        return {"predictions": decisions, "model": self.tag}
+        return {"predictions": cast(Any, Decisions(decided, probabilities)), "model": self.tag}
 
     def advise(self, request: AdviceRequest, language: Language = "en") -> AdviceAnswer:
         """Bill the last month on every plan, forecast the next one, and advise.
@@ -157,14 +154,14 @@ class Recommender:
         if self._rounds_calls:
             _require_possible_minutes(request.months)
         months = [
-            Month(
+            (
                 m.calls, m.minutes, m.messages, m.mb_used, m.billed_minutes,
                 1.0 if m.active_share is None else m.active_share,
             )
             for m in request.months
         ]  # fmt: skip
         advice = self._adviser.advise(held, months)
-        units, names = 10**self.tariffs.decimals, self.tariffs.names
+        units, names = self._units, self.tariffs.names
         plans: list[PlanOutlook] = [
             {
                 "plan": name,
@@ -191,7 +188,7 @@ class Recommender:
             "saving_high": advice.saving.high / units,
             "p_saves": advice.saving.p_saves,
             "plans": plans,
-            "sentence": sentence(advice, self.tariffs, self._adviser.policy, language),
+            "sentence": self._advice_sentences[language].one(advice),
             "currency": self.tariffs.currency,
             "model": self.tag,
             "tariffs": self.tariffs.digest,
@@ -208,32 +205,35 @@ class Recommender:
     def _explain(self, usage: CustomerUsage, language: Language, note: RowNote) -> Explanation:
         values = (usage.calls, usage.minutes, usage.messages, usage.mb_used)
         explained = self._reasons.explain(values)
-        prediction, probability = self._scorer.decide_row(explained.log_odds, *values)
-        other_plan, sentences = PLANS[1 - prediction], self._sentences[language]
+        bins, prediction, probability, log_odds, base_value, added, changes = explained
+        other_plan = PLANS[1 - prediction]
         contributions: list[Contribution] = []
-        for i, contribution in enumerate(explained.contributions):
-            points = effect_points(probability, explained.log_odds, contribution)
-            words = sentences.words(i, values[i], explained.bins[i], contribution, points)
+        for name, words, value, b, contribution, change in zip(  # noqa: B905  # strict takes time
+            FEATURE_NAMES, self._sentences[language].features, values, bins, added, changes
+        ):
+            points = effect_points(probability, log_odds, contribution)
+            sentence, few = words.words(value, b, contribution, points)
             contributions.append(
                 {
-                    "feature": FEATURE_NAMES[i],
-                    "value": values[i],
+                    "feature": name,
+                    "value": value,
                     "contribution": contribution,
                     "effect_points": points,
-                    "sentence": words.sentence,
-                    "few_training_rows": words.few_training_rows,
-                    "plan_changes_at": explained.changes[i],
-                    "change": change_sentence(FEATURE_NAMES[i], explained.changes[i], other_plan, language),
+                    "sentence": sentence,
+                    "few_training_rows": few,
+                    "plan_changes_at": change,
+                    "change": change_sentence(name, change, other_plan, language),
                 }
             )
-        note(explained.bins, probability)
+        contributions.sort(key=_size, reverse=True)
+        note(bins, probability)
         return {
             "prediction": prediction,
             "probability_is_ultra": probability,
             "recommended_plan": PLANS[prediction],
-            "log_odds": explained.log_odds,
-            "base_value": explained.base_value,
-            "contributions": sorted(contributions, key=lambda c: abs(c["contribution"]), reverse=True),
+            "log_odds": log_odds,
+            "base_value": base_value,
+            "contributions": contributions,
             "model": self.tag,
         }
 
@@ -280,6 +280,10 @@ class Recommender:
         """Answer for a made-up subscriber by every way there is."""
         batch = self._recommend_batch(UsageBatch(rows=[_PROBE]), None, None)
         return self._explain(_PROBE, "en", _count_nothing), batch
+
+
+def _size(contribution: Contribution) -> float:
+    return abs(contribution["contribution"])
 
 
 def _count_nothing(bins: tuple[int, int, int, int], probability: float) -> None:

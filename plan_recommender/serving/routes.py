@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal
 
+from msgspec.json import Encoder
 from pydantic import BaseModel, TypeAdapter
+from pydantic_core import to_json
 
 from plan_recommender.model.features import CustomerUsage
+from plan_recommender.serving.batches import read_batch, write_batch
 from plan_recommender.serving.error_responses import Refusal
 from plan_recommender.serving.inference_metadata import (
     MODEL_PATH,
@@ -77,10 +80,14 @@ class Command:
     in_languages: bool = False
     """Whether the answer has sentences in the language that the request asks for."""
     methods: tuple[str, ...] = ("POST",)
+    write: Callable[[Any], bytes] = Encoder().encode
+    """Writes what the method returns; msgspec takes half as long as pydantic's to_json, and takes no models."""
 
     @cached_property
-    def validate(self) -> Callable[[bytes], Any]:
+    def read(self) -> Callable[[bytes], Any]:
         """Validates a body; raises pydantic's ValidationError."""
+        if self.request is UsageBatch:
+            return read_batch
         return TypeAdapter(self.request).validator.validate_json  # the model's own method takes half as long again
 
 
@@ -100,6 +107,7 @@ ROUTES: Final[dict[str, Query | Command]] = {
         max_bytes=10 * MIB,
         max_names=5 * MAX_BATCH_ROWS,
         in_steps=True,
+        write=write_batch,
     ),
     "/explain": Command(
         "explain",
@@ -151,6 +159,7 @@ ROUTES: Final[dict[str, Query | Command]] = {
         "Answer for many subscribers, as `/predict_batch` does (Open Inference Protocol).",
         max_bytes=10 * MIB,
         in_steps=True,
+        write=to_json,
     ),
     "/ping": Query("health", Health, "The same as `/health`, at the path that SageMaker asks."),
     "/invocations": Command(
@@ -161,6 +170,7 @@ ROUTES: Final[dict[str, Query | Command]] = {
         max_bytes=10 * MIB,
         max_names=5 * MAX_BATCH_ROWS,
         in_steps=True,
+        write=write_batch,
     ),
 }
 

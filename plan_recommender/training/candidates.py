@@ -6,6 +6,7 @@ features, because compiler.py has to turn them into tables.
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import KBinsDiscretizer, PolynomialFeatures, SplineTransformer, StandardScaler
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from plan_recommender.config.settings import Candidate, Settings
 from plan_recommender.errors import ConfigError
@@ -62,7 +63,7 @@ def fit(candidate: Candidate, settings: Settings, features: FeatureMatrix, targe
     pipeline = build_pipeline(candidate, settings)
     try:
         # One thread, because sums then have one order, and because two are slower with matrices of this size.
-        with threadpool_limits(limits=1), warnings.catch_warnings():
+        with _thread_pools().limit(limits=1), warnings.catch_warnings():
             warnings.simplefilter("error", ConvergenceWarning)
             # The k-means bins of a feature are fewer where many rows have the same value, such as no messages.
             warnings.filterwarnings("ignore", "Bins whose width are too small", UserWarning)
@@ -98,7 +99,7 @@ def average(members: Sequence[Pipeline], settings: Settings, features: FeatureMa
         (name, member[CLASSIFIER]) for (name, _), member in zip(stacking.estimators, members, strict=True)
     ]
     one_of_each_plan = np.unique(target, return_index=True)[1]  # enough for weights that are replaced
-    with threadpool_limits(limits=1):
+    with _thread_pools().limit(limits=1):
         usage = pipeline[PREPROCESSOR].transform(frame(features[one_of_each_plan]))
         stacking.fit(usage, target[one_of_each_plan])
     weights = stacking.final_estimator_
@@ -109,14 +110,16 @@ def average(members: Sequence[Pipeline], settings: Settings, features: FeatureMa
 
 def probabilities(pipeline: Pipeline, features: FeatureMatrix) -> Probabilities:
     """The probability of Ultra that a fitted pipeline gives each row, shape (rows,)."""
-    with threadpool_limits(limits=1):  # for a few rows, synchronising threads takes longer than evaluating the trees
+    with _thread_pools().limit(
+        limits=1
+    ):  # for a few rows, synchronising threads takes longer than evaluating the trees
         answers: Probabilities = pipeline.predict_proba(frame(features))[:, 1]
     return answers
 
 
 def log_odds(pipeline: Pipeline, features: FeatureMatrix) -> Probabilities:
     """The log-odds of Ultra that a fitted pipeline gives each row, shape (rows,)."""
-    with threadpool_limits(limits=1):
+    with _thread_pools().limit(limits=1):
         answers: Probabilities = pipeline.decision_function(frame(features))
     return answers
 
@@ -124,6 +127,15 @@ def log_odds(pipeline: Pipeline, features: FeatureMatrix) -> Probabilities:
 def frame(features: FeatureMatrix, columns: Sequence[str] = FEATURE_NAMES) -> pd.DataFrame:
     """Make a DataFrame of a feature matrix, with the column names that pipelines are fitted with."""
     return pd.DataFrame(features, columns=list(columns))
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """Find the thread pools of the libraries, once: a search of the process's memory takes longer than some fits.
+
+    All of them are there by now, because the imports above load them.
+    """
+    return ThreadpoolController()
 
 
 def _majority_rule(settings: Settings) -> ClassifierMixin:

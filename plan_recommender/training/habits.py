@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from plan_recommender.billing.forecast import MAX_MONTHS, Summary, Used, level, spread, summarise
+from plan_recommender.billing.forecast import MAX_MONTHS, Summary, level, spread, summarise
 from plan_recommender.billing.habits import ERROR_UNITS, SCENARIOS, Habit, HabitErrors, HabitProfile
 from plan_recommender.billing.tariffs import Tariffs
 from plan_recommender.data.month_panel import read_panel
@@ -152,13 +152,15 @@ def _quantities(usage: Floats, billed_minutes: Floats | None, call_share: float)
 def _targets(
     codes: npt.NDArray[np.int64], used: Floats, shares: Floats, usual: tuple[float, float, float]
 ) -> list[_Target]:
-    months = [Used(*row) for row in np.column_stack([used, shares]).tolist()]
+    columns = [column.tolist() for column in (*used.T, shares)]
     starts = np.searchsorted(codes, codes, side="left").tolist()
     targets = []
-    for row, (start, month) in enumerate(zip(starts, months, strict=True)):
-        if row > start and month.active_share == 1:
+    for row, (start, share) in enumerate(zip(starts, columns[3], strict=True)):
+        if row > start and share == 1:
             first = max(start, row - MAX_MONTHS)
-            targets.append(_Target(row, summarise(months[first:row], usual), row - first))
+            minutes, messages, mb_used, known = (column[first:row] for column in columns)
+            summary = summarise(minutes, messages, mb_used, known, usual)
+            targets.append(_Target(row, summary, row - first))
     return targets
 
 

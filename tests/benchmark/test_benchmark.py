@@ -17,7 +17,7 @@ import psutil
 import pytest
 from pydantic_core import to_json
 
-from benchmark.contenders import BASE, SERVICE, TITLES, versions
+from benchmark.contenders import ASGI, BASE, SERVICE, TITLES, versions
 from benchmark.measure import Details, Load, OpenLoop, Round, Scaling, Spread, Start, WrongAnswerError, check
 from benchmark.page import BEGIN, END, Conditions, Results, findings, key_figures, with_key_figures, write_page
 from plan_recommender.errors import MissingLibraryError
@@ -99,7 +99,7 @@ def test_the_comparison_is_complete_and_its_figures_agree(short_run: Run) -> Non
 
 def test_every_goal_has_a_verdict_and_the_exit_code_is_theirs(short_run: Run) -> None:
     rows = short_run.table(4)
-    goals = rows[-11:]
+    goals = rows[-14:]
     assert {verdict for *_, verdict in goals} <= VERDICTS
     assert short_run.code == int("missed" in {verdict for *_, verdict in goals})
     figures = {what: measured for what, measured, *_ in goals}
@@ -108,9 +108,12 @@ def test_every_goal_has_a_verdict_and_the_exit_code_is_theirs(short_run: Run) ->
     p99, p50, largest, lag = (float(figure) for figure in re.findall(r"([0-9.]+) ms", open_loop))
     assert 0 < p50 <= p99 <= largest
     assert lag >= 0
-    service = next(row for row in short_run.table(TABLE_COLUMNS) if row[0] == TITLES[SERVICE])
-    assert figures["requests/s, as a multiple of FastAPI's with a constant answer"] == service[2]
-    assert figures["p99, as a multiple of FastAPI's"] == service[5]
+    compared = {row[0]: row[1:] for row in short_run.table(TABLE_COLUMNS)}
+    service, asgi = compared[TITLES[SERVICE]], compared[TITLES[ASGI]]
+    assert figures["requests/s, as a multiple of FastAPI's with a constant answer"] == service[1]
+    for what, column in (("requests/s", 0), ("p99", 3)):
+        ratio = number(figures[f"{what}, as a multiple of the constant ASGI application's"])
+        assert ratio == pytest.approx(number(service[column]) / number(asgi[column]), rel=0.02, abs=0.01)
 
 
 def test_the_key_figures_are_those_of_the_tables(short_run: Run) -> None:
@@ -155,27 +158,32 @@ def results() -> Results:
     versions = {"python": "3.11"}
     return Results(
         Conditions("2026-01-01", "abc", "a processor", 1, "a kernel", False, "tag", "trees", versions, 3, 5.0),
-        {BASE: fabricated(5000, 4.0), "mlserver": None, SERVICE: fabricated(10_000, 2.0)},
-        [Details(8000, 120_000, 3.0, 20.0, 50_000, 0, 140.0, 110.0)],
+        {
+            ASGI: fabricated(20_000, 2.0), BASE: fabricated(5000, 4.0), "mlserver": None,
+            SERVICE: fabricated(30_000, 2.0),
+        },
+        [Details(30_000, 19_000, 13_000, 600_000, 3.0, 19.0, 50_000, 0, 99.0, 110.0)],
         [],
-        OpenLoop(1000.0, 60.0, 60_000, 1.0, 4.0, 9.0, 0.5, 0),
-    )
+        OpenLoop(5000.0, 60.0, 300_000, 1.0, 4.0, 9.0, 0.5, 0),
+    )  # fmt: skip
 
 
 def test_rounds_are_summed_up_by_their_median_and_range(results: Results) -> None:
     assert Spread.of([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0)
-    base, mlserver, service = table(write_page(results), TABLE_COLUMNS)
-    assert service[1:6] == ["10,000 (5,000-15,000)", "2.00", "1.00 (1.00-1.00) ms", "2.00 (1.00-3.00) ms", "0.50"]
+    _, base, mlserver, service = table(write_page(results), TABLE_COLUMNS)
+    assert service[1:6] == ["30,000 (15,000-45,000)", "6.00", "1.00 (1.00-1.00) ms", "2.00 (1.00-3.00) ms", "0.50"]
     assert base[1:6] == ["5,000 (2,500-7,500)", "1.00", "2.00 (2.00-2.00) ms", "4.00 (2.00-6.00) ms", "1.00"]
     assert mlserver == [TITLES["mlserver"], "not installed", *[""] * 7]
 
 
 def test_goals_are_kept_missed_or_not_measured(results: Results) -> None:
-    assert [finding.kept for finding in findings(results)] == [True] * 5 + [None] + [True] * 5
-    slower = replace(results, rounds=results.rounds | {SERVICE: fabricated(5900, 6.1, failed=1)})
-    assert [finding.kept for finding in findings(slower)] == [False] * 2 + [True] * 3 + [None] + [True] * 4 + [False]
-    scaled = [replace(results, scaling=[Scaling(100, two, 0)]) for two in (159, 161)]
-    assert [findings(each)[5].kept for each in scaled] == [False, True]
+    assert [finding.kept for finding in findings(results)] == [True] * 8 + [None] + [True] * 5
+    slower = replace(results, rounds=results.rounds | {SERVICE: fabricated(27_000, 2.1, failed=1)})
+    assert [finding.kept for finding in findings(slower)] == [False] * 3 + [True] * 5 + [None] + [True] * 4 + [False]
+    alone = replace(results, rounds={name: rounds for name, rounds in results.rounds.items() if name != ASGI})
+    assert [finding.kept for finding in findings(alone)] == [True] * 4 + [None] + [True] * 5
+    scaled = [replace(results, scaling=[Scaling(100, two, 0)]) for two in (184, 186)]
+    assert [findings(each)[8].kept for each in scaled] == [False, True]
     nothing_answered = replace(results.open_loop, p99_ms=math.nan, failed=60_000)
     assert [finding.kept for finding in findings(replace(results, open_loop=nothing_answered))][-2:] == [False, False]
 

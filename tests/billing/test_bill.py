@@ -63,6 +63,27 @@ def test_bills_at_below_and_above_every_boundary(path: Path) -> None:
         assert totals == [items[-1] for items in expected], month
 
 
+@BOTH
+def test_scenarios_are_billed_as_months_are(path: Path) -> None:
+    tariffs = load_tariffs(path)
+    for plans in (tariffs.plans, tariffs.plans[:1], tariffs.plans * 3):  # the names of plans do not matter to a biller
+        biller = Biller(tariffs.model_copy(update={"plans": plans}))
+        rng = np.random.default_rng(len(plans))
+        for count in (1, 64):
+            scenarios = biller.scenarios(count)
+            usage = np.round(rng.normal([[450], [50], [16_000]], [[300], [40], [12_000]], (3, count)), 2)
+            usage[:, 0] = [2 * MAX_USAGE, 1e300, 15_360.0]
+            months = np.clip(usage, 0, MAX_USAGE)
+            repeated = np.repeat(usage, len(plans), axis=0).ravel()
+            assert len(repeated) == 3 * scenarios.repeats
+            # Billed minutes are given, so that no calls are needed.
+            expected = [
+                [bill.total for bill in biller.bills(biller.billed(0, minutes, messages, mb_used, minutes))]
+                for minutes, messages, mb_used in months.T.tolist()
+            ]
+            assert scenarios.totals(repeated).T.tolist() == expected
+
+
 def test_a_bill_says_what_each_part_costs() -> None:
     biller = Biller(load_tariffs(ROUBLES))
     smart, ultra = biller.bills(biller.billed(85, 516.7, 56, 22696.96, billed_minutes=540))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from plan_recommender.billing.bill import Biller
-from plan_recommender.billing.forecast import Forecast, Forecaster, Month, Summary, Used, level, spread, summarise
+from plan_recommender.billing.forecast import Forecast, Forecaster, Month, Summary, level, spread, summarise
 from plan_recommender.billing.habits import SCENARIOS, Habit, HabitErrors, HabitProfile
 from plan_recommender.billing.tariffs import MAX_USAGE, load_tariffs, shipped_tariffs
 
@@ -44,8 +44,8 @@ def forecaster(profile: HabitProfile) -> Forecaster:
 
 
 def test_months_are_summed_up_by_their_days() -> None:
-    used = [Used(200, 10, 8000, 0.5), Used(420, 0, 17_000, 1.0), Used(380, 30, 15_000, 1.0)]
-    summary = summarise(used, (400, 30, 16_000))
+    minutes, messages, mb_used = (200, 420, 380), (10, 0, 30), (8000, 17_000, 15_000)
+    summary = summarise(minutes, messages, mb_used, (0.5, 1.0, 1.0), (400, 30, 16_000))
     assert summary.totals == (1000.0, 40.0, 40_000.0)
     assert summary.months == 2.5
     # Scaled to whole months: 400, 420 and 380 minutes, 20, 0 and 30 messages, 16,000, 17,000 and 15,000 MB.
@@ -54,18 +54,17 @@ def test_months_are_summed_up_by_their_days() -> None:
 
 
 def test_a_first_month_with_little_usage_counts_less() -> None:
-    later = Used(400, 30, 16_000, 1.0)
     usual = (400.0, 30.0, 16_000.0)
-    alike = summarise([later, later], usual)
+    alike = summarise((400, 400), (30, 30), (16_000, 16_000), (1.0, 1.0), usual)
     assert alike.months == 2
-    half = summarise([Used(200, 30, 8000, 1.0), later], usual)
+    half = summarise((200, 400), (30, 30), (8000, 16_000), (1.0, 1.0), usual)
     # Minutes and data are half of what the other month and a quarter of a usual one let expect.
     assert half.months == 1 + 0.5**3
     assert half.totals == (400 + 200 / 8, 30 + 30 / 8, 16_000 + 8000 / 8)
     assert half.telling == 1
-    recorded = summarise([Used(200, 30, 8000, 0.5), later], usual)  # its share says the same
+    recorded = summarise((200, 400), (30, 30), (8000, 16_000), (0.5, 1.0), usual)  # its share says the same
     assert recorded.months == 1.5
-    other = summarise([later, Used(200, 30, 8000, 1.0)], usual)  # only the first month is meant
+    other = summarise((400, 200), (30, 30), (16_000, 8000), (1.0, 1.0), usual)  # only the first month is meant
     assert other.months == 2
 
 
@@ -87,7 +86,7 @@ def test_a_spread_follows_level_own_distances_and_months() -> None:
 
 def test_a_forecast_is_the_bills_of_its_scenarios(forecaster: Forecaster, profile: HabitProfile) -> None:
     months = [Month(60, 400, 30, 16_000, 430), Month(60, 400, 30, 16_000, 430), Month(60, 400, 30, 16_000, 430)]
-    smart = smart_by_hand(summarise([Used(430, 30, 16_000, 1.0)] * 3, profile.usual), profile)
+    smart = smart_by_hand(summarise([430] * 3, [30] * 3, [16_000] * 3, [1.0] * 3, profile.usual), profile)
     assert len(set(smart)) > 5, "the scenarios differ"
     forecast = forecaster.forecast(months)
     found = forecast.ranges()
@@ -118,7 +117,8 @@ def test_after_one_month_an_interval_spans_more_scenarios_and_most_where_it_is_r
     forecaster: Forecaster, profile: HabitProfile, shares: list[float], covered: int
 ) -> None:
     months = [Month(60, 900, 10, 1000, 930, share) for share in shares]
-    summary = summarise([Used(930, 10, 1000, share) for share in shares], profile.usual)
+    count = len(shares)
+    summary = summarise([930] * count, [10] * count, [1000] * count, shares, profile.usual)
     smart = smart_by_hand(summary, profile)
     forecast = forecaster.forecast(months)
     found = forecast.ranges()[0]
@@ -156,11 +156,10 @@ def test_whatever_the_months_the_forecast_is_finite_exact_and_within_bounds(
 @given(MONTH.filter(lambda month: month.active_share == 1), st.integers(2, 12))
 @settings(max_examples=100, deadline=None)
 def test_more_months_alike_never_widen_a_spread(profile: HabitProfile, month: Month, count: int) -> None:
-    used = Used(month.minutes, month.messages, month.mb_used, 1.0)
     habit = profile.mb_used
     widths = []
     for n in range(2, count + 2):
-        summary = summarise([used] * n, profile.usual)
+        summary = summarise([month.minutes] * n, [month.messages] * n, [month.mb_used] * n, [1.0] * n, profile.usual)
         widths.append(spread(summary, 2, habit, 20_000.0))
     assert all(after <= before for before, after in pairwise(widths))
 

@@ -13,6 +13,7 @@ import yaml
 
 import drift
 import retrain
+from tests.conftest import write_quick_configuration
 from tests.deploy.conftest import require
 from tests.deploy.manifests import RETRAINING, cron_jobs, render
 from tools import synthesise
@@ -48,10 +49,14 @@ def at_home(text: str, folder: Path) -> str:
 
 @pytest.fixture
 def machine(tmp_path: Path, copy_store: Callable[[Path], Path]) -> Path:
-    """A checkout under opt/, and under home/ the store with the trained model, and data on which usage has drifted."""
+    """A checkout under opt/, and under home/ the store with the trained model, and data on which usage has drifted.
+
+    Its configuration is quick, because the commands are tested here, and the shipped one by those of the pages.
+    """
     (tmp_path / "opt").mkdir()
-    for name in ("drift.py", "retrain.py", "plan_recommender", "model_config.yaml", "tariffs.yaml"):
+    for name in ("drift.py", "retrain.py", "plan_recommender", "tariffs.yaml"):
         (tmp_path / "opt" / name).symlink_to(ROOT / name)
+    write_quick_configuration(tmp_path / "opt").rename(tmp_path / "opt" / "model_config.yaml")
     (tmp_path / "opt" / ".venv").symlink_to(sys.prefix)
     copy_store(tmp_path / "home")
     (tmp_path / "home" / "data").mkdir()

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 import evaluate
 import train
 from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.evaluation.comparison import COMPARED, PairedComparison, compare_paired, weighted_auc
-from plan_recommender.evaluation.metrics import Labels, Probabilities, measure
+from plan_recommender.evaluation.metrics import Labels, Probabilities, log_losses, measure
 from plan_recommender.model import store as model_store
 from plan_recommender.training.split import split_table
 from tests.conftest import Command, TrainedModel
@@ -74,6 +74,14 @@ def test_the_points_are_the_metrics_of_an_evaluation() -> None:
         metric = getattr(found, name)
         assert (metric.first, metric.second) == (getattr(before, name), getattr(after, name))
         assert metric.difference == metric.second - metric.first
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_mean_loss_of_the_rows_has_the_bits_of_scikit_learns(seed: int) -> None:
+    target, (blurred, _), (drawn, _) = sample(300, seed)
+    extreme = np.where(np.arange(300) % 3 == 0, target, drawn)  # certain and right; turned round, wrong
+    for probabilities in (blurred, drawn, extreme, 1 - extreme):
+        assert log_losses(target, probabilities).mean() == log_loss(target, probabilities)
 
 
 def test_a_model_beside_itself_differs_in_nothing() -> None:

@@ -13,15 +13,15 @@ from tests.serving.faults import fault
 
 CONTROLS: list[tuple[str, str, dict[str, float], set[str]]] = [
     (
-        "stop", "lingers", {"trials": 1, "seconds": 2.0},
+        "stop", "lingers", {"trials": 1, "seconds": 1.4},
         {"no later request hangs", "the service ends within 10 s"},
     ),
     (
-        "stop", "lingers_briefly", {"trials": 1, "seconds": 2.0},
+        "stop", "lingers_briefly", {"trials": 1, "seconds": 1.4},
         {"later requests are answered or refused within 2 s"},
     ),
     (
-        "stop", "quits", {"trials": 1, "seconds": 2.0},
+        "stop", "quits", {"trials": 1, "seconds": 1.4},
         {"no request that was sent before the signal fails"},
     ),
     (
@@ -32,11 +32,11 @@ CONTROLS: list[tuple[str, str, dict[str, float], set[str]]] = [
         },
     ),
     (
-        "overload", "admits_everything", {"seconds": 2.0, "after_seconds": 1.0, "slack": 2.0},
+        "overload", "admits_everything", {"seconds": 1.0, "after_seconds": 1.0, "slack": 2.0},
         {"batch: what cannot be answered is refused"},
     ),
     (
-        "overload", "refuses_differently", {"seconds": 2.0, "after_seconds": 1.0, "slack": 2.0},
+        "overload", "refuses_differently", {"seconds": 1.0, "after_seconds": 1.0, "slack": 2.0},
         {"batch: refusals say when to come back", "batch: requests are answered or refused, nothing else"},
     ),
     (
@@ -60,7 +60,7 @@ CONTROLS: list[tuple[str, str, dict[str, float], set[str]]] = [
         },
     ),
     (
-        "metrics", "labels_paths", {"paths": 500},
+        "metrics", "labels_paths", {"paths": 500, "seconds": 0.5},
         {"no new series", "the workers' counts add up to the requests answered"},
     ),
     (

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plan_recommender.model.features import FEATURE_NAMES, FEATURES
-from plan_recommender.model.languages import LANGUAGES, Language
+from plan_recommender.model.languages import LANGUAGES, Language, trimmed
 from plan_recommender.model.logistic import logistic
 from plan_recommender.model.reason_words import HARDLY
 from plan_recommender.model.reasons import effect_points
@@ -37,14 +37,14 @@ def document_of(features: list[FeatureTable]) -> ModelDocument:
 
 def check_wording(words: Words, contribution: float, points: float, language: Language) -> None:
     """Check that a sentence is one, that it is short, and that it says the effect that it is given."""
-    said = words.sentence
+    said, warns = words
     assert said[0].isupper() or said[0].isdigit()
     assert said.endswith(".")
     assert said.count(". ") == 0  # one sentence
     assert len(said) < {"en": 430, "es": 500}[language]
     assert not re.search(r"\bnan\b|\binf\b|e[+-]\d|  | ,|\b0 p[eu][rn]|\b0 ?%|-\d|[{}]", said), said
     found = GRAMMARS[language].effect(said)
-    assert found.warns == words.few_training_rows
+    assert found.warns == warns
     if abs(contribution) <= math.log(HARDLY):
         assert (found.hardly, found.plan) == (True, None)
         assert (found.points is None) == (contribution == 0)
@@ -162,8 +162,7 @@ HAND_MADE = {language: Sentences(hand_made(), language) for language in LANGUAGE
 )  # fmt: skip
 def test_sentences(feature: str, value: float, b: int, contribution: float, points: float, expected: str) -> None:
     words = HAND_MADE["en"].words(FEATURE_NAMES.index(feature), value, b, contribution, points)
-    assert words.sentence == expected
-    assert words.few_training_rows == (", but " in expected)
+    assert words == (expected, ", but " in expected)
 
 
 @pytest.mark.parametrize(
@@ -221,15 +220,14 @@ def test_sentences_in_spanish(
     feature: str, value: float, b: int, contribution: float, points: float, expected: str
 ) -> None:
     words = HAND_MADE["es"].words(FEATURE_NAMES.index(feature), value, b, contribution, points)
-    assert words.sentence == expected
-    assert words.few_training_rows == (", pero " in expected)
+    assert words == (expected, ", pero " in expected)
 
 
 @pytest.mark.parametrize(
     ("factor", "word"), [(HARDLY - 1e-9, "hardly"), (HARDLY + 1e-9, "for Ultra"), (1.996, "by 2."), (9.97, "by 10.")]
 )
 def test_edges_of_the_factor(factor: float, word: str) -> None:
-    assert word in HAND_MADE["en"].words(0, 85, 3, math.log(factor), 1.0).sentence
+    assert word in HAND_MADE["en"].words(0, 85, 3, math.log(factor), 1.0)[0]
 
 
 @settings(derandomize=True, deadline=None, max_examples=200)
@@ -241,6 +239,22 @@ def test_every_contribution_gets_one_sentence_for_the_plan_it_speaks_for(
     for language in LANGUAGES:
         words = HAND_MADE[language].words(feature, value, b, contribution, points)
         check_wording(words, contribution, points, language)
+
+
+@settings(derandomize=True, deadline=None, max_examples=500)
+@given(AMOUNT | st.floats(0, 1200) | st.integers(0, 2500).map(lambda steps: steps / 200))
+def test_amounts_and_factors_are_rounded_as_python_rounds_them(value: float) -> None:
+    decimals = 0 if value >= 100 else 1 if value >= 1 else 2
+    for feature, name in enumerate(FEATURE_NAMES):
+        for language in LANGUAGES:
+            said, _ = HAND_MADE[language].words(feature, value, 2, 0.0, 0.0)
+            if 0.01 <= value <= 1e9 or value == 0:
+                assert said.startswith(f"{trimmed(value, decimals, language)} "), (name, said)
+    if HARDLY < value < 1e6:
+        said, _ = HAND_MADE["en"].words(0, 45.0, 2, math.log(value), 1.0)
+        factor = math.exp(math.log(value))
+        shown = trimmed(factor, 2 if factor < 2 else 1 if factor < 10 else 0, "en")
+        assert said.endswith(f" multiplies its odds by {shown}."), said
 
 
 @pytest.mark.parametrize(

@@ -175,9 +175,9 @@ def check_every_bin(document: ModelDocument, features: npt.NDArray[np.float64], 
                 points = effect_points(logistic(log_odds), log_odds, signed)
                 for language, grammar in GRAMMARS.items():
                     words = sentences[language].words(i, value, b, signed, points)
-                    assert words.few_training_rows == expected_few(feature, b, value)
+                    assert words[1] == expected_few(feature, b, value)
                     check_wording(words, signed, points, language)
-                    claim = grammar.claim(words.sentence)
+                    claim = grammar.claim(words[0])
                     check_truth(claim, feature, value, features[:, i], target)
                     kinds.add(claim.kind)
     return kinds - {"one range"}
@@ -227,13 +227,13 @@ def test_a_sentence_that_is_not_true_would_be_noticed(language: Language) -> Non
     def check(said: str, value: float) -> None:
         check_truth(GRAMMARS[language].claim(said), feature, value, column, target)
 
-    common = Sentences(document, language).words(0, 50.0, 50, 0.5, 8.0).sentence
+    common = Sentences(document, language).words(0, 50.0, 50, 0.5, 8.0)[0]
     check(common, 50.0)
     for old, new in ((" 10", " 30"), (" 45 ", " 35 ")):
         assert common.count(old) == 1
         with pytest.raises(AssertionError):
             check(common.replace(old, new), 50.0)
-    counted = Sentences(document, language).words(0, 98.0, 98, 0.5, 8.0).sentence
+    counted = Sentences(document, language).words(0, 98.0, 98, 0.5, 8.0)[0]
     check(counted, 98.0)
     with pytest.raises(AssertionError):
         check(counted.replace("10 on Smart and 10 on", "9 on Smart and 11 on").replace("10 de S", "9 de S"), 98.0)

@@ -8,7 +8,6 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from time import perf_counter
 
 import pytest
 
@@ -123,7 +122,8 @@ def noted(share: float, *statuses: int) -> None:
         log = AccessLog(share)
         log.begin("plan_recommender:x")
         for status in statuses:
-            log.note("/predict", status, perf_counter() - 0.002, 131, 1, IDS)
+            if log.wants(status):
+                log.note("/predict", status, 0.002, 131, 1, IDS)
         log.end()
 
     asyncio.run(note())
@@ -132,7 +132,7 @@ def noted(share: float, *statuses: int) -> None:
 def test_a_record_is_made_of_numbers_and_names(records: Records) -> None:
     noted(1, 200)
     (record,) = records.objects
-    assert 2 <= record["milliseconds"] < 2000  # type: ignore[operator]
+    assert record["milliseconds"] == 2
     fixed = {name: record[name] for name in ("route", "status", "bytes", "rows", "model", "request_id", "trace_id")}
     assert fixed == {
         "route": "/predict", "status": 200, "bytes": 131, "rows": 1, "model": "plan_recommender:x",
@@ -167,10 +167,10 @@ def test_the_next_second_has_room_again_and_the_number_is_told_by_then(records: 
     async def flood_and_wait() -> None:
         log = AccessLog(0)
         for _ in range(MAX_ERRORS_A_SECOND + 5):
-            log.note("none", 401, perf_counter(), 0, None, IDS)
+            log.note("none", 401, 0.0, 0, None, IDS)
         await asyncio.sleep(1.1)
         assert records.objects[-1]["left_out"] == 5
-        log.note("none", 401, perf_counter(), 0, None, IDS)
+        log.note("none", 401, 0.0, 0, None, IDS)
         log.end()
 
     asyncio.run(flood_and_wait())
@@ -181,14 +181,14 @@ def test_the_next_second_has_room_again_and_the_number_is_told_by_then(records: 
 def test_successes_are_written_together_soon_and_say_when_they_were_answered(records: Records) -> None:
     async def answer_and_wait() -> None:
         log = AccessLog(1)
-        log.note("/predict", 200, perf_counter(), 0, 1, IDS)
+        log.note("/predict", 200, 0.0, 0, 1, IDS)
         answered = datetime.now(UTC)
         assert not records.lines
         await asyncio.sleep(FLUSH_SECONDS + 0.2)
         (record,) = records.objects
         assert abs((datetime.fromisoformat(str(record["time"])) - answered).total_seconds()) < 0.1
         for _ in range(100):
-            log.note("/predict", 200, perf_counter(), 0, 1, IDS)
+            log.note("/predict", 200, 0.0, 0, 1, IDS)
         assert len(records.lines) >= 90, "a burst does not wait"
         log.end()
 

@@ -11,8 +11,9 @@ from uvicorn.server import ServerState
 
 from plan_recommender.serving import connection
 from plan_recommender.serving.bentoml_routes import BentoRoutes
-from plan_recommender.serving.connection import Connection, Worker
+from plan_recommender.serving.connection import Connection
 from plan_recommender.serving.core import Core
+from plan_recommender.serving.exchange import Worker
 from plan_recommender.serving.messages import Request, Response
 from plan_recommender.serving.overload import Admission
 from plan_recommender.serving.routes import Verdict

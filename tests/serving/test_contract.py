@@ -423,9 +423,9 @@ def test_a_model_whose_tables_were_altered_in_memory_is_unavailable(
 def test_a_fault_of_ours_is_a_500_in_the_same_shape_and_not_the_clients(
     client: TestClient, document: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # An AttributeError in our own code.
-    monkeypatch.setattr(bentoml.get_current_service().recommender, "_scorer", None)
-    for path in ("/predict", "/explain"):
+    for path, needed in (("/predict", "_scorer"), ("/explain", "_reasons")):
+        # An AttributeError in our own code.
+        monkeypatch.setattr(bentoml.get_current_service().recommender, needed, None)
         failed = client.post(path, json=GOOD)
         assert failed.status_code == 500
         assert failed.json() in examples(document, path, 500)

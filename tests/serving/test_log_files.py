@@ -4,16 +4,17 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from plan_recommender.model.features import FEATURE_NAMES, PLANS, CustomerUsage, FeatureMatrix
 from plan_recommender.model.scorer import Scorer
+from plan_recommender.serving.batches import Decisions
 from plan_recommender.serving.limits import MIB
 from plan_recommender.serving.prediction_log import PredictionLog
-from plan_recommender.serving.schemas import BatchRecommendation, Decision, Recommendation, UsageBatch
+from plan_recommender.serving.schemas import BatchRecommendation, Recommendation, UsageBatch
 from tests.serving.corpus import GOOD
 from tests.serving.test_prediction_log import lines_of, size_of
 
@@ -22,6 +23,12 @@ def answered(scorer: Scorer, usage: CustomerUsage) -> Recommendation:
     prediction, probability = scorer.recommend(usage.calls, usage.minutes, usage.messages, usage.mb_used)
     plan = PLANS[prediction]
     return {"prediction": prediction, "probability_is_ultra": probability, "recommended_plan": plan, "model": "a:b"}
+
+
+def as_batch(answers: list[Recommendation]) -> BatchRecommendation:
+    predictions = np.array([answer["prediction"] for answer in answers])
+    decisions = Decisions(predictions, np.array([answer["probability_is_ultra"] for answer in answers]))
+    return {"predictions": cast(Any, decisions), "model": "a:b"}
 
 
 def test_every_double_reads_back_as_the_same(scorer: Scorer, subscribers: FeatureMatrix, tmp_path: Path) -> None:
@@ -35,9 +42,7 @@ def test_every_double_reads_back_as_the_same(scorer: Scorer, subscribers: Featur
     log = PredictionLog(tmp_path, 1.0, 16 * MIB, 1)
     for month, answer in zip(usage, answers, strict=True):
         log.note(month, answer, [])
-    decisions = cast(list[Decision], answers)
-    batch: BatchRecommendation = {"predictions": decisions, "model": "a:b"}
-    log.note(UsageBatch(rows=usage), batch, [])
+    log.note(UsageBatch(rows=usage), as_batch(answers), [])
     log._flush()
     found = lines_of(tmp_path)
     assert len(found) == 2 * len(usage)
@@ -97,8 +102,7 @@ def test_notes_take_no_time(scorer: Scorer, tmp_path: Path, record_property: Cal
     answer = answered(scorer, usage)
     headers = [(b"host", b"127.0.0.1:3000"), (b"content-type", b"application/json"), (b"x-reference", b"s-7")]
     batch = UsageBatch(rows=[usage] * 10_000)
-    decisions = cast(list[Decision], [answer] * 10_000)
-    many: BatchRecommendation = {"predictions": decisions, "model": "a:b"}
+    many = as_batch([answer] * 10_000)
 
     def best_of(times: int, act: Callable[[], object], each: int) -> float:
         found = []

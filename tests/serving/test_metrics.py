@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any, cast
 
 import httpx
+import numpy as np
 import pytest
 
 from loadtest.trials.service import wait_until
 from plan_recommender.serving import error_responses
+from plan_recommender.serving.batches import Decisions
 from plan_recommender.serving.metrics import telemetry
 from plan_recommender.serving.routes import ROUTES
-from plan_recommender.serving.schemas import Decision
 from tests.serving.corpus import GOOD, LIGHT
 from tools.server import serving
 
@@ -65,9 +67,10 @@ def test_a_batch_is_entered_by_few_updates_however_large_it_is(monkeypatch: pyte
         updates.append(amount)
         inc(value, amount)
 
+    entered.flush()  # of other tests
     monkeypatch.setattr(kind, "inc", counting)
-    decision: Decision = {"prediction": 1, "probability_is_ultra": 0.75, "recommended_plan": "Ultra"}
-    entered.answer({"predictions": [decision] * 10_000, "model": "model of a test"})
+    decisions = Decisions(np.ones(10_000, dtype=np.int64), np.full(10_000, 0.75))
+    entered.answer({"predictions": cast(Any, decisions), "model": "model of a test"})
     entered.flush()
     assert sorted(updates) == [7_500, 10_000, 10_000]  # the sum, one bucket, one plan
 

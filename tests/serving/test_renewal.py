@@ -23,7 +23,7 @@ from tools.server import FROM_SOURCE, Server, serving
 
 pytestmark = pytest.mark.slow
 
-RATE = 300.0
+RATE = 120.0
 RENEWED_SECONDS = 40.0
 WAIT_MS = 200.0
 

@@ -149,7 +149,7 @@ def test_a_worker_that_finds_no_model_says_so_in_one_sentence_until_it_is_back(s
         assert httpx.get(f"{server.url}/health", timeout=30).json()["status"] == "ok"
         log = server.log.read_text()
     assert log.count(sentence) >= 2
-    assert "ended with exit code 3; another takes its place" in log
+    assert "ended with exit code 3; another takes its place in 1 s\n" in log
     assert "Traceback" not in log
 
 

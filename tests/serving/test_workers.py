@@ -1,6 +1,7 @@
 """Several workers on one socket: a burst of connections is spread over them, and none is kept for ever."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,12 +13,14 @@ from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
 
+import httpx
 import psutil
 import pytest
 
 from loadtest.generator import closed_loop
 from loadtest.trials.service import PREDICT, several, workers
 from plan_recommender.serving.limits import MAX_REQUESTS
+from plan_recommender.serving.patches.supervisor import Pauses
 from tests.serving.faults import fault
 from tools.server import ROOT, Server, free_port, serving
 
@@ -92,6 +95,31 @@ def test_a_worker_that_dies_is_replaced_soon_and_the_log_says_so(two: Server, nu
     found = {worker.pid for worker in workers(two)}
     assert len(found) == 2
     assert victim not in found
+
+
+def test_the_pauses_double_and_begin_anew_when_a_worker_has_lived() -> None:
+    pauses = Pauses()
+    assert [pauses.died(0.5, now=0.0) for _ in range(7)] == [0, 1, 2, 4, 8, 16, 16]
+    assert not pauses.over(15.9)
+    assert pauses.over(16.0)
+    assert [pauses.died(age, now=100.0) for age in (60.0, 0.5, 0.5)] == [0, 1, 2]
+    assert Pauses().over(0.0)
+
+
+def test_a_worker_that_dies_at_its_start_is_replaced_after_longer_and_longer_pauses(trained_tag: str) -> None:
+    killed: list[int] = []
+    with serving() as running:
+        deadline = time.monotonic() + 30
+        while len(killed) < 4 and time.monotonic() < deadline:
+            for worker in workers(running):
+                if worker.pid not in killed:
+                    worker.kill()
+                    killed.append(worker.pid)
+            time.sleep(0.02)
+        assert httpx.get(f"{running.url}/health", timeout=30).json()["status"] == "ok"
+        log = running.log.read_text()
+    pauses = re.findall(r"another takes its place(?: in (.*) s)?$", log, re.MULTILINE)
+    assert pauses == ["", "1", "2", "4"]
 
 
 def test_workers_that_end_with_the_service_have_not_died(trained_tag: str) -> None:

@@ -2,19 +2,29 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import run
+from tests.conftest import QUICK, run
 from tools.drift_demo import ROWS
+from tools.server import ROOT
 
 pytestmark = pytest.mark.slow
 
 
+def told_of(folder: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Tell the story with models that are trained quickly, and a gate that is as strict as the shipped one."""
+    config = folder.with_name("config.yaml")
+    strict = QUICK.replace("max_ece: 0.2, margin: 0.2", "max_ece: 0.05, margin: 0.01")
+    config.write_text(strict.format(data=ROOT / "users_behavior.csv"), encoding="utf-8")
+    return run("-m", "tools.drift_demo", "--folder", folder, "--config", config, env=env)
+
+
 def test_the_story_goes_from_drift_to_a_better_model_and_past_a_sabotaged_month(tmp_path: Path) -> None:
     folder = tmp_path / "story"
-    result = run("-m", "tools.drift_demo", "--folder", folder)
+    result = told_of(folder)
     assert (result.returncode, result.stderr) == (0, "")
     told = result.stdout
     assert f"the live verdict: no drift in {ROWS:,} rows" in told
@@ -31,6 +41,6 @@ def test_the_story_goes_from_drift_to_a_better_model_and_past_a_sabotaged_month(
 
 def test_a_story_that_goes_otherwise_is_not_told_to_its_end(tmp_path: Path) -> None:
     folder = tmp_path / "story"
-    result = run("-m", "tools.drift_demo", "--folder", folder, env={"PLAN_RECOMMENDER_WORKERS": "none"})
+    result = told_of(folder, {"PLAN_RECOMMENDER_WORKERS": "none"})
     assert result.returncode == 2
     assert "PLAN_RECOMMENDER_WORKERS" in result.stderr

@@ -42,7 +42,7 @@ CONFIG = """
 data: {{path: table.csv, min_rows: 1}}
 selection:
   candidates: [majority_rule, logistic_regression, binned_logistic, boosted_trees]
-  folds: 3
+  folds: 2
   repeats: 1
 estimators:
   binned_logistic: {{bins: 4, C: 1.0e-4, search: {{bins: [3, 5], C: [1.0e-4, 0.1]}}}}
@@ -124,7 +124,7 @@ def test_the_first_trial_is_the_configuration_so_that_one_trial_changes_nothing(
 
 
 def test_more_is_better_where_the_metric_says_so(place: Path) -> None:
-    place.write_text(place.read_text().replace("folds: 3", "folds: 3\n  metric: roc_auc"))
+    place.write_text(place.read_text().replace("folds: 2", "folds: 2\n  metric: roc_auc"))
     settings = load_settings(place)
     _, found = search(table_of(settings), settings, 8)
     assert all(searched.configured is not None and searched.best >= searched.configured for searched in found)
@@ -144,7 +144,7 @@ def test_only_the_training_part_is_looked_at(place: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr("plan_recommender.training.selection.fit", watched)
     search(table, settings, 2)
-    assert seen == [0] * (2 * 2 * 3)  # candidates, trials, folds
+    assert seen == [0] * (2 * 2 * 2)  # candidates, trials, folds
 
 
 def test_the_same_seed_gives_the_same_search_and_another_seed_another(place: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_search_goes_on_where_it_was(place: Path, monkeypatch: pytest.MonkeyPa
     assert search(table, settings, 4)[1] == some
     assert fits == []
     assert search(table, settings, 12)[1] == expected  # what it would have found without the break
-    assert len(fits) == 8 * 3
+    assert len(fits) == 8 * 2
     assert set(finished(settings.search.directory).values()) == {12}
 
 
@@ -207,8 +207,8 @@ def test_the_fragment_is_configuration_that_searches_no_further(place: Path) -> 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("folds: 3", "folds: 2"),
-        ("folds: 3", "folds: 3\n  metric: brier"),
+        ("folds: 2", "folds: 3"),
+        ("folds: 2", "folds: 2\n  metric: brier"),
         ("data: {", "split: {test_share: 0.3}\ndata: {"),
         ("data: {", "seed: 1\ndata: {"),
         ("data: {", "data: {format: {map: {calls: minutes, minutes: calls}}, "),
@@ -322,7 +322,7 @@ def test_ctrl_c_ends_it_with_2_and_keeps_what_has_finished(
 
     def fit(candidate: Candidate, tried: Settings, features: FeatureMatrix, target: Labels) -> object:
         fits.append(candidate)
-        if len(fits) == 3 * 4 + 2:  # in the second fold of the fifth trial
+        if len(fits) == 2 * 4 + 2:  # in the second fold of the fifth trial
             raise KeyboardInterrupt
         return real(candidate, tried, features, target)
 

@@ -30,6 +30,7 @@ from sklearn.pipeline import Pipeline
 
 import train
 from plan_recommender import cli
+from plan_recommender.config.load import load_settings
 from plan_recommender.data import outputs
 from plan_recommender.data.csv_table import read_labelled
 from plan_recommender.model import store as model_store
@@ -43,7 +44,7 @@ from plan_recommender.training import publish
 from plan_recommender.training import run as run_of_training
 from plan_recommender.training.candidates import CLASSIFIER, PREPROCESSOR, USAGE, frame
 from plan_recommender.training.run import Trained
-from tests.conftest import ONE_THREAD, Answer, Command, TrainedModel, run
+from tests.conftest import ONE_THREAD, Answer, Command, TrainedModel, run, write_quick_configuration
 from tests.training import disk
 from tools.server import ROOT
 
@@ -425,6 +426,25 @@ STEPS = {
 }
 
 
+AFTER_FITTING = {
+    "while judging", "while writing the pages", "before the model is published", "before the artifacts are published",
+    "before promoting",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """What a quick run with seed 1 has before it is judged, for runs whose end alone matters."""
+    settings = load_settings(write_quick_configuration(tmp_path_factory.mktemp("fitted")))
+    return run_of_training.train(read_labelled(DATA), settings.model_copy(update={"seed": 1}))
+
+
+@pytest.fixture
+def has_fitted(monkeypatch: pytest.MonkeyPatch, fitted: Trained) -> None:
+    """Let runs in this process go on from there."""
+    monkeypatch.setattr(run_of_training, "train", lambda *_: fitted)
+
+
 def earlier_run(store: Path, artifacts: Path, trained: TrainedModel, copy_store: Callable[[Path], Path]) -> None:
     """Leave what a run before leaves, and a file of the user's own beside it."""
     copy_store(store.parent)
@@ -441,9 +461,11 @@ def leftovers(store: Path, artifacts: Path) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_a_run_that_fails_at_a_step_changes_nothing(
-    store: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    store: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest,
     trained: TrainedModel, copy_store: Callable[[Path], Path], step: str,
 ) -> None:  # fmt: skip
+    if step in AFTER_FITTING:
+        request.getfixturevalue("has_fitted")
     artifacts = tmp_path / "artifacts"
     earlier_run(store, artifacts, trained, copy_store)
     previous = state(store, artifacts)
@@ -455,9 +477,10 @@ def test_a_run_that_fails_at_a_step_changes_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("has_fitted")  # what is to be written is the same every time
 @pytest.mark.parametrize("earlier_runs", [0, 1])
 def test_a_run_that_cannot_write_on_changes_nothing(
-    command: Command, store: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    command: Command, store: Path, quick: Path, tmp_path: Path,
     trained: TrainedModel, copy_store: Callable[[Path], Path], earlier_runs: int,
 ) -> None:  # fmt: skip
     """Whichever file or folder it is that it cannot make or put in its place, from the first to the last."""
@@ -465,17 +488,6 @@ def test_a_run_that_cannot_write_on_changes_nothing(
     if earlier_runs:
         earlier_run(store, artifacts, trained, copy_store)
     previous = state(store, artifacts)
-
-    found: list[Trained] = []
-    train_really = run_of_training.train
-
-    def train_once(*arguments: Any) -> Trained:
-        if not found:
-            found.append(train_really(*arguments))
-        return found[0]
-
-    # What is to be written is the same every time.
-    monkeypatch.setattr("plan_recommender.training.run.train", train_once)
 
     def run_until(write: int | None) -> tuple[Answer, int]:
         with disk.failing(tmp_path, write) as written:
@@ -517,6 +529,7 @@ INTERRUPTIONS = {
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("has_fitted")
 @pytest.mark.parametrize("moment", INTERRUPTIONS)
 def test_a_run_that_is_interrupted_once_it_publishes_registers_and_says_so(
     command: Command, store: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
@@ -539,6 +552,7 @@ def test_a_run_that_is_interrupted_once_it_publishes_registers_and_says_so(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("has_fitted")
 def test_a_run_that_is_interrupted_before_it_publishes_changes_nothing(
     command: Command, store: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     trained: TrainedModel, copy_store: Callable[[Path], Path],

@@ -14,17 +14,27 @@ from plan_recommender.model import signatures
 from plan_recommender.model import store as model_store
 from plan_recommender.model.record import DOCUMENT_FILE, MODEL_NAME
 from plan_recommender.training.code import code_digest
-from tests.conftest import Answer, Command
+from tests.conftest import Answer, Command, using, write_quick_configuration
 from tests.model.test_signatures import make_keys
+from tests.pictures import blank_pictures
 from tools import rollback
 
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a configuration, and the store and artifacts of a model that was trained with it."""
+    folder = tmp_path_factory.mktemp("first")
+    with using(folder / "home"), blank_pictures():
+        assert train.main(["--config", str(write_quick_configuration(folder))]) == 0
+    return folder
+
+
 @pytest.fixture
-def again(command: Command, store: Path, quick: Path) -> Callable[..., Answer]:
-    """Train a first model; gives what trains once more, with more options."""
-    assert command(train.main, "--config", quick).code == 0
+def again(command: Command, store: Path, quick: Path, first: Path, tmp_path: Path) -> Callable[..., Answer]:
+    """Begin with the first model; gives what trains once more, with more options."""
+    shutil.copytree(first, tmp_path, dirs_exist_ok=True)
     return lambda *options: command(train.main, "--config", quick, *options)
 
 

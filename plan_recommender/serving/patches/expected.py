@@ -36,6 +36,7 @@ CIRCUS: Final = PrivateParts(
         "circus.sockets:CircusSockets.close_all": "self",
         "circus.arbiter:Arbiter.manage_watchers": "self",
         "circus.watcher:Watcher.reap_process": "self, pid, status",
+        "circus.arbiter:Arbiter.reap_processes": "self",
         "circus.watcher:Watcher._reload": "self, graceful, sequential",
         "circus.watcher:Watcher.get_active_processes": "self",
         "circus.watcher:Watcher.spawn_process": "self, recovery_wid",

@@ -1,10 +1,10 @@
 """Enter many observations into a histogram at once: prometheus_client takes them one by one only."""
 
-from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 
-def observe_many(histogram: Any, buckets: Counter[int], total: float) -> None:
+def observe_many(histogram: Any, buckets: Mapping[int, int], total: float) -> None:
     """Enter many values with one addition a bucket, instead of two a value as `observe` makes.
 
     Args:

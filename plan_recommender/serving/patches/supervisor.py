@@ -22,7 +22,7 @@ from plan_recommender.serving.worker_deaths import WorkerDeaths
 _QUIT_AGAIN_SECONDS: Final = 0.5
 
 _CHECK_SECONDS: Final = 1.0
-"""How often dead workers are looked for, and so the pause before one that dies again and again is replaced.
+"""How often dead workers are looked for.
 
 BentoML checks every ten seconds, because circus takes a check while workers are being started for an error.
 """
@@ -33,7 +33,38 @@ _STOP_SECONDS: Final = 8.0
 _START_SECONDS: Final = 60.0
 """How long a new worker may take until it can serve; the others serve meanwhile."""
 
+_SOON_SECONDS: Final = 10.0
+"""A worker that dies within this time of its start has died at its start."""
+
+_LONGEST_PAUSE_SECONDS: Final = 16.0
+"""Longest pause before a worker is started in the place of one that died at its start."""
+
 logger = logging.getLogger("bentoml.plan_recommender")
+
+
+class Pauses:
+    """The pauses between starts of workers that die at their start, each twice as long as the one before.
+
+    Every start takes seconds of a core from the workers that live, and leaves lines in the log.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0.0
+        self._until = 0.0
+
+    def died(self, age: float, now: float) -> float:
+        """Note a death of a worker that lived for so many seconds; returns the pause that begins now, in seconds."""
+        pause = self._next if age < _SOON_SECONDS else 0.0
+        self._next = min(max(1.0, 2 * pause), _LONGEST_PAUSE_SECONDS)
+        self._until = max(self._until, now + pause)
+        return pause
+
+    def over(self, now: float) -> bool:
+        """Tell whether workers may be started."""
+        return now >= self._until
+
+
+_pauses = Pauses()
 
 
 class _Orders:
@@ -86,7 +117,10 @@ def _say_that_it_stops(number: int) -> None:
 
 
 def _check_often(drain_seconds: float) -> None:
-    """Replace a worker that died within a second or so, log why it died, and kill one that does not stop."""
+    """Replace a worker that died, log why it died, and kill one that does not stop.
+
+    It is replaced within a second or so, or after a pause (`Pauses`) if it died at its start.
+    """
     start, manage_watchers, reap = Controller.start, Arbiter.manage_watchers, Watcher.reap_process
 
     def start_checking_often(controller: Controller) -> None:
@@ -101,13 +135,18 @@ def _check_often(drain_seconds: float) -> None:
     def manage_unless_busy(arbiter: Arbiter) -> Any:
         if _Counts.deaths is not None:
             _Counts.deaths.look()
-        return manage_watchers(arbiter) if arbiter._exclusive_running_command is None else None
+        if arbiter._exclusive_running_command is not None:
+            return None
+        arbiter.reap_processes()  # so that the pause that a death begins is known before a worker is started
+        return manage_watchers(arbiter) if _pauses.over(monotonic()) else None
 
     def reap_and_log(watcher: Watcher, pid: int, status: int | None = None) -> None:
         if status is not None:  # the worker ended by itself; circus gives no status of those that it stops
             cause = _Counts.deaths.died(pid, status) if _Counts.deaths is not None else ""
             memory = ", because memory ran out" if cause == "oom" else ""
-            logger.error("worker %d %s%s; another takes its place", pid, _how(status), memory)
+            pause = _pauses.died(watcher.processes[pid].age() if pid in watcher.processes else 0.0, monotonic())
+            when = f" in {pause:g} s" if pause else ""
+            logger.error("worker %d %s%s; another takes its place%s", pid, _how(status), memory, when)
         reap(watcher, pid, status)
 
     Controller.start, Arbiter.manage_watchers, Watcher.reap_process = (

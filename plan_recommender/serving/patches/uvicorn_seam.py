@@ -4,7 +4,8 @@ from typing import Any, cast
 
 import uvicorn.protocols.http.auto
 
-from plan_recommender.serving.connection import Connection, Worker
+from plan_recommender.serving.connection import Connection
+from plan_recommender.serving.exchange import Worker
 
 
 def install(worker: Worker) -> None:

@@ -1,9 +1,10 @@
 """The worker always finds that too many requests wait, and the log says what each refusal takes."""
 
 from plan_recommender.serving import overload
-from plan_recommender.serving.connection import Connection, Exchange
+from plan_recommender.serving.connection import Connection
 from plan_recommender.serving.core import Core, Decided
 from plan_recommender.serving.error_responses import Refusal
+from plan_recommender.serving.exchange import Exchange
 from plan_recommender.serving.messages import Request, Response
 from service import PlanRecommender
 

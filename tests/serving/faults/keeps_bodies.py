@@ -3,7 +3,8 @@
 import os
 from dataclasses import replace
 
-from plan_recommender.serving.connection import Connection, Exchange
+from plan_recommender.serving.connection import Connection
+from plan_recommender.serving.exchange import Exchange
 from plan_recommender.serving.routes import ROUTES, Command
 from service import PlanRecommender
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from plan_recommender.serving import overload
-from plan_recommender.serving.connection import Connection, Exchange
+from plan_recommender.serving.connection import Connection
+from plan_recommender.serving.exchange import Exchange
 from plan_recommender.serving.messages import Response
 from service import PlanRecommender
 

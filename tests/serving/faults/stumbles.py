@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import bentoml.serving
 
-from plan_recommender.serving.connection import Connection, Exchange
+from plan_recommender.serving.connection import Connection
+from plan_recommender.serving.exchange import Exchange
 from service import PlanRecommender
 
 __all__ = ["PlanRecommender"]

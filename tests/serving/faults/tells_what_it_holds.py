@@ -1,6 +1,7 @@
 """The log says when a connection holds more than ever: of bodies of requests that wait, or of answers not yet read."""
 
-from plan_recommender.serving.connection import Connection, Exchange
+from plan_recommender.serving.connection import Connection
+from plan_recommender.serving.exchange import Exchange
 from plan_recommender.serving.messages import Response
 from service import PlanRecommender
 
