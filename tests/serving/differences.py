@@ -43,7 +43,7 @@ _HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|" + _REG_NAME + rb")(?::[0-9]
 _UPGRADE: Final = re.compile(rb"(?i)(\r\nupgrad)e(?=:)")
 
 
-Ask = Callable[[Sequence[bytes]], Awaitable[Outcome]]
+Ask = Callable[[Sequence[bytes], int], Awaitable[Outcome]]
 
 
 @dataclass(frozen=True)
@@ -148,15 +148,16 @@ class Message:
         return [value.strip(b" \t") for each, value in self.headers if each == name]
 
 
-async def expected(stream: bytes, ask: Ask) -> tuple[Outcome, list[str], Outcome]:
-    """Tell what our own connection has to make of a stream, by which rules, and what it may make of it instead.
+async def expected(stream: bytes, ask: Ask) -> tuple[list[Outcome], list[str]]:
+    """Tell what our own connection has to make of a stream, and by which rules.
 
-    The latter is about a request that is answered by its head, though not at once: if its body has come before that, or
-    has turned out to be broken, that counts.
+    There is more than one such outcome for a request that is answered by its head, though not at once, because others
+    are before it: then it counts whether its body has come until then, or has turned out to be broken.
 
     Args:
         stream: what a client sends, the request afterwards included.
-        ask: gives uvicorn's outcome of parts, each of which is sent when those before it are answered.
+        ask: gives uvicorn's outcome of parts, each of which is sent when those before it are answered, and of which
+            so many are complete requests.
     """
     stream, rules = without_offers(stream)
     reading = Reading(stream)
@@ -169,24 +170,22 @@ async def expected(stream: bytes, ask: Ask) -> tuple[Outcome, list[str], Outcome
         read = message.end
         if end:
             break
+    complete = len(parts)
     if end is None:
         head_end = (reading.messages[-1].head_end or 0) if reading.messages and reading.error else 0
         parts += [stream[read:head_end], stream[max(read, head_end) :]]  # what is answered by its head is, before
-    outcome = await ask([part for part in parts if part])
+    outcome = await ask([part for part in parts if part], complete)
     if outcome.answers and outcome.answers[-1].body == _PLAIN:
         rules += ["one shape"] + (["no overtaking"] if len(outcome.answers) > 1 else [])
     outcome, instead = _without_second_answer(outcome, reading, rules)
     unasked = _closed_by_expectation(outcome, reading, rules)
-    if unasked is not None:
-        # What is not answered at once may be answered after its body has come, and then nothing is open.
-        return unasked, rules, outcome if reading.messages[len(unasked.answers) - 1].method != b"POST" else unasked
     if outcome.fate != CLOSED and end is not None and (end.refusal or outcome.answers):
         rules.append(end.rule)
         if end.refusal is None:
             outcome = _closed_behind(outcome, len(outcome.answers))
-            return outcome, rules, outcome
-        outcome = replace(outcome, answers=(*outcome.answers, _answer(end.refusal)), fate=CLOSED)
-    return outcome, rules, instead or outcome
+        else:
+            outcome = replace(outcome, answers=(*outcome.answers, _answer(end.refusal)), fate=CLOSED)
+    return [each for each in (outcome, instead, unasked) if each is not None], rules
 
 
 def must_differ(stream: bytes) -> bool:

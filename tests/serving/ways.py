@@ -126,13 +126,16 @@ def both_ways(application: ASGIApp, own: type[asyncio.Protocol] | None = None) -
         loop.close()
 
 
-async def exchange(addresses: Addresses, packets: Sequence[bytes], pause: float = 0.0, after: bytes = AFTER) -> Outcome:
+async def exchange(
+    addresses: Addresses, packets: Sequence[bytes], pauses: Sequence[float] = (), after: bytes = AFTER
+) -> Outcome:
     """Send packets and a request afterwards, and tell what became of them.
 
     Args:
         addresses: of one server.
         packets: the bytes, in the pieces in which they arrive.
-        pause: if not 0, each packet is sent when all before it are answered, or nothing has come for so long (s).
+        pauses: how long nothing may come behind each packet until the next one is sent, unless there are as many
+            answers as packets before (s).
         after: what is sent behind them.
     """
     loop = asyncio.get_running_loop()
@@ -145,8 +148,8 @@ async def exchange(addresses: Addresses, packets: Sequence[bytes], pause: float 
             transport.write(packet)
             await asyncio.sleep(0)  # it leaves this end
             await asyncio.sleep(0)  # it is read at the other
-            if pause:
-                await client.answered(number, pause)
+            if number <= len(pauses):
+                await client.answered(number, pauses[number - 1])
         fate = await client.settled()
         if not client.closed:
             transport.write_eof()
@@ -256,7 +259,7 @@ class _Client(asyncio.Protocol):
                 return CLOSED
             last = answers[-1] if answers else None
             closes = last is not None and last.closes
-            if last is not None and not rest and not closes and last.body and last.header(b"x-request-id") == AFTER_ID:
+            if last is not None and not rest and not closes and _is_to_after(last):
                 return KEPT
             if not await self._changes(CLOSE_SECONDS if closes or rest else QUIET_SECONDS):
                 return WAITS
@@ -284,8 +287,13 @@ def _outcome(stream: bytes, fate: str) -> Outcome:
     answers, rest = answers_of(stream)
     final = [answer for answer in answers if answer.status != 100]
     if fate == KEPT:
-        final = [answer for answer in final if answer.header(b"x-request-id") != AFTER_ID]
+        final = [answer for answer in final if not _is_to_after(answer)]
     return Outcome(tuple(final), fate, len(answers) - len(final) - (fate == KEPT), rest)
+
+
+def _is_to_after(answer: Answer) -> bool:
+    """Tell the answer to `AFTER` from one to a request that `AFTER` has become a part of."""
+    return answer.header(b"x-request-id") == AFTER_ID and answer.body == b'{"live":true}'
 
 
 def _chunks_of(stream: bytes) -> tuple[bytes, bytes] | None:
