@@ -116,6 +116,8 @@ _LONG = (
     "scoring/test_spark.py",
     "serving/test_page_in_a_browser.py",
     *("serving/test_overloaded_service.py", "serving/test_start.py", "loadtest/test_locustfile.py"),
+    # These would be among the last, for they are collected last.
+    *("tools/test_drift_demo.py", "training/test_retraining.py", "training/test_compiler.py", "training/test_gate.py"),
 )
 """Files that take longest: they begin first, or one of the workers would end long after the others."""
 
