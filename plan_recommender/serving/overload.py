@@ -200,10 +200,14 @@ class Lane:
         except StopIteration as ended:
             self._waiting.popleft()
             loop.call_soon(done, ended.value)  # what it raises is nothing to the others
-        if self._waiting:
-            loop.call_soon(self._turn)
-        else:
-            self._overloaded = False
+        except Exception:
+            self._waiting.popleft()
+            raise
+        finally:
+            if self._waiting:
+                loop.call_soon(self._turn)
+            else:
+                self._overloaded = False
 
 
 class Drain:

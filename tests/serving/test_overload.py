@@ -229,16 +229,17 @@ def test_a_lane_that_had_to_refuse_lets_a_quarter_as_many_wait_until_it_was_empt
     asyncio.run(run())
 
 
-def test_a_piece_whose_result_finds_nobody_leaves_the_lane() -> None:
+def test_a_piece_that_fails_or_whose_result_finds_nobody_leaves_the_lane() -> None:
     async def run() -> None:
         failed: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context["exception"]))
         lane, ended = Lane(8), list[int]()
         lane.enter(piece(1, 1, []), partial(divmod, 1, 0))
+        lane.enter((divmod(1, 0) for _ in range(1)), ended.append)  # type: ignore[misc]  # it raises
         lane.enter(piece(1, 2, []), ended.append)
         await work_off(lane, 0)
         await asyncio.sleep(0)
         assert ended == [2]
-        assert len(failed) == 1
+        assert len(failed) == 2
 
     asyncio.run(run())
