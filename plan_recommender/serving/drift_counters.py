@@ -15,7 +15,7 @@ from plan_recommender.model.scorer import Bins
 from plan_recommender.monitoring.layout import Counts
 from plan_recommender.monitoring.model_bins import ModelBins
 
-BLOCK_ROWS: Final = 1_024
+BLOCK_ROWS: Final = 256
 """Single rows that are counted at once, if there are so many before somebody asks for the counts."""
 
 

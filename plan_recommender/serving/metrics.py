@@ -43,7 +43,7 @@ taken them when the worker ends, or the log itself fails."""
 NO_ROUTE: Final = "none"
 """Route label of requests for a path that does not exist, and of those refused before their path was known."""
 
-_FLUSH_SECONDS = 0.01
+_FLUSH_SECONDS = 0.005
 
 _Item = TypeVar("_Item")
 
