@@ -174,9 +174,9 @@ def run_tool(program: str, *arguments: str | Path, finds: int = 0) -> str:
 
 
 def _python_bill() -> Bom:
-    options = ("--output-format", "JSON", "--spec-version", _SPECIFICATION, "--output-reproducible")
-    options = (*options, "--no-validate")  # the whole bill is validated, and this takes three seconds
-    return _read(run_tool("cyclonedx-py", "requirements", LOCK, *options))
+    form = ("--output-format", "JSON", "--spec-version", _SPECIFICATION, "--output-reproducible")
+    # The whole bill is validated, and to validate this part of it takes three seconds.
+    return _read(run_tool("cyclonedx-py", "requirements", LOCK, *form, "--no-validate"))
 
 
 def _read(text: str) -> Bom:
