@@ -77,7 +77,8 @@ def test_a_changed_readme_would_be_noticed(old: str, new: str) -> None:
 
 
 def test_other_key_figures_leave_the_digest_and_are_written_into_the_translation() -> None:
-    measured = key_figures(SOURCE).replace("10,234", "9,876").replace("1.73 times", "1.91 times")
+    measured = re.sub(r"\| [0-9,]+ \|", "| 9,876 |", key_figures(SOURCE), count=1)
+    measured = re.sub(r"[0-9.]+ times", "1.91 times", measured)
     other = with_key_figures(SOURCE, measured)
     assert digest(other) == digest(SOURCE)
     assert figures(other) != figures(TRANSLATION)
