@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
             if self._discarded > _DISCARD_BYTES:
                 self.transport.close()
             return
-        at_a_start = self._state is _IDLE and not self._in_message and not self._outside
+        at_a_start = self._state is _IDLE and not (self._requests or self._in_message or self._outside)
         if at_a_start and self._take_known(data):
             return
         alone, self._begun, self._fed = not self._in_message, 0, len(data)

@@ -8,11 +8,18 @@ from plan_recommender.serving.bentoml_routes import BentoRoutes
 from plan_recommender.serving.core import Core
 from plan_recommender.serving.error_responses import Header
 from plan_recommender.serving.messages import Request
+from plan_recommender.serving.prediction_log import REFERENCE_HEADER
+from plan_recommender.serving.request_ids import REQUEST_ID, TRACEPARENT
 from plan_recommender.serving.routes import Command, Verdict
 
 _STATUS_LINES: Final = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
+_NEVER_KNOWN: Final = frozenset(
+    {b"expect", b"transfer-encoding", b"upgrade", REQUEST_ID, TRACEPARENT, REFERENCE_HEADER}
+)  # fmt: skip
+"""Fields of heads that are not remembered: of those that frame the body otherwise, and of those that are sent once."""
+
 _MAX_KNOWN: Final = 256
 _MAX_KNOWN_BYTES: Final = 1024
 """How many heads a worker remembers, before it begins anew, and of which size."""
@@ -80,7 +87,7 @@ class KnownHeads:
         if end > _MAX_KNOWN_BYTES or data.find(_END_OF_HEAD) + len(_END_OF_HEAD) != end:
             return
         fields = request.fields
-        if b"expect" in fields or b"transfer-encoding" in fields or b"upgrade" in fields:
+        if not _NEVER_KNOWN.isdisjoint(fields):
             return
         if len(self._heads) >= _MAX_KNOWN:
             self._heads.clear()

@@ -43,10 +43,12 @@ def test_a_head_is_known_when_it_has_come_whole() -> None:
         (REQUEST, len(BODY), {b"expect": b"100-continue"}),
         (REQUEST, len(BODY), {b"transfer-encoding": b"chunked"}),
         (REQUEST, len(BODY), {b"upgrade": b"h2c"}),
+        (REQUEST, len(BODY), {b"x-request-id": b"1"}),
+        (REQUEST, len(BODY), {b"x-reference": b"s-1"}),
         (head("GET", "/model", "x-padding: " + "a" * exchange._MAX_KNOWN_BYTES), 0, {}),
     ],
 )
-def test_what_is_framed_otherwise_or_is_large_is_not_remembered(
+def test_what_is_framed_otherwise_large_or_sent_once_is_not_remembered(
     data: bytes, size: int, fields: dict[bytes, bytes]
 ) -> None:
     heads = KnownHeads()
