@@ -500,7 +500,3 @@ class Connection(asyncio.Protocol):
     def _close_if_idle(self) -> None:
         if not self._requests:
             self.transport.close()
-
-
-def _is_continue(value: bytes) -> bool:
-    return value.strip().lower() == b"100-continue"
