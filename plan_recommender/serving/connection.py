@@ -255,6 +255,8 @@ class Connection(asyncio.Protocol):
                 self._end()
         if self._state is _BODY:
             self._carry_out(self._newest)
+        elif self._state is _ENDING:
+            self._close_where_one_end_cannot()
 
     # What becomes of a request
 
@@ -369,7 +371,13 @@ class Connection(asyncio.Protocol):
         self.transport.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
+        self._close_where_one_end_cannot()
         self._loop.call_later(_DISCARD_SECONDS, self.transport.close)
+
+    def _close_where_one_end_cannot(self) -> None:
+        """With TLS close both ends, if all of the last request has come."""
+        if not self._in_message and not self.transport.can_write_eof():
+            self.transport.close()
 
     def _refuse_connection(self, refusal: Refusal | None) -> None:
         """End the connection because of what came, with an answer if there is one to give.

@@ -1,11 +1,19 @@
-"""What a connection does when the server stops: in this process, on a real loop and real sockets."""
+"""How a connection ends when the server stops, and with TLS: in this process, on a real loop and real sockets."""
 
 import asyncio
+import ssl
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from uvicorn import Config
 from uvicorn.server import ServerState
 
@@ -35,8 +43,12 @@ class Greeting(Core):
         return response
 
 
-async def told_to_stop(act: Callable[[Connection, asyncio.StreamWriter], Any]) -> bytes:
-    """Give what a client receives in a connection with which this is done."""
+async def received(act: Callable[[Connection, asyncio.StreamWriter], Any], certificate: Path | None = None) -> bytes:
+    """Give what a client receives in a connection with which this is done, until its end; with TLS if asked for."""
+    served = asked = None
+    if certificate is not None:
+        served, asked = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cafile=certificate)
+        served.load_cert_chain(certificate)
     loop, servers = asyncio.get_running_loop(), list[Connection]()
     config = Config("none", log_config=None)
 
@@ -44,8 +56,9 @@ async def told_to_stop(act: Callable[[Connection, asyncio.StreamWriter], Any]) -
         servers.append(Connection(config, ServerState(), {}, loop))
         return servers[-1]
 
-    async with asyncio.timeout(SECONDS), await loop.create_server(accept, "127.0.0.1", 0) as listening:
-        reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+    async with asyncio.timeout(SECONDS), await loop.create_server(accept, "127.0.0.1", 0, ssl=served) as listening:
+        address, name = listening.sockets[0].getsockname(), None if asked is None else "localhost"
+        reader, writer = await asyncio.open_connection(*address, ssl=asked, server_hostname=name)
         while not servers:
             await asyncio.sleep(0)
         await act(servers[0], writer)
@@ -57,13 +70,17 @@ async def told_to_stop(act: Callable[[Connection, asyncio.StreamWriter], Any]) -
             writer.close()
 
 
+@pytest.fixture(autouse=True)
+def greeting(monkeypatch: pytest.MonkeyPatch) -> None:
+    bentoml = BentoRoutes(lambda *_: asyncio.sleep(0), {})
+    monkeypatch.setattr(Connection, "worker", Worker(Greeting(), bentoml, shared_socket=False), raising=False)
+
+
 @pytest.mark.parametrize(("linger", "answered"), [(connection._LINGER_SECONDS, True), (0.0, False)])
 def test_a_request_that_is_on_its_way_when_the_server_stops_is_answered(
     monkeypatch: pytest.MonkeyPatch, linger: float, answered: bool
 ) -> None:
     """The second case is the control: a connection that is closed at once loses the request."""
-    bentoml = BentoRoutes(lambda *_: asyncio.sleep(0), {})
-    monkeypatch.setattr(Connection, "worker", Worker(Greeting(), bentoml, shared_socket=False), raising=False)
     monkeypatch.setattr(connection, "_LINGER_SECONDS", linger)
 
     async def stop_and_ask(server: Connection, writer: asyncio.StreamWriter) -> None:
@@ -72,5 +89,39 @@ def test_a_request_that_is_on_its_way_when_the_server_stops_is_answered(
         writer.write(head("GET", "/", "connection: close"))
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        received = runner.run(told_to_stop(stop_and_ask))
-    assert received.startswith(b"HTTP/1.1 200 ") is answered
+        assert runner.run(received(stop_and_ask)).startswith(b"HTTP/1.1 200 ") is answered
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_with_tls_a_connection_ends_at_once_behind_its_last_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, closes: bool
+) -> None:
+    """The second case is the control: with TLS no end is closed by itself, so the client would wait for a second."""
+    if not closes:
+        monkeypatch.setattr(Connection, "_close_where_one_end_cannot", lambda self: None)
+    certificate = certified(tmp_path / "localhost.pem")
+
+    async def ask(server: Connection, writer: asyncio.StreamWriter) -> None:
+        writer.write(head("GET", "/", "connection: close"))
+
+    start = time.perf_counter()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(received(ask, certificate)).endswith(b"ok")
+    assert (time.perf_counter() - start < connection._DISCARD_SECONDS) is closes
+
+
+def certified(file: Path) -> Path:
+    """Write a key and a certificate for localhost, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    return file
