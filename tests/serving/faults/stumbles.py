@@ -8,8 +8,10 @@ from typing import Any, cast
 
 import bentoml.serving
 
+from plan_recommender.serving import error_responses
 from plan_recommender.serving.connection import Connection
 from plan_recommender.serving.exchange import Exchange
+from plan_recommender.serving.routes import ROUTES
 from service import PlanRecommender
 
 __all__ = ["PlanRecommender"]
@@ -23,7 +25,7 @@ def stumble(self: Connection, exchange: Exchange) -> None:
     if count % 100 == 0:
         self.transport.abort()
     elif count % 100 == 1:
-        exchange.path = "/nowhere"
+        exchange.verdict = error_responses.no_such_path(ROUTES)
     begin(self, exchange)
 
 
