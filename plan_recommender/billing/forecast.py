@@ -321,7 +321,7 @@ def _around(expected: int, lows: list[int], highs: list[int]) -> tuple[int, int,
     """
     low, high = lows[0], highs[0]
     shortest = high - low
-    for other_low, other_high in zip(lows, highs):  # noqa: B905  # strict takes time
+    for other_low, other_high in zip(lows, highs, strict=True):
         if other_high - other_low < shortest:
             low, high = other_low, other_high
             shortest = high - low

@@ -107,7 +107,7 @@ class Reasons:
     ) -> tuple[list[float], list[float]]:
         """Give what each feature adds with half of its maps, and the log-odds without all that depends on it."""
         contributions, rests = [], []
-        for curve, start, b in zip(self._curves, self._starts, bins):  # noqa: B905  # strict takes time
+        for curve, start, b in zip(self._curves, self._starts, bins, strict=True):
             part = added.item(start + b)
             contributions.append((curve[b] + part) / 2)
             rests.append(log_odds - part)
@@ -117,7 +117,7 @@ class Reasons:
         """Find the nearest value of each feature at which the `other` of the `plans` of all places is recommended."""
         changes: list[float | None] = []
         largest, smallest = self._largest, self._smallest
-        for value, start, b, end in zip(usage, self._starts, bins, self._ends):  # noqa: B905  # strict takes time
+        for value, start, b, end in zip(usage, self._starts, bins, self._ends, strict=True):
             below, above = plans.rfind(other, start, start + b), plans.find(other, start + b, end)
             low, high = largest[below], smallest[above]
             if high - value < value - low:

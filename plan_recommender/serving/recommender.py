@@ -208,8 +208,8 @@ class Recommender:
         bins, prediction, probability, log_odds, base_value, added, changes = explained
         other_plan = PLANS[1 - prediction]
         contributions: list[Contribution] = []
-        for name, words, value, b, contribution, change in zip(  # noqa: B905  # strict takes time
-            FEATURE_NAMES, self._sentences[language].features, values, bins, added, changes
+        for name, words, value, b, contribution, change in zip(
+            FEATURE_NAMES, self._sentences[language].features, values, bins, added, changes, strict=True
         ):
             points = effect_points(probability, log_odds, contribution)
             sentence, few = words.words(value, b, contribution, points)
