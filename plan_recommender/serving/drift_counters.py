@@ -1,7 +1,7 @@
 """What one worker counts of the rows that it answers for: how many fell into which bins. No row is kept.
 
 Single rows are noted in a list, which takes a fraction of a microsecond, and counted in blocks; batches are counted
-while they are scored, in the thread that scores them.
+while they are scored.
 """
 
 from itertools import chain

@@ -67,7 +67,7 @@ class KnownHead(NamedTuple):
 
 
 class KnownHeads:
-    """Heads that have come before: clients send the same one again and again, and parsing takes as long as answering.
+    """Heads that have come before: clients send the same one again and again, and parsing is a fifth of the work.
 
     The same bytes at the start of a message say the same. Only what came whole and by itself is remembered, and only if
     its body is framed by a length; everything else is parsed every time.

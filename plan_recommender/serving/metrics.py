@@ -146,7 +146,7 @@ class Telemetry:
     def answer(self, answer: Recommendation | BatchRecommendation) -> None:
         """Count what a model predicted; it is in the series after the next `flush`.
 
-        Any thread may call this. Counting a batch takes a while, so call it in the thread that made the batch.
+        Call it in the event loop.
         """
         decisions: Decisions | None = cast(Any, answer).get("predictions")
         if decisions is not None:
@@ -206,7 +206,7 @@ def telemetry() -> Telemetry:
 
 
 def _taken(noted: list[_Item]) -> list[_Item]:
-    """Take everything out of a list; what another thread appends meanwhile stays in it for the next time."""
+    """Take everything out of a list."""
     taken = noted[:]
-    del noted[: len(taken)]
+    noted.clear()
     return taken

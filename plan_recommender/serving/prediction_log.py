@@ -118,9 +118,9 @@ class PredictionLog:
         self._share = share
         self._prefix = f"{secrets.token_hex(6)}-"
         self._numbers = count()
-        self._random = np.random.default_rng()  # of the one thread that answers a batch
+        self._random = np.random.default_rng()
         self._pending: deque[_One | _Batch] = deque()
-        self._rows_noted = 0  # only ever written by the one thread that answers a batch
+        self._rows_noted = 0  # only ever written by the event loop
         self._rows_taken = 0  # only ever written by the thread of the log
         self._files = LogFiles(folder, max_bytes, workers)
         self._left = 0  # lines that the thread of the log has taken and not yet written
@@ -151,7 +151,7 @@ class PredictionLog:
                 self._drop("stopping", self._left + sum(noted.size for noted in self._pending.copy()))
 
     def note(self, request: Any, answer: Any, headers: list[Header]) -> str:
-        """Let an answer be logged; the event loop calls this, and the one thread that answers a batch.
+        """Let an answer be logged; the event loop calls this.
 
         Args:
             request: a `CustomerUsage` or a `UsageBatch`.
