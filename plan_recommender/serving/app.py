@@ -48,12 +48,12 @@ class ContractService(Service[Any]):
         admission = Admission(environment.max_batches, environment.max_bodies_mib * MIB, environment.drain_seconds)
         log = PredictionLog.of(environment)
         access_log = AccessLog(environment.access_log_share)
-        bento = None if self.bento is None else str(self.bento.tag)
-        app = _Lifespan(app, admission, log, access_log, environment.drift_state, bento)
-        documents = {"/docs.json": lambda: self.openapi_spec.asdict(), "/schema.json": self.schema}
-        bentoml_routes = BentoRoutes(app, documents)
         page = page_files() if environment.page == "on" else {}
         core = Core(Authentication.from_environment(), Cors.configured(), admission, page, log, access_log)
+        bento = None if self.bento is None else str(self.bento.tag)
+        app = _Lifespan(app, core, log, access_log, environment.drift_state, bento)
+        documents = {"/docs.json": lambda: self.openapi_spec.asdict(), "/schema.json": self.schema}
+        bentoml_routes = BentoRoutes(app, documents)
         shared_socket = bentoml_internals.workers(self.name) not in (None, 1)
         uvicorn_seam.install(Worker(core, bentoml_routes, shared_socket=shared_socket))
         return Application(app, core, bentoml_routes)
@@ -71,14 +71,15 @@ class _Lifespan:
     def __init__(
         self,
         app: ASGIApp,
-        admission: Admission,
+        core: Core,
         log: PredictionLog | None,
         access_log: AccessLog,
         drift_state: Path | None,
         bento: str | None,
     ) -> None:
         self._app = app
-        self._admission = admission
+        self._core = core
+        self._admission = core.admission
         self._log = log
         self._access_log = access_log
         self._drift_state = drift_state
@@ -92,7 +93,9 @@ class _Lifespan:
     def _watching(self, send: Send) -> Send:
         async def send_watched(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
-                recommender = get_current_service().recommender
+                service = get_current_service()
+                recommender = service.recommender
+                self._core.begin(service)
                 recommender.is_stopping = lambda: self._admission.drain.stopping
                 telemetry().begin(ROUTES, recommender.tag, recommender.tariffs)
                 worker_series().begin(self._admission, recommender.tag, self._bento, recommender.tariffs.digest)

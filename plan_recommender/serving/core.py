@@ -15,7 +15,6 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import Any, Final
 
-from bentoml import get_current_service
 from pydantic import ValidationError
 from pydantic_core import to_json
 
@@ -86,7 +85,14 @@ class Core:
         self._page = page
         self._log = log
         self._access_log = access_log
-        self._methods: dict[str, Method] = {}
+        self._methods: Mapping[str, Method] = {}
+        self._served = ""
+
+    def begin(self, service: Any) -> None:
+        """Answer by the methods of this service, which BentoML makes after the application."""
+        calls = {route.call for route in ROUTES.values() if isinstance(route, Query | Command)}
+        self._methods = {call: bentoml_internals.method_of(service, call) for call in calls}
+        self._served = version_of(service.recommender.tag)
 
     def decide(self, request: Request) -> Verdict:
         """Decide by the head of a request what becomes of it; this is called once for each request.
@@ -107,9 +113,8 @@ class Core:
             path, version = split_version(path)
             if version is None or path not in ROUTES:
                 return self._file(path, request.method)
-            served = version_of(get_current_service().recommender.tag)
-            if version != served:
-                return error_responses.other_version(served)
+            if version != self._served:
+                return error_responses.other_version(self._served)
             route = ROUTES[path]
         if request.method not in route.methods:
             return error_responses.other_method(path, route.methods)
@@ -134,10 +139,10 @@ class Core:
                 parsed = self._parsed(verdict, request)
                 if isinstance(parsed, Refusal):
                     return self._refused(parsed, request)
-                return self._written(verdict, request, parsed, self._method(verdict.call)(parsed))
+                return self._written(verdict, request, parsed, self._methods[verdict.call](parsed))
             if isinstance(verdict, Refusal):
                 return self._refused(verdict, request)
-            return self._told(self._method(verdict.call)() if isinstance(verdict, Query) else verdict, request)
+            return self._told(self._methods[verdict.call]() if isinstance(verdict, Query) else verdict, request)
         except Refusal as refusal:
             return self._refused(refusal, request)
         except Exception:
@@ -154,7 +159,7 @@ class Core:
             if isinstance(parsed, Refusal):
                 return self._refused(parsed, request)
             yield
-            answer = self._method(command.call)(parsed)
+            answer = self._methods[command.call](parsed)
             yield
             return self._written(command, request, parsed, answer)
         except Refusal as refusal:
@@ -183,13 +188,6 @@ class Core:
             return path
         path = split_version(path)[0]
         return path if path in ROUTES else PAGE if path in self._page else NO_ROUTE
-
-    def _method(self, call: str) -> Method:
-        """Find the method of a route at its first request: BentoML makes the service after this application."""
-        method = self._methods.get(call)
-        if method is None:
-            method = self._methods[call] = bentoml_internals.method_of(get_current_service(), call)
-        return method
 
     def _parsed(self, command: Command, request: Request) -> Any:
         """Validate a body; returns what the method of the service takes, or a refusal."""

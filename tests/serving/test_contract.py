@@ -98,7 +98,7 @@ def assert_announced(document: Document, path: str, response: Any) -> None:
 
 def served(client: TestClient) -> Recommender:
     """What answers the client, which is not what another service of this process answers by."""
-    recommender: Recommender = cast(Any, client.app)._core._method("predict").__self__.recommender
+    recommender: Recommender = cast(Any, client.app)._core._methods["predict"].__self__.recommender
     return recommender
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -116,7 +117,7 @@ def test_a_difference_in_the_last_digit_is_noticed(
     """The control of the test above."""
     body = json.dumps(GOOD).encode()
     assert assert_exact(client, apis, "/predict", body) == 200
-    served = cast(Any, client.app)._core._method("predict").__self__.recommender
+    served = cast(Any, client.app)._core._methods["predict"].__self__.recommender
     exact = served._scorer
 
     def nearly(*usage: float) -> tuple[int, float]:
@@ -126,6 +127,17 @@ def test_a_difference_in_the_last_digit_is_noticed(
     monkeypatch.setattr(served, "_scorer", SimpleNamespace(recommend=nearly))
     with pytest.raises(AssertionError):
         assert_exact(client, apis, "/predict", body)
+
+
+def test_an_application_that_ended_in_the_same_process_took_no_service_away(
+    client: TestClient, apis: Apis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BentoML keeps one current service for the process, and forgets it when any application ends."""
+    monkeypatch.setattr(sys.modules["_bentoml_sdk.service"], "_current_service", None)
+    body = json.dumps(GOOD).encode()
+    for path in ("/predict", "/explain"):
+        assert assert_exact(client, apis, path, body) == 200
+    assert client.get("/model").status_code == 200
 
 
 def assert_exact(client: TestClient, apis: Apis, path: str, body: bytes) -> int:
