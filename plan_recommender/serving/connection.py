@@ -427,6 +427,7 @@ class Connection(asyncio.Protocol):
         self._count += 1
         exchange.keep_alive = known.keep_alive and self._count < MAX_REQUESTS
         exchange.parts, exchange.size, exchange.complete = [data[end:]], known.length, True
+        exchange.verdict = self.worker.core.admitted(known.command)
         self._newest = exchange
         self._requests.append(exchange)
         self._begin(exchange)

@@ -99,36 +99,16 @@ class Core:
 
         Unauthenticated requests are refused before the load is looked at, and are not queued.
         """
-        path = request.path
-        if request.head_bytes > MAX_HEAD_BYTES:
-            return error_responses.head_too_large(MAX_HEAD_BYTES)
-        if self._cors is not None and (preflight := self._cors.preflight(request)) is not None:
-            return preflight
-        if not self._authentication.allows(path, request.headers):
-            return error_responses.unknown_key()
-        route = ROUTES.get(path)
-        if route is None:
-            if is_bentomls(path):
-                return None
-            path, version = split_version(path)
-            if version is None or path not in ROUTES:
-                return self._file(path, request.method)
-            if version != self._served:
-                return error_responses.other_version(self._served)
-            route = ROUTES[path]
-        if request.method not in route.methods:
-            return error_responses.other_method(path, route.methods)
-        if not isinstance(route, Command):
-            return route
-        if not self.admission.admits(route):
+        wanted = self._wanted(request)
+        return self.admitted(wanted) if isinstance(wanted, Command) else wanted
+
+    def admitted(self, command: Command) -> Command | Refusal:
+        """Take on a request whose head is in order, if there is room for it now."""
+        if not self.admission.admits(command):
             return error_responses.overloaded()
         if self.admission.drain.started and self.admission.drain.refusing:
             return error_responses.stopping()
-        try:
-            too_large = announced_length(request.fields) > route.max_bytes
-        except Refusal as refusal:
-            return refusal
-        return error_responses.too_large(route.max_bytes) if too_large else route
+        return command
 
     def answer(self, verdict: Decided, request: Request) -> Response:
         """Answer a request, all of which has come, in one go."""
@@ -176,6 +156,35 @@ class Core:
                 self._access_log.note(label, status, seconds, len(response.body), response.rows, request.ids)
             telemetry().request(label, status, response.reason, seconds)
         return response if self._cors is None else self._cors.applied(request, response)
+
+    def _wanted(self, request: Request) -> Verdict:
+        """Find out what a request wants; with the same head that is the same, whenever it comes."""
+        path = request.path
+        if request.head_bytes > MAX_HEAD_BYTES:
+            return error_responses.head_too_large(MAX_HEAD_BYTES)
+        if self._cors is not None and (preflight := self._cors.preflight(request)) is not None:
+            return preflight
+        if not self._authentication.allows(path, request.headers):
+            return error_responses.unknown_key()
+        route = ROUTES.get(path)
+        if route is None:
+            if is_bentomls(path):
+                return None
+            path, version = split_version(path)
+            if version is None or path not in ROUTES:
+                return self._file(path, request.method)
+            if version != self._served:
+                return error_responses.other_version(self._served)
+            route = ROUTES[path]
+        if request.method not in route.methods:
+            return error_responses.other_method(path, route.methods)
+        if not isinstance(route, Command):
+            return route
+        try:
+            too_large = announced_length(request.fields) > route.max_bytes
+        except Refusal as refusal:
+            return refusal
+        return error_responses.too_large(route.max_bytes) if too_large else route
 
     def _file(self, path: str, method: str) -> Kept | Refusal:
         file = self._page.get(path)

@@ -58,6 +58,7 @@ class Exchange(Request):
 class KnownHead(NamedTuple):
     """A head that has come before, and what it says; it is followed by a body of a known length."""
 
+    command: Command
     method: str
     path: str
     headers: list[Header]
@@ -69,8 +70,8 @@ class KnownHead(NamedTuple):
 class KnownHeads:
     """Heads that have come before: clients send the same one again and again, and parsing is a fifth of the work.
 
-    The same bytes at the start of a message say the same. Only what came whole and by itself is remembered, and only if
-    its body is framed by a length; everything else is parsed every time.
+    The same bytes at the start of a message say the same, and want the same. Only what came whole and by itself is
+    remembered, and only if it was admitted and its body is framed by a length; everything else is parsed every time.
     """
 
     def __init__(self) -> None:
@@ -83,8 +84,12 @@ class KnownHeads:
 
     def learn(self, data: bytes, request: "Exchange") -> None:
         """Remember the head of a request, of which the data was all, and nothing else."""
-        end = len(data) - request.size
-        if end > _MAX_KNOWN_BYTES or data.find(_END_OF_HEAD) + len(_END_OF_HEAD) != end:
+        end, command = len(data) - request.size, request.verdict
+        if (
+            not isinstance(command, Command)
+            or end > _MAX_KNOWN_BYTES
+            or data.find(_END_OF_HEAD) + len(_END_OF_HEAD) != end
+        ):
             return
         fields = request.fields
         if not _NEVER_KNOWN.isdisjoint(fields):
@@ -92,7 +97,7 @@ class KnownHeads:
         if len(self._heads) >= _MAX_KNOWN:
             self._heads.clear()
         self._heads[data[:end]] = KnownHead(
-            request.method, request.path, request.headers, fields, request.may_carry_another, request.size
+            command, request.method, request.path, request.headers, fields, request.may_carry_another, request.size
         )
 
 

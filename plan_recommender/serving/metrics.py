@@ -3,13 +3,13 @@
 The number of series is bounded: the labels are the route, the status, the reason of a refusal, the plan and the model's
 tag, never a path or a value that a client sends.
 
-A worker collects what happens in lists, and at most a hundred times a second it adds them to prometheus_client's files,
-from which any worker answers /metrics for all. Adding each value by itself would make predictions slower.
+A worker collects what happens in lists, and at most two hundred times a second it adds them to the files of
+prometheus_client, from which any worker answers /metrics for all. Adding each value by itself would make predictions
+slower.
 """
 
 import asyncio
-from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, time
 from functools import cache
@@ -45,7 +45,7 @@ NO_ROUTE: Final = "none"
 
 _FLUSH_SECONDS = 0.005
 
-_Item = TypeVar("_Item")
+_Key = TypeVar("_Key")
 
 
 class Predictions:
@@ -53,9 +53,9 @@ class Predictions:
 
     def __init__(self, predictions: npt.ArrayLike, probabilities: npt.ArrayLike) -> None:
         """Count decisions (1 Ultra, 0 Smart) and their probabilities of Ultra, each of shape (rows,)."""
-        plans, buckets = np.bincount(predictions), np.bincount(np.searchsorted(PROBABILITY_BUCKETS, probabilities))
+        plans = np.bincount(predictions)
         self.plans = {PLANS[plan]: count for plan, count in enumerate(plans.tolist()) if count}
-        self.buckets = {bucket: count for bucket, count in enumerate(buckets.tolist()) if count}
+        self.buckets = _in_buckets(PROBABILITY_BUCKETS, probabilities)
         self.sum = float(np.sum(probabilities))
 
 
@@ -96,9 +96,9 @@ class Telemetry:
             "plan_recommender_prediction_log_dropped", "Lines that the prediction log lacks, by reason.", ["reason"]
         )
         self._children: dict[tuple[Any, ...], Any] = {}
-        self._finished: list[tuple[str, int, str, float]] = []
+        self._seconds_of: dict[tuple[str, int, str], list[float]] = {}
         self._advised: list[tuple[str, str]] = []
-        self._single: list[tuple[str, int, float]] = []
+        self._probabilities_of: dict[tuple[str, int], list[float]] = {}
         self._batches: list[tuple[str, Predictions]] = []
 
     def begin(self, routes: Iterable[str], model: str, tariffs: Tariffs) -> None:
@@ -139,9 +139,9 @@ class Telemetry:
             reason: why the request was refused; empty if it was not.
             seconds: time from the request's head to its answer.
         """
-        if not self._finished:
+        if not self._seconds_of:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
-        self._finished.append((route, status, reason, seconds))
+        _append(self._seconds_of, (route, status, reason), seconds)
 
     def answer(self, answer: Recommendation | BatchRecommendation) -> None:
         """Count what a model predicted; it is in the series after the next `flush`.
@@ -154,7 +154,8 @@ class Telemetry:
             self._batches.append((answer["model"], counted))
         else:
             single = cast(Recommendation, answer)
-            self._single.append((single["model"], single["prediction"], single["probability_is_ultra"]))
+            decided = single["model"], single["prediction"]
+            _append(self._probabilities_of, decided, single["probability_is_ultra"])
 
     def advice(self, answer: AdviceAnswer) -> None:
         """Count an advice; it is in the series after the next `flush`."""
@@ -162,33 +163,27 @@ class Telemetry:
 
     def flush(self) -> None:
         """Add what was collected to the series; call it in the event loop."""
-        for (kind, plan), count in Counter(_taken(self._advised)).items():
+        advised, self._advised = self._advised, []
+        for (kind, plan), count in Counter(advised).items():
             self._child(self._advice, kind, plan).inc(count)
-        if self._finished:
-            self._add_requests(_taken(self._finished))
-        if self._single:
-            models, predictions, probabilities = zip(*_taken(self._single), strict=True)
-            self._add_predictions(models[0], Predictions(predictions, probabilities))  # a process has one model
-        if self._batches:
-            for model, batch in _taken(self._batches):
-                self._add_predictions(model, batch)
+        seconds_of, self._seconds_of = self._seconds_of, {}
+        for (route, status, reason), seconds in seconds_of.items():
+            self._child(self._requests, route, str(status)).inc(len(seconds))
+            if reason:
+                self._child(self._refused, route, reason).inc(len(seconds))
+            self._observe(self._seconds, route, seconds, LATENCY_BUCKETS)
+        probabilities_of, self._probabilities_of = self._probabilities_of, {}
+        for (model, prediction), probabilities in probabilities_of.items():
+            self._child(self._predictions, PLANS[prediction], model).inc(len(probabilities))
+            self._observe(self._probability, model, probabilities, PROBABILITY_BUCKETS)
+        batches, self._batches = self._batches, []
+        for model, batch in batches:
+            for plan, count in batch.plans.items():
+                self._child(self._predictions, plan, model).inc(count)
+            observe_many(self._child(self._probability, model), batch.buckets, batch.sum)
 
-    def _add_requests(self, ended: list[tuple[str, int, str, float]]) -> None:
-        seconds_by_route = defaultdict(list)
-        for route, _, _, seconds in ended:
-            seconds_by_route[route].append(seconds)
-        for (route, status), count in Counter((route, status) for route, status, _, _ in ended).items():
-            self._child(self._requests, route, str(status)).inc(count)
-        for (route, reason), count in Counter((route, reason) for route, _, reason, _ in ended if reason).items():
-            self._child(self._refused, route, reason).inc(count)
-        for route, times in seconds_by_route.items():
-            buckets = Counter(bisect_left(LATENCY_BUCKETS, seconds) for seconds in times)
-            observe_many(self._child(self._seconds, route), buckets, sum(times))
-
-    def _add_predictions(self, model: str, predictions: Predictions) -> None:
-        for plan, count in predictions.plans.items():
-            self._child(self._predictions, plan, model).inc(count)
-        observe_many(self._child(self._probability, model), predictions.buckets, predictions.sum)
+    def _observe(self, histogram: Any, label: str, values: list[float], ends: tuple[float, ...]) -> None:
+        observe_many(self._child(histogram, label), _in_buckets(ends, values), sum(values))
 
     def _child(self, metric: Any, *labels: str) -> Any:
         """Find the series of a metric with these labels, or make it."""
@@ -205,8 +200,15 @@ def telemetry() -> Telemetry:
     return Telemetry()
 
 
-def _taken(noted: list[_Item]) -> list[_Item]:
-    """Take everything out of a list."""
-    taken = noted[:]
-    noted.clear()
-    return taken
+def _append(values_of: dict[_Key, list[float]], key: _Key, value: float) -> None:
+    values = values_of.get(key)
+    if values is None:
+        values_of[key] = [value]
+    else:
+        values.append(value)
+
+
+def _in_buckets(ends: tuple[float, ...], values: npt.ArrayLike) -> dict[int, int]:
+    """Count the values in each bucket by its index, without the empty ones."""
+    counts = np.bincount(np.searchsorted(ends, values))
+    return {bucket: count for bucket, count in enumerate(counts.tolist()) if count}

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from plan_recommender.serving import exchange
+from plan_recommender.serving import error_responses, exchange
 from plan_recommender.serving.exchange import Exchange, KnownHeads
+from plan_recommender.serving.routes import ROUTES, Verdict
 from tests.serving.corpus import usage
 from tests.serving.wire import CHUNKED, Connection, head, post
 from tools.server import Server
@@ -17,8 +18,9 @@ HEAD = REQUEST[: -len(BODY)]
 
 
 def came(data: bytes, size: int, *fields: tuple[bytes, bytes]) -> Exchange:
-    """A request of which the data was all."""
+    """A request of which the data was all, and which was admitted."""
     request = Exchange("POST", "/predict", list(fields), 0.0)
+    request.verdict = ROUTES["/predict"]
     request.size, request.may_carry_another = size, True
     return request
 
@@ -30,6 +32,7 @@ def test_a_head_is_known_when_it_has_come_whole() -> None:
     known, end = heads.find(HEAD + b"another body")
     assert known is not None
     assert (known.method, known.path, known.fields, known.keep_alive) == ("POST", "/predict", {b"host": b"x"}, True)
+    assert known.command is ROUTES["/predict"]
     assert (end, known.length) == (len(HEAD), len(BODY))
     for other in (HEAD[:-1], HEAD[:-4], HEAD.replace(b"HTTP/1.1", b"HTTP/1.0"), b" " + HEAD, b"", BODY):
         assert heads.find(other)[0] is None
@@ -53,6 +56,16 @@ def test_what_is_framed_otherwise_large_or_sent_once_is_not_remembered(
 ) -> None:
     heads = KnownHeads()
     heads.learn(data, came(data, size, *fields.items()))
+    assert not heads._heads
+
+
+@pytest.mark.parametrize(
+    "verdict", [None, ROUTES["/health"], error_responses.unknown_key(), error_responses.overloaded()]
+)
+def test_only_requests_with_a_body_that_were_admitted_are_remembered(verdict: Verdict) -> None:
+    heads, request = KnownHeads(), came(REQUEST, len(BODY))
+    request.verdict = verdict
+    heads.learn(REQUEST, request)
     assert not heads._heads
 
 
