@@ -1,5 +1,7 @@
 """The report of a trial; `python -m loadtest.trials` prints it, and with `--out` writes it into a document."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -27,6 +29,18 @@ class TrialReport:
 
     def __str__(self) -> str:
         """Write the verdict and the figures as lines for a terminal."""
-        verdict = "broken: " + "; ".join(self.broken) if self.broken else "kept"
-        lines = [f"{self.trial}: {verdict}", *(f"    {name}: {figure}" for name, figure in self.figures.items())]
+        lines = [
+            f"{self.trial}: {verdict([self])}",
+            *(f"    {name}: {figure}" for name, figure in self.figures.items()),
+        ]
         return "\n".join(lines)
+
+
+def verdict(reports: Sequence[TrialReport]) -> str:
+    """Say of one trial, or of some of the same kind, whether the promises were kept, and in how many which ones not."""
+    of = "" if len(reports) == 1 else f" in {{}} of {len(reports)} trials"
+    broken = Counter(promise for report in reports for promise in report.broken)
+    if not broken:
+        return "kept" + of.format(len(reports))
+    promises = (f"{promise} ({count})" if of else promise for promise, count in broken.items())
+    return f"broken{of.format(sum(bool(report.broken) for report in reports))}: {'; '.join(promises)}"
