@@ -8,7 +8,6 @@ predictions are answered in between.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache, partial
 from http import HTTPStatus
@@ -137,34 +136,14 @@ class Turns:
     def __init__(self, pause: float = 0.0) -> None:
         """Pause `pause` seconds between two requests; 0 means until the next turn of the event loop."""
         self._pause = pause
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._taken = False
+        self._one = asyncio.Lock()
+        self._not_before = 0.0
 
     async def take(self) -> None:
         """Wait for a turn."""
-        loop = asyncio.get_running_loop()
-        if self._taken:
-            turn = loop.create_future()
-            self._waiting.append(turn)
-            await turn
-        else:
-            self._taken = True
-            self._schedule(loop)
-
-    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._pause:
-            loop.call_later(self._pause, self._next, loop)
-        else:
-            loop.call_soon(self._next, loop)
-
-    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():  # it was not cancelled
-                turn.set_result(None)
-                self._schedule(loop)
-                return
-        self._taken = False
+        async with self._one:
+            await asyncio.sleep(self._not_before - perf_counter())  # at least until the next turn
+            self._not_before = perf_counter() + self._pause
 
 
 class Shared:

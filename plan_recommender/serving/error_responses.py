@@ -28,6 +28,8 @@ Header = tuple[bytes, bytes]
 
 CLOSE: Final[Header] = (b"connection", b"close")
 
+_ACCEPTS_JSON: Final[Header] = (b"accept", b"application/json")
+
 
 class Problem(BaseModel):
     """One thing that is wrong with a request, and where."""
@@ -78,146 +80,76 @@ class Refusal(Exception):  # noqa: N818  # an answer to a client, not an error o
 
 def no_such_path(paths: Iterable[str]) -> Refusal:
     """404: neither the contract nor BentoML has such a path."""
-    return _refusal(
-        HTTPStatus.NOT_FOUND,
-        "There is no such path; GET / lists those that there are.",
-        "path",
-        f"expected one of {', '.join(paths)}",
-        reason="path",
-    )
+    error = "There is no such path; GET / lists those that there are."
+    return _refusal(HTTPStatus.NOT_FOUND, "path", error, "path", f"expected one of {', '.join(paths)}")
 
 
 def other_version(version: str) -> Refusal:
     """404: the path names another version of the model than the one that is served."""
-    return _refusal(
-        HTTPStatus.NOT_FOUND,
-        "There is no such version of the model; the path without /versions/… is that of the version that is served.",
-        "version",
-        f"expected {version}",
-        reason="path",
-    )
+    error = "There is no such version of the model; the path without /versions/… is that of the version that is served."
+    return _refusal(HTTPStatus.NOT_FOUND, "path", error, "version", f"expected {version}")
 
 
 def other_method(path: str, methods: Sequence[str]) -> Refusal:
     """405: the path has no such method; the header Allow lists those that it has."""
-    return _refusal(
-        HTTPStatus.METHOD_NOT_ALLOWED,
-        f"{path} answers {methods[0]} only.",
-        "method",
-        f"expected {methods[0]}",
-        [(b"allow", ", ".join(methods).encode())],
-        reason="method",
-    )
+    allowed = (b"allow", ", ".join(methods).encode())
+    error, expected = f"{path} answers {methods[0]} only.", f"expected {methods[0]}"
+    return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "method", error, "method", expected, allowed)
 
 
 def unknown_key() -> Refusal:
     """401: the request does not carry the service's API key."""
-    return _refusal(
-        HTTPStatus.UNAUTHORIZED,
-        "The request needs the service's API key, as `Authorization: Bearer <key>`.",
-        "authorization",
-        "expected the API key",
-        [(b"www-authenticate", b"Bearer")],
-        reason="key",
-    )
+    error = "The request needs the service's API key, as `Authorization: Bearer <key>`."
+    header = (b"www-authenticate", b"Bearer")
+    return _refusal(HTTPStatus.UNAUTHORIZED, "key", error, "authorization", "expected the API key", header)
 
 
 def compressed_body() -> Refusal:
     """415: the body is compressed, which could make a small body a large one."""
-    return _refusal(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        "The body must not be compressed.",
-        "content-encoding",
-        "expected no content encoding",
-        [(b"accept-encoding", b"identity")],
-        reason="media_type",
-    )
+    header = (b"accept-encoding", b"identity")
+    return _not_taken("The body must not be compressed.", "content-encoding", "expected no content encoding", header)
 
 
 def not_json() -> Refusal:
     """415: by its headers the body is not JSON in UTF-8."""
-    return _refusal(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        "The body must be JSON in UTF-8, with the content type application/json.",
-        "content-type",
-        "expected application/json",
-        [(b"accept", b"application/json")],
-        reason="media_type",
-    )
+    error = "The body must be JSON in UTF-8, with the content type application/json."
+    return _not_taken(error, "content-type", "expected application/json", _ACCEPTS_JSON)
 
 
 def binary_tensors() -> Refusal:
     """415: by its headers the body holds tensors in binary after its JSON, an extension of the inference protocol."""
-    return _refusal(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        "The body must be JSON, without tensors in binary; with tritonclient set binary_data=False.",
-        "inference-header-content-length",
-        "expected no such header",
-        [(b"accept", b"application/json")],
-        reason="media_type",
-    )
+    error = "The body must be JSON, without tensors in binary; with tritonclient set binary_data=False."
+    return _not_taken(error, "inference-header-content-length", "expected no such header", _ACCEPTS_JSON)
 
 
 def too_large(max_bytes: int) -> Refusal:
     """413: the rest of the body is not read, so the connection cannot carry another request."""
-    return _refusal(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"The body is larger than the limit of {max_bytes:,} bytes.",
-        "body",
-        f"expected at most {max_bytes:,} bytes",
-        [CLOSE],
-        reason="size",
-    )
+    return _above(max_bytes, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body", "body")
 
 
 def head_too_large(max_bytes: int) -> Refusal:
     """431: path and headers together are too large."""
-    return _refusal(
-        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-        f"The head of the request is larger than the limit of {max_bytes:,} bytes.",
-        "head",
-        f"expected at most {max_bytes:,} bytes",
-        [CLOSE],
-        reason="size",
-    )
+    return _above(max_bytes, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request", "head")
 
 
 def slow_body(seconds: float) -> Refusal:
     """408: the body did not come in time."""
-    return _refusal(
-        HTTPStatus.REQUEST_TIMEOUT,
-        f"The body did not come within {seconds:g} seconds.",
-        "body",
-        "expected all of it sooner",
-        [CLOSE],
-        reason="slow",
-    )
+    return _slow(f"The body did not come within {seconds:g} seconds.", "body")
 
 
 def slow_head(seconds: float) -> Refusal:
     """408: the head did not come in time."""
-    return _refusal(
-        HTTPStatus.REQUEST_TIMEOUT,
-        f"The head of a request did not come within {seconds:g} seconds.",
-        "head",
-        "expected all of it sooner",
-        [CLOSE],
-        reason="slow",
-    )
+    return _slow(f"The head of a request did not come within {seconds:g} seconds.", "head")
 
 
 def incomplete_body() -> Refusal:
     """400: the client is gone and reads no answer, but metrics and drain have to see the request end."""
-    return _refusal(
-        HTTPStatus.BAD_REQUEST, "The body ended before it was complete.", "body", "expected all of it", reason="invalid"
-    )
+    return _invalid("The body ended before it was complete.", "body", "expected all of it")
 
 
 def not_http() -> Refusal:
     """400: the bytes are not HTTP."""
-    return _refusal(
-        HTTPStatus.BAD_REQUEST, "The request is not HTTP.", "head", "expected HTTP/1.1", [CLOSE], reason="invalid"
-    )
+    return _invalid("The request is not HTTP.", "head", "expected HTTP/1.1", CLOSE)
 
 
 def not_valid(error: ValidationError) -> Refusal:
@@ -236,21 +168,14 @@ def not_valid(error: ValidationError) -> Refusal:
 
 def too_many_names(max_names: int) -> Refusal:
     """400: the body has so many names that listing what is wrong with each would take long."""
-    return _refusal(
-        HTTPStatus.BAD_REQUEST,
-        f"The request is not valid: it holds more than {max_names:,} names and strings.",
-        "body",
-        "expected the fields that the route documents",
-        reason="invalid",
-    )
+    error = f"The request is not valid: it holds more than {max_names:,} names and strings."
+    return _invalid(error, "body", "expected the fields that the route documents")
 
 
 def unknown_plan(plans: Sequence[str]) -> Refusal:
     """400: the request names a plan that the tariffs do not have."""
     expected = f"Input should be {' or '.join(map(repr, plans))}, or null"
-    return _refusal(
-        HTTPStatus.BAD_REQUEST, f"The request is not valid: plan: {expected}.", "plan", expected, reason="invalid"
-    )
+    return _invalid(f"The request is not valid: plan: {expected}.", "plan", expected)
 
 
 def impossible_minutes(places: Sequence[tuple[int, Bounds]]) -> Refusal:
@@ -269,45 +194,54 @@ def impossible_minutes(places: Sequence[tuple[int, Bounds]]) -> Refusal:
     ]
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     where = f"months[{places[0][0]}].billed_minutes"
-    return Refusal(
-        HTTPStatus.BAD_REQUEST,
-        f"The request is not valid: {where}: {problems[0].msg}{more}.",
-        problems,
-        reason="invalid",
-    )
+    error = f"The request is not valid: {where}: {problems[0].msg}{more}."
+    return Refusal(HTTPStatus.BAD_REQUEST, error, problems, reason="invalid")
 
 
 def overloaded() -> Refusal:
     """503: more requests come than can be answered soon."""
-    return replace(
-        _OVERLOADED
-    )  # a copy, because an exception that is raised changes; its body is ready, which is cheap
+    return replace(_OVERLOADED)  # a copy, because an exception that is raised changes; its body is ready
 
 
 def stopping() -> Refusal:
     """503: this process is about to end."""
-    refusal = _server_side(
-        HTTPStatus.SERVICE_UNAVAILABLE, "The service is stopping; try again later.", RETRY_SECONDS, reason=STOPPING
-    )
-    refusal.headers = [*refusal.headers, CLOSE]
-    return refusal
+    return _unavailable("The service is stopping; try again later.", STOPPING, CLOSE)
 
 
 def fault() -> Refusal:
     """500: the service failed; the log holds the exception."""
-    return _server_side(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed to answer; its log says why.", reason="fault"
+    return _servers(HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed to answer; its log says why.", "fault")
+
+
+def _invalid(error: str, where: str, expected: str, *headers: Header) -> Refusal:
+    return _refusal(HTTPStatus.BAD_REQUEST, "invalid", error, where, expected, *headers)
+
+
+def _not_taken(error: str, where: str, expected: str, accepted: Header) -> Refusal:
+    return _refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media_type", error, where, expected, accepted)
+
+
+def _above(max_bytes: int, status: HTTPStatus, what: str, where: str) -> Refusal:
+    limit = f"{max_bytes:,} bytes"
+    return _refusal(
+        status, "size", f"{what} is larger than the limit of {limit}.", where, f"expected at most {limit}", CLOSE
     )
 
 
-def _refusal(
-    status: HTTPStatus, error: str, where: str, expected: str, headers: Sequence[Header] = (), *, reason: str
-) -> Refusal:
+def _slow(error: str, where: str) -> Refusal:
+    return _refusal(HTTPStatus.REQUEST_TIMEOUT, "slow", error, where, "expected all of it sooner", CLOSE)
+
+
+def _refusal(status: HTTPStatus, reason: str, error: str, where: str, expected: str, *headers: Header) -> Refusal:
     return Refusal(status, error, [Problem(loc=[where], msg=expected, type=_type(status))], headers, reason)
 
 
-def _server_side(status: HTTPStatus, error: str, retry_seconds: int = 0, *, reason: str) -> Refusal:
-    headers = [(b"retry-after", str(retry_seconds).encode())] if retry_seconds else []
+def _unavailable(error: str, reason: str, *headers: Header) -> Refusal:
+    retry = (b"retry-after", b"%d" % RETRY_SECONDS)
+    return _servers(HTTPStatus.SERVICE_UNAVAILABLE, error, reason, retry, *headers)
+
+
+def _servers(status: HTTPStatus, error: str, reason: str, *headers: Header) -> Refusal:
     problem = Problem(loc=[], msg="the fault is the server's", type=_type(status))
     return Refusal(status, error, [problem], headers, reason)
 
@@ -321,6 +255,4 @@ def _shortened(part: str | int) -> str | int:
     return part if isinstance(part, int) or len(part) <= MAX_KEY else f"{part[:MAX_KEY]}…"
 
 
-_OVERLOADED: Final = _server_side(
-    HTTPStatus.SERVICE_UNAVAILABLE, "The service is overloaded; try again later.", RETRY_SECONDS, reason=OVERLOAD
-)
+_OVERLOADED: Final = _unavailable("The service is overloaded; try again later.", OVERLOAD)
