@@ -79,8 +79,11 @@ class LineScorer:
             return []
         offsets = np.zeros(len(lines.ends) + 1, np.int32)
         offsets[1:] = lines.ends
-        cells = new_cells(answers, self._layout.sep, self._layout.decimal)
-        joined = pc.binary_join_element_wise(binary_array(offsets, block), *cells, _NOTHING)
+        decisions, probabilities, *reasons = new_cells(answers, self._layout.sep, self._layout.decimal)
+        # The last argument separates the others: to copy two parts and what is between takes less than to copy three.
+        joined = pc.binary_join_element_wise(binary_array(offsets, block), probabilities, decisions)
+        if reasons:
+            joined = pc.binary_join_element_wise(joined, *reasons, _NOTHING)
         _, ends, content = joined.buffers()
         size = np.frombuffer(ends, np.int32, 1, 4 * len(joined))[0]
         end = bytes(block[offsets[-1] :]) or self._layout.newline
