@@ -40,6 +40,14 @@ CONTROLS: list[tuple[str, str, dict[str, float], set[str]]] = [
         {"batch: refusals say when to come back", "batch: requests are answered or refused, nothing else"},
     ),
     (
+        "burst", "accepts_slowly", {"connections": 300, "bursts": 1},
+        {
+            f"{workers}: {promise}"
+            for workers in ("one worker", "two workers")
+            for promise in ("every request is answered", "all connections are accepted within 0.2 s")
+        },
+    ),
+    (
         "slow", "waits_forever", {"clients": 10, "seconds": 22.0, "load": 0.02, "before_seconds": 1.0},
         {"slow clients are closed within 30 s", "good requests are answered"},
     ),
