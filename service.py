@@ -16,7 +16,7 @@ from plan_recommender.errors import ConfigError, PlanRecommenderError
 from plan_recommender.model import bento_model, signatures, source, store
 from plan_recommender.model.features import CustomerUsage
 from plan_recommender.model.record import MODEL_NAME
-from plan_recommender.serving import drift_files, logs, metrics_folder
+from plan_recommender.serving import drift_watch, logs, metrics_folder
 from plan_recommender.serving.app import ContractService
 from plan_recommender.serving.auth import Authentication
 from plan_recommender.serving.image import image
@@ -98,7 +98,7 @@ class PlanRecommender:
         from plan_recommender.serving.patches import supervisor  # after the check; and workers have no use for it
 
         supervisor.patch(environment.drain_seconds)
-        drift_files.prepare()
+        drift_watch.prepare()
         source.hand_on()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed
         authentication = Authentication.from_environment()

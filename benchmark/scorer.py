@@ -26,8 +26,8 @@ from plan_recommender.model import store
 from plan_recommender.model.features import FEATURE_NAMES, PLANS, CustomerUsage, FeatureMatrix
 from plan_recommender.model.reasons import Reasons
 from plan_recommender.model.scorer import Scorer
+from plan_recommender.monitoring.counters import DriftCounters
 from plan_recommender.monitoring.model_bins import ModelBins
-from plan_recommender.serving.drift_counters import DriftCounters
 from plan_recommender.serving.recommender import Recommender
 from plan_recommender.serving.schemas import AdviceRequest
 from plan_recommender.training.candidates import frame

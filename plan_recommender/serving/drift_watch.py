@@ -4,23 +4,28 @@ Nothing here is in the way of a prediction. Whatever fails is logged once, count
 meanwhile the series say that drift is not watched.
 """
 
+import atexit
 import logging
 import math
+import os
+import shutil
 import threading
 import time
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Final
 
 import numpy as np
 
 from plan_recommender.errors import PlanRecommenderError
+from plan_recommender.monitoring.counters import DriftCounters
 from plan_recommender.monitoring.layout import Counts
 from plan_recommender.monitoring.model_bins import ModelBins
+from plan_recommender.monitoring.shared_counts import CountsFile, SharedFolder
 from plan_recommender.monitoring.watch import Watch, Watched, WatchSettings
-from plan_recommender.serving.drift_counters import DriftCounters
-from plan_recommender.serving.drift_files import CountsFile, SharedFolder
 from plan_recommender.serving.drift_series import DriftSeries, drift_series
 from plan_recommender.serving.recommender import Recommender
+from plan_recommender.serving.settings import variable
 
 STORE_SECONDS: Final = 1.0
 """How often a worker stores its counts, and so how much of them is lost when it is killed."""
@@ -32,6 +37,23 @@ _END_SECONDS: Final = 2.0
 """How long a worker that ends waits for its counts to be stored: the disk may hang."""
 
 logger = logging.getLogger("bentoml.plan_recommender")
+
+
+def prepare() -> None:
+    """Make a temporary folder for the workers that will be started, unless the environment names one.
+
+    It is deleted when this process ends. Without one, nothing is watched, but everything is answered.
+    """
+    name = variable("drift_state")
+    if os.environ.get(name):
+        return
+    try:
+        folder = mkdtemp(prefix="plan-recommender-drift-")
+    except OSError as error:
+        logger.warning("drift is not watched: %s", error)
+        return
+    os.environ[name] = folder
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def begin(recommender: Recommender, state: Path | None) -> "DriftWatch | None":

@@ -20,8 +20,9 @@ from plan_recommender.model.features import FEATURE_NAMES, FeatureMatrix
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
 from plan_recommender.monitoring.layout import ROWS, Counts, Layout
+from plan_recommender.monitoring.shared_counts import SharedFolder
 from plan_recommender.monitoring.watch import Watch, WatchSettings
-from plan_recommender.serving.drift_files import SharedFolder
+from plan_recommender.serving import drift_watch
 from plan_recommender.serving.settings import variable
 from tools.server import Server, serving
 
@@ -231,3 +232,18 @@ def _answers(http: httpx.Client) -> bool:
         return http.get("/health").status_code == 200
     except httpx.TransportError:
         return False
+
+
+def test_a_temporary_folder_is_made_unless_one_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    name = variable("drift_state")
+    monkeypatch.setenv(name, str(tmp_path))
+    drift_watch.prepare()
+    assert os.environ[name] == str(tmp_path)
+    monkeypatch.setenv(name, "")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    drift_watch.prepare()
+    assert Path(os.environ[name]).parent == tmp_path
+    monkeypatch.setenv(name, "")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    drift_watch.prepare()
+    assert os.environ[name] == ""

@@ -10,9 +10,9 @@ from plan_recommender.billing.tariffs import load_tariffs, shipped_tariffs
 from plan_recommender.model.features import FEATURE_NAMES, CustomerUsage, FeatureMatrix
 from plan_recommender.model.scorer import Scorer
 from plan_recommender.model.store import RegisteredModel
+from plan_recommender.monitoring.counters import BLOCK_ROWS, DriftCounters
 from plan_recommender.monitoring.layout import ROWS, Counts
 from plan_recommender.monitoring.model_bins import ModelBins
-from plan_recommender.serving.drift_counters import BLOCK_ROWS, DriftCounters
 from plan_recommender.serving.recommender import Recommender
 from plan_recommender.serving.schemas import UsageBatch
 

@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 
 from plan_recommender.monitoring.evidence import State
+from plan_recommender.monitoring.shared_counts import CountsFile, SharedFolder
 from plan_recommender.monitoring.watch import Watched
-from plan_recommender.serving import drift_files
-from plan_recommender.serving.drift_files import CountsFile, SharedFolder
-from plan_recommender.serving.settings import variable
 from tools.server import ROOT
 
 CELLS = 219
@@ -162,7 +160,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from plan_recommender.serving.drift_files import CountsFile
+from plan_recommender.monitoring.shared_counts import CountsFile
 worker = CountsFile(Path(sys.argv[1]), 219)
 for i in range(1, 10**9):
     worker.write(np.full(219, i))
@@ -190,18 +188,3 @@ def test_counts_are_whole_at_any_moment_and_after_a_kill(folder: Path) -> None:
     (value,) = set(found.totals.tolist())
     assert value >= before
     assert found.changed
-
-
-def test_a_temporary_folder_is_made_unless_one_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    name = variable("drift_state")
-    monkeypatch.setenv(name, str(tmp_path))
-    drift_files.prepare()
-    assert os.environ[name] == str(tmp_path)
-    monkeypatch.setenv(name, "")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    drift_files.prepare()
-    assert Path(os.environ[name]).parent == tmp_path
-    monkeypatch.setenv(name, "")
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
-    drift_files.prepare()
-    assert os.environ[name] == ""

@@ -9,18 +9,14 @@ A file that nobody has locked is that of a dead worker, whose counts are added t
 files that it contains already, is replaced in one step, and only then are these files deleted.
 """
 
-import atexit
 import fcntl
-import logging
 import os
 import secrets
-import shutil
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -29,31 +25,11 @@ from pydantic import BaseModel, ConfigDict
 from plan_recommender.monitoring.evidence import State
 from plan_recommender.monitoring.layout import Counts
 from plan_recommender.monitoring.watch import Watched
-from plan_recommender.serving.settings import variable
-
-logger = logging.getLogger("bentoml.plan_recommender")
 
 _HEAD: Final = struct.Struct("<IQ")  # CRC-32 of what follows it; number of the writing
 _SLOT: Final = 4096
 """A file has two slots of this size (bytes), which are written in turns, so that one of them is whole at any time."""
 _CELL: Final = np.dtype("<i8")
-
-
-def prepare() -> None:
-    """Make a temporary folder for the workers that will be started, unless the environment names one.
-
-    It is deleted when this process ends. Without one, nothing is watched, but everything is answered.
-    """
-    name = variable("drift_state")
-    if os.environ.get(name):
-        return
-    try:
-        folder = mkdtemp(prefix="plan-recommender-drift-")
-    except OSError as error:
-        logger.warning("drift is not watched: %s", error)
-        return
-    os.environ[name] = folder
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 class CountsFile:
