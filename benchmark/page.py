@@ -236,7 +236,10 @@ def _key_figures(results: Results) -> str:
             rate, p50, p99 = _spread(rounds, _rate), _spread(rounds, _p50), _spread(rounds, _p99)
             rows.append([TITLES[name], f"{rate.median:,.0f}", f"{_figure(p50.median)} ms", f"{_figure(p99.median)} ms"])
     batch = Spread.of([each.batch_rows for each in results.details])
-    workers = f"Two workers answer {_scaling_factor(results.scaling):.2f} times as many. " if results.scaling else ""
+    workers = ""
+    if results.scaling:
+        factor = f"{_scaling_factor(results.scaling):.2f}"
+        workers = f"On two cores shared with the load, two workers answer {factor} times as much as one on one core. "
     pinned = ", one core for the server and another for the load" if conditions.pinned else ""
     sentences = (
         f"`/predict_batch` answers {batch.median:,.0f} rows/s. {workers}Of {open_loop.rate:,.0f} requests/s at the "

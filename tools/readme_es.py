@@ -37,7 +37,10 @@ _ROWS: Final = {
 }
 _SENTENCES: Final = (
     (rf"`/predict_batch` answers {_NUMBER} rows/s\.", "`/predict_batch` procesa {} filas/s."),
-    (rf" Two workers answer {_NUMBER} times as many\.", " Dos procesos responden a {} veces las peticiones de uno."),
+    (
+        rf" On two cores shared with the load, two workers answer {_NUMBER} times as much as one on one core\.",
+        " En dos núcleos compartidos con la carga, dos procesos responden a {} veces lo que uno en uno solo.",
+    ),
     (
         rf" Of {_NUMBER} requests/s at the times of a Poisson process, for {_NUMBER} s, the p99 is {_NUMBER} ms and "
         rf"{_NUMBER} failed\.",

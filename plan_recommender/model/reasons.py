@@ -23,7 +23,7 @@ import numpy as np
 
 from plan_recommender.model.features import FEATURE_NAMES
 from plan_recommender.model.logistic import RELATIVE_ERROR, logistic
-from plan_recommender.model.scorer import Scorer
+from plan_recommender.model.scorer import Bins, Scorer
 from plan_recommender.model.tables import ModelDocument, Values
 
 _FEATURES: Final = range(len(FEATURE_NAMES))
@@ -70,7 +70,8 @@ class Reasons:
         self._ends = list(accumulate(sizes))
         self._starts = [end - size for end, size in zip(self._ends, sizes, strict=True)]
         self._feature_at = np.repeat(_FEATURES, sizes)
-        self._added = [_added_by(document, i) for i in _FEATURES]
+        self._tables = [_added_by(document, i) for i in _FEATURES]
+        self._added = [list(table) for table in self._tables]  # its rows, which are not copied
         cuts = [feature.cuts for feature in document.features]
         # The largest and the smallest value of each place; at -1 stands what is further than any value.
         self._largest = [*(value for ends in cuts for value in (*ends, math.inf)), -math.inf]
@@ -92,6 +93,14 @@ class Reasons:
     def contributions(self, bins: tuple[int, int, int, int]) -> list[float]:
         """What each feature adds, as in `Explanation`, for a subscriber whose values may be missing."""
         return self._contributions(bins, self._added_at(bins), 0.0)[0]
+
+    def contributions_of_many(self, bins: Bins) -> Values:
+        """What each feature adds for each of many subscribers, shape (rows, 4), with the bits of `contributions`."""
+        found = np.empty((len(bins[0]), len(bins)))
+        for i, start in enumerate(self._starts):
+            part = sum(table[of_feature, start + bins[i]] for table, of_feature in zip(self._tables, bins, strict=True))
+            found[:, i] = (self._tables[i][0, start + bins[i]] + part) / 2  # at its own places stands its curve
+        return found
 
     def _added_at(self, bins: tuple[int, int, int, int]) -> Values:
         """Give, for each place, the part of the log-odds that depends on its feature: the curve and three maps."""
@@ -141,14 +150,16 @@ def effect_points(probability: float, log_odds: float, contribution: float) -> f
     return 100 * (probability - logistic(log_odds - contribution))
 
 
-def _added_by(document: ModelDocument, i: int) -> list[Values]:
+def _added_by(document: ModelDocument, i: int) -> Values:
     """Give, for each bin of feature `i`, what it adds at every place: its map with the feature of the place.
+
+    The shape is (bins, places).
 
     At its own places that is the curve of feature `i`, the same for all of its bins.
     """
     maps, curve = document.matrices, document.curves[i]
     own = np.tile(curve, (len(curve), 1))
-    return list(np.hstack([own if j == i else maps[i, j] if i < j else maps[j, i].T for j in _FEATURES]))
+    return np.hstack([own if j == i else maps[i, j] if i < j else maps[j, i].T for j in _FEATURES])
 
 
 class _Thresholds:

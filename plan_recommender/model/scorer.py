@@ -100,6 +100,10 @@ class Scorer:
             answers[start : start + BLOCK] = self._log_odds(self._bins(features[start : start + BLOCK]))
         return answers
 
+    def bins_of_many(self, features: FeatureMatrix) -> Bins:
+        """The bin of each feature of each row; a missing value falls into the median's bin."""
+        return self._bins(features)
+
     def decide(self, features: FeatureMatrix, probabilities: Values) -> npt.NDArray[np.int64]:
         """1 (Ultra) where the probability is at least the row's threshold, otherwise 0 (Smart); shape (rows,)."""
         return self.threshold.decide(features, probabilities)

@@ -59,7 +59,7 @@ class Application:
         else:
             answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
             heavy = isinstance(verdict, Command) and verdict.in_steps
-            lane = core.admission.batches if heavy else core.admission.documents
+            lane = core.admission.batches if heavy else core.admission.heads
             lane.enter(core.steps(verdict, request), partial(_set, answered))
             response = await answered
         return core.finished(verdict, request, response)

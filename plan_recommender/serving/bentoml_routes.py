@@ -78,7 +78,7 @@ class BentoRoutes:
             return await self._answer(request)
         except Exception:
             logger.exception("%s failed", request.path)
-            return _FAULT
+            return _FAULT.without_body() if request.method == "HEAD" else _FAULT
 
     async def _answer(self, request: Request) -> Response:
         path, method = request.path, request.method

@@ -29,6 +29,7 @@ def announced_length(fields: Mapping[bytes, bytes]) -> int:
     length = fields.get(b"content-length", b"")
     if not length.isdigit():
         return 0  # the bytes that come are counted in any case
+    length = length.lstrip(b"0") or b"0"
     return int(length) if len(length) <= _MAX_LENGTH_DIGITS else 10**_MAX_LENGTH_DIGITS
 
 

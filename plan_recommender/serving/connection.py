@@ -7,6 +7,7 @@ not answered:
 | state | it waits for | at most | then |
 | --- | --- | --- | --- |
 | `IDLE` | the first byte of a request | `HEAD_SECONDS` at first, then the server's keep-alive | it is closed |
+| | the rest of a body that is not wanted | `BODY_SECONDS`, `_DISCARD_BYTES` | it is closed |
 | `HEAD` | the rest of a head | `HEAD_SECONDS` since the answer before | 408 |
 | `BODY` | the rest of a body that is wanted | `BODY_SECONDS` | 408 |
 | `ANSWERING` | its answer | | |
@@ -33,7 +34,7 @@ from plan_recommender.serving.error_responses import OVERLOAD, Header, Refusal
 from plan_recommender.serving.exchange import Exchange, Worker
 from plan_recommender.serving.limits import MAX_HEAD_BYTES, MAX_PIPELINED, MAX_REQUESTS
 from plan_recommender.serving.messages import Response
-from plan_recommender.serving.routes import ROUTES, Command, Query
+from plan_recommender.serving.routes import ROUTES, Command
 
 _LOOK_SECONDS: Final = 1.0
 """How often a connection is looked at for a client that does nothing."""
@@ -69,6 +70,10 @@ class State(Enum):
 
 
 _IDLE, _HEAD, _BODY, _ANSWERING, _ENDING = State  # a name of the module is found quicker than one of a class
+
+
+class _NotTakenError(Exception):
+    """Raised in what the parser calls: what has come is not taken."""
 
 
 class Connection(asyncio.Protocol):
@@ -135,7 +140,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Answer what a client has sent before it said that it sends no more."""
         plain = self.transport.get_extra_info("sslcontext") is None
-        waits = plain and bool(self._requests) and self._requests[-1].complete
+        waits = plain and bool(self._requests) and (self._requests[-1].complete or self._requests[-1].parts is None)
         if waits:
             self._take_no_more()
         return waits
@@ -150,18 +155,13 @@ class Connection(asyncio.Protocol):
         at_a_start = self._state is _IDLE and not (self._requests or self._in_message or self._outside)
         if at_a_start and self._take_known(data):
             return
-        alone, self._begun, self._fed = not self._in_message, 0, len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._without_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            self._refuse_connection(None if self._begun > _MAX_TOGETHER else error_responses.not_http())
-        else:
-            if at_a_start and self._begun == 1 and not self._in_message and self._newest is not None:
-                self.worker.known_heads.learn(data, self._newest)
-        if self._in_message or not self._begun:
-            self._look_at_what_is_outside(alone)
+        self._begun = 0
+        rest = self._parse(data)
+        alone = rest is None and at_a_start and self._begun == 1 and not (self._in_message or self._deaf)
+        if alone and self._newest is not None:
+            self.worker.known_heads.learn(data, self._newest)
+        while rest is not None:
+            rest = self._parse(rest)
         if self._state is _BODY:
             self._wait_for_body(self._requests[0])
         if len(self._requests) > 1:
@@ -194,7 +194,7 @@ class Connection(asyncio.Protocol):
         """Begin to read a head."""
         self._begun += 1
         if self._deaf or self._begun > _MAX_TOGETHER:
-            raise ValueError("nothing more is read")
+            raise _NotTakenError("nothing more is read")
         self._inside = self._outside = 0
         self._url, self._headers = b"", []
         self._in_message = self._in_head = True
@@ -219,11 +219,13 @@ class Connection(asyncio.Protocol):
             return
         version = parser.get_http_version()
         head_bytes = self._head_bytes() if self._outside + self._fed > MAX_HEAD_BYTES else 0
-        exchange = Exchange(method.decode(), self._path(), self._headers, time.perf_counter(), head_bytes)
+        path = self._path() if head_bytes <= MAX_HEAD_BYTES else ""  # it is refused, however long its target is
+        exchange = Exchange(method.decode(), path, self._headers, time.perf_counter(), head_bytes)
         if framing.is_faulty(version, self._headers, exchange.fields):
-            raise ValueError("the framing is not certain")
+            raise _NotTakenError("the framing is not certain")
         self._count += 1
         exchange.parts = []
+        exchange.asked = version != "1.1"  # HTTP/1.0 knows no 100 Continue (RFC 9110, section 15.2)
         exchange.may_carry_another = version == "1.1" and method != b"CONNECT" and parser.should_keep_alive()
         exchange.keep_alive = exchange.may_carry_another and self._count < MAX_REQUESTS
         self._newest = exchange
@@ -278,11 +280,9 @@ class Connection(asyncio.Protocol):
             self._server.tasks.add(task)
             task.add_done_callback(self._server.tasks.discard)
         elif isinstance(verdict, Refusal) and verdict.reason == OVERLOAD:
-            core.admission.queue.refuse_later(partial(self._refuse, exchange, verdict))
-        elif isinstance(verdict, Refusal | Response) or (isinstance(verdict, Query) and not verdict.kept):
-            self._answer(exchange, core.answer(verdict, exchange))
-        else:  # many bytes, which take a moment to send
-            core.admission.documents.enter(core.steps(verdict, exchange), partial(self._answer, exchange))
+            self._refuse_later(exchange, verdict)
+        else:  # one in each turn, or many that are sent together would keep everybody else waiting
+            core.admission.heads.enter(core.steps(verdict, exchange), partial(self._answer, exchange))
 
     def _wait_for_body(self, exchange: Exchange) -> None:
         """Count what has come of a body, and ask for the rest if the client wants to be asked."""
@@ -290,7 +290,8 @@ class Connection(asyncio.Protocol):
         bodies.hold(exchange.size - exchange.held)
         exchange.held = exchange.size
         if bodies.too_many:
-            self._refuse(exchange, error_responses.overloaded())
+            self._leave_body(exchange)
+            self._refuse_later(exchange, error_responses.overloaded())
         elif exchange.waits_to_be_asked:
             exchange.asked = True
             self.transport.write(_CONTINUE)
@@ -307,7 +308,7 @@ class Connection(asyncio.Protocol):
             admission.batches.enter(self.worker.core.steps(command, exchange), partial(self._answer, exchange))
         else:  # others came while the body did
             exchange.body = b""
-            admission.queue.refuse_later(partial(self._refuse, exchange, error_responses.overloaded()))
+            self._refuse_later(exchange, error_responses.overloaded())
 
     def _leave_body(self, exchange: Exchange) -> None:
         self._state, exchange.parts = _ANSWERING, None
@@ -319,6 +320,9 @@ class Connection(asyncio.Protocol):
 
     async def _ask_bentoml(self, exchange: Exchange) -> None:
         self._answer(exchange, await self.worker.bentoml_routes.answer(exchange))
+
+    def _refuse_later(self, exchange: Exchange, refusal: Refusal) -> None:
+        self.worker.core.admission.queue.refuse_later(partial(self._refuse, exchange, refusal))
 
     def _refuse(self, exchange: Exchange, refusal: Refusal) -> None:
         if self._state is _BODY:
@@ -418,6 +422,23 @@ class Connection(asyncio.Protocol):
 
     # How a request comes
 
+    def _parse(self, data: bytes) -> bytes | None:
+        """Parse a piece of data; gives what of it has to be parsed anew, if anything."""
+        alone, self._fed, rest = not self._in_message, len(data), None
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = self._without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as error:
+            if not isinstance(error.__context__, _NotTakenError | httptools.HttpParserError):
+                raise  # a fault of ours: the event loop logs it and cuts the connection
+            self._refuse_connection(None if self._begun > _MAX_TOGETHER else error_responses.not_http())
+        except httptools.HttpParserError:
+            self._refuse_connection(error_responses.not_http())
+        if rest is None and (self._in_message or not self._begun):
+            self._look_at_what_is_outside(alone)
+        return rest
+
     def _take_known(self, data: bytes) -> bool:
         """Take a request that came whole and by itself, if its head has come before; tells whether it did so."""
         known, end = self.worker.known_heads.find(data)
@@ -437,27 +458,30 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
-    def _without_upgrade(self, rest: bytes) -> None:
-        """Read a request again without its Upgrade header, after which the parser takes no body.
+    def _without_upgrade(self, rest: bytes) -> bytes | None:
+        """Give a request to be parsed anew without its Upgrade header, after which the parser takes no body.
 
         Java's own client asks for HTTP/2 in every request; a server may ignore that (RFC 9110, section 7.8).
         """
         if not self._read_again:  # after CONNECT: what follows was for a tunnel
-            return
+            return None
         self._read_again = False
+        self._begun -= 1
         lines = [self._parser.get_method() + b" " + self._url + b" HTTP/" + self._parser.get_http_version().encode()]
         lines += [name + b": " + value for name, value in self._headers if name != b"upgrade"]
         self._in_message = False
         self._parse_anew()
-        self.data_received(b"\r\n".join([*lines, b"", rest]))
+        return b"\r\n".join([*lines, b"", rest])
 
     def _path(self) -> str:
         path = _PATHS.get(self._url)
         if path is None:
             raw = httptools.parse_url(self._url).path
             if raw is None:
-                raise ValueError("the target has no path")
-            path = raw.decode("ascii")
+                raise _NotTakenError("the target has no path")
+            if not raw.isascii():
+                raise _NotTakenError("the target is not ASCII")
+            path = raw.decode()
             path = unquote(path) if "%" in path else path
         return path
 
@@ -491,7 +515,8 @@ class Connection(asyncio.Protocol):
         now, transport, state = time.perf_counter(), self.transport, self._state
         unread = transport.get_write_buffer_size()
         ends = unread > 0 or transport.is_closing()
-        waits = (unread, ends, self._count, state is _BODY, state is _ANSWERING)  # for a head, as long as nothing is
+        unwanted = state is _IDLE and self._in_message  # the body of a request that is answered
+        waits = (unread, ends, self._count, state is _BODY, state is _ANSWERING, unwanted)  # a head counts as nothing
         if waits != self._waits:
             self._waits, self._since = waits, now
         seconds = now - self._since
@@ -502,6 +527,9 @@ class Connection(asyncio.Protocol):
             self._refuse_connection(error_responses.slow_head(limits.HEAD_SECONDS))
         elif state is _BODY and now - self._requests[0].arrived >= limits.BODY_SECONDS:
             self._refuse(self._requests[0], error_responses.slow_body(limits.BODY_SECONDS))
+        elif unwanted:
+            if seconds >= limits.BODY_SECONDS or self._inside > _DISCARD_BYTES:
+                self._end()
         elif state is _IDLE and seconds >= (self._keep_alive_seconds if self._count else limits.HEAD_SECONDS):
             transport.close()
         self._look_again = self._loop.call_later(_LOOK_SECONDS, self._look)

@@ -99,8 +99,11 @@ class Core:
 
         Unauthenticated requests are refused before the load is looked at, and are not queued.
         """
-        wanted = self._wanted(request)
-        return self.admitted(wanted) if isinstance(wanted, Command) else wanted
+        try:
+            wanted = self._wanted(request)
+            return self.admitted(wanted) if isinstance(wanted, Command) else wanted
+        except Exception:
+            return self._fault(request)
 
     def admitted(self, command: Command) -> Command | Refusal:
         """Take on a request whose head is in order, if there is room for it now."""
@@ -126,7 +129,7 @@ class Core:
         except Refusal as refusal:
             return self._refused(refusal, request)
         except Exception:
-            return self._fault(request)
+            return self._refused(self._fault(request), request)
 
     def steps(self, verdict: Decided, request: Request) -> Steps:
         """Answer a request, all of which has come, in steps, between which other requests may be answered."""
@@ -145,17 +148,22 @@ class Core:
         except Refusal as refusal:
             return self._refused(refusal, request)
         except Exception:
-            return self._fault(request)
+            return self._refused(self._fault(request), request)
 
     def finished(self, verdict: Verdict, request: Request, response: Response) -> Response:
         """Count and log a response on its way out, unless it is BentoML's; returns it as it is sent."""
-        if verdict is not None and not isinstance(verdict, Response):
-            label, status, arrived = self._label(request.path), response.status, request.arrived
-            seconds = perf_counter() - arrived
-            if self._access_log.wants(status):
-                self._access_log.note(label, status, seconds, len(response.body), response.rows, request.ids)
-            telemetry().request(label, status, response.reason, seconds)
-        return response if self._cors is None else self._cors.applied(request, response)
+        try:
+            if verdict is not None:
+                label, status, arrived = self._label(request.path), response.status, request.arrived
+                seconds = perf_counter() - arrived
+                if self._access_log.wants(status):
+                    self._access_log.note(label, status, seconds, len(response.body), response.rows, request.ids)
+                telemetry().request(label, status, response.reason, seconds)
+            if self._cors is None or isinstance(verdict, Response):  # a preflight has its headers
+                return response
+            return self._cors.applied(request, response)
+        except Exception:
+            return self._refused(self._fault(request), request)
 
     def _wanted(self, request: Request) -> Verdict:
         """Find out what a request wants; with the same head that is the same, whenever it comes."""
@@ -163,7 +171,7 @@ class Core:
         if request.head_bytes > MAX_HEAD_BYTES:
             return error_responses.head_too_large(MAX_HEAD_BYTES)
         if self._cors is not None and (preflight := self._cors.preflight(request)) is not None:
-            return preflight
+            return preflight.with_head(preflight.head + request.ids)
         if not self._authentication.allows(path, request.headers):
             return error_responses.unknown_key()
         route = ROUTES.get(path)
@@ -201,8 +209,11 @@ class Core:
     def _parsed(self, command: Command, request: Request) -> Any:
         """Validate a body; returns what the method of the service takes, or a refusal."""
         body = request.body
-        if body.count(b'"') > 2 * command.max_names:
-            return error_responses.too_many_names(command.max_names)
+        if len(body) > command.max_names:  # in a shorter one there cannot be so many
+            if body.count(b'"') > 2 * command.max_names:
+                return error_responses.too_many_names(command.max_names)
+            if body.count(b",") > command.max_values:
+                return error_responses.too_many_values(command.max_values)
         if command.in_languages:
             LANGUAGE.set(choose_language(request.headers))
         try:
@@ -249,7 +260,7 @@ class Core:
         body = b"" if request.method == "HEAD" else refusal.body
         return Response(int(refusal.status), head, body, refusal.reason, closes=refusal.closes)
 
-    def _fault(self, request: Request) -> Response:
+    def _fault(self, request: Request) -> Refusal:
         fields = fields_of(request.ids)
         logger.exception("%s failed, request %s", request.path, fields["request_id"], extra={"fields": fields})
-        return self._refused(error_responses.fault(), request)
+        return error_responses.fault()

@@ -172,6 +172,12 @@ def too_many_names(max_names: int) -> Refusal:
     return _invalid(error, "body", "expected the fields that the route documents")
 
 
+def too_many_values(max_values: int) -> Refusal:
+    """400: the body lists so many values that looking at each would take long."""
+    error = f"The request is not valid: it lists more than {max_values:,} values."
+    return _invalid(error, "body", "expected the fields that the route documents")
+
+
 def unknown_plan(plans: Sequence[str]) -> Refusal:
     """400: the request names a plan that the tariffs do not have."""
     expected = f"Input should be {' or '.join(map(repr, plans))}, or null"

@@ -38,6 +38,7 @@ def configure(environment: Environment) -> None:
     bentoml.setLevel(level)
     for other in (root, *below):
         other.setLevel(level if level == logging.DEBUG else max(level, _QUIET))
+    logging.getLogger("asyncio").disabled = False  # or what fails in the event loop would leave no trace
     for other in below:
         other.propagate = False  # they and the root have a handler each, so every record would appear twice
     if environment.log_format == "json":

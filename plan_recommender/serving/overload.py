@@ -66,7 +66,8 @@ class Admission:
         """
         self.queue = Queue(MAX_WAITING)
         self.batches = Lane(max_batches)
-        self.documents = Lane(MAX_WAITING)
+        self.heads = Lane(MAX_WAITING)
+        """What is answered by its head alone, and never refused: refusals, queries and documents."""
         self.bodies = Bodies(max_bodies_bytes)
         self.drain = Drain(drain_seconds)
 

@@ -124,11 +124,13 @@ class Recommender:
         """Answer for many subscribers in the words of the Open Inference Protocol."""
         explained: dict[OutputName, list[float]] = {}
         if not set(EXPLANATION).isdisjoint(request.wanted):
-            bins = [self._scorer.bins(u.calls, u.minutes, u.messages, u.mb_used) for u in request.batch.rows]
+            features = features_of(request.batch)
             explained = {
-                "log_odds": [self._scorer.log_odds_of(row) for row in bins],
-                "base_value": [self._base_value] * len(bins),
-                "contributions": [part for row in bins for part in self._reasons.contributions(row)],
+                "log_odds": self._scorer.log_odds(features).tolist(),
+                "base_value": [self._base_value] * len(features),
+                "contributions": self._reasons.contributions_of_many(self._scorer.bins_of_many(features))
+                .ravel()
+                .tolist(),
             }
         return InferenceResponse.of(request, self.recommend_batch(request.batch), explained)
 

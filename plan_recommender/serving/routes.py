@@ -39,6 +39,9 @@ from plan_recommender.serving.schemas import (
     UsageBatch,
 )
 
+_MAX_BATCH_VALUES: Final = 5 * MAX_BATCH_ROWS
+"""Of the rows that may be in a batch, four values each, and some more."""
+
 
 @dataclass(frozen=True)
 class Query:
@@ -71,6 +74,8 @@ class Command:
     """Largest body that is accepted (bytes)."""
     max_names: int = 1_000
     """Names and strings in a body; each that is unknown makes an error of some hundred bytes."""
+    max_values: int = 1_000
+    """Values that a body lists, counted by its commas; each that is wrong makes such an error too."""
     in_steps: bool = False
     """Whether answering takes so long that others are answered in between."""
     counted: Literal["predictions", "advice"] | None = "predictions"
@@ -107,7 +112,8 @@ ROUTES: Final[dict[str, Query | Command]] = {
         BatchRecommendation,
         "Answer for many subscribers, as JSON of a `BatchRecommendation`.",
         max_bytes=10 * MIB,
-        max_names=5 * MAX_BATCH_ROWS,
+        max_names=_MAX_BATCH_VALUES,
+        max_values=_MAX_BATCH_VALUES,
         in_steps=True,
         write=write_batch,
     ),
@@ -160,6 +166,7 @@ ROUTES: Final[dict[str, Query | Command]] = {
         InferenceResponse,
         "Answer for many subscribers, as `/predict_batch` does (Open Inference Protocol).",
         max_bytes=10 * MIB,
+        max_values=_MAX_BATCH_VALUES,
         in_steps=True,
         write=to_json,
     ),
@@ -170,7 +177,8 @@ ROUTES: Final[dict[str, Query | Command]] = {
         BatchRecommendation,
         "The same as `/predict_batch`, at the path that SageMaker calls.",
         max_bytes=10 * MIB,
-        max_names=5 * MAX_BATCH_ROWS,
+        max_names=_MAX_BATCH_VALUES,
+        max_values=_MAX_BATCH_VALUES,
         in_steps=True,
         write=write_batch,
     ),

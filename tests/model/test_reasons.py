@@ -201,3 +201,11 @@ def test_of_two_values_as_near_the_smaller_is_given() -> None:
         if found >= 5:
             break
     assert found >= 5
+
+
+@PROPERTY
+@given(st.lists(MONTH, min_size=1, max_size=20))
+def test_the_contributions_of_many_are_bit_for_bit_those_of_each(reasons: Reasons, months: list[Month]) -> None:
+    scorer = reasons._scorer
+    found = reasons.contributions_of_many(scorer.bins_of_many(np.array(months)))
+    assert found.tolist() == [reasons.contributions(scorer.bins(*month)) for month in months]

@@ -190,3 +190,13 @@ def test_every_path_that_it_says_it_has_is_one_of_bentoml(http: httpx.Client) ->
     assert all(is_bentomls(path) for path in ROUTES)
     assert not is_bentomls("/predict")
     assert http.get("/static_content/none.css").status_code == 404
+
+
+@pytest.mark.parametrize(("method", "has_body"), [("GET", True), ("HEAD", False)])
+def test_a_fault_of_bentoml_is_told_without_a_body_to_head(method: str, has_body: bool) -> None:
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ZeroDivisionError
+
+    answer = asyncio.run(BentoRoutes(fail, {}).answer(Request(method, "/livez", [], 0.0)))
+    assert (answer.status, bool(answer.body)) == (500, has_body)
+    assert int(dict(answer.headers)[b"content-length"]) > 0

@@ -5,6 +5,7 @@ import ssl
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from plan_recommender.serving import connection
+from plan_recommender.serving import connection, limits
 from plan_recommender.serving.bentoml_routes import BentoRoutes
 from plan_recommender.serving.connection import Connection
 from plan_recommender.serving.core import Core
@@ -25,6 +26,7 @@ from plan_recommender.serving.exchange import Worker
 from plan_recommender.serving.messages import Request, Response
 from plan_recommender.serving.overload import Admission
 from plan_recommender.serving.routes import Verdict
+from tests.serving import in_memory
 from tests.serving.wire import head
 
 SECONDS = 10
@@ -64,7 +66,7 @@ async def received(act: Callable[[Connection, asyncio.StreamWriter], Any], certi
         await act(servers[0], writer)
         try:
             return await reader.read()
-        except ConnectionResetError:
+        except ConnectionError:
             return b""
         finally:
             writer.close()
@@ -108,6 +110,64 @@ def test_with_tls_a_connection_ends_at_once_behind_its_last_answer(
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(received(ask, certificate)).endswith(b"ok")
     assert (time.perf_counter() - start < connection._DISCARD_SECONDS) is closes
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(5.0, True), (0.2, False)])
+def test_a_body_that_nobody_wants_may_come_for_as_long_as_one_that_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, kept: bool
+) -> None:
+    """The second case is the control: it takes longer than any body may."""
+    monkeypatch.setattr(connection, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(limits, "BODY_SECONDS", seconds)
+
+    async def send_slowly(server: Connection, writer: asyncio.StreamWriter) -> None:
+        server._keep_alive_seconds = 0.1
+        writer.write(head("POST", "/", "content-length: 10"))
+        for _ in range(10):
+            await asyncio.sleep(0.05)
+            if not writer.transport.is_closing():
+                writer.write(b"a")
+        if not writer.transport.is_closing():
+            writer.write(head("GET", "/", "connection: close"))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        answers = runner.run(received(send_slowly)).count(b"HTTP/1.1 200 ")
+    assert (answers == 2) is kept
+
+
+def test_of_many_requests_sent_together_one_is_answered_in_each_turn_of_the_event_loop() -> None:
+    async def answered_by_turn() -> list[int]:
+        loop = asyncio.get_running_loop()
+        served = Connection(Config("none", log_config=None), ServerState(), {}, loop)
+        transport = in_memory.Transport(loop, served)
+        served.connection_made(transport)
+        served.data_received(head("GET", "/") * 20)
+        counts = [0]
+        while counts[-1] < 20:
+            counts.append(transport.written.count(b"HTTP/1.1 200 "))
+            await asyncio.sleep(0)
+        transport.close()
+        await asyncio.sleep(0)
+        return counts
+
+    counts = asyncio.run(answered_by_turn())
+    assert max(after - before for before, after in pairwise(counts)) == 1
+
+
+def test_a_fault_in_what_the_parser_calls_is_logged_and_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Greeting, request: Request) -> Verdict:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Greeting, "decide", fail)
+    told = list[dict[str, Any]]()
+
+    async def ask(server: Connection, writer: asyncio.StreamWriter) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        writer.write(head("GET", "/"))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(received(ask)) == b""
+    assert [type(context["exception"].__context__) for context in told] == [ZeroDivisionError]
 
 
 def certified(file: Path) -> Path:

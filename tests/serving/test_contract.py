@@ -9,6 +9,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
@@ -437,6 +438,23 @@ def test_a_fault_of_ours_is_a_500_in_the_same_shape_and_not_the_clients(
         assert failed.json() in examples(document, path, 500)
         assert_announced(document, path, failed)
         assert_error_shape(failed.json())
+
+
+@pytest.mark.parametrize(
+    ("part", "method"), [("_authentication", "allows"), ("_access_log", "wants")], ids=["before", "after"]
+)
+def test_a_fault_of_ours_beside_the_answer_is_a_500_too_and_logged(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str, method: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cast(Any, client.app)._core, part, SimpleNamespace(**{method: fail}))
+    failed = client.post("/predict", json=GOOD)
+    assert failed.status_code == 500
+    assert_error_shape(failed.json())
+    assert f"/predict failed, request {failed.headers['x-request-id']}" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_the_openapi_document_describes_the_requests(client: TestClient) -> None:

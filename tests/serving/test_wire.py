@@ -174,6 +174,14 @@ def test_a_client_that_asks_first_is_told_to_go_on(connection: Connection) -> No
     assert connection.answer()[0] == 200
 
 
+def test_http_1_0_knows_no_100_continue(connection: Connection) -> None:
+    asked = head("POST", "/predict", JSON_TYPE, f"content-length: {len(usage())}", "expect: 100-continue")
+    connection.send(asked.replace(b"HTTP/1.1", b"HTTP/1.0"))
+    time.sleep(0.2)
+    connection.send(usage())
+    assert connection.answer()[0] == 200
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [(["content-type: text/plain", "content-length: 60"], 415), ([JSON_TYPE, f"content-length: {MIB + 1}"], 413)],
@@ -226,6 +234,14 @@ def test_an_offer_in_pieces_is_ignored_too(connection: Connection, pieces: int) 
     assert connection.answer()[0] == 200
 
 
+@pytest.mark.parametrize("path", ["/health", "/v2/health/live", "/tariffs"])
+def test_many_offers_sent_together_are_answered_up_to_the_limit(connection: Connection, path: str) -> None:
+    connection.send(head("GET", path, "connection: upgrade", "upgrade: h2c") * 600)
+    for _ in range(1 + MAX_PIPELINED):
+        assert connection.answer("GET")[0] == 200
+    assert connection.rest() == b""
+
+
 @pytest.mark.parametrize("size", [20_000, 200_000, 800_000])
 def test_the_rest_of_a_refused_body_is_not_a_head(connection: Connection, size: int) -> None:
     request = post("/predict_batch", "content-type: text/plain", body=b"a" * size)
@@ -271,6 +287,34 @@ def test_very_many_names_are_refused_unread(connection: Connection, path: str, m
     status, _, body = connection.answer()
     assert (status, json.loads(body)["detail"][0]["loc"]) == (400, ["body"])
     assert f"more than {most:,} names" in json.loads(body)["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "most"),
+    [
+        ("/predict", b'{"calls":[%b]}', 1_000),
+        ("/advise", b'{"months":[%b]}', 1_000),
+        ("/predict_batch", b'{"rows":[%b]}', 50_000),
+        ("/v2/models/plan_recommender/infer", b'{"inputs":[{"shape":[%b]}]}', 50_000),
+    ],
+)
+def test_very_many_values_are_refused_unread(connection: Connection, path: str, body: bytes, most: int) -> None:
+    for value in (b"1", b"[]"):
+        connection.send(post(path, body=body % b",".join([value] * (most + 2))))
+        status, _, answer = connection.answer()
+        assert (status, json.loads(answer)["detail"][0]["loc"]) == (400, ["body"])
+        assert f"more than {most:,} values" in json.loads(answer)["error"]
+
+
+def test_a_length_is_a_number_however_it_is_written(connection: Connection) -> None:
+    connection.send(head("POST", "/predict", JSON_TYPE, f"content-length: {len(usage()):061}") + usage())
+    assert connection.answer()[0] == 200
+
+
+@pytest.mark.parametrize("size", [40_000, 65_536, 70_000, 200_000])
+def test_a_target_that_is_too_long_is_told_so(connection: Connection, size: int) -> None:
+    connection.send(head("GET", "/" + "a" * size))
+    assert connection.answer("GET")[0] == 431
 
 
 def test_requests_sent_together_are_answered_in_order(connection: Connection) -> None:
