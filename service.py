@@ -4,6 +4,7 @@ The methods of the class are what answers over HTTP: serving/routes.py says whic
 serving/app.py puts together the application that calls them.
 """
 
+import gc
 import os
 from typing import Any, cast
 
@@ -98,6 +99,7 @@ class PlanRecommender:
         from plan_recommender.serving.patches import supervisor  # after the check; and workers have no use for it
 
         supervisor.patch(environment.drain_seconds)
+        gc.freeze()  # all that is there is needed until the end, when Python would look through it once more
         drift_watch.prepare()
         source.hand_on()
         os.environ.pop("BENTOML_CONTAINERIZED", None)  # with it, BentoML does not replace a worker that was killed

@@ -4,13 +4,13 @@ The file is long because pytest finds shared fixtures only in a conftest.py, and
 """
 
 import fcntl
+import gc
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -36,6 +36,8 @@ sys.dont_write_bytecode = False
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 os.environ |= ONE_THREAD
 (_SESSION / "prometheus").mkdir()
+
+from tests.untraced import collecting, without_coverage  # isort: skip  # before what it imports
 
 import bentoml
 import joblib
@@ -154,22 +156,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
 
 
-@contextmanager
-def without_coverage() -> Iterator[None]:
-    """Trace no line meanwhile, in this thread and in threads that begin.
-
-    The marker `no_cover` of pytest-cov 7.1.0 does not do it in the processes of pytest-xdist: two collectors are
-    started there, and it stops the upper one, which starts the lower one again. Threads that begin at the same time
-    could also disturb each other: beside an audit hook, as `Processes` has one, Python 3.11 refuses to trace both.
-    """
-    tracer, tracer_of_threads = sys.gettrace(), threading.gettrace()
-    sys.settrace(None)
-    threading.settrace(None)
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Keep what is imported, and the tests that are found, out of the garbage collector's rounds."""
+    gc.disable()
     try:
-        yield
+        with collecting():
+            return (yield)
     finally:
-        sys.settrace(tracer)
-        threading.settrace(tracer_of_threads)
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from tests.conftest import without_coverage
+from tests.untraced import without_coverage
 
 
 def test_a_test_that_is_not_measured_is_not_traced() -> None:

@@ -84,6 +84,14 @@ def test_a_fault_of_the_project_is_not_blamed_on_the_environment() -> None:
     assert ended.stderr.endswith("this is a fault of the project\n")
 
 
+def test_the_collector_does_not_look_through_what_was_imported() -> None:
+    told = "import atexit, gc; atexit.register(lambda: print(gc.isenabled(), gc.get_freeze_count() > 1000)); "
+    start = "from plan_recommender.start import run; run('tools.synthesise')"
+    for statements, said in ((start, "True True"), ("from tools.synthesise import main; main()", "True False")):
+        ended = run("-c", told + statements, "--help")
+        assert (ended.returncode, ended.stdout.splitlines()[-1]) == (0, said)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("seconds", [0.0, 0.2, 0.8])
 def test_an_interruption_in_the_first_second_is_one_word(tmp_path: Path, number: int, seconds: float) -> None:

@@ -28,6 +28,7 @@ def slow(
     load: float = 0.3,
     before_seconds: float = 10.0,
     slack: float = 1.0,
+    capacity_seconds: float = 1.0,
     *,
     service: str = FROM_SOURCE,
 ) -> TrialReport:
@@ -42,11 +43,12 @@ def slow(
         load: rate of the correct requests, as a share of the service's capacity.
         before_seconds: how long the correct requests are sent alone first, for the latency to compare with.
         slack: factor on the latency that is allowed.
+        capacity_seconds: how long the service's capacity is measured first, and warmed up before that.
         service: import string of the service.
     """
     report = TrialReport("slow")
     with serving(service) as server:
-        rate = load * capacity(server, 1.0)
+        rate = load * capacity(server, capacity_seconds)
         before = open_loop(server.url, [PREDICT], rate, before_seconds, CONNECTIONS)
         start = monotonic()
         connections = [connect(server) for _ in range(clients)]

@@ -16,15 +16,17 @@ TRIALS: Final[dict[str, Callable[..., TrialReport]]] = {
 """Every trial by its name, in the order in which docs/reliability.md shows them."""
 
 QUICK: Final[dict[str, dict[str, float]]] = {
-    "stop": {"trials": 2, "seconds": 1.4},
-    "kill": {"kills": 1, "seconds_between": 4.0},
+    "stop": {"trials": 2, "seconds": 1.4, "capacity_seconds": 0.3},
+    "kill": {"kills": 1, "seconds_between": 4.0, "capacity_seconds": 0.3},
     "overload": {"seconds": 1.0, "after_seconds": 1.5, "slack": 5.0},
     "burst": {"connections": 500, "bursts": 1, "slack": 5.0},
-    "slow": {"clients": 100, "seconds": 26.0, "load": 0.02, "before_seconds": 1.0, "slack": 5.0},
+    "slow": {
+        "clients": 100, "seconds": 26.0, "load": 0.02, "before_seconds": 1.0, "slack": 5.0, "capacity_seconds": 0.3,
+    },
     "memory": {"valid": 20_000, "invalid": 5_000, "warm_seconds": 2.0},
     "oversize": {"bodies": 50},
     "logs": {"requests": 2_000},
     "metrics": {"paths": 2_000, "seconds": 0.5},
-    "documents": {"seconds": 2.0, "slack": 2.0},
-}
+    "documents": {"seconds": 1.0, "slack": 2.0},
+}  # fmt: skip
 """Arguments of the short form. `slack` loosens the promises that depend on the clock."""

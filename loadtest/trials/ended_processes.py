@@ -29,7 +29,9 @@ from tools.server import FROM_SOURCE, Server, serving
 _MAX_STOP_SECONDS: Final = 15.0
 
 
-def stop(trials: int = 20, seconds: float = 3.0, *, service: str = FROM_SOURCE) -> TrialReport:
+def stop(
+    trials: int = 20, seconds: float = 3.0, capacity_seconds: float = 1.0, *, service: str = FROM_SOURCE
+) -> TrialReport:
     """SIGTERM while the service answers 70 % of its capacity, in `trials` runs of `seconds` each.
 
     Idle connections are open in every run, and in every second one also a request that is never completed. The
@@ -40,7 +42,7 @@ def stop(trials: int = 20, seconds: float = 3.0, *, service: str = FROM_SOURCE) 
     exits, later, sent_before = [], [], 0
     for trial in range(trials):
         with serving(service) as server:
-            record, signalled, ended = _stop_under_load(server, trial, seconds)
+            record, signalled, ended = _stop_under_load(server, trial, seconds, capacity_seconds)
         exits.append(ended - signalled)
         record = record.chosen(record.status != UNSENT)
         before = record.chosen(record.sent < signalled)
@@ -63,7 +65,9 @@ def stop(trials: int = 20, seconds: float = 3.0, *, service: str = FROM_SOURCE) 
     return report
 
 
-def kill(kills: int = 5, seconds_between: float = 6.0, *, service: str = FROM_SOURCE) -> TrialReport:
+def kill(
+    kills: int = 5, seconds_between: float = 6.0, capacity_seconds: float = 1.0, *, service: str = FROM_SOURCE
+) -> TrialReport:
     """SIGKILL of one of two workers while they answer half of their capacity, `kills` times.
 
     The promises: the other worker serves on; no more requests are lost than the killed worker had connections, and none
@@ -74,7 +78,7 @@ def kill(kills: int = 5, seconds_between: float = 6.0, *, service: str = FROM_SO
     lost, held, latest, back = [], [], [], []
     with serving(service, env=several(2) | {"BENTOML_CONTAINERIZED": "true"}) as server:
         wait_until(lambda: len(ready_workers(server)) == 2, 20)
-        rate, right = 0.5 * capacity(server, 1.0), correct_answer(server)
+        rate, right = 0.5 * capacity(server, capacity_seconds), correct_answer(server)
         for trial in range(kills):
             strike = _Strike(workers(server)[0])
             replaced = 0.0
@@ -114,12 +118,14 @@ def kill(kills: int = 5, seconds_between: float = 6.0, *, service: str = FROM_SO
     return report
 
 
-def _stop_under_load(server: Server, trial: int, seconds: float) -> tuple[Record, float, float]:
+def _stop_under_load(
+    server: Server, trial: int, seconds: float, capacity_seconds: float
+) -> tuple[Record, float, float]:
     """Send SIGTERM in the middle of a load; returns what became of the requests, and when it was sent and the end came.
 
     Both moments are seconds of `time.monotonic()`.
     """
-    rate, right = 0.7 * capacity(server, 1.0), correct_answer(server)
+    rate, right = 0.7 * capacity(server, capacity_seconds), correct_answer(server)
     signalled = ended = 0.0
 
     def terminate() -> None:

@@ -1,14 +1,15 @@
 """No layer of the image holds a pickle or a key of a row that the model was trained on, however the image is built."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import httpx
 import pytest
@@ -64,21 +65,29 @@ def in_shell(line: str, place: Path) -> str:
     return ran.stdout
 
 
-def files_of_layers(image: str, place: Path) -> set[PurePosixPath]:
-    """List the files of every layer of an image, those too that a later layer deletes."""
-    archive = place / "image.tar"
-    docker("save", "--output", str(archive), image)
-    found: set[PurePosixPath] = set()
-    with tarfile.open(archive) as layers:
-        for member in layers.getmembers():
-            content = layers.extractfile(member) if member.isfile() and not member.name.endswith(".json") else None
-            if content is None:
-                continue
-            try:
-                with tarfile.open(fileobj=content) as layer:
-                    found |= {PurePosixPath(name) for name in layer.getnames()}
-            except tarfile.ReadError:  # an index of the archive
-                continue
+def files_of_layers(images: Iterable[str], place: Path) -> dict[str, set[PurePosixPath]]:
+    """List the files of every layer of each image, those too that a later layer deletes.
+
+    The images are saved into one archive, which holds the layers that they share once.
+    """
+    archive = place / "images.tar"
+    docker("save", "--output", str(archive), *images)
+    layers: dict[str, set[PurePosixPath]] = {}
+    found = {}
+    with tarfile.open(archive) as saved:
+
+        def content(name: str) -> IO[bytes]:
+            file = saved.extractfile(name)
+            assert file is not None, f"{name} is a file of the archive"
+            return file
+
+        for image in json.load(content("manifest.json")):
+            for name in image["Layers"]:
+                if name not in layers:
+                    with tarfile.open(fileobj=content(name)) as layer:
+                        layers[name] = {PurePosixPath(file) for file in layer.getnames()}
+            (tag,) = image["RepoTags"]
+            found[tag] = set[PurePosixPath]().union(*(layers[name] for name in image["Layers"]))
     archive.unlink()
     return found
 
@@ -89,41 +98,56 @@ def secret(files: set[PurePosixPath]) -> set[str]:
     return {file.name for file in ours if file.suffix in {".pkl", ".joblib"} or file.name in NOT_SERVED}
 
 
-@contextmanager
-def copied(exported: Exported, tmp_path: Path, *, lines: str = "") -> Iterator[str]:
+def copy_into_image(bento: Path, place: Path, name: str, *, lines: str = "") -> None:
     """Make an image that holds what an engine is sent of the Bento, and nothing else."""
-    name = f"supply-test-layers:{os.getpid()}"
-    (tmp_path / "Dockerfile").write_text(f"FROM python:3.11-slim\nCOPY . /bento\n{lines}")
-    in_shell(f"docker build --quiet --file {tmp_path}/Dockerfile --tag {name} {exported.bento}", tmp_path)
-    try:
-        yield name
-    finally:
-        docker("image", "rm", "--force", name)
+    (place / "Dockerfile").write_text(f"FROM python:3.11-slim\nCOPY . /bento\n{lines}")
+    in_shell(f"docker build --quiet --file {place}/Dockerfile --tag {name} {bento}", place)
 
 
-def test_no_layer_holds_what_serving_does_not_read(image: str, tmp_path: Path) -> None:
-    files = files_of_layers(image, tmp_path)
+class Images(NamedTuple):
+    """Names of the images of the exported Bento, and the files of all layers of each."""
+
+    by_hand: str
+    """Built by the line of the page."""
+    sent: str
+    """What an engine is sent of the Bento."""
+    plain: str
+    """The same of a Bento as BentoML itself would write it; its last layer deletes the pickles."""
+    files: dict[str, set[PurePosixPath]]
+    """By the name of the image, the session's among them."""
+
+
+@pytest.fixture(scope="module")
+def images(exported: Exported, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
+    place = tmp_path_factory.mktemp("layers")
+    by_hand, sent, plain = names = [f"supply-test-{what}:{os.getpid()}" for what in ("by-hand", "sent", "plain")]
+    with ExitStack() as stack:
+        for name in names:
+            stack.callback(subprocess.run, [client(), "image", "rm", "--force", name], capture_output=True, check=False)
+        in_shell(BUILD.replace("plan_recommender:by-hand", by_hand), exported.place)
+        copy_into_image(exported.bento, place, sent)
+        (shutil.copytree(exported.bento, place / "plain") / IGNORE_FILE).unlink()
+        copy_into_image(place / "plain", place, plain, lines="RUN find /bento -name '*.pkl' -delete\n")
+        yield Images(by_hand, sent, plain, files_of_layers([image, *names], place))
+
+
+def test_no_layer_holds_what_serving_does_not_read(image: str, images: Images) -> None:
+    files = images.files[image]
     assert not secret(files)
     models = {file.name for file in files if "models/plan_recommender/" in str(file)}
     assert {DOCUMENT_FILE, REFERENCE_FILE, HABITS_FILE, "model.yaml"} <= models, "the control: it looks in the layers"
 
 
-def test_what_an_engine_is_sent_of_a_bento_lacks_them_too(exported: Exported, tmp_path: Path) -> None:
-    with copied(exported, tmp_path) as name:
-        files = files_of_layers(name, tmp_path)
+def test_what_an_engine_is_sent_of_a_bento_lacks_them_too(images: Images) -> None:
+    files = images.files[images.sent]
     assert not secret(files)
     assert DOCUMENT_FILE in {file.name for file in files}
 
 
-def test_without_the_list_they_would_be_there_and_deleting_them_later_does_not_help(
-    exported: Exported, tmp_path: Path
-) -> None:
-    """The control: a Bento as BentoML itself would write it."""
-    plain = Exported(exported.place, shutil.copytree(exported.bento, tmp_path / "plain"))
-    (plain.bento / IGNORE_FILE).unlink()
-    with copied(plain, tmp_path, lines="RUN find /bento -name '*.pkl' -delete\n") as name:
-        assert not docker("run", "--rm", "--network", "none", name, "find", "/bento", "-name", "*.pkl")
-        assert secret(files_of_layers(name, tmp_path)) == set(NOT_SERVED)
+def test_without_the_list_they_would_be_there_and_deleting_them_later_does_not_help(images: Images) -> None:
+    """The control."""
+    assert not docker("run", "--rm", "--network", "none", images.plain, "find", "/bento", "-name", "*.pkl")
+    assert secret(images.files[images.plain]) == set(NOT_SERVED)
 
 
 def test_an_exported_bento_holds_the_whole_model(exported: Exported) -> None:
@@ -133,18 +157,14 @@ def test_an_exported_bento_holds_the_whole_model(exported: Exported) -> None:
 
 
 def test_the_line_of_the_page_builds_an_image_that_answers_and_holds_no_pickle(
-    exported: Exported, image: str, trained_tag: str, tmp_path: Path
+    images: Images, image: str, trained_tag: str
 ) -> None:
     for line in (EXPORT, UNPACK, BUILD):
         assert f"\n{line}\n" in PAGE
-    tag = f"supply-test-by-hand:{os.getpid()}"
-    in_shell(BUILD.replace("plan_recommender:by-hand", tag), exported.place)
-    try:
-        files = files_of_layers(tag, tmp_path)
-        assert not secret(files)
-        assert not {file for file in files if "uv" in file.parts and ".cache" in file.parts}, "a second copy"
-        assert size_mb(tag) == pytest.approx(size_mb(image), abs=5)
-        with running(tag) as container, httpx.Client(base_url=container.url, trust_env=False) as http:
-            assert http.post("/predict", json=GOOD).raise_for_status().json()["model"] == trained_tag
-    finally:
-        docker("image", "rm", "--force", tag)
+    files = images.files[images.by_hand]
+    assert DOCUMENT_FILE in {file.name for file in files}
+    assert not secret(files)
+    assert not {file for file in files if "uv" in file.parts and ".cache" in file.parts}, "a second copy"
+    assert size_mb(images.by_hand) == pytest.approx(size_mb(image), abs=5)
+    with running(images.by_hand) as container, httpx.Client(base_url=container.url, trust_env=False) as http:
+        assert http.post("/predict", json=GOOD).raise_for_status().json()["model"] == trained_tag

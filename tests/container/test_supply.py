@@ -1,8 +1,9 @@
 """What the image is made of: the bill names what is in it and no more, and what was not audited is not called clean."""
 
+import copy
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,14 +12,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
-import rfc3987_syntax
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from plan_recommender.model import store
 from plan_recommender.model.record import NOT_SERVED
 from tools import containerize, supply
-from tools.bill import Contents, SupplyError, bill_of, look_into, normal, write_bill
+from tools.bill import Contents, SupplyError, bill_of, debian_bill, look_into, normal, write_bill
 from tools.container import ContainerError, docker
 from tools.server import ROOT
 from tools.supply import AUDIT, Audit, audit, read_debian, read_python, verdict
@@ -33,9 +31,27 @@ VULNERABLE = Audit("packages", 1, [], ["a 1: CVE-1, fixed in 2"])
 
 @pytest.fixture(scope="module", autouse=True)
 def remembered() -> Iterator[None]:
-    """Parse each address once: one takes jsonschema twenty milliseconds, and every bill has the same two hundred."""
+    """Ask the tools the same only once: what each address is, about the Python packages, and for Debian's bill.
+
+    jsonschema takes twenty milliseconds to parse an address, of which every bill has the same two hundred.
+    """
+    import rfc3987_syntax  # it reads a grammar for a second, for which no process waits that only collects the tests
+
+    answers: dict[str, Any] = {}
+
+    def once(ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def answer(about: Any) -> Any:
+            key = f"{ask.__name__} {about}"
+            if key not in answers:
+                answers[key] = ask(about)
+            return copy.deepcopy(answers[key])
+
+        return answer
+
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("jsonschema._format._rfc3987_is_valid_syntax", cache(rfc3987_syntax.is_valid_syntax))
+        patched.setattr(supply, "_ask_about_python", once(supply._ask_about_python))
+        patched.setattr("tools.supply.debian_bill", once(debian_bill))
         yield
 
 
@@ -94,6 +110,9 @@ def test_it_names_the_model_with_the_digest_of_every_file(trained_tag: str, bill
 
 
 def test_it_is_valid_and_all_that_it_refers_to_is_there(bill: dict[str, Any]) -> None:
+    from cyclonedx.schema import SchemaVersion  # takes more than a second, as above
+    from cyclonedx.validation.json import JsonStrictValidator
+
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bill)) is None
     spoilt = json.dumps(bill | {"components": [{"type": "no such type", "name": "a"}]})
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(spoilt) is not None, "the control"
@@ -198,11 +217,15 @@ def test_what_is_not_known_fails_unless_that_is_accepted(
 def test_make_containerize_fails_where_advisories_cannot_be_had_unless_it_may_be_offline(
     image: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """The tools run as they do for a user, on an image that is built already; only the tracker does not answer."""
+    """The tools run as they do for a user, on an image that is built already; only the tracker does not answer.
+
+    That the whole of `make containerize` goes on with OFFLINE=1 is in tests/docs/test_commands.py.
+    """
     monkeypatch.setattr(supply, "audit", lambda contents: audit(contents, tmp_path, "http://127.0.0.1:9/tracker"))
     monkeypatch.setattr(containerize, "build", lambda base: image)
     monkeypatch.setattr(containerize, "containerize", lambda bento, options: bento)
     monkeypatch.setattr(containerize, "NAME", "supply-test")
+    monkeypatch.setattr(containerize, "STARTS", 1)
     assert containerize.main([]) == supply.NOT_KNOWN
     said = capsys.readouterr()
     assert "NOT AUDITED" in said.out
@@ -210,13 +233,10 @@ def test_make_containerize_fails_where_advisories_cannot_be_had_unless_it_may_be
     assert "supply-test:latest is what it was before" in said.out
     with pytest.raises(ContainerError):
         docker("image", "inspect", "supply-test:latest")
-    try:
-        assert containerize.main(["--offline"]) == 0
-        said = capsys.readouterr()
-        assert "NOT AUDITED" in said.out
-        assert "warning: not audited, as --offline allows" in said.err
-    finally:
-        docker("image", "rm", "supply-test:latest")
+    assert supply.main(["--offline", image]) == 0
+    said = capsys.readouterr()
+    assert "NOT AUDITED" in said.out
+    assert "warning: not audited, as --offline allows" in said.err
     assert supply.main(["supply-test-no-such-image"]) == 2
 
 

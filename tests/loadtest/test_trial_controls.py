@@ -13,19 +13,19 @@ from tests.serving.faults import fault
 
 CONTROLS: list[tuple[str, str, dict[str, float], set[str]]] = [
     (
-        "stop", "lingers", {"trials": 1, "seconds": 1.4},
+        "stop", "lingers", {"trials": 1, "seconds": 1.4, "capacity_seconds": 0.3},
         {"no later request hangs", "the service ends within 10 s"},
     ),
     (
-        "stop", "lingers_briefly", {"trials": 1, "seconds": 1.4},
+        "stop", "lingers_briefly", {"trials": 1, "seconds": 1.4, "capacity_seconds": 0.3},
         {"later requests are answered or refused within 2 s"},
     ),
     (
-        "stop", "quits", {"trials": 1, "seconds": 1.4},
+        "stop", "quits", {"trials": 1, "seconds": 1.4, "capacity_seconds": 0.3},
         {"no request that was sent before the signal fails"},
     ),
     (
-        "kill", "stumbles", {"kills": 1, "seconds_between": 3.0},
+        "kill", "stumbles", {"kills": 1, "seconds_between": 3.0, "capacity_seconds": 0.3},
         {
             "the capacity is back within 15 s", "no more requests are lost than the victim had connections",
             "the other worker serves on", "requests are answered rightly or lost",
@@ -48,7 +48,8 @@ CONTROLS: list[tuple[str, str, dict[str, float], set[str]]] = [
         },
     ),
     (
-        "slow", "waits_forever", {"clients": 10, "seconds": 22.0, "load": 0.02, "before_seconds": 1.0},
+        "slow", "waits_forever",
+        {"clients": 10, "seconds": 22.0, "load": 0.02, "before_seconds": 1.0, "capacity_seconds": 0.3},
         {"slow clients are closed within 30 s", "good requests are answered"},
     ),
     (
@@ -72,7 +73,7 @@ CONTROLS: list[tuple[str, str, dict[str, float], set[str]]] = [
         {"no new series", "the workers' counts add up to the requests answered"},
     ),
     (
-        "documents", "bentoml_answers", {"seconds": 2.0},
+        "documents", "bentoml_answers", {"seconds": 1.0},
         {
             "documents: predictions keep a quarter of their rate", "documents: /livez is answered within a second",
             "page and probes: predictions keep a quarter of their rate",

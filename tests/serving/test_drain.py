@@ -3,7 +3,9 @@
 import signal
 import socket
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from itertools import pairwise
 from urllib.parse import urlsplit
@@ -44,18 +46,58 @@ def test_a_drain_that_cannot_be_is_refused(text: str) -> None:
         Environment.read({variable("drain_seconds"): text})
 
 
+@dataclass(frozen=True)
+class Renewed:
+    """A service of two workers that was renewed."""
+
+    server: Server
+    probes: list[int]
+    """Statuses of the probes meanwhile."""
+
+
+@pytest.fixture(scope="module")
+def renewed(trained_tag: str) -> Iterator[Renewed]:
+    with serving(env=DRAINING | several(2)) as server:
+        wait_until(lambda: len(ready_workers(server)) == 2, 30)
+        server.process.send_signal(signal.SIGHUP)
+        seen = []
+        deadline = time.monotonic() + 30
+        while server.log.read_text().count("has taken the place") < 2 and time.monotonic() < deadline:
+            seen += [status(server, path) for path in PROBES]
+        yield Renewed(server, seen)
+
+
+@pytest.mark.slow
+def test_health_stays_well_while_workers_are_renewed(renewed: Renewed) -> None:
+    assert renewed.server.log.read_text().count("has taken the place") == 2
+    assert set(renewed.probes) == {200}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2])
 def test_probes_say_at_once_that_it_stops_and_everything_else_is_answered_until_the_drain_is_over(
-    trained_tag: str, number: int
+    trained_tag: str, number: int, request: pytest.FixtureRequest
 ) -> None:
-    with serving(env=DRAINING | several(number)) as server:
+    """Two workers are those of the test above, a connection that is open stays open, and the metrics tell why.
+
+    The alert PlanRecommenderNoModel subtracts those that are told to stop from those that cannot answer.
+    """
+    with ExitStack() as stack:
+        if number == 1:
+            server = stack.enter_context(serving(env=DRAINING))
+        else:
+            server = request.getfixturevalue("renewed").server
         wait_until(lambda: len(ready_workers(server)) == number, 30)
         assert {status(server, path) for path in (*PROBES, *OTHERS)} == {200}
+        client = stack.enter_context(closing(Connection(server.url)))
+        assert "connection" not in client.answer_to(post())[1]
         start = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         wait_until(lambda: not any(status(server, path) == 200 for path in PROBES for _ in range(10)), 1.0)
         assert time.monotonic() - start < 1.0
+        code, headers, _ = client.answer_to(post())
+        assert (code, headers["connection"]) == (200, "close")
+        assert client.rest() == b""
         health = httpx.get(f"{server.url}/health")
         assert (health.status_code, health.json()["status"]) == (503, "unavailable")
         assert "told to stop" in health.json()["detail"]
@@ -65,6 +107,11 @@ def test_probes_say_at_once_that_it_stops_and_everything_else_is_answered_until_
             assert {status(server, path) for path in PROBES} == {503}
             answer = httpx.post(f"{server.url}/predict", content=usage(), headers={"content-type": "application/json"})
             assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+            with httpx.Client(base_url=server.url) as http:
+                found = series_of(http)
+            (unavailable,) = (found[name] for name in found if is_of_health(name, "requests_total", "503"))
+            (stopping,) = (found[name] for name in found if is_of_health(name, "refused_requests_total", "stopping"))
+            assert float(unavailable) == float(stopping) > 0
         server.process.wait(20)
         assert DRAIN <= time.monotonic() - start < DRAIN + STOP_SECONDS
         assert server.process.returncode == 0
@@ -84,30 +131,6 @@ def test_what_is_sent_during_the_drain_is_answered_under_load(trained_tag: str) 
     during = record.chosen(record.sent < moments[0] + DRAIN)
     assert len(during) > 1000
     assert during.counts() == {200: len(during)}
-
-
-@pytest.mark.slow
-def test_the_metrics_tell_a_stop_from_a_model_that_cannot_answer(trained_tag: str) -> None:
-    """The alert PlanRecommenderNoModel subtracts the one from the other."""
-    with serving(env=DRAINING) as server:
-        server.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: status(server, "/health") == 503, 1.0)
-        with httpx.Client(base_url=server.url) as http:
-            found = series_of(http)
-        (unavailable,) = (found[name] for name in found if is_of_health(name, "requests_total", "503"))
-        (stopping,) = (found[name] for name in found if is_of_health(name, "refused_requests_total", "stopping"))
-        assert float(unavailable) == float(stopping) > 0
-
-
-@pytest.mark.slow
-def test_a_connection_that_is_open_is_answered_once_more_and_closed(trained_tag: str) -> None:
-    with serving(env=DRAINING) as server, closing(Connection(server.url)) as client:
-        assert "connection" not in client.answer_to(post())[1]
-        server.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: status(server, "/health") == 503, 1.0)
-        code, headers, _ = client.answer_to(post())
-        assert (code, headers["connection"]) == (200, "close")
-        assert client.rest() == b""
 
 
 @pytest.mark.slow
@@ -132,19 +155,6 @@ def test_after_the_drain_connections_are_refused_at_once_while_a_slow_request_is
         slow.send(body[5:])
         assert slow.answer()[0] == 200
         assert server.process.wait(10) == 0
-
-
-@pytest.mark.slow
-def test_health_stays_well_while_workers_are_renewed(trained_tag: str) -> None:
-    with serving(env=DRAINING | several(2)) as server:
-        wait_until(lambda: len(ready_workers(server)) == 2, 30)
-        server.process.send_signal(signal.SIGHUP)
-        seen = []
-        deadline = time.monotonic() + 30
-        while server.log.read_text().count("has taken the place") < 2 and time.monotonic() < deadline:
-            seen += [status(server, path) for path in PROBES]
-        assert server.log.read_text().count("has taken the place") == 2
-        assert set(seen) == {200}
 
 
 @pytest.mark.slow

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -26,10 +28,42 @@ from tools.server import ROOT, Server, free_port, serving
 KEY = "correct-horse-battery"
 
 
+@dataclass(frozen=True)
+class Life:
+    """What a service did that was told to do otherwise than by default, and what it left."""
+
+    workers: int
+    batches: set[int]
+    """Statuses of the answers to more large batches than it may take at a time."""
+    advice: dict[str, Any]
+    of_another_tariff: int
+    """Status of the answer to a month on a plan of the shipped tariffs."""
+    records: list[dict[str, Any]]
+    """The log until its end, with the replacement of a worker that was killed."""
+
+
+@pytest.fixture(scope="module")
+def life(trained_tag: str) -> Life:
+    dollars = ROOT / "examples" / "tariffs_usd.yaml"
+    settings = {"workers": "2", "log_format": "json", "max_batches": "1", "tariffs": str(dollars)}
+    month = {"month": "2026-10", "calls": 40, "minutes": 700.0, "messages": 9, "mb_used": 16_000, "billed_minutes": 710}
+    with serving(env={variable(name): value for name, value in settings.items()}) as server:
+        wait_for(server, "initialized", 2)
+        (victim, *_) = found = workers(server)
+        with httpx.Client(base_url=server.url) as client:
+            advice = client.post("/advise", json={"plan": "Surf", "months": [month]}).json()
+            other = client.post("/advise", json={"plan": "Smart", "months": [month]}).status_code
+        batches = answers_to_batches(server)
+        victim.kill()
+        wait_for(server, "initialized", 3)
+        stop(server)
+        records = [json.loads(line) for line in server.log.read_text().splitlines()]
+    return Life(len(found), batches, advice, other, records)
+
+
 @pytest.mark.slow
-def test_a_service_has_as_many_workers_as_it_is_told_to(server: Server) -> None:
-    with serving(env={variable("workers"): "2"}) as two:
-        assert len(workers(two)) == 2
+def test_a_service_has_as_many_workers_as_it_is_told_to(life: Life, server: Server) -> None:
+    assert life.workers == 2
     assert len(workers(server)) == 1
 
 
@@ -76,7 +110,7 @@ def test_a_log_as_json_is_one_object_a_line(trained_tag: str) -> None:
 
 @pytest.mark.slow
 def test_a_log_as_text_is_bentomls(trained_tag: str) -> None:
-    lines = log_of_a_fault("text")
+    lines = log_of_a_fault("text", "debug")
     records = [line for line in lines if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[A-Z]+\] \[", line)]
     assert len([record for record in records if "path=/," in record]) == 1
     assert "Traceback (most recent call last):" in lines
@@ -85,32 +119,37 @@ def test_a_log_as_text_is_bentomls(trained_tag: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("level", "seen"), [("debug", True), ("info", True), ("warning", False)])
 def test_the_log_has_what_its_level_says(trained_tag: str, level: str, seen: bool) -> None:
-    levels = [json.loads(line)["level"] for line in log_of_a_fault("json", level)]
+    if level == "debug":  # the log of the test above
+        lines = log_of_a_fault("text", level)
+        levels = [found[1] for line in lines if (found := re.match(r"\S+ \[([A-Z]+)\] \[", line))]
+    else:
+        levels = [json.loads(line)["level"] for line in log_of_a_fault("json", level)]
     assert ("INFO" in levels) == seen
     assert ("DEBUG" in levels) == (level == "debug")
     assert "ERROR" in levels
 
 
 @pytest.mark.slow
-def test_limits_are_those_of_the_environment(server: Server) -> None:
+def test_limits_are_those_of_the_environment(life: Life, server: Server) -> None:
     read = Environment.read({variable("max_batches"): "3", variable("max_bodies_mib"): "10", "OTHER": "x"})
     assert Environment.read({variable("log_level"): "WARNING"}).log_level == "warning"
     assert (read.max_batches, read.max_bodies_mib) == (3, 10)
 
+    assert answers_to_batches(server) == {200}
+    assert life.batches == {200, 503}
+
+
+def answers_to_batches(server: Server) -> set[int]:
+    """Send a dozen of the largest batches at the same time; the statuses of the answers."""
     batch = {"rows": [{"calls": 1, "minutes": 1, "messages": 1, "mb_used": 1}] * 10_000}
     content = json.dumps(batch).encode()
 
-    async def ask(url: str) -> list[httpx.Response]:
+    async def ask() -> list[httpx.Response]:
         headers = {"content-type": "application/json"}
-        async with httpx.AsyncClient(base_url=url, timeout=60, headers=headers) as http:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60, headers=headers) as http:
             return await asyncio.gather(*(http.post("/predict_batch", content=content) for _ in range(12)))
 
-    def answers(asked: Server) -> set[int]:
-        return {answer.status_code for answer in asyncio.run(ask(asked.url))}
-
-    assert answers(server) == {200}
-    with serving(env={variable("max_batches"): "1"}) as strict:
-        assert answers(strict) == {200, 503}
+    return {answer.status_code for answer in asyncio.run(ask())}
 
 
 @pytest.mark.parametrize(
@@ -203,16 +242,12 @@ def test_tariffs_that_are_wrong_or_absent_stop_the_start(trained_tag: str, tmp_p
 
 
 @pytest.mark.slow
-def test_prices_change_without_training(trained_tag: str) -> None:
-    dollars = ROOT / "examples" / "tariffs_usd.yaml"
-    month = {"month": "2026-10", "calls": 40, "minutes": 700.0, "messages": 9, "mb_used": 16_000, "billed_minutes": 710}
-    with serving(env={variable("tariffs"): str(dollars)}) as server, httpx.Client(base_url=server.url) as client:
-        answer = client.post("/advise", json={"plan": "Surf", "months": [month]}).json()
-        assert client.post("/advise", json={"plan": "Smart", "months": [month]}).status_code == 400
-    assert answer["model"] == trained_tag
-    assert answer["currency"] == "USD"
-    assert [plan["plan"] for plan in answer["plans"]] == ["Surf", "Ultimate"]
-    assert answer["plans"][0]["last_bill"]["total"] == 20 + 210 * 0.03 + 10
+def test_prices_change_without_training(life: Life, trained_tag: str) -> None:
+    assert life.of_another_tariff == 400
+    assert life.advice["model"] == trained_tag
+    assert life.advice["currency"] == "USD"
+    assert [plan["plan"] for plan in life.advice["plans"]] == ["Surf", "Ultimate"]
+    assert life.advice["plans"][0]["last_bill"]["total"] == 20 + 210 * 0.03 + 10
 
 
 @pytest.mark.slow
@@ -224,19 +259,11 @@ def test_a_misspelt_key_stops_the_start_and_is_not_repeated(trained_tag: str) ->
 
 
 @pytest.mark.slow
-def test_a_start_without_a_key_says_once_that_the_service_is_open(server: Server) -> None:
+def test_a_start_without_a_key_says_once_that_the_service_is_open(life: Life, server: Server) -> None:
     """The service with a key is in `test_auth`."""
     assert server.log.read_text().count("open to everybody") == 1
-    environment = {variable("workers"): "2", variable("log_format"): "json"}
-    with serving(env=environment) as two:
-        wait_for(two, "initialized", 2)
-        (victim, *_) = workers(two)
-        victim.kill()
-        wait_for(two, "initialized", 3)
-        stop(two)
-        records = [json.loads(line) for line in two.log.read_text().splitlines()]
-    assert len([record for record in records if record["message"].endswith("initialized")]) >= 3
-    (warning,) = (record for record in records if "open to everybody" in record["message"])
+    assert len([record for record in life.records if record["message"].endswith("initialized")]) >= 3
+    (warning,) = (record for record in life.records if "open to everybody" in record["message"])
     assert (warning["level"], KEY_VARIABLE in warning["message"]) == ("WARNING", True)
 
 

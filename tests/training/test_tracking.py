@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow.entities import Run
 
 import train
 from plan_recommender import cli
@@ -36,14 +35,20 @@ from tests.conftest import Command, run, using, write_quick_configuration
 from tests.pictures import blank_pictures
 from tools.server import ROOT
 
+if TYPE_CHECKING:  # it takes two seconds, which each process of pytest would wait that only collects the tests
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of MLflow's with its tables and no run: making the tables takes MLflow seconds."""
+    from mlflow import MlflowClient
+
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
 
 
@@ -87,11 +92,11 @@ def finished(run_once: Finished) -> Iterator[Finished]:
         yield run_once
 
 
-def client_of(config: Path) -> mlflow.MlflowClient:
+def client_of(config: Path) -> "MlflowClient":
     return tracking.connect(load_settings(config))
 
 
-def runs_of(config: Path, experiment: str = "plan_recommender") -> list[Run]:
+def runs_of(config: Path, experiment: str = "plan_recommender") -> "list[Run]":
     client = client_of(config)
     found = client.get_experiment_by_name(experiment)
     assert found is not None
@@ -171,6 +176,8 @@ def test_the_artifacts_of_the_run_are_kept_and_nothing_else(finished: Finished, 
 
 
 def test_the_kept_model_answers_as_the_registered_one(finished: Finished, tmp_path: Path) -> None:
+    import mlflow
+
     tracked = finished.config
     (kept,) = runs_of(tracked)
     (logged,) = client_of(tracked).search_logged_models(
