@@ -13,7 +13,8 @@ not answered:
 | `ANSWERING` | its answer | | |
 | `ENDING` | nothing: the last answer is on its way | `HEAD_SECONDS` in which none of it is read | it is cut |
 
-Requests that come while another one is answered wait in `_requests`, and meanwhile nothing more is read.
+Requests that come while another one is answered wait in `_requests`, and meanwhile nothing more is read. While the
+client does not read its answers, the state is `IDLE` or `HEAD`, though requests may wait: `_blocked` says so.
 
 The file is long because all of these states are those of one class, in which the parser, the server, the transport and
 the clock act on the same few attributes.
