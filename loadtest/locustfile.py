@@ -10,6 +10,7 @@ The run exits with 1 if the budget of the shape, in the section `loadtest` of mo
 Retry-After counts as a refusal, which only the spike allows; without Retry-After it is a failure.
 """
 
+import gc
 import itertools
 import logging
 import sys
@@ -62,6 +63,8 @@ except ConfigError as error:
 
 _subscribers = next(generate(5_000, SETTINGS.seed)).features.tolist()
 SUBSCRIBERS = [dict(zip(FEATURE_NAMES, row, strict=True)) for row in _subscribers]
+
+gc.freeze()  # all of this is needed until the end, when Python would look through it once more
 
 
 class _User(FastHttpUser):

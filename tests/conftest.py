@@ -8,6 +8,7 @@ import gc
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,7 @@ os.environ |= ONE_THREAD
 from tests.untraced import collecting, without_coverage  # isort: skip  # before what it imports
 
 import bentoml
+import certifi
 import joblib
 import numpy as np
 import pytest
@@ -101,25 +103,45 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
         return  # of several workers; the controller ends after them
     base: Path | None = getattr(getattr(session.config, "_tmp_path_factory", None), "_basetemp", None)
-    if base is not None and (name := base / _SHARED / "image").exists():
-        docker("image", "rm", "--force", name.read_text())
+    for made in (_NEWER_IMAGE, _IMAGE):
+        if base is not None and (file := base / _SHARED / made).exists():
+            docker("image", "rm", "--force", file.read_text().split()[0])
 
 
 _SHARED = "shared"
+_IMAGE, _NEWER_IMAGE = "image", "newer image"  # files in that folder, which name them
 _processes = Processes()
+
+
+def _remember_the_authorities() -> None:
+    """Read once which authorities httpx trusts: each of its clients would take 28 ms for it, and ask none of them."""
+    create, authorities = ssl.create_default_context, certifi.where()
+    remembered = create(cafile=authorities)
+
+    def context(*arguments: Any, **options: Any) -> ssl.SSLContext:
+        asked = not arguments and options == {"cafile": authorities}
+        return remembered if asked else create(*arguments, **options)
+
+    ssl.create_default_context = context
+
+
+_remember_the_authorities()
 joblib.cpu_count(only_physical_cores=True)  # it runs a program for that, and remembers the answer
 
 
 _LONG = (
-    *("loadtest/test_trial_controls.py", "docs/test_commands.py", "loadtest/test_trials.py"),
-    *("docs/test_contributing.py", "notebooks/test_notebooks.py", "training/test_train.py"),
-    *("container/test_image.py", "training/test_tracking.py", "training/test_search.py", "container/test_manifests.py"),
-    *("end_to_end/test_threshold_paths.py", "container/test_life.py", "serving/test_settings.py"),
-    "scoring/test_spark.py",
-    "serving/test_page_in_a_browser.py",
-    *("serving/test_overloaded_service.py", "serving/test_start.py", "loadtest/test_locustfile.py"),
+    *("loadtest/test_trial_controls.py", "docs/test_commands.py", "scoring/test_spark.py", "loadtest/test_trials.py"),
+    *("container/test_jobs.py", "serving/test_renewal.py", "serving/test_drift_service.py", "container/test_image.py"),
+    *("serving/test_prediction_log.py", "container/test_roll.py", "tools/test_drift_demo.py"),
+    *("training/test_search.py", "training/test_tracking.py", "training/test_train.py", "serving/test_settings.py"),
+    *("container/test_layers.py", "container/test_manifests.py", "container/test_base_image.py"),
+    *("container/test_supply.py", "serving/test_drain.py", "serving/test_overloaded_service.py"),
+    *("notebooks/test_notebooks.py", "container/test_life.py", "serving/test_page_in_a_browser.py"),
+    *("end_to_end/test_threshold_paths.py", "serving/test_start.py", "loadtest/test_locustfile.py"),
+    "docs/test_contributing.py",
     # These would be among the last, for they are collected last.
-    *("tools/test_drift_demo.py", "training/test_retraining.py", "training/test_compiler.py", "training/test_gate.py"),
+    *("tools/test_canary.py", "tools/test_openapi_cases.py"),
+    *("training/test_retraining.py", "training/test_compiler.py", "training/test_gate.py"),
 )
 """Files that take longest: they begin first, or one of the workers would end long after the others."""
 
@@ -272,10 +294,41 @@ def image(trained_tag: str, shared: Callable[[], AbstractContextManager[Path]]) 
     """Name of the image that `bentoml build` and `bentoml containerize` make of the trained model, once."""
     engine_client()
     with shared() as folder:
-        name = folder / "image"
+        name = folder / _IMAGE
         if not name.exists():
             name.write_text(containerize(build()))
         return name.read_text()
+
+
+@dataclass(frozen=True)
+class OtherImage:
+    """An image of another model."""
+
+    name: str
+    model: str
+    """The tag of the model."""
+
+
+@pytest.fixture(scope="session")
+def newer_image(
+    image: str,
+    copy_store: Callable[[Path], Path],
+    shared: Callable[[], AbstractContextManager[Path]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> OtherImage:
+    """An image of a model that was trained after that of `image`, in a copy of its store; made once."""
+    place = tmp_path_factory.mktemp("newer")
+    with shared() as folder, pytest.MonkeyPatch.context() as patch:
+        made = folder / _NEWER_IMAGE
+        if not made.exists():
+            copy_store(place / "home")
+            patch.setenv("BENTOML_HOME", str(place / "home"))
+            options = ("--config", write_quick_configuration(place), "--artifacts", place / "artifacts", "--seed", "7")
+            trained = run("train.py", *options)
+            assert trained.returncode == 0, trained.stderr
+            model: str = json.loads((place / "artifacts" / "run.json").read_text())["model"]
+            made.write_text(f"{containerize(build())}\n{model}")
+        return OtherImage(*made.read_text().split())
 
 
 @pytest.fixture

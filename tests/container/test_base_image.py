@@ -5,7 +5,6 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from shutil import which
 
 import httpx
@@ -88,7 +87,9 @@ def test_a_digest_that_the_registry_does_not_have_is_an_error(registry: str) -> 
         look_up(f"{registry}/{BASE}@sha256:{'0' * 64}")
 
 
-def test_the_image_is_made_from_that_digest_and_says_so(registry: str, trained_tag: str, tmp_path: Path) -> None:
+def test_the_image_is_made_from_that_digest_and_says_so(
+    registry: str, trained_tag: str, addresses_parsed_once: None
+) -> None:
     base = look_up(f"{registry}/{BASE}")
     assert base.digest is not None
     image = containerize(build(base.reference), base.labels)

@@ -14,11 +14,11 @@ from plan_recommender.model import store
 from plan_recommender.model.digests import sha256
 from plan_recommender.model.record import DOCUMENT_FILE
 from plan_recommender.serving.image import BASE
-from tests.conftest import run, write_quick_configuration
+from tests.conftest import OtherImage
 from tests.serving.corpus import Case, comparable
 from tests.serving.protocol_corpus import CORPUS
-from tools.container import HARDENED, Container, ContainerError, containerize, docker, running, size_mb, workers
-from tools.containerize import MAX_MB_OVER_BASE, build, contents, resident_mib
+from tools.container import HARDENED, Container, ContainerError, docker, running, size_mb, workers
+from tools.containerize import MAX_MB_OVER_BASE, contents, resident_mib
 from tools.server import ROOT
 
 pytestmark = pytest.mark.slow
@@ -212,6 +212,24 @@ def _take_it_away(model: Path) -> None:
         file.unlink()
 
 
+@pytest.fixture
+def mounted(tmp_path: Path) -> tuple[Path, tuple[str, ...]]:
+    """A copy of the model, and options with which it is the one of the image."""
+    model = store.find()
+    copy = shutil.copytree(model.path, tmp_path / "model")
+    copy.chmod(0o755)
+    inside = f"/home/bentoml/bento/models/plan_recommender/{model.tag.partition(':')[2]}"
+    return copy, (*HARDENED, "--volume", f"{copy}:{inside}:ro")
+
+
+def test_a_copy_of_the_model_that_is_as_it_was_built_in_is_served(
+    image: str, mounted: tuple[Path, tuple[str, ...]]
+) -> None:
+    """The control of the next test."""
+    with running(image, options=mounted[1]) as container:
+        assert httpx.get(f"{container.url}/health").json()["model"] == store.find().tag
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
@@ -222,15 +240,9 @@ def _take_it_away(model: Path) -> None:
     ],
 )
 def test_a_model_that_is_not_as_it_was_built_in_stops_the_start(
-    image: str, tmp_path: Path, damage: Callable[[Path], None], sentence: str
+    image: str, mounted: tuple[Path, tuple[str, ...]], damage: Callable[[Path], None], sentence: str
 ) -> None:
-    model = store.find()
-    copy = shutil.copytree(model.path, tmp_path / "model")
-    copy.chmod(0o755)
-    inside = f"/home/bentoml/bento/models/plan_recommender/{model.tag.partition(':')[2]}"
-    options = (*HARDENED, "--volume", f"{copy}:{inside}:ro")
-    with running(image, options=options) as container:  # the control
-        assert httpx.get(f"{container.url}/health").json()["model"] == model.tag
+    copy, options = mounted
     damage(copy)
     with pytest.raises(ContainerError, match=sentence) as raised, running(image, options=options):
         pass
@@ -238,20 +250,12 @@ def test_a_model_that_is_not_as_it_was_built_in_stops_the_start(
 
 
 def test_an_upgrade_can_be_taken_back(
-    image: str, trained_tag: str, copy_store: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    image: str, newer_image: OtherImage, http: httpx.Client, trained_tag: str
 ) -> None:
     """As docs/deployment.md says: every image stays under its version, with the model that it was built with."""
-    copy_store(tmp_path / "home")
-    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
-    config = write_quick_configuration(tmp_path)
-    trained = run("train.py", "--config", config, "--artifacts", tmp_path / "artifacts")
-    assert trained.returncode == 0, trained.stderr
-    newer, models = containerize(build()), []
-    try:
-        for version in (image, newer, image):
-            with running(version) as container:
-                models.append(httpx.get(f"{container.url}/health").json()["model"])
-    finally:
-        docker("image", "rm", "--force", newer)
+    models = [http.get("/health").json()["model"]]
+    for version in (newer_image.name, image):
+        with running(version) as container:
+            models.append(httpx.get(f"{container.url}/health").json()["model"])
     assert models[0] == models[2] == trained_tag
-    assert models[1] == json.loads((tmp_path / "artifacts" / "run.json").read_text())["model"] != trained_tag
+    assert models[1] == newer_image.model != trained_tag

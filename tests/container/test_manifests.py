@@ -87,13 +87,12 @@ def test_the_monitored_path_has_the_series(served: Container, overlay: list[Mani
     assert "plan_recommender_requests_total{" in httpx.get(served.url + endpoint["path"]).text
 
 
-def test_the_largest_bodies_stay_within_the_memory_limit(image: str, base: list[Manifest]) -> None:
+def test_the_largest_bodies_stay_within_the_memory_limit(served: Container, base: list[Manifest]) -> None:
     resources = container(base)["resources"]
-    with _running(image, base) as it:
-        assert set(_send_the_largest(it)) <= {200, 503}
-        assert httpx.get(it.url + container(base)["livenessProbe"]["httpGet"]["path"]).status_code == 200
-        used = docker("stats", "--no-stream", "--format", "{{.MemUsage}}", it.id).partition("/")[0].strip()
-        assert quantity(used.removesuffix("B")) < quantity(resources["requests"]["memory"])
+    assert set(_send_the_largest(served)) <= {200, 503}
+    assert httpx.get(served.url + container(base)["livenessProbe"]["httpGet"]["path"]).status_code == 200
+    used = docker("stats", "--no-stream", "--format", "{{.MemUsage}}", served.id).partition("/")[0].strip()
+    assert quantity(used.removesuffix("B")) < quantity(resources["requests"]["memory"])
 
 
 def test_with_half_the_memory_that_they_take_they_would_not(image: str, base: list[Manifest]) -> None:
@@ -133,14 +132,14 @@ def test_with_a_key_the_probes_are_answered_and_clients_are_asked_for_it(
         assert keyed.status_code == 200
 
 
-def test_it_ends_well_within_the_grace_period(image: str, base: list[Manifest]) -> None:
+def test_it_ends_well_within_the_grace_period(served: Container, base: list[Manifest]) -> None:
+    """The last test of this file: it ends the container of the others."""
     grace = pod(base)["terminationGracePeriodSeconds"]
     drain = Environment.read(_settings(base)).drain_seconds
-    with _running(image, base) as it:
-        start = time.monotonic()
-        docker("stop", "-t", str(grace), it.id)
-        assert drain <= time.monotonic() - start < (drain + grace) / 2
-        assert docker("inspect", "--format", "{{.State.ExitCode}}", it.id).strip() != "137"  # killed
+    start = time.monotonic()
+    docker("stop", "-t", str(grace), served.id)
+    assert drain <= time.monotonic() - start < (drain + grace) / 2
+    assert docker("inspect", "--format", "{{.State.ExitCode}}", served.id).strip() != "137"  # killed
 
 
 @contextmanager

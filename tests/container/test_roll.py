@@ -3,14 +3,12 @@
 `python -m tools.roll` does the same ten times with more requests; docs/deployment.md has what it counted.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import run, write_quick_configuration
+from tests.conftest import OtherImage
 from tests.deploy.conftest import require
-from tools.container import containerize, docker
-from tools.containerize import build
 from tools.roll import proxy, roll
 
 pytestmark = pytest.mark.slow
@@ -19,18 +17,10 @@ RATE, REQUESTS = 100.0, 2_000
 
 
 @pytest.fixture(scope="module")
-def images(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+def images(image: str, newer_image: OtherImage) -> list[str]:
     """The image of the trained model, and one of another model."""
     require("nginx", "nginx-light")
-    folder = tmp_path_factory.mktemp("other")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENTOML_HOME", str(folder / "home"))
-        options = ("--config", write_quick_configuration(folder), "--artifacts", folder / "artifacts", "--seed", "7")
-        trained = run("train.py", *options)
-        assert trained.returncode == 0, trained.stderr
-        other = containerize(build())
-    yield [image, other]
-    docker("image", "rm", "--force", other)
+    return [image, newer_image.name]
 
 
 def test_no_request_fails_while_one_model_is_replaced_by_another_and_back(

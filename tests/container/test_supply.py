@@ -5,7 +5,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -30,13 +29,8 @@ VULNERABLE = Audit("packages", 1, [], ["a 1: CVE-1, fixed in 2"])
 
 
 @pytest.fixture(scope="module", autouse=True)
-def remembered() -> Iterator[None]:
-    """Ask the tools the same only once: what each address is, about the Python packages, and for Debian's bill.
-
-    jsonschema takes twenty milliseconds to parse an address, of which every bill has the same two hundred.
-    """
-    import rfc3987_syntax  # it reads a grammar for a second, for which no process waits that only collects the tests
-
+def remembered(addresses_parsed_once: None) -> Iterator[None]:
+    """Ask the tools about the Python packages, and for Debian's bill, only once."""
     answers: dict[str, Any] = {}
 
     def once(ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -49,7 +43,6 @@ def remembered() -> Iterator[None]:
         return answer
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("jsonschema._format._rfc3987_is_valid_syntax", cache(rfc3987_syntax.is_valid_syntax))
         patched.setattr(supply, "_ask_about_python", once(supply._ask_about_python))
         patched.setattr("tools.supply.debian_bill", once(debian_bill))
         yield
@@ -110,7 +103,7 @@ def test_it_names_the_model_with_the_digest_of_every_file(trained_tag: str, bill
 
 
 def test_it_is_valid_and_all_that_it_refers_to_is_there(bill: dict[str, Any]) -> None:
-    from cyclonedx.schema import SchemaVersion  # takes more than a second, as above
+    from cyclonedx.schema import SchemaVersion  # which takes more than a second
     from cyclonedx.validation.json import JsonStrictValidator
 
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bill)) is None

@@ -115,6 +115,9 @@ def test_probes_say_at_once_that_it_stops_and_everything_else_is_answered_until_
         server.process.wait(20)
         assert DRAIN <= time.monotonic() - start < DRAIN + STOP_SECONDS
         assert server.process.returncode == 0
+        log = server.log.read_text()
+        assert "Starting production" in log
+        assert "ERROR" not in log, "workers that end with the service have not died"
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import psutil
@@ -39,15 +40,31 @@ def logging_to(folder: Path, target: str = FROM_SOURCE, **settings: object) -> I
         yield server, http
 
 
+class Logging(NamedTuple):
+    """The service with which most tests of this file need nothing else, and the folder that it logs to."""
+
+    folder: Path
+    server: Server
+    http: httpx.Client
+
+
+@pytest.fixture(scope="module")
+def logging(trained_tag: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logging]:
+    folder = tmp_path_factory.mktemp("logging") / "made" / "log"
+    with logging_to(folder) as (server, http):
+        yield Logging(folder, server, http)
+
+
 def lines_of(folder: Path) -> list[PredictionLine]:
     """Every line that is there; one that is no line of the log fails."""
     files = sorted(folder.glob(LOG_FILES))
     return [PredictionLine.model_validate_json(line) for file in files for line in file.read_bytes().splitlines()]
 
 
-def wait_for_lines(folder: Path, count: int) -> list[PredictionLine]:
+def wait_for_lines(folder: Path, count: int, after: int = 0) -> list[PredictionLine]:
+    """Wait for so many lines, behind those that were there before."""
     deadline = time.monotonic() + 20
-    while len(found := lines_of(folder)) < count and time.monotonic() < deadline:
+    while len(found := lines_of(folder)[after:]) < count and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(found) == count
     return found
@@ -83,19 +100,18 @@ def test_without_the_variable_nothing_is_logged(server: Server) -> None:
 
 
 @pytest.mark.slow
-def test_a_line_says_what_was_answered(trained_tag: str, tmp_path: Path) -> None:
-    folder = tmp_path / "made" / "log"
-    before = datetime.now(UTC)
-    with logging_to(folder) as (_, http):
-        one = http.post("/predict", json=GOOD, headers={"x-reference": 'a"\\b'})
-        batch = http.post("/predict_batch", json={"rows": [GOOD, LIGHT]}, headers={"x-reference": "b7"})
-        why = http.post("/explain", json=LIGHT)
-        assert "x-prediction-id" not in http.post("/advise", json={"plan": None, "months": [MONTH]}).headers
-        assert "x-prediction-id" not in http.post("/predict", json=GOOD | {"calls": -1}).headers
-        assert "x-prediction-id" not in http.get("/health").headers
-        found = wait_for_lines(folder, 4)
-        wait_until_counted(http, "written", 4)
-        assert counted(http) == {"written": 4} | dict.fromkeys(LOG_REASONS, 0)
+def test_a_line_says_what_was_answered(trained_tag: str, logging: Logging) -> None:
+    folder, _, http = logging
+    before, there = datetime.now(UTC), len(lines_of(folder))
+    one = http.post("/predict", json=GOOD, headers={"x-reference": 'a"\\b'})
+    batch = http.post("/predict_batch", json={"rows": [GOOD, LIGHT]}, headers={"x-reference": "b7"})
+    why = http.post("/explain", json=LIGHT)
+    assert "x-prediction-id" not in http.post("/advise", json={"plan": None, "months": [MONTH]}).headers
+    assert "x-prediction-id" not in http.post("/predict", json=GOOD | {"calls": -1}).headers
+    assert "x-prediction-id" not in http.get("/health").headers
+    found = wait_for_lines(folder, 4, there)
+    wait_until_counted(http, "written", there + 4)
+    assert counted(http) == {"written": there + 4} | dict.fromkeys(LOG_REASONS, 0)
     answers = [one.json(), *batch.json()["predictions"], why.json()]
     ids = [answer.headers["x-prediction-id"] for answer in (one, batch, why)]
     assert [line.id for line in found] == [ids[0], f"{ids[1]}/0", f"{ids[1]}/1", ids[2]]
@@ -115,18 +131,19 @@ def test_a_line_says_what_was_answered(trained_tag: str, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_reference_that_is_none_counts_as_absent(trained_tag: str, tmp_path: Path) -> None:
+def test_a_reference_that_is_none_counts_as_absent(logging: Logging) -> None:
     long = "x" * MAX_REFERENCE
     cases: dict[bytes, str | None] = {
         b"subscriber-7": "subscriber-7", long.encode(): long, f"{long}x".encode(): None, b"two words": None,
         b"tab\there": None, "ñ".encode(): None, b"": None, b"{}": "{}",
     }  # fmt: skip
-    with logging_to(tmp_path) as (_, http):
-        for value in cases:
-            assert http.post("/predict", json=GOOD, headers=[(b"x-reference", value)]).status_code == 200
-        twice = [(b"x-reference", b"first"), (b"x-reference", b"last")]
-        assert http.post("/predict", json=GOOD, headers=twice).status_code == 200
-        found = wait_for_lines(tmp_path, len(cases) + 1)
+    folder, _, http = logging
+    there = len(lines_of(folder))
+    for value in cases:
+        assert http.post("/predict", json=GOOD, headers=[(b"x-reference", value)]).status_code == 200
+    twice = [(b"x-reference", b"first"), (b"x-reference", b"last")]
+    assert http.post("/predict", json=GOOD, headers=twice).status_code == 200
+    found = wait_for_lines(folder, len(cases) + 1, there)
     assert [line.reference for line in found] == [*cases.values(), "last"]
 
 
@@ -280,25 +297,26 @@ def test_lines_that_wait_longer_would_be_missed_after_a_kill(trained_tag: str, t
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_the_last_moment_and_the_next_goes_on(trained_tag: str, tmp_path: Path) -> None:
-    with logging_to(tmp_path) as (server, http):
-        logged = [http.post("/predict", json=GOOD).headers["x-prediction-id"] for _ in range(300)]
-        time.sleep(4 * FLUSH_SECONDS)
-        (worker,) = workers(server)
-        with httpx.Client(base_url=server.url) as other:
-            for _ in range(20):
-                other.post("/predict", json=GOOD)
-            worker.kill()
-        psutil.wait_procs([worker], timeout=10)
-        found = read_log(tmp_path)
-        assert found.left_out.damaged == 0
-        assert {line.id for line in lines_of(tmp_path)} >= set(logged)
-        again = ask_until_answered(server)
-        deadline = time.monotonic() + 20
-        while again not in (ids := {line.id for line in lines_of(tmp_path)}) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert again in ids
-        assert len(list(tmp_path.glob(LOG_FILES))) == 2, "the next worker does not continue the file of another"
+def test_a_killed_worker_costs_the_last_moment_and_the_next_goes_on(logging: Logging) -> None:
+    folder, server, http = logging
+    files = len(list(folder.glob(LOG_FILES))) or 1
+    logged = [http.post("/predict", json=GOOD).headers["x-prediction-id"] for _ in range(300)]
+    time.sleep(4 * FLUSH_SECONDS)
+    (worker,) = workers(server)
+    with httpx.Client(base_url=server.url) as other:
+        for _ in range(20):
+            other.post("/predict", json=GOOD)
+        worker.kill()
+    psutil.wait_procs([worker], timeout=10)
+    found = read_log(folder)
+    assert found.left_out.damaged == 0
+    assert {line.id for line in lines_of(folder)} >= set(logged)
+    again = ask_until_answered(server)
+    deadline = time.monotonic() + 20
+    while again not in (ids := {line.id for line in lines_of(folder)}) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert again in ids
+    assert len(list(folder.glob(LOG_FILES))) == files + 1, "the next worker does not continue the file of another"
 
 
 def ask_until_answered(server: Server) -> str:
@@ -312,9 +330,11 @@ def ask_until_answered(server: Server) -> str:
 
 
 @pytest.mark.slow
-def test_a_service_that_ends_writes_what_waits(trained_tag: str, tmp_path: Path) -> None:
-    with logging_to(tmp_path) as (server, http):
-        last = [http.post("/predict", json=GOOD).headers["x-prediction-id"] for _ in range(50)]
+def test_a_service_that_ends_writes_what_waits(logging: Logging) -> None:
+    """The last test of this file: it ends the service of the others."""
+    folder, server, _ = logging
+    with httpx.Client(base_url=server.url) as http:  # the worker of another client's connection may be gone
+        ids = [http.post("/predict", json=GOOD).headers["x-prediction-id"] for _ in range(50)]
         server.process.terminate()
         server.process.wait(20)
-    assert [line.id for line in lines_of(tmp_path)] == last
+    assert [line.id for line in lines_of(folder)][-50:] == ids

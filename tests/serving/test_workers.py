@@ -122,15 +122,6 @@ def test_a_worker_that_dies_at_its_start_is_replaced_after_longer_and_longer_pau
     assert pauses == ["", "1", "2", "4"]
 
 
-def test_workers_that_end_with_the_service_have_not_died(trained_tag: str) -> None:
-    with serving(env=several(2)) as running:
-        running.process.send_signal(signal.SIGTERM)
-        running.process.wait(20)
-        log = running.log.read_text()
-    assert "Starting production" in log
-    assert "ERROR" not in log
-
-
 def test_a_worker_that_is_frozen_does_not_keep_the_service_from_ending(trained_tag: str) -> None:
     with serving(env=several(2)) as running:
         found = workers(running)

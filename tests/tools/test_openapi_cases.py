@@ -14,7 +14,7 @@ from tools.server import Server
 
 pytestmark = pytest.mark.slow
 
-CASES = 400
+CASES = 200
 SEED = 1
 
 

@@ -1,15 +1,13 @@
-"""Test servers: their ports are nobody else's, and what one of them counted stays when another starts."""
+"""Test servers: their ports are nobody else's."""
 
 import socket
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.conftest import TrainedModel
 from tools import server
-from tools.server import PORTS, Server, free_port, serving
+from tools.server import PORTS, free_port
 
 LINUX_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -30,18 +28,3 @@ def test_a_port_that_is_in_use_is_passed_over(monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(OSError, match=f"expected a free port of 127.0.0.1 from {port} to {port}; all are in use"):
             free_port()
     assert free_port() == port
-
-
-@pytest.mark.slow
-def test_a_server_keeps_its_metrics_when_another_starts(trained: TrainedModel) -> None:
-    with serving() as first:
-        httpx.post(f"{first.url}/predict", content=b"no json")
-        assert _refusals(first) == 1
-        with serving() as second:
-            assert (_refusals(first), _refusals(second)) == (1, 0)
-            assert httpx.get(f"{second.url}/model").json() == httpx.get(f"{first.url}/model").json()
-
-
-def _refusals(of: Server) -> int:
-    text = httpx.get(f"{of.url}/metrics").text
-    return text.count('plan_recommender_requests_total{route="/predict",status="400"} 1.0')
