@@ -3,6 +3,8 @@
 import json
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,7 +25,7 @@ from tests.conftest import GOOD
 from tests.serving.faults import fault
 from tests.serving.protocol_corpus import INFER, one_tensor
 from tests.serving.wire import CHUNKED, Connection, head, post
-from tools.server import Server, serving
+from tools.server import ROOT, Server, serving
 
 pytestmark = pytest.mark.slow
 
@@ -301,3 +303,25 @@ def test_a_fault_is_found_by_the_id_of_its_answer(trained_tag: str) -> None:
     found = [record for record in records if record.get("request_id") == answer.headers["x-request-id"]]
     assert [(record["level"], record["trace_id"]) for record in found] == [("ERROR", TRACE), ("WARNING", TRACE)]
     assert found[0]["exception"].startswith("Traceback")
+
+
+FAILS_IN_THE_LOOP = """
+import asyncio
+from bentoml._internal.log import configure_server_logging
+from plan_recommender.serving import logs
+from plan_recommender.serving.settings import Environment
+
+configure_server_logging()
+logs.configure(Environment.read())
+loop = asyncio.new_event_loop()
+loop.call_soon(lambda: 1 / 0)
+loop.run_until_complete(asyncio.sleep(0.01))
+"""
+
+
+def test_what_fails_in_the_event_loop_is_logged() -> None:
+    """BentoML turns the log of asyncio off, in which alone it would be told."""
+    run = subprocess.run(
+        [sys.executable, "-c", FAILS_IN_THE_LOOP], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "ZeroDivisionError: division by zero" in run.stdout + run.stderr
