@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _LIBRARIES = (
     *("bentoml", "duckdb", "hypothesis", "httpx", "jsonschema_rs", "matplotlib.pyplot", "mkdocs.config.defaults"),
@@ -18,8 +19,8 @@ _LIBRARIES = (
     *("starlette.testclient", "yaml"),
 )
 
-_LEFT_OUT = ("plan_recommender.serving.patches", "plan_recommender.training.mlflow_model")
-"""Modules that are not measured, and are for processes of their own."""
+_LEFT_OUT = ("plan_recommender.serving.patches", "plan_recommender.training.mlflow_model", "service")
+"""Modules that are not measured, and are for processes of their own, and the service, which reads the environment."""
 
 
 @contextmanager
@@ -46,9 +47,12 @@ def collecting() -> Iterator[None]:
     if sys.gettrace() is not None:
         import plan_recommender
 
-        for module in pkgutil.walk_packages(plan_recommender.__path__, "plan_recommender."):
-            if not module.name.startswith(_LEFT_OUT):
-                importlib.import_module(module.name)
+        (package,) = plan_recommender.__path__
+        commands = [path.stem for path in Path(package).parent.glob("*.py")]
+        modules = [module.name for module in pkgutil.walk_packages([package], "plan_recommender.")]
+        for name in (*commands, *modules):
+            if not name.startswith(_LEFT_OUT):
+                importlib.import_module(name)
     with without_coverage():
         yield
 

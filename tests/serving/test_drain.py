@@ -64,6 +64,7 @@ def renewed(trained_tag: str) -> Iterator[Renewed]:
         deadline = time.monotonic() + 30
         while server.log.read_text().count("has taken the place") < 2 and time.monotonic() < deadline:
             seen += [status(server, path) for path in PROBES]
+            time.sleep(0.02)  # or asking would take a core from what starts meanwhile
         yield Renewed(server, seen)
 
 
@@ -112,6 +113,7 @@ def test_probes_say_at_once_that_it_stops_and_everything_else_is_answered_until_
             (unavailable,) = (found[name] for name in found if is_of_health(name, "requests_total", "503"))
             (stopping,) = (found[name] for name in found if is_of_health(name, "refused_requests_total", "stopping"))
             assert float(unavailable) == float(stopping) > 0
+            time.sleep(0.02)
         server.process.wait(20)
         assert DRAIN <= time.monotonic() - start < DRAIN + STOP_SECONDS
         assert server.process.returncode == 0

@@ -211,7 +211,7 @@ class Clients:
 
     def _ask(self) -> None:
         with httpx.Client(timeout=10) as http:
-            while not self._stopped.wait(0.01):
+            while not self._stopped.wait(0.05):  # a wrong key would be refused for seconds
                 for number in range(INSTANCES):
                     with self.one:
                         headers = {"authorization": f"Bearer {self.key}", "connection": "close"}
