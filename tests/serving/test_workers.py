@@ -97,6 +97,16 @@ def test_a_worker_that_dies_is_replaced_soon_and_the_log_says_so(two: Server, nu
     assert victim not in found
 
 
+def test_a_worker_that_circus_finds_dead_first_is_logged_too(trained_tag: str) -> None:
+    with serving(fault("dropped_when_dead")) as running:
+        deadline = time.monotonic() + 20
+        while "was ended by signal 9" not in (log := running.log.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert log.count("was ended by signal 9 (Killed); another takes its place\n") == 1
+        series = httpx.get(f"{running.url}/metrics", timeout=30).text
+    assert 'plan_recommender_worker_deaths_total{cause="killed"} 1.0' in series
+
+
 def test_the_pauses_double_and_begin_anew_when_a_worker_has_lived() -> None:
     pauses = Pauses()
     assert [pauses.died(0.5, now=0.0) for _ in range(7)] == [0, 1, 2, 4, 8, 16, 16]

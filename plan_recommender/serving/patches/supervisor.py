@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import signal
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from time import monotonic
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 from circus.arbiter import Arbiter
 from circus.controller import Controller
+from circus.process import Process
 from circus.sighandler import SysHandler
 from circus.watcher import Watcher
 
@@ -65,6 +67,9 @@ class Pauses:
 
 
 _pauses = Pauses()
+_workers: dict[int, Process] = {}
+"""The workers that live or have not been asked how they ended, by their process ids. Without a reference to it Python
+would ask, and nobody would know."""
 
 
 class _Orders:
@@ -137,14 +142,16 @@ def _check_often(drain_seconds: float) -> None:
             _Counts.deaths.look()
         if arbiter._exclusive_running_command is not None:
             return None
-        arbiter.reap_processes()  # so that the pause that a death begins is known before a worker is started
+        _reap(arbiter)  # so that the pause that a death begins is known before a worker is started
         return manage_watchers(arbiter) if _pauses.over(monotonic()) else None
 
     def reap_and_log(watcher: Watcher, pid: int, status: int | None = None) -> None:
+        process = watcher.processes.get(pid) or _workers.get(pid)
+        _workers.pop(pid, None)
         if status is not None:  # the worker ended by itself; circus gives no status of those that it stops
             cause = _Counts.deaths.died(pid, status) if _Counts.deaths is not None else ""
             memory = ", because memory ran out" if cause == "oom" else ""
-            pause = _pauses.died(watcher.processes[pid].age() if pid in watcher.processes else 0.0, monotonic())
+            pause = _pauses.died(process.age() if process is not None else 0.0, monotonic())
             when = f" in {pause:g} s" if pause else ""
             logger.error("worker %d %s%s; another takes its place%s", pid, _how(status), memory, when)
         reap(watcher, pid, status)
@@ -154,6 +161,20 @@ def _check_often(drain_seconds: float) -> None:
         manage_unless_busy,
         reap_and_log,
     )
+
+
+def _reap(arbiter: Arbiter) -> None:
+    """Ask how workers have ended, as `Arbiter.reap_processes` does, also those that circus knows no more.
+
+    circus drops a process that it finds dead before it has asked how it ended.
+    """
+    for watcher in arbiter.iter_watchers():
+        if not watcher.is_stopped():
+            _workers.update(watcher.processes)
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if ended[0] in _workers:
+                _workers[ended[0]].watcher.reap_process(*ended)
 
 
 def _renew_on_hangup() -> None:
@@ -178,6 +199,7 @@ def _renew_on_hangup() -> None:
                 return
             await watcher.kill_process(old, signal.SIGHUP)
             watcher.processes.pop(old.pid, None)
+            _workers.pop(old.pid, None)
             if _Counts.deaths is not None:
                 _Counts.deaths.renewed(old.pid)
             logger.info("worker %d has taken the place of worker %d", min(spawned), old.pid)
