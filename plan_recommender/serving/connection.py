@@ -40,7 +40,7 @@ from plan_recommender.serving.routes import ROUTES, Command
 _LOOK_SECONDS: Final = 1.0
 """How often a connection is looked at for a client that does nothing."""
 
-_YIELD_SECONDS: Final = 50e-6
+_YIELD_SECONDS: Final = 10e-6
 """How long a new connection keeps its worker, so that other workers accept the next ones."""
 
 _LINGER_SECONDS: Final = 0.2
