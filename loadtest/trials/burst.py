@@ -5,13 +5,14 @@ import selectors
 import socket
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Final
 from urllib.parse import urlsplit
 
 from loadtest.trials.report import TrialReport
-from loadtest.trials.service import PREDICT, several
+from loadtest.trials.service import PREDICT, ready_workers, several, wait_until
 from tools.server import FROM_SOURCE, Server, serving
 
 _PATIENCE_SECONDS: Final = 15.0
@@ -29,9 +30,10 @@ def burst(connections: int = 2_000, bursts: int = 5, slack: float = 1.0, *, serv
     """
     report = TrialReport("burst")
     _allow_open_files(round(_OF_BOTH_ENDS * connections))
-    for name, environment in (("one worker", {}), ("two workers", several(2))):
+    for number, name in ((1, "one worker"), (2, "two workers")):
         accepted, answered = [], []
-        with serving(service, env=environment) as server:
+        with serving(service, env=several(number)) as server:
+            wait_until(partial(_all_are_ready, server, number), _PATIENCE_SECONDS)
             for _ in range(bursts):
                 seconds, answers, last = _burst(server, connections)
                 report.require(answers == connections, f"{name}: every request is answered")
@@ -45,6 +47,10 @@ def burst(connections: int = 2_000, bursts: int = 5, slack: float = 1.0, *, serv
             f"{name}, the last request of them answered after": ", ".join(f"{1000 * s:.0f} ms" for s in answered),
         }
     return report
+
+
+def _all_are_ready(server: Server, number: int) -> bool:
+    return len(ready_workers(server)) == number
 
 
 def _burst(server: Server, connections: int) -> tuple[float, int, float]:
