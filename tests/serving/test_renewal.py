@@ -50,7 +50,7 @@ def holds(condition: Callable[[], bool], seconds: float) -> bool:
     return condition()
 
 
-def renewed(server: Server, number: int) -> Record:
+def renewed(server: Server, number: int, seconds: float) -> Record:
     """Send SIGHUP in a load, and wait until no worker of before is left; returns what became of the requests."""
     assert holds(lambda: len(ready_workers(server)) == number, 30)
     old = {worker.pid for worker in workers(server)}
@@ -61,7 +61,6 @@ def renewed(server: Server, number: int) -> Record:
     def is_renewed() -> bool:
         return not old & {worker.pid for worker in workers(server)} and len(ready_workers(server)) == number
 
-    seconds = 8.0 + 5.0 * number
     record = open_loop(server.url, [PREDICT], RATE, seconds, 8, seed=1, at=[Event(1.0, hang_up)])
     assert holds(is_renewed, RENEWED_SECONDS)
     return record
@@ -81,10 +80,10 @@ def test_a_service_takes_the_new_model_and_goes_back_to_the_old_one_and_no_reque
         after = model_store.find().tag
         assert after != before
         assert model_of(server) == before  # a running service keeps its model until it is told
-        taken = renewed(server, number)
+        taken = renewed(server, number, 8.0 + 5.0 * number)
         assert model_of(server) == after
         assert rollback.main([]) == 0
-        back = renewed(server, number)
+        back = renewed(server, number, 8.0 + 5.0 * number)
         assert model_of(server) == before
         assert "ERROR" not in server.log.read_text()
     for what, record in (("new model", taken), ("rollback", back)):
@@ -96,7 +95,7 @@ def test_a_service_takes_the_new_model_and_goes_back_to_the_old_one_and_no_reque
 def test_as_circus_does_it_requests_fail_or_wait(home: Path, record_property: Callable[..., None]) -> None:
     """The control: the old workers are stopped before the new ones can serve."""
     with serving(fault("renews_as_circus"), env=several(2) | {"BENTOML_HOME": str(home)}) as server:
-        record = renewed(server, 2)
+        record = renewed(server, 2, 8.0)
     record_property("95th percentile", f"{record.latency_ms(95, 200):.0f} ms")
     assert record.counts().keys() - {200} or record.latency_ms(95, 200) > WAIT_MS
 
