@@ -18,8 +18,8 @@ from tools.server import FROM_SOURCE, Server, serving
 _PATIENCE_SECONDS: Final = 15.0
 _ACCEPTED_SECONDS: Final = 0.2
 _LISTENING: Final = "0A"
-_OF_BOTH_ENDS: Final = 2.5
-"""Open files that a connection needs in the process with the most of them, and some more."""
+_OTHER_FILES: Final = 500
+"""Files that a process may have open beside the connections."""
 
 
 def burst(connections: int = 2_000, bursts: int = 5, slack: float = 1.0, *, service: str = FROM_SOURCE) -> TrialReport:
@@ -29,7 +29,7 @@ def burst(connections: int = 2_000, bursts: int = 5, slack: float = 1.0, *, serv
     when the worker has taken it from the system's queue, which is read from /proc/net/tcp; this needs Linux.
     """
     report = TrialReport("burst")
-    _allow_open_files(round(_OF_BOTH_ENDS * connections))
+    _allow_open_files(connections + _OTHER_FILES)
     for number, name in ((1, "one worker"), (2, "two workers")):
         accepted, answered = [], []
         with serving(service, env=several(number)) as server:
