@@ -44,7 +44,7 @@ SEED: Final = "4afb38a"
 
 _DISTINCT_ROWS: Final = 1_000_000
 _SLOW_ROWS: Final = 50  # times fewer rows for what scores row by row
-MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108  # two cores would wait for a disk
+MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108  # on a disk its speed would be measured
 
 Job = Callable[[], Taken]
 

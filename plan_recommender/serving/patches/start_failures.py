@@ -30,7 +30,7 @@ def fail_as_asked() -> None:
     sys.excepthook = record_bug
     if os.environ.get(variable("log_format"), "").lower() == "json":
         write_json(bentoml)
-        click.ClickException.show = _record  # type: ignore[method-assign]  # click cannot be told how
+        click.ClickException.show = _record  # type: ignore[method-assign]  # click has no setting for it
 
 
 def _record(self: click.ClickException, file: IO[Any] | None = None) -> None:
